@@ -1,0 +1,215 @@
+"""One typed table of sizes: the same notebooks run on two cores or on eight GPUs, and only the profile changes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .types import WorkbookError
+
+PROJECT = Path(__file__).resolve().parent.parent
+NANO_BASE = "spacer_utils/assets/nano_base"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Size of the generated dataset."""
+
+    train_rooms: int
+    heldout_rooms: int
+    real_rooms: int
+    """Real layouts that are rendered when ``REAL_LAYOUTS`` is given; evaluation only."""
+    questions_per_type: int
+    """At most this many questions of one type from one room."""
+    general_rows: int
+    """OCR, free-form, regression, image and video multiple choice rows from the same renders, per split."""
+    clip_frames: int
+    width: int
+    """Pixels of the rendered video."""
+    height: int
+    fps: float
+    trajectory: str = "sweep"
+    min_visible_share: float = 0.005
+    """An object counts as seen if it covers this share of some frame that the model is given (specs/data.md section 2)."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the model is given of a clip."""
+
+    num_frames: int
+    size: int
+    """Side of the square frame that the processor sees, pixels; 0 keeps the processor's own resizing."""
+    max_pixels: int = 128 * 28 * 28
+    """Pixels per frame where ``size`` is 0 (paper: 128 x 28 x 28)."""
+    sampling: str = "uniform"
+
+
+@dataclass(frozen=True)
+class Train:
+    """Optimisation. Paper's values (specs/training.md section 1) stand in the ``gpu-full`` profile."""
+
+    sft_steps: int
+    sft_batch: int
+    sft_lr: float
+    rl_steps: int
+    prompts_per_step: int
+    """Unique prompts per optimiser step."""
+    group_size: int
+    """Completions per prompt (G)."""
+    rl_lr_full: float
+    rl_lr_lora: float
+    completion_tokens: int
+    beta: float = 0.04
+    temperature: float = 1.0
+    top_p: float = 1.0
+    """Below 1 it biases the importance ratios; only the paper's own setting uses .95."""
+    lora_rank: int = 16
+    save_steps: int = 20
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Held-out and real-layout evaluation."""
+
+    questions: int
+    """At most this many per benchmark, spread evenly over question types."""
+    batch: int
+    max_new_tokens: int
+    blind: bool = True
+    """Also evaluate without the video and on shuffled frames."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that differs between a laptop and a GPU node."""
+
+    name: str
+    purpose: str
+    hardware: str
+    model: str
+    """Folder (relative to the repository) or hub id of the starting policy."""
+    prompt_style: str
+    """``compact`` for the nano base, ``spacer`` for Qwen2.5-VL-7B (see ``prompts``)."""
+    data: Data
+    frames: Frames
+    train: Train
+    evaluation: Evaluation
+    min_gpus: int = 0
+    min_gpu_gb: int = 0
+    min_ram_gb: int = 4
+    minutes: float = 0.0
+    """Measured wall time of ``make reproduce`` on the named hardware; 0 where nobody has measured it."""
+    reward_set: str = "strict"
+
+    @property
+    def outputs(self) -> Path:
+        """``outputs/<profile>``; the environment variable ``SPACER_OUTPUTS`` moves the parent folder."""
+        return Path(os.environ.get("SPACER_OUTPUTS", PROJECT / "outputs")) / self.name
+
+    @property
+    def model_path(self) -> str:
+        """Local folder of the starting policy if there is one, else the hub id."""
+        local = PROJECT / self.model
+        return str(local) if local.is_dir() else self.model
+
+    def with_overrides(self, **overrides: Any) -> Profile:
+        """A copy in which every override that is not None replaces the field of that name, wherever it stands.
+
+        Raises:
+            WorkbookError: no section has a field of that name.
+        """
+        profile = self
+        for key, value in overrides.items():
+            if value is None:
+                continue
+            sections = [f.name for f in fields(self)
+                        if is_dataclass(getattr(self, f.name)) and hasattr(getattr(self, f.name), key)]
+            if sections:
+                profile = replace(profile, **{s: replace(getattr(profile, s), **{key: value}) for s in sections})
+            elif key in {f.name for f in fields(self)}:
+                profile = replace(profile, **{key: value})
+            else:
+                raise WorkbookError(f"unknown profile field {key!r}. See `make profiles`.")
+        return profile
+
+
+_CPU = Profile(
+    name="cpu", purpose="the whole study with real learning", hardware="2 cores, 8 GB",
+    model=NANO_BASE, prompt_style="compact",
+    data=Data(train_rooms=240, heldout_rooms=100, real_rooms=60, questions_per_type=2, general_rows=60,
+              clip_frames=16, width=224, height=224, fps=2.0),
+    frames=Frames(num_frames=8, size=112),
+    train=Train(sft_steps=120, sft_batch=16, sft_lr=3e-4, rl_steps=60, prompts_per_step=4, group_size=8,
+                rl_lr_full=2e-5, rl_lr_lora=2e-4, completion_tokens=192, save_steps=20),
+    evaluation=Evaluation(questions=500, batch=32, max_new_tokens=192),
+    min_ram_gb=8,
+)
+
+_GPU_LORA = Profile(
+    name="gpu-lora", purpose="Qwen2.5-VL-7B with LoRA", hardware="one 80 GB GPU",
+    model="Qwen/Qwen2.5-VL-7B-Instruct", prompt_style="spacer",
+    data=Data(train_rooms=1300, heldout_rooms=200, real_rooms=288, questions_per_type=12, general_rows=2000,
+              clip_frames=32, width=448, height=336, fps=2.0, trajectory="walk"),
+    frames=Frames(num_frames=16, size=0),
+    train=Train(sft_steps=500, sft_batch=8, sft_lr=1e-5, rl_steps=1000, prompts_per_step=8, group_size=8,
+                rl_lr_full=1e-6, rl_lr_lora=1e-5, completion_tokens=1024, lora_rank=64, save_steps=50),
+    evaluation=Evaluation(questions=2000, batch=16, max_new_tokens=1024),
+    min_gpus=1, min_gpu_gb=75, min_ram_gb=64,
+)
+
+PROFILES: dict[str, Profile] = {
+    p.name: p
+    for p in (
+        replace(
+            _CPU, name="smoke", purpose="every cell of every notebook; what CI runs", hardware="2 cores",
+            data=replace(_CPU.data, train_rooms=8, heldout_rooms=4, real_rooms=3, questions_per_type=1, general_rows=8,
+                         clip_frames=8, width=112, height=112),
+            frames=replace(_CPU.frames, num_frames=4),
+            train=replace(_CPU.train, sft_steps=2, sft_batch=4, rl_steps=2, prompts_per_step=2, group_size=4,
+                          completion_tokens=96, save_steps=1),
+            evaluation=replace(_CPU.evaluation, questions=12, batch=12, max_new_tokens=96),
+            min_ram_gb=4,
+        ),
+        _CPU,
+        replace(
+            _CPU, name="gpu-small", purpose="the same study, longer, more seeds", hardware="one GPU", min_gpus=1,
+            data=replace(_CPU.data, train_rooms=2000, heldout_rooms=300, real_rooms=288, general_rows=400),
+            train=replace(_CPU.train, sft_steps=1000, sft_batch=64, rl_steps=1000, prompts_per_step=16, seeds=(0, 1, 2),
+                          save_steps=100),
+            evaluation=replace(_CPU.evaluation, questions=2000, batch=128),
+        ),
+        _GPU_LORA,
+        replace(
+            _GPU_LORA, name="gpu-full", purpose="the paper's setting: Qwen2.5-VL-7B, full", hardware="8 x 80 GB", min_gpus=8,
+            train=replace(_GPU_LORA.train, top_p=0.95),
+            min_ram_gb=512, reward_set="spacer",
+        ),
+    )
+}
+
+
+def get(name: str) -> Profile:
+    """The profile called ``name``.
+
+    Raises:
+        WorkbookError: no such profile; the message lists those there are.
+    """
+    if name not in PROFILES:
+        raise WorkbookError(f"unknown profile {name!r}. Known: {', '.join(PROFILES)}. Try: make reproduce PROFILE=cpu")
+    return PROFILES[name]
+
+
+def table() -> list[dict[str, Any]]:
+    """One row per value with a column per profile, for ``make profiles`` and notebook 00."""
+    rows = []
+    for section in ("", "data", "frames", "train", "evaluation"):
+        pick = (lambda p: p) if not section else (lambda p, s=section: getattr(p, s))
+        for f in fields(pick(_CPU)):
+            if not is_dataclass(getattr(pick(_CPU), f.name)) and f.name != "name":
+                label = f"{section}.{f.name}" if section else f.name
+                rows.append({"value": label, **{n: getattr(pick(p), f.name) for n, p in PROFILES.items()}})
+    return rows
