@@ -1,0 +1,117 @@
+"""Files appear complete or not at all; paths from data can't leave their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .types import BadRow, WorkbookError
+
+
+def write_atomic(path: Path, data: bytes | str) -> Path:
+    """Write ``data`` under a temporary name in the same folder, flush it to disk, then rename.
+
+    Raises:
+        WorkbookError: the folder can't be written or the disk is full; nothing half-written is left behind.
+    """
+    path = Path(path)
+    content = data.encode() if isinstance(data, str) else data
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise WorkbookError(f"could not write {path}: {error.strerror or error}. Nothing was changed. Free some space or make "
+                            f"the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command again.") from error
+    return path
+
+
+def json_line(row: Any) -> str:
+    """One JSONL line; NaN and infinity are refused because JSON has no such numbers."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> Path:
+    return write_atomic(path, "".join(json_line(row) for row in rows))
+
+
+def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """Append whole lines in one write; a torn last line of a killed run is cut off first."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as file:
+        _drop_torn_line(file)
+        file.write("".join(json_line(row) for row in rows).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _drop_torn_line(file: Any) -> None:
+    end = file.seek(0, os.SEEK_END)
+    position = end
+    while position > 0:
+        start = max(0, position - 65536)
+        file.seek(start)
+        block = file.read(position - start)
+        newline = block.rfind(b"\n")
+        if newline >= 0:
+            position = start + newline + 1
+            break
+        position = start
+    if position != end:
+        file.truncate(position)
+    file.seek(0, os.SEEK_END)
+
+
+def iterate_jsonl(path: Path, tolerate_torn_end: bool = False) -> Iterator[tuple[int, Any]]:
+    """Yield ``(line number from 1, row)`` of every non-empty line.
+
+    Raises:
+        BadRow: a line is not JSON (a last line without its newline may be, with ``tolerate_torn_end``).
+    """
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                if tolerate_torn_end and not line.endswith("\n"):
+                    return
+                raise BadRow(f"{path}, line {number}: not JSON ({error.msg}). Mend or remove the line.") from error
+
+
+def read_jsonl(path: Path, tolerate_torn_end: bool = False) -> list[Any]:
+    return [row for _, row in iterate_jsonl(path, tolerate_torn_end)]
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of the file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def inside(root: Path, relative: str) -> Path:
+    """``root / relative``, proved to lie inside ``root``.
+
+    Raises:
+        WorkbookError: the path is absolute or leaves the folder (``../``), also through a symbolic link.
+    """
+    root = Path(root).resolve()
+    path = (root / relative).resolve()
+    if Path(relative).is_absolute() or not path.is_relative_to(root) or "\0" in relative:
+        raise WorkbookError(f"path {relative!r} leaves the dataset's folder. Use a path relative to {root.name}/.")
+    return path
