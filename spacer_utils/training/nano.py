@@ -23,21 +23,21 @@ TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<map>", "</map>", " sec
 """One token each, but kept when text is decoded."""
 CORPUS = """
 How many s(s) are in this room? Measuring from the closest point of each object, what is the direct distance between the and the
-(in meters)? What is the length of the longest dimension (length, width, or height) of the , measured in centimeters?
-What is the size of this room (in square meters)? If multiple rooms are shown, estimate the size of the combined space.
-which of these following objects ( , , , ) is the closest farthest to from the ? If I am standing by the and facing the , is the to
-the left or the right of the ? to my left, right, or back? An object is to my back if I would have to turn at least 135 degrees in
-order to face it. to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian plane
-(if I am standing at the origin and facing along the positive y-axis). facing away from with my back to
-What will be the first-time appearance order of the following categories in the video: , , , ?
-You are a robot beginning at the and facing the . You want to navigate to the . You will perform the following actions (Note: for each
-[please fill in], choose either 'turn back,' 'turn left,' or 'turn right.'): 1. Go forward until the 2. [please fill in] 3. Go forward
-until the . You have reached the final destination. Turn Left Right Back
-Options:\nA. \nB. \nC. \nD. left right back front-left front-right back-left back-right\nMap: , , .
-{'x': [[3, 5]], 'x': [[2, 2], [7, 1]], 'x': [[0, 9]]} {'x': [[4, 4], [1, 8], [6, 6]]} -> [[3, 5], [0, 1]] . ; : ( ) ' " ? ! - _ / % = + * # @ & |
-Question: Read the text on the sign. What number does the gauge show? Which share of the picture is covered? camera turned faster slower
-user assistant system nearest first second next door describe what stands colour color red green blue yellow white black grey word image clip frame
-Look at the scene. You see the map: object cell grid x y up down near far between above below same largest smallest one two three
+(in meters)? What is the length of the longest dimension (length, width, or height) of the , measured in centimeters? What is
+the size of this room (in square meters)? If multiple rooms are shown, estimate the size of the combined space. which of these
+following objects ( , , , ) is the closest farthest to from the ? If I am standing by the and facing the , is the to the left or
+the right of the ? to my left, right, or back? An object is to my back if I would have to turn at least 135 degrees in order to
+face it. to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian plane (if
+I am standing at the origin and facing along the positive y-axis). facing away from with my back to What will be the first-time
+appearance order of the following categories in the video: , , , ? You are a robot beginning at the and facing the . You want to
+navigate to the . You will perform the following actions (Note: for each [please fill in], choose either 'turn back,' 'turn
+left,' or 'turn right.'): 1. Go forward until the 2. [please fill in] 3. Go forward until the . You have reached the final
+destination. Turn Left Right Back Options:\nA.\nB.\nC.\nD. left right back front-left front-right back-left back-right\nMap: , ,
+. {'x': [[3, 5]], 'x': [[2, 2], [7, 1]], 'x': [[0, 9]]} {'x': [[4, 4], [1, 8], [6, 6]]} -> [[3, 5], [0, 1]] . ; : ( ) ' " ? ! -
+_ / % = + * # @ & | Question: Read the text on the sign. What number does the gauge show? Which share of the picture is covered?
+camera turned faster slower user assistant system nearest first second next door describe what stands colour color red green
+blue yellow white black grey word image clip frame Look at the scene. You see the map: object cell grid x y up down near far
+between above below same largest smallest one two three
 """
 """What the tokenizer learns its words from: the wordings of the questions (specs, section 3) and of the maps."""
 
@@ -75,7 +75,8 @@ def tokenizer() -> Any:
     core.add_special_tokens(list(SPECIAL))
     made = PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>", model_max_length=4096, padding_side="left",
-        additional_special_tokens=[t for t in SPECIAL if t not in ("<|im_end|>", "<|endoftext|>")], clean_up_tokenization_spaces=False)
+        additional_special_tokens=[t for t in SPECIAL if t not in ("<|im_end|>", "<|endoftext|>")],
+        clean_up_tokenization_spaces=False)
     made.chat_template = TEMPLATE
     return made
 
@@ -85,14 +86,15 @@ def processor(family: Family) -> Any:
     import transformers as t
 
     words = tokenizer()
-    sizes = {"patch_size": PATCH, "merge_size": MERGE, "size": {"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": 4096 * PATCH ** 2}}
+    cell = (PATCH * MERGE) ** 2
+    shape = {"patch_size": PATCH, "merge_size": MERGE, "size": {"shortest_edge": cell, "longest_edge": 4096 * cell}}
+    clip = {**shape, "do_sample_frames": False, "cap_pixels_per_frame": False}
     if family == "qwen3_vl":
-        images = t.Qwen2VLImageProcessor(**sizes, temporal_patch_size=1)
-        videos = t.Qwen3VLVideoProcessor(**{**sizes, "size": {"shortest_edge": (PATCH * MERGE) ** 2, "longest_edge": 64 * 4096 * PATCH ** 2}},
-                                         temporal_patch_size=1, do_sample_frames=False, cap_pixels_per_frame=False)
+        images = t.Qwen2VLImageProcessor(**shape, temporal_patch_size=1)
+        videos = t.Qwen3VLVideoProcessor(**clip, temporal_patch_size=1)
         return t.Qwen3VLProcessor(image_processor=images, tokenizer=words, video_processor=videos, chat_template=TEMPLATE)
-    images = t.Qwen2VLImageProcessor(**sizes, temporal_patch_size=2)
-    videos = t.Qwen2VLVideoProcessor(**sizes, temporal_patch_size=2, do_sample_frames=False, cap_pixels_per_frame=False)
+    images = t.Qwen2VLImageProcessor(**shape, temporal_patch_size=2)
+    videos = t.Qwen2VLVideoProcessor(**clip, temporal_patch_size=2)
     return t.Qwen2_5_VLProcessor(image_processor=images, tokenizer=words, video_processor=videos, chat_template=TEMPLATE)
 
 
@@ -112,17 +114,17 @@ def config(family: Family, size: Size, words: Any) -> Any:
             "bos_token_id": words.pad_token_id, "tie_word_embeddings": True,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": section}}
     vision = {"depth": 1 if small else 4, "hidden_size": 32 if small else 128, "intermediate_size": 64 if small else 384,
-              "num_heads": 2 if small else 4, "in_channels": 3, "patch_size": PATCH, "spatial_merge_size": MERGE, "out_hidden_size": hidden}
+              "num_heads": 2 if small else 4, "in_channels": 3, "patch_size": PATCH, "spatial_merge_size": MERGE,
+              "out_hidden_size": hidden}
     tokens = {k: words.convert_tokens_to_ids(v) for k, v in ids.items()}
     if family == "qwen3_vl":
         text["rope_parameters"]["mrope_interleaved"] = True
-        return t.Qwen3VLConfig(text_config=text, vision_config={**vision, "temporal_patch_size": 1, "num_position_embeddings": 64,
-                                                                "deepstack_visual_indexes": []},
-                               tie_word_embeddings=True, **tokens)
+        vision |= {"temporal_patch_size": 1, "num_position_embeddings": 64, "deepstack_visual_indexes": []}
+        return t.Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
     text |= {"use_sliding_window": False, "max_window_layers": depth, **tokens}
-    return t.Qwen2_5_VLConfig(text_config=text, vision_config={**vision, "temporal_patch_size": 2, "tokens_per_second": 2, "window_size": 112,
-                                                               "fullatt_block_indexes": list(range(vision["depth"]))},
-                              tie_word_embeddings=True, **tokens)
+    vision |= {"temporal_patch_size": 2, "tokens_per_second": 2, "window_size": 112,
+               "fullatt_block_indexes": list(range(vision["depth"]))}
+    return t.Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
 
 
 def build(out: Path, *, seed: int = 0, size: Size = "nano", family: Family = "qwen3_vl") -> Path:
@@ -140,7 +142,8 @@ def build(out: Path, *, seed: int = 0, size: Size = "nano", family: Family = "qw
     parts = processor(family)
     torch.manual_seed(seed)
     model = getattr(t, classes[family])(config(family, size, parts.tokenizer))
-    model.generation_config = t.GenerationConfig(eos_token_id=parts.tokenizer.eos_token_id, pad_token_id=parts.tokenizer.pad_token_id)
+    words = parts.tokenizer
+    model.generation_config = t.GenerationConfig(eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id)
     model.save_pretrained(out, safe_serialization=True)
     parts.save_pretrained(out)
     return Path(out)
