@@ -142,7 +142,7 @@ _CPU = Profile(
     model=NANO_BASE, prompt_style="compact",
     data=Data(train_rooms=240, heldout_rooms=100, real_rooms=60, questions_per_type=2, general_rows=60,
               clip_frames=16, width=224, height=224, fps=2.0),
-    frames=Frames(num_frames=8, size=112),
+    frames=Frames(num_frames=6, size=112),
     train=Train(sft_steps=120, sft_batch=16, sft_lr=3e-4, rl_steps=60, prompts_per_step=4, group_size=8,
                 rl_lr_full=2e-5, rl_lr_lora=2e-4, completion_tokens=192, save_steps=20),
     evaluation=Evaluation(questions=500, batch=32, max_new_tokens=192),
@@ -167,8 +167,7 @@ PROFILES: dict[str, Profile] = {
         replace(
             _CPU, name="smoke", purpose="every cell of every notebook; what CI runs", hardware="2 cores",
             data=replace(_CPU.data, train_rooms=8, heldout_rooms=4, real_rooms=3, questions_per_type=1, general_rows=8,
-                         clip_frames=8, width=112, height=112),
-            frames=replace(_CPU.frames, num_frames=4),
+                         width=112, height=112),
             train=replace(_CPU.train, sft_steps=2, sft_batch=4, rl_steps=2, prompts_per_step=2, group_size=4,
                           completion_tokens=96, save_steps=1),
             evaluation=replace(_CPU.evaluation, questions=12, batch=12, max_new_tokens=96),
