@@ -1,0 +1,243 @@
+"""One neutral form for every benchmark's record, and what a benchmark's file has to say.
+
+A published row becomes a ``Question`` (``Benchmark.read``); a rule turns question and text into a ``Verdict``; ``judge_row`` adds
+what is common: missing outputs, unwrapping, truncation.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from ..types import BadRow, WorkbookError
+from .extract import mra, unwrap
+
+Row = Mapping[str, Any]
+Media = Literal["image", "video"]
+PROFILES = ("official", "spacer")
+"""``official``: the benchmark authors' rule; ``spacer``: SpaceR-Eval's, where it has one (else the official rule)."""
+MISSING = ("wrong", "drop")
+LETTERS = "ABCDEFGHIJ"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A published record in neutral form."""
+
+    task: str
+    """The unit of the per-task table; one of ``Benchmark.tasks`` where those are listed."""
+    gold: str
+    """An output that scores 1: a letter, a number, ``yes``; empty where the split hides its answers."""
+    text: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Letter -> text; empty for open questions."""
+    media: tuple[Any, ...] = ()
+    """Paths relative to the benchmark's folder, or the embedded images as published."""
+    key: str = ""
+    """The published identifier."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Further groupings to report by, e.g. ``{"duration": "short"}``."""
+    chance: float | None = None
+    """Expected score of a uniform guess where it is not 1 / number of options."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule makes of one text."""
+
+    score: float | None
+    """0-1, or None: not scored (needs a judge, or has no answer)."""
+    parsed: str | float | None
+    """The answer that the rule read; None if it found none."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One scored row."""
+
+    question: Question
+    row: Row
+    score: float | None
+    parsed: str | float | None
+    reason: str
+    missing: bool = False
+    truncated: bool = False
+    unwrapped: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"key": self.question.key, "task": self.question.task, "score": self.score, "parsed": self.parsed, "reason": self.reason,
+                "gold": self.question.gold, "missing": self.missing, "truncated": self.truncated, "unwrapped": self.unwrapped}
+
+
+class Benchmark:
+    """What a benchmark's file fills in (see ``benchmarks/`` for examples of about 50 lines).
+
+    Static methods: ``read(row) -> Question`` (a KeyError or ValueError names the field), ``prompt(question, row, style) -> str``,
+    ``rule(question, row, text, profile) -> Verdict`` and, where plain means don't do, ``variants(items) -> {name: fraction or
+    table of fractions}``, whose first entry is the headline of the official profile.
+    """
+
+    tasks: ClassVar[tuple[str, ...]] = ()
+    """Known tasks; empty if the published list is open."""
+    task_field: ClassVar[str] = ""
+    """The field that holds the task, so that an unknown one is named before the other fields are read."""
+    media: ClassVar[Media] = "image"
+    empty_is_missing: ClassVar[bool] = False
+    """The rule would credit an empty text, so an empty output counts as missing."""
+    headline: ClassVar[Mapping[str, str]] = {}
+    """Profile -> the variant that is its headline, where that isn't the first."""
+    sample: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """A few invented rows in exactly the published schema; ``image`` stands for a picture (see ``load.synthetic``)."""
+
+    @classmethod
+    def score(cls, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag") -> dict[str, Any]:
+        """``score`` (0-1; None: not scored), ``parsed``, ``reason`` and more of one published row plus ``output``.
+
+        Raises:
+            BadRow: a field is missing or broken.
+        """
+        return judge_row(cls, row, profile, unwrap_policy).to_json()
+
+
+def read(benchmark: Any, row: Row) -> Question:
+    """The row in neutral form.
+
+    Raises:
+        BadRow: a field is missing or broken, or the task is unknown.
+    """
+    try:
+        task = row[benchmark.task_field] if benchmark.task_field else None
+        if task is not None and benchmark.tasks and task not in benchmark.tasks:
+            raise BadRow(f"unknown task {task!r} in {benchmark.task_field}. Known: {', '.join(benchmark.tasks)}.")
+        question: Question = benchmark.read(row)
+    except KeyError as error:
+        raise BadRow(f"the row has no field {error}. It needs the published record's fields.") from error
+    except (ValueError, TypeError, AttributeError, SyntaxError) as error:
+        raise BadRow(f"a field of the row is broken: {error}.") from error
+    return question
+
+
+def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag") -> Item:
+    """Score one row: a missing output and an unclosed answer tag are wrong, whatever the rule would make of them.
+
+    Raises:
+        BadRow: a field is missing or broken.
+    """
+    if profile not in PROFILES:
+        raise WorkbookError(f"unknown scoring profile {profile!r}. Known: {', '.join(PROFILES)}.")
+    question, output = read(benchmark, row), row.get("output")
+    if output is not None and not isinstance(output, str):
+        raise BadRow(f"output is {type(output).__name__}, not text or null.")
+    if output is None or (benchmark.empty_is_missing and not output.strip()):
+        verdict = Verdict(0.0, None, "no output" if output is None else "empty output")
+        return Item(question, row, verdict.score if question.gold else None, None, verdict.reason, missing=True)
+    text = unwrap(output, unwrap_policy)
+    unclosed = unwrap_policy != "none" and "<answer>" in output and "</answer>" not in output[output.find("<answer>"):]
+    truncated = bool(row.get("truncated")) or unclosed or ("<think>" in output and "</think>" not in output)
+    if not question.gold:
+        verdict = Verdict(None, None, "not scored: the record has no answer")
+    elif unclosed:
+        verdict = Verdict(0.0, None, "answer tag never closed")
+    else:
+        verdict = benchmark.rule(question, row, text, profile)
+    parsed = None if isinstance(verdict.parsed, float) and not math.isfinite(verdict.parsed) else verdict.parsed
+    return Item(question, row, verdict.score, parsed, verdict.reason, False, truncated, "<answer>" in output and text != output)
+
+
+def number(parsed: float | None, gold: str, rule: str) -> Verdict:
+    """Verdict of a numeric answer by mean relative accuracy; ``rule`` is named in the reason."""
+    if parsed is None:
+        return Verdict(0.0, None, f"{rule} finds no number")
+    return Verdict(mra(parsed, float(gold)), parsed, f"{rule}: MRA of {parsed:g} against {gold}")
+
+
+def choice(parsed: str | None, gold: str, rule: str) -> Verdict:
+    """Verdict of a letter comparison, case ignored; ``rule`` is named in the reason."""
+    if not parsed:
+        return Verdict(0.0, None, f"{rule} finds no option")
+    right = parsed.upper() == gold.upper()
+    return Verdict(float(right), parsed, f"{rule}: {parsed} is {'right' if right else f'wrong, {gold} is right'}")
+
+
+# ------------------------------------------------------------------------------------------------- fields as they come
+
+
+def is_absent(value: Any) -> bool:
+    """None, NaN, or the text that pandas makes of them."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and value.strip() == "nan")
+
+
+def plain(value: Any) -> Any:
+    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as JSON or Python text as such."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
+        for parse in (json.loads, ast.literal_eval):
+            try:
+                return parse(value)
+            except (ValueError, SyntaxError):
+                continue
+    return value
+
+
+_PREFIX = re.compile(r"^\(?([A-J])[.):]\)?\s*")
+
+
+def options_of(value: Any) -> dict[str, str]:
+    """Letter -> option text, from a list (prefixed or not), a dict, an array, JSON or Python text; absent options are left out.
+
+    >>> options_of(["A. chair", "B. sofa"]), options_of('{"A": "1 m", "B": null}')
+    ({'A': 'chair', 'B': 'sofa'}, {'A': '1 m'})
+    """
+    value = plain(value)
+    if is_absent(value):
+        return {}
+    if isinstance(value, Mapping):
+        return {str(letter): str(text) for letter, text in sorted(value.items()) if not is_absent(text)}
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError(f"options {value!r} are neither a list nor a dict")
+    texts = [str(text) for text in value if not is_absent(text)]
+    prefixes = [hit[1] if (hit := _PREFIX.match(text)) else "" for text in texts]
+    prefixed = prefixes == list(LETTERS[:len(texts)])
+    return {letter: _PREFIX.sub("", text, count=1) if prefixed else text for letter, text in zip(LETTERS, texts)}
+
+
+def columns(row: Row) -> dict[str, str]:
+    """Options from columns ``A``, ``B``, ... as the TSV files have them."""
+    return {letter: str(row[letter]) for letter in LETTERS if letter in row and not is_absent(row[letter])}
+
+
+def letter_of(value: Any) -> str:
+    """The option letter of an answer field: ``"B"``, ``"b"``, ``"(B)"``, ``"B. sofa"`` or the index 1.
+
+    Raises:
+        ValueError: none of these.
+    """
+    value = plain(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value) and 0 <= value < len(LETTERS):
+        return LETTERS[int(value)]
+    text = str(value).strip()
+    hit = re.fullmatch(r"\(?([A-Ja-j])(?:[.):].*)?", text, re.DOTALL)
+    if hit is None and text.isdigit() and int(text) < len(LETTERS):
+        return LETTERS[int(text)]
+    if hit is None:
+        raise ValueError(f"{value!r} is not an option letter")
+    return hit[1].upper()
+
+
+def number_text(value: Any) -> str:
+    """A numeric answer field as text.
+
+    Raises:
+        ValueError: it is not a finite number.
+    """
+    value = plain(value)
+    if isinstance(value, bool) or not math.isfinite(float(value)):
+        raise ValueError(f"{value!r} is not a finite number")
+    return str(value).strip()
