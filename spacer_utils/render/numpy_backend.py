@@ -1,0 +1,2 @@
+"""x"""
+def render(*a): raise NotImplementedError

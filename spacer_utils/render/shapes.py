@@ -1,0 +1,281 @@
+"""Primitive solids as unit templates, and parts: a template with a size, a place and a material.
+
+A template is computed once per process and reused by every room; placing thousands of them is one vectorised step
+(``assemble``). A template fills the cube [-0.5, 0.5]^3, except for ``tube`` which is built in metres.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .materials import Material
+
+Floats = NDArray[np.float64]
+Vec = tuple[float, float, float]
+Profile = tuple[tuple[float, float], ...]
+"""``((radius, height), ...)`` from bottom to top, outside first; radius 0-0.5, height 0-1."""
+
+CREASE = math.cos(math.radians(50))
+"""Neighbouring strips of a lathe that turn by less than this share a normal (smooth); others keep an edge."""
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """Unit mesh; ``n`` vertices, ``m`` triangles."""
+
+    vertices: Floats
+    """(n, 3)"""
+    normals: Floats
+    """(n, 3)"""
+    inset: Floats
+    """(n, 3) direction in which a bevel moves each vertex; zeros but for a bevelled box."""
+    tile_uv: Floats
+    """(n, 2) texture position in units of the part's size along ``tile_axes``: textures keep their metric scale."""
+    tile_axes: NDArray[np.intp]
+    """(n, 2) axes whose size scales ``tile_uv``."""
+    fit_uv: Floats
+    """(n, 2) texture position where one image covers the part."""
+    faces: NDArray[np.int32]
+    """(m, 3)"""
+
+
+class Part(NamedTuple):
+    """One placed solid of a piece of furniture; metres, z up, the piece's front faces -y."""
+
+    template: Template
+    size: Vec
+    at: Vec
+    fill: Material
+    turn: Floats | None = None
+    """(3, 3) rotation about the part's own centre."""
+    bevel: float = 0.0
+    fit: bool = False
+    """One texture image covers the part, instead of tiling at metric scale."""
+
+
+Parts = list[Part]
+
+
+def turn_about(axis: str, degrees: float) -> Floats:
+    """(3, 3) rotation about ``x``, ``y`` or ``z``."""
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    rows = {"x": ((1, 0, 0), (0, c, -s), (0, s, c)), "y": ((c, 0, s), (0, 1, 0), (-s, 0, c)), "z": ((c, -s, 0), (s, c, 0), (0, 0, 1))}
+    return np.array(rows[axis], dtype=np.float64)
+
+
+LYING = {"x": turn_about("y", 90), "y": turn_about("x", 90), "z": None}
+"""Turns the top of an upright solid towards +x or towards the front (-y)."""
+
+
+def turned(parts: Iterable[Part], axis: str, degrees: float, pivot: Vec = (0, 0, 0)) -> Parts:
+    """The same parts, turned together about an axis through ``pivot``."""
+    turn = turn_about(axis, degrees)
+    centre = np.array(pivot)
+    return [
+        p._replace(at=tuple((turn @ (np.array(p.at) - centre) + centre).tolist()),
+                   turn=turn if p.turn is None else turn @ p.turn)
+        for p in parts
+    ]
+
+
+@lru_cache(maxsize=None)
+def _box_template(bevelled: bool) -> Template:
+    corners: dict[tuple[int, Vec], int] = {}
+    vertices, normals, axes, faces = [], [], [], []
+    for axis, sign in product(range(3), (-1, 1)):
+        u, v = (axis + 1) % 3, (axis + 2) % 3
+        quad = []
+        for su, sv in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+            corner = np.zeros(3)
+            corner[[axis, u, v]] = sign, su, sv
+            corners[axis, tuple(corner)] = len(vertices)
+            quad.append(len(vertices))
+            vertices.append(corner / 2)
+            normals.append(np.eye(3)[axis] * sign)
+            axes.append(sorted((u, v)))
+        faces.append(quad[::sign])
+    if bevelled:
+        faces += _bevel_faces(corners)
+    triangles = [(q[0], q[k], q[k + 1]) for q in faces for k in range(1, len(q) - 1)]
+    points, outward, tile_axes = np.array(vertices), np.array(normals), np.array(axes)
+    tile = np.take_along_axis(points, tile_axes, 1)
+    inset = -2 * points * (outward == 0) if bevelled else np.zeros_like(points)
+    return Template(points, outward, inset, tile, tile_axes, tile + 0.5, np.array(triangles, np.int32))
+
+
+def _bevel_faces(corners: dict[tuple[int, Vec], int]) -> list[list[int]]:
+    """Twelve edge strips and eight corner triangles between the six inset faces, wound outwards."""
+    faces = []
+    for axis in range(3):
+        u, v = (axis + 1) % 3, (axis + 2) % 3
+        for su, sv in product((-1, 1), repeat=2):
+            ends = []
+            for end in (-1, 1):
+                corner = np.zeros(3)
+                corner[[axis, u, v]] = end, su, sv
+                ends.append(tuple(corner))
+            strip = [corners[u, ends[0]], corners[v, ends[0]], corners[v, ends[1]], corners[u, ends[1]]]
+            faces.append(strip[::su * sv])
+    for corner in product((-1.0, 1.0), repeat=3):
+        triple = [corners[axis, corner] for axis in range(3)]
+        faces.append(triple[:: int(math.prod(corner))])
+    return faces
+
+
+def box(x: float, y: float, z: float, at: Vec, fill: Material, bevel: float = 0.0, fit: bool = False) -> Part:
+    """Box centred at ``at``; a bevel shades like a rounded edge."""
+    bevel = min(bevel, 0.45 * min(x, y, z))
+    return Part(_box_template(bevel > 0), (x, y, z), at, fill, None, bevel, fit)
+
+
+def _signed_power(values: Floats, exponent: float) -> Floats:
+    return np.sign(values) * np.abs(values) ** exponent
+
+
+@lru_cache(maxsize=256)
+def _lathe_template(profile: Profile, segments: int, roundness: float) -> Template:
+    line = np.array(profile, dtype=np.float64) - (0, 0.5)
+    step = np.diff(line, axis=0)
+    normal = np.stack([step[:, 1], -step[:, 0]], 1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    start, end = normal.copy(), normal.copy()
+    for k in range(len(normal) - 1):
+        if normal[k] @ normal[k + 1] > CREASE:
+            end[k] = start[k + 1] = (normal[k] + normal[k + 1]) / np.linalg.norm(normal[k] + normal[k + 1])
+    rings = np.stack([line[:-1], line[1:]], 1).reshape(-1, 2)
+    tilt = np.stack([start, end], 1).reshape(-1, 2)
+    angle = np.linspace(0, 2 * math.pi, segments + 1)
+    around = np.stack([_signed_power(np.cos(angle), roundness), _signed_power(np.sin(angle), roundness)], 1)
+    outward = np.stack([_signed_power(np.cos(angle), 2 - roundness), _signed_power(np.sin(angle), 2 - roundness)], 1)
+    lift = lambda flat, height: np.concatenate(  # noqa: E731
+        [flat, np.broadcast_to(height[:, None, None], (*flat.shape[:2], 1))], 2).reshape(-1, 3)
+    vertices = lift(rings[:, :1, None] * around, rings[:, 1])
+    normals = lift(tilt[:, :1, None] * outward, tilt[:, 1])
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(step, axis=1))])[np.repeat(np.arange(len(line)), 2)[1:-1]]
+    tile = np.stack(np.broadcast_arrays(angle / 2, length[:, None]), -1).reshape(-1, 2)
+    faces = _grid_faces(len(rings), segments + 1)[np.repeat(np.arange(len(rings) - 1) % 2 == 0, 2 * segments)]
+    solid = np.ptp(vertices[faces], axis=1).max(1) > 1e-9
+    area = np.linalg.norm(np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]), axis=1)
+    axes = np.tile(np.array([0, 2]), (len(vertices), 1))
+    return Template(vertices, normals, np.zeros_like(vertices), tile, axes, vertices[:, :2] + 0.5, faces[solid & (area > 1e-9)])
+
+
+def _grid_faces(rows: int, columns: int) -> NDArray[np.int32]:
+    """Triangles of a (rows, columns) grid of vertices, two for each cell, row by row."""
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
+    cell = np.array([[0, 1, columns + 1], [0, columns + 1, columns]])
+    return (corner[:, :, None] + cell).reshape(-1, 3).astype(np.int32)
+
+
+def lathe(profile: Profile, x: float, y: float, z: float, at: Vec, fill: Material, *, axis: str = "z", segments: int = 20,
+          roundness: float = 1.0, fit: bool = False) -> Part:
+    """Surface of revolution, ``x`` and ``y`` wide and ``z`` high before it is laid along ``axis``.
+
+    ``roundness`` 1 is a circle, 0.4 a rounded rectangle. With ``axis="y"`` the top faces the front.
+    """
+    return Part(_lathe_template(profile, segments, roundness), (x, y, z), at, fill, LYING[axis], 0.0, fit)
+
+
+CYLINDER: Profile = ((0, 0), (0.5, 0), (0.5, 1), (0, 1))
+
+
+def cylinder(diameter: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 14, fit: bool = False) -> Part:
+    """Closed cylinder centred at ``at``, its height along ``axis``."""
+    return lathe(CYLINDER, diameter, diameter, height, at, fill, axis=axis, segments=segments, fit=fit)
+
+
+def cone(bottom: float, top: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 20) -> Part:
+    """Closed frustum with the given end diameters, centred at ``at``."""
+    wide = max(bottom, top)
+    profile = ((0.0, 0.0), (round(bottom / wide / 2, 2), 0.0), (round(top / wide / 2, 2), 1.0), (0.0, 1.0))
+    return lathe(profile, wide, wide, height, at, fill, axis=axis, segments=segments)
+
+
+@lru_cache(maxsize=None)
+def _ball_template(flat: float, upright: float, around: int, rings: int) -> Template:
+    u, v = np.meshgrid(np.linspace(-math.pi, math.pi, around + 1), np.linspace(-math.pi / 2, math.pi / 2, rings + 1))
+
+    def surface(e: float, f: float) -> Floats:
+        ring = _signed_power(np.cos(v), f)
+        return np.stack([ring * _signed_power(np.cos(u), e), ring * _signed_power(np.sin(u), e), _signed_power(np.sin(v), f)],
+                        -1).reshape(-1, 3)
+
+    vertices = surface(flat, upright) / 2
+    normals = surface(2 - flat, 2 - upright)
+    faces = _grid_faces(rings + 1, around + 1)
+    edges = vertices[faces[:, 1:]] - vertices[faces[:, :1]]
+    faces = faces[np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) > 1e-9]
+    tile = np.stack([u, v], -1).reshape(-1, 2) / 2
+    return Template(vertices, normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12), np.zeros_like(vertices), tile,
+                    np.tile(np.array([0, 2]), (len(vertices), 1)), vertices[:, [0, 2]] + 0.5, faces)
+
+
+def ball(x: float, y: float, z: float, at: Vec, fill: Material, flat: float = 1.0, upright: float = 1.0, around: int = 16,
+         rings: int = 8) -> Part:
+    """Superellipsoid: exponents 1 give an ellipsoid, smaller ones a cushion with a boxy outline or section."""
+    return Part(_ball_template(flat, upright, around, rings), (x, y, z), at, fill)
+
+
+@lru_cache(maxsize=512)
+def _tube_template(path: tuple[Vec, ...], radius: float, segments: int) -> Template:
+    points = np.array(path, dtype=np.float64)
+    along = np.gradient(points, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    side = np.cross(along, (0.0, 0.0, 1.0) if np.ptp(points[:, 2]) < 0.9 * np.ptp(points, axis=0).sum() else (1.0, 0.0, 0.0))
+    lost = np.linalg.norm(side, axis=1) < 1e-6
+    side[lost] = np.cross(along[lost], (0.6, 0.8, 0.0))
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    other = np.cross(side, along)
+    angle = np.linspace(0, 2 * math.pi, segments + 1)
+    normals = (np.cos(angle)[None, :, None] * side[:, None] + np.sin(angle)[None, :, None] * other[:, None])
+    vertices = (points[:, None] + radius * normals).reshape(-1, 3)
+    tile = np.stack(np.broadcast_arrays(angle * radius, np.arange(len(points))[:, None] * 0.05), -1).reshape(-1, 2)
+    return Template(vertices, normals.reshape(-1, 3), np.zeros_like(vertices), tile, np.zeros((len(vertices), 2), np.intp),
+                    tile, _grid_faces(len(points), segments + 1))
+
+
+def tube(path: Iterable[Vec], diameter: float, fill: Material, segments: int = 8, at: Vec = (0, 0, 0)) -> Part:
+    """Bent rod through ``path`` (metres)."""
+    return Part(_tube_template(tuple(path), diameter / 2, segments), (1.0, 1.0, 1.0), at, fill)
+
+
+@lru_cache(maxsize=None)
+def _sheet_template(folds: int, bend: float, taper: float) -> Template:
+    columns, rows = (folds * 6 if folds else 2) + 1, (2 if bend == 0 else 5)
+    u, v = np.meshgrid(np.linspace(-0.5, 0.5, columns), np.linspace(-0.5, 0.5, rows))
+    width = 1 - taper * (2 * np.abs(v + 0.1)) ** 2
+    wave = 0.5 * np.sin(2 * math.pi * folds * u) if folds else -bend * (v + 0.5) ** 2
+    vertices = np.stack([u * width, wave, v], -1).reshape(-1, 3)
+    slope = math.pi * folds * np.cos(2 * math.pi * folds * u) if folds else np.zeros_like(u)
+    lean = np.zeros_like(u) if folds else 2 * bend * (v + 0.5)
+    normals = np.stack([slope, -np.ones_like(u), -lean], -1).reshape(-1, 3)
+    tile = np.stack([u, v], -1).reshape(-1, 2)
+    return Template(vertices, normals, np.zeros_like(vertices), tile, np.tile(np.array([0, 2]), (len(tile), 1)), tile + 0.5,
+                    _grid_faces(rows, columns))
+
+
+def drape(x: float, y: float, z: float, at: Vec, fill: Material, folds: int = 5) -> Part:
+    """Hanging cloth, ``y`` deep in its folds."""
+    return Part(_sheet_template(folds, 0.0, 0.0), (x, y, z), at, fill)
+
+
+def leaf(width: float, length: float, root: Vec, fill: Material, azimuth: float, lean: float) -> Part:
+    """Curved leaf that starts at ``root``, leaning ``lean`` degrees from the vertical towards ``azimuth``."""
+    turn = turn_about("z", azimuth) @ turn_about("x", lean)
+    at = turn @ (0.0, 0.0, length / 2) + np.array(root)
+    return Part(_sheet_template(0, 0.35, 0.9), (width, length, length), tuple(at.tolist()), fill, turn)
+
+
+def legs(x: float, y: float, z: float, thick: float, fill: Material, inset: float = 0.0, round_: bool = False) -> Parts:
+    """Four legs from the floor up to ``z`` under a top of ``x`` by ``y``."""
+    dx, dy = x / 2 - thick / 2 - inset, y / 2 - thick / 2 - inset
+    at = [(sx * dx, sy * dy, z / 2) for sx, sy in product((-1, 1), repeat=2)]
+    return [cylinder(thick, z, c, fill, segments=10) if round_ else box(thick, thick, z, c, fill) for c in at]
