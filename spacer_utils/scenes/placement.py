@@ -1,0 +1,251 @@
+"""Where things stand: on walls, on furniture, along walls or free, without overlap and with floor left to walk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..types import Box
+from .geometry import (
+    BODY_RADIUS,
+    CELL,
+    HEADROOM,
+    RUG_HEIGHT,
+    Floats,
+    Floor,
+    Footprint,
+    Outline,
+    contains,
+    corners,
+    facing,
+    footprint,
+    overlaps,
+    walls,
+)
+
+SIT = ("bed", "sofa", "armchair", "mattress")
+TOP = ("table", "desk", "counter", "nightstand", "coffee table", "dresser", "cabinet", "tv stand", "washer")
+RESTING: dict[str, tuple[str, ...]] = {
+    "pillow": SIT, "cushion": ("sofa", "armchair", "bed"), "blanket": ("bed", "sofa"),
+    **dict.fromkeys(("monitor", "keyboard", "computer mouse", "laptop", "telephone", "headphones"), ("table", "desk", "counter")),
+    **dict.fromkeys(("cup", "bowl", "bottle", "table lamp", "printer"), TOP),
+    **dict.fromkeys(("kettle", "pan", "cutting board", "microwave"), ("counter", "table", "cabinet", "washer")),
+}
+"""Category -> what it may rest on; it is never put on the floor."""
+HANGING: dict[str, float] = {
+    "window": 0.9, "whiteboard": 0.9, "mirror": 1.0, "clock": 1.8, "towel": 1.0, "coat hanger": 1.5, "picture": 1.3, "tv": 1.0,
+    "heater": 0.12, "radiator": 0.12, "curtain": 0.1, "exhaust fan": 2.0, "door": 0.0, "fireplace": 0.0,
+}
+"""Category that belongs on a wall -> height of its lower edge, metres."""
+CEILING = ("ceiling light",)
+DEEP = ("bed", "toilet", "computer tower", "computer mouse", "shoes", "mattress")
+"""Categories whose longer side runs from front to back; in all others it runs from left to right."""
+TALL = {"stove": (0.85, 0.95), "oven": (0.85, 0.95), "counter": (0.85, 0.95)}
+"""Heights, metres, of things whose real boxes hold their top plate only; they stand on the floor here."""
+SURFACE = {"bed": 0.55, "sofa": 0.5, "armchair": 0.5}
+"""Share of the box height at which things rest; 1 for all others."""
+TRIES = 48
+DOOR_CLEARANCE = 0.8
+"""Floor kept free in front of a door, metres."""
+GAP = 0.01
+PASSAGE = BODY_RADIUS + CELL / 2
+"""A little more than a body, so that a way found here is there on every grid, metres."""
+
+
+@dataclass
+class Room:
+    """A room being furnished; ``boxes`` grows in step with ``names``."""
+
+    outline: Outline
+    ceiling: float
+    floor: Floor
+    names: list[str] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    keepouts: list[Footprint] = field(default_factory=list)
+    """Footprints in front of doors and passages where nothing may stand."""
+
+    @classmethod
+    def empty(cls, outline: Outline, ceiling: float, keepouts: Iterable[Footprint] = ()) -> Room:
+        return cls(outline, ceiling, Floor.of_outline(outline, PASSAGE), keepouts=list(keepouts))
+
+    def add(self, category: str, box: Box) -> None:
+        self.names.append(category)
+        self.boxes.append(box)
+
+    def of(self, categories: Iterable[str]) -> list[Box]:
+        wanted = set(categories)
+        return [b for n, b in zip(self.names, self.boxes) if n in wanted]
+
+    def clear(self, rects: Floats, bottom: float, top: float, on: Box | None = None) -> Floats:
+        """Those of the (K, 5) footprints that lie inside and, between these heights, touch nothing placed so far."""
+        inside = contains(self.outline, corners(rects)).all(1)
+        if len(self.outline) > 4:
+            inside &= contains(self.outline, (corners(rects) + np.roll(corners(rects), 1, axis=1)) / 2).all(1)
+        rects = rects[inside]
+        others = [footprint(b) for b in self.boxes
+                  if b is not on and b.center[2] - b.size[2] / 2 < top - 1e-9 and b.center[2] + b.size[2] / 2 > bottom + 1e-9]
+        if on is None:
+            others += self.keepouts
+        if len(rects) and others:
+            rects = rects[~overlaps(rects, np.array(others), GAP).any(1)]
+        return rects
+
+
+def face_room(category: str, box: Box, outline: Outline) -> Box:
+    """The same box with its sides named so that a front exists: the front (own -y) looks away from the nearest wall.
+
+    The longer side becomes x, or y for ``DEEP`` categories; a nearly square box may turn by a quarter.
+    """
+    length, width, height = box.size
+    square = max(length, width) < 1.25 * min(length, width) and category not in HANGING
+    distances = [float((np.array(box.center[:2]) - start) @ normal) for start, _, normal, _ in walls(outline)]
+    normal = walls(outline)[int(np.argmin(distances))][2]
+    best, best_score = box, -math.inf
+    for quarter in range(4):
+        sides = (length, width) if quarter % 2 == 0 else (width, length)
+        yaw = box.yaw + quarter * math.pi / 2
+        if not square and (sides[1] > sides[0]) != (category in DEEP):
+            continue
+        score = float(np.array([math.sin(yaw), -math.cos(yaw)]) @ normal)
+        if score > best_score + 1e-9:
+            best, best_score = Box(box.center, (*sides, height), math.remainder(yaw, 2 * math.pi)), score
+    return best
+
+
+def place(room: Room, rng: np.random.Generator, category: str, size: tuple[float, float, float], at_wall: float,
+          lean: float) -> bool:
+    """Put one thing of ``size`` (length, width, height; m) into the room; False when there is no room for it.
+
+    Args:
+        at_wall: probability of standing against a wall.
+        lean: angle off the room's axes for a thing that stands free, radians.
+    """
+    sides = (size[1], size[0]) if category in DEEP else (size[0], size[1])
+    if category in RESTING:
+        return _rest(room, rng, category, (*sides, size[2]))
+    if category in CEILING:
+        return _settle(room, category, _anywhere(room, rng, sides, 0.0), (*sides, size[2]), room.ceiling - size[2] - 0.005)
+    if category == "tv" and rng.random() < 0.6 and _rest(room, rng, category, (*sides, size[2])):
+        return True
+    if category in HANGING:
+        bottom = max(0.0, min(HANGING[category], room.ceiling - size[2] - 0.05))
+        return _settle(room, category, _along_walls(room, rng, sides, 0.0), (*sides, size[2]), bottom)
+    partner = _beside(room, rng, category, sides)
+    candidates = [_along_walls(room, rng, sides, lean / 4)] if rng.random() < at_wall else []
+    if partner is not None:
+        candidates.insert(0 if rng.random() < 0.75 else len(candidates), partner)
+    candidates.append(_anywhere(room, rng, sides, lean))
+    return any(_settle(room, category, rects, (*sides, size[2]), 0.0) for rects in candidates)
+
+
+def _settle(room: Room, category: str, rects: Floats, size: tuple[float, float, float], bottom: float) -> bool:
+    """Take the first candidate that is clear and leaves the floor walkable."""
+    for rect in room.clear(rects, bottom, bottom + size[2])[:6]:
+        box = Box((float(rect[0]), float(rect[1]), bottom + size[2] / 2), size, float(rect[4]))
+        if bottom < HEADROOM and bottom + size[2] > RUG_HEIGHT:
+            free = room.floor.free & ~room.floor.covered(rect, PASSAGE)
+            if not _walkable(Floor(room.floor.x0, room.floor.y0, free), room):
+                continue
+            room.floor.free = free
+        room.add(category, box)
+        if category == "door":
+            reach = size[1] / 2 + DOOR_CLEARANCE / 2
+            room.keepouts.append((float(rect[0] + math.sin(rect[4]) * reach), float(rect[1] - math.cos(rect[4]) * reach),
+                                  size[0] / 2, DOOR_CLEARANCE / 2, float(rect[4])))
+        return True
+    return False
+
+
+def _walkable(floor: Floor, room: Room) -> bool:
+    """One connected floor, but for slivers, that is large enough to stand in and reaches every door."""
+    total = int(floor.free.sum())
+    largest = floor.largest()
+    held = int(largest.sum())
+    if held < 30 or held < 0.95 * total:
+        return False
+    return all((largest & floor.covered(k, 0.0)).any() for k in room.keepouts)
+
+
+def _along_walls(room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float) -> Floats:
+    """Candidates with the back to a wall, longer walls more often."""
+    edges = [e for e in walls(room.outline) if e[3] > sides[0] + 0.02]
+    if not edges:
+        return np.empty((0, 5))
+    lengths = np.array([e[3] for e in edges])
+    picks = rng.choice(len(edges), TRIES, p=lengths / lengths.sum())
+    along, gaps = rng.random(TRIES), rng.uniform(0.004, 0.05, TRIES)
+    turn = lean * rng.choice([-1, 1], TRIES)
+    reach = sides[0] / 2 * np.abs(np.cos(turn)) + sides[1] / 2 * np.abs(np.sin(turn))
+    depth = sides[0] / 2 * np.abs(np.sin(turn)) + sides[1] / 2 * np.abs(np.cos(turn))
+    rows = []
+    for k, pick in enumerate(picks):
+        start, direction, normal, length = edges[pick]
+        x, y = start + direction * (reach[k] + along[k] * (length - 2 * reach[k])) + normal * (depth[k] + gaps[k])
+        rows.append((x, y, sides[0] / 2, sides[1] / 2, facing(normal) + turn[k]))
+    return np.array(rows)
+
+
+def _anywhere(room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float) -> Floats:
+    points = np.asarray(room.outline)
+    low, high = points.min(0), points.max(0)
+    yaws = rng.integers(4, size=TRIES) * math.pi / 2 + lean * rng.choice([-1, 1], TRIES)
+    return np.column_stack([rng.uniform(low, high, (TRIES, 2)), np.full(TRIES, sides[0] / 2), np.full(TRIES, sides[1] / 2), yaws])
+
+
+_PARTNERS = {
+    "chair": (("table", "desk"), "round"), "stool": (("table", "counter"), "round"), "office chair": (("desk", "table"), "round"),
+    "nightstand": (("bed",), "side"), "table": (("sofa",), "front"), "coffee table": (("sofa",), "front"),
+    "lamp": (("sofa", "bed"), "side"), "dishwasher": (("counter", "refrigerator"), "side"), "stove": (("counter",), "side"),
+}
+"""Category -> (what it keeps company with, on which side of it)."""
+
+
+def _beside(room: Room, rng: np.random.Generator, category: str, sides: tuple[float, float]) -> Floats | None:
+    """Candidates next to a partner: around it (facing it), at its side (facing as it does) or in front of it."""
+    partners, side = _PARTNERS.get(category, ((), ""))
+    hosts = room.of(partners)
+    if not hosts:
+        return None
+    rows = []
+    for _ in range(TRIES // 2):
+        host = hosts[rng.integers(len(hosts))]
+        hx, hy = host.size[0] / 2, host.size[1] / 2
+        quarter = {"round": int(rng.integers(4)), "side": 1 + 2 * int(rng.integers(2)), "front": 0}[side]
+        half, span = (hy, hx) if quarter % 2 == 0 else (hx, hy)
+        gap = float(rng.uniform(0.3, 0.6) if side == "front" else rng.uniform(0.02, 0.2))
+        outward = host.yaw - math.pi / 2 + quarter * math.pi / 2
+        shift = float(rng.uniform(-1, 1)) * max(0.0, span - sides[0] / 2)
+        if side == "side":
+            shift = (hy - sides[1] / 2) * (1 if quarter == 1 else -1)
+        distance = half + gap + (sides[0] if side == "side" else sides[1]) / 2
+        x = host.center[0] + math.cos(outward) * distance - math.sin(outward) * shift
+        y = host.center[1] + math.sin(outward) * distance + math.cos(outward) * shift
+        yaw = host.yaw if side != "round" else facing((-math.cos(outward), -math.sin(outward))) + float(rng.normal(0, 0.12))
+        rows.append((x, y, sides[0] / 2, sides[1] / 2, yaw))
+    return np.array(rows)
+
+
+def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float, float, float]) -> bool:
+    """Put the thing on top of a supporting piece, within its edges and clear of what else rests there."""
+    supports = RESTING.get(category, TOP)
+    hosts = [(n, b) for n, b in zip(room.names, room.boxes) if n in supports]
+    for k in rng.permutation(len(hosts)):
+        name, host = hosts[int(k)]
+        dx, dy = host.size[0] / 2 - size[0] / 2, host.size[1] / 2 - size[1] / 2
+        top = host.center[2] - host.size[2] / 2 + host.size[2] * SURFACE.get(name, 1.0) + 0.002
+        if min(dx, dy) < 0 or top > 1.5:
+            continue
+        u, v = rng.uniform(-1, 1, (2, TRIES // 2))
+        v = np.abs(v) if category in ("monitor", "tv", "pillow", "table lamp") else v
+        v = -np.abs(v) if category == "keyboard" else v
+        c, s = math.cos(host.yaw), math.sin(host.yaw)
+        x, y = host.center[0] + c * u * dx - s * v * dy, host.center[1] + s * u * dx + c * v * dy
+        rects = np.column_stack([x, y, np.full_like(x, size[0] / 2), np.full_like(x, size[1] / 2), np.full_like(x, host.yaw)])
+        clear = room.clear(rects, top, top + size[2], on=host)
+        if len(clear):
+            room.add(category, Box((float(clear[0, 0]), float(clear[0, 1]), top + size[2] / 2), size, host.yaw))
+            return True
+    return False

@@ -1,0 +1,199 @@
+"""The 288 rooms of VSI-Bench from their published object boxes (``data/meta_info`` of vision-x-nyu/thinking-in-space).
+
+Benchmark rooms: for evaluation only, never training. The files are not part of this repository; pass their folder or set
+``REAL_LAYOUTS``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from ..registry import SCENES
+from ..types import Box, Scene, SceneObject, WorkbookError
+from .contents import room_type
+from .geometry import Floats, corners, footprints
+from .placement import HANGING, RESTING, face_room
+
+DATASETS = ("arkitscenes", "scannet", "scannetpp")
+HOW_TO_GET = ("Get data/meta_info/{arkitscenes,scannet,scannetpp}_meta_info_val.json of the public repository "
+              "vision-x-nyu/thinking-in-space, and set REAL_LAYOUTS to their folder.")
+MIN_SIDE, MAX_SIDE = 0.005, 20.0
+"""Sides of a believable box, metres."""
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """What was read, and what had to be left out."""
+
+    scenes: tuple[Scene, ...]
+    problems: tuple[str, ...]
+    """One line per room or category left out, naming it."""
+    count_mismatches: tuple[str, ...]
+    """Rooms whose ``object_counts`` disagree with their boxes (the boxes are trusted)."""
+
+
+@SCENES.register("real_layouts", evaluation_only=True)
+def rooms(split: str = "real_layouts", count: int | None = None, seed: int = 0, *,
+          folder: Path | str | None = None) -> Iterator[Scene]:
+    """The rooms of VSI-Bench rebuilt from published object boxes; evaluation only.
+
+    ``count`` rooms are drawn evenly from the three datasets in an order that ``seed`` fixes; None yields all.
+
+    Raises:
+        WorkbookError: the split is not ``real_layouts``, or the folder is missing or lacks the files.
+    """
+    if split != "real_layouts":
+        raise WorkbookError(f"real layouts are benchmark rooms and can't enter split {split!r}. Use split 'real_layouts'.")
+    layouts = read(folder)
+    for problem in layouts.problems:
+        warnings.warn(problem, stacklevel=2)
+    by_source: dict[str, list[Scene]] = {}
+    for scene in sorted(layouts.scenes, key=lambda s: (crc32(f"{seed}:{s.scene_id}".encode()), s.scene_id)):
+        by_source.setdefault(scene.scene_id.split("/")[0], []).append(scene)
+    ranked = sorted((k / len(group), source, scene) for source, group in by_source.items() for k, scene in enumerate(group))
+    yield from [scene for _, _, scene in ranked][:count]
+
+
+def read(folder: Path | str | None = None, known: Collection[str] | None = None) -> Layouts:
+    """Every readable room of the folder, in the order of the files.
+
+    Args:
+        folder: where the three ``*_meta_info_val.json`` lie; None takes the environment variable ``REAL_LAYOUTS``.
+        known: categories that can be drawn; None takes the furniture table.
+
+    Raises:
+        WorkbookError: no folder given, or it lacks a file, or a file is not JSON.
+    """
+    from ..render.furniture import CATEGORIES
+
+    drawable = CATEGORIES if known is None else known
+    root = Path(folder or os.environ.get("REAL_LAYOUTS") or "")
+    if not (folder or os.environ.get("REAL_LAYOUTS")):
+        raise WorkbookError(f"real layouts: no folder given. {HOW_TO_GET}")
+    scenes: list[Scene] = []
+    problems: list[str] = []
+    mismatches: list[str] = []
+    for dataset in DATASETS:
+        path = root / f"{dataset}_meta_info_val.json"
+        for name, room in _load(path).items():
+            where = f"{path.name}, room {name}"
+            try:
+                scenes.append(_scene(dataset, name, room, where, drawable, problems))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                problems.append(f"{where}: left out, not a room of this schema ({type(error).__name__}: {error})")
+                continue
+            if {c: len(b) for c, b in room["object_bbox"].items()} != room.get("object_counts"):
+                mismatches.append(where)
+    return Layouts(tuple(scenes), tuple(problems), tuple(mismatches))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WorkbookError(f"real layouts: can't read {path} ({error}). {HOW_TO_GET}") from error
+    if not isinstance(content, dict):
+        raise WorkbookError(f"real layouts: {path} holds no table of rooms. {HOW_TO_GET}")
+    return content
+
+
+def _scene(dataset: str, name: str, room: dict[str, Any], where: str, known: Collection[str], problems: list[str]) -> Scene:
+    """One room with its floor at z = 0; raises what a broken schema raises."""
+    area, center = float(room["room_size"]), np.asarray(room["room_center"], dtype=np.float64)
+    if not (math.isfinite(area) and area > 0 and center.shape == (3,) and np.isfinite(center).all()):
+        raise ValueError(f"room_size {room['room_size']!r}, room_center {room['room_center']!r}")
+    found: list[tuple[str, Box]] = []
+    for category, rows in room["object_bbox"].items():
+        try:
+            if category not in known:
+                raise ValueError("unknown to the furniture table")
+            found += [(category, upright(row)) for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{where}: category {category!r} left out ({error})")
+    if not found:
+        raise ValueError("no usable object")
+    floor = _floor_level(found)
+    polygon = room_outline(footprints(box for _, box in found), center[:2], area)
+    objects = tuple(
+        SceneObject(k, category, face_room(category, _stand(category, box, floor), polygon), crc32(f"{name}:{k}".encode()))
+        for k, (category, box) in enumerate(found, 1)
+    )
+    top = max(o.box.center[2] + o.box.size[2] / 2 for o in objects)
+    return Scene(
+        scene_id=f"{dataset}-{name}", space_id=f"{dataset}-{name.rsplit('_', 1)[0] if dataset == 'scannet' else name}",
+        source="real_layouts", split="real_layouts", polygon=polygon, floor_area=round(area, 4),
+        ceiling_height=round(max(2.4, top + 0.05), 3), objects=objects, room_type=room_type({c for c, _ in found}),
+        seed=crc32(name.encode()),
+    )
+
+
+def upright(row: dict[str, Any]) -> Box:
+    """The published box stood upright: lengths and centre kept, height along the axis nearest to +z.
+
+    ``normalizedAxes`` holds the axes as rows of a 3 x 3 matrix; minimal boxes of ScanNet lean by up to 45 degrees.
+
+    Raises:
+        ValueError: a length or coordinate is negative, zero, not finite or beyond belief.
+    """
+    lengths = np.asarray(row["axesLengths"], dtype=np.float64)
+    center = np.asarray(row["centroid"], dtype=np.float64)
+    axes = np.asarray(row["normalizedAxes"], dtype=np.float64).reshape(3, 3)
+    if lengths.shape != (3,) or not ((lengths >= MIN_SIDE) & (lengths <= MAX_SIDE)).all():
+        raise ValueError(f"box with sides {row['axesLengths']} m")
+    if center.shape != (3,) or not (np.isfinite(center).all() and np.isfinite(axes).all()):
+        raise ValueError(f"box at {row['centroid']}")
+    up = int(np.argmax(np.abs(axes[:, 2])))
+    first, second = (k for k in range(3) if k != up)
+    if np.hypot(*axes[first, :2]) >= np.hypot(*axes[second, :2]):
+        yaw = math.atan2(axes[first, 1], axes[first, 0])
+    else:
+        yaw = math.atan2(axes[second, 1], axes[second, 0]) - math.pi / 2
+    return Box((float(center[0]), float(center[1]), float(center[2])),
+               (float(lengths[first]), float(lengths[second]), float(lengths[up])), yaw)
+
+
+def _floor_level(found: list[tuple[str, Box]]) -> float:
+    """z of the floor: a low quantile of where the things that stand on floors end."""
+    bottoms = [box.center[2] - box.size[2] / 2 for category, box in found if category not in HANGING and category not in RESTING]
+    return float(np.quantile(bottoms or [min(b.center[2] - b.size[2] / 2 for _, b in found)], 0.1))
+
+
+def _stand(category: str, box: Box, floor: float, slack: float = 0.35) -> Box:
+    """The box above floor 0; a thing that stands on floors and ends within ``slack`` of it is set on it."""
+    bottom = box.center[2] - box.size[2] / 2 - floor
+    if bottom < 0 or (bottom < slack and category not in HANGING and category not in RESTING):
+        bottom = 0.0
+    return Box((box.center[0], box.center[1], bottom + box.size[2] / 2), box.size, box.yaw)
+
+
+def room_outline(rects: Floats, center: Floats, area: float) -> tuple[tuple[float, float], ...]:
+    """Rectangle along the furniture's main axis that holds every footprint and, where the furniture leaves room, has ``area``.
+
+    The files give a floor area and a centre but no walls: the furniture's own rectangle grows about that centre.
+    """
+    weight = rects[:, 2] * rects[:, 3] * (1 + np.abs(np.log(rects[:, 2] / rects[:, 3])))
+    yaw = float(np.angle(np.sum(weight * np.exp(4j * rects[:, 4])))) / 4
+    turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    points = corners(rects).reshape(-1, 2) @ turn
+    low, high = points.min(0) - 0.02, points.max(0) + 0.02
+    middle, half = center @ turn, np.maximum((high - low) / 2, 0.5)
+    small, large = 0.0, 50.0
+    for _ in range(60):
+        scale = (small + large) / 2
+        grown = np.minimum(low, middle - scale * half), np.maximum(high, middle + scale * half)
+        if np.prod(grown[1] - grown[0]) > area:
+            large = scale
+        else:
+            small = scale
+    (x0, y0), (x1, y1) = np.minimum(low, middle - small * half), np.maximum(high, middle + small * half)
+    return tuple((float(x), float(y)) for x, y in np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) @ turn.T)

@@ -1,0 +1,202 @@
+"""Aggregate statistics of rooms: what the procedural rooms are drawn from, and how near they come to the real ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from ..files import write_atomic
+from ..types import Scene, SceneObject
+from .contents import STATISTICS, room_type
+from .geometry import Floats, bounding_rectangle, corners, footprints
+
+LEVELS = tuple(round(0.05 * k, 2) for k in range(21))
+WALL_GAP = 0.15
+"""An object nearer than this to the rim of the objects' rectangle counts as touching it, metres."""
+ELONGATED = 1.5
+"""Ratio of horizontal sides from which an object has a direction."""
+
+
+def length_width_height(o: SceneObject) -> tuple[float, float, float]:
+    """(longer horizontal side, shorter one, height), metres."""
+    a, b, height = o.box.size
+    return max(a, b), min(a, b), height
+
+
+def _rectangle(scene: Scene) -> tuple[float, float, float, Floats]:
+    points = corners(footprints(o.box for o in scene.objects))
+    return (*bounding_rectangle(points.reshape(-1, 2)), points)
+
+
+def aspect(scene: Scene) -> float:
+    """Long over short side of the smallest rectangle around all objects."""
+    long, short, _, _ = _rectangle(scene)
+    return long / max(short, 1e-6)
+
+
+def wall_gaps(scene: Scene) -> list[tuple[str, float]]:
+    """(category, gap to the rim of the objects' rectangle, m) for rooms of at least four objects."""
+    if len(scene.objects) < 4:
+        return []
+    _, _, yaw, points = _rectangle(scene)
+    turned = points @ np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    low, high = turned.min((0, 1)), turned.max((0, 1))
+    gaps = np.minimum((turned - low).min((1, 2)), (high - turned).min((1, 2)))
+    return [(o.category, float(g)) for o, g in zip(scene.objects, gaps)]
+
+
+def yaw_offsets(scene: Scene) -> list[float]:
+    """Degrees (0-45) between each elongated object and the room's dominant direction."""
+    long = [o for o in scene.objects if max(o.box.size[:2]) >= ELONGATED * min(o.box.size[:2])]
+    if len(long) < 3:
+        return []
+    yaws = np.array([o.box.yaw for o in long])
+    candidates = np.radians(np.arange(0, 90, 0.5))
+    apart = np.abs(np.remainder(yaws[:, None] - candidates + math.pi / 4, math.pi / 2) - math.pi / 4)
+    weights = np.array([max(o.box.size[:2]) for o in long])
+    best = candidates[int(np.argmax((weights[:, None] * np.exp(-((apart / 0.05) ** 2))).sum(0)))]
+    return [float(v) for v in np.degrees(np.abs(np.remainder(yaws - best + math.pi / 4, math.pi / 2) - math.pi / 4))]
+
+
+def _singles(scene: Scene) -> int:
+    return sum(n == 1 for n in Counter(o.category for o in scene.objects).values())
+
+
+PER_ROOM: dict[str, tuple[str, Callable[[Scene], float]]] = {
+    "floor area": ("m²", lambda s: s.floor_area),
+    "objects": ("per room", lambda s: float(len(s.objects))),
+    "categories": ("per room", lambda s: float(len(s.categories))),
+    "categories with one instance": ("per room", lambda s: float(_singles(s))),
+    "objects per m²": ("1/m²", lambda s: len(s.objects) / s.floor_area),
+    "aspect of the objects' rectangle": ("long / short", aspect),
+    "off the room's axes": ("degrees", lambda s: math.nan),
+}
+"""Quantity -> (unit, value of one room). The last one has a value per elongated object, see ``yaw_offsets``."""
+
+
+def values(scenes: Sequence[Scene], quantity: str) -> Floats:
+    """All values of one of the seven quantities."""
+    if quantity == "off the room's axes":
+        return np.array([v for s in scenes for v in yaw_offsets(s)])
+    return np.array([PER_ROOM[quantity][1](s) for s in scenes])
+
+
+def quantiles(data: Floats, digits: int = 4) -> list[float]:
+    """Quantiles of ``data`` at ``LEVELS``."""
+    return [round(float(q), digits) for q in np.quantile(data, LEVELS)]
+
+
+def distance(generated: Sequence[float], real: Sequence[float]) -> float:
+    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; 0 is equal.
+
+    The outermost twentieths are left out: they are single rooms.
+    """
+    a, b = np.array(generated[1:-1]), np.array(real[1:-1])
+    return float(np.abs(a - b).mean() / max(real[18] - real[2], 1e-9))
+
+
+def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> list[dict[str, Any]]:
+    """One row per quantity: median and 10-90% range of these rooms and of the real ones, and their ``distance``.
+
+    Args:
+        real: the real rooms; None takes their quantiles as shipped with the package.
+    """
+    shipped = json.loads(STATISTICS.read_text())["quantities"]
+    rows = []
+    for name, (unit, _) in PER_ROOM.items():
+        ours = quantiles(values(scenes, name))
+        theirs = quantiles(values(real, name)) if real is not None else shipped[name]
+        rows.append({"quantity": name, "unit": unit, "generated": ours, "real": theirs,
+                     "distance": round(distance(ours, theirs), 3)})
+    return rows
+
+
+def compare_categories(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
+    """One row per category: share of rooms that have it, median longest side, share at the rim; generated beside real."""
+    real = json.loads(STATISTICS.read_text())["categories"]
+    ours = category_table(scenes)
+    return [{"category": c, **{f"{side} {key}": t[c][key] if c in t else None for key in ("rooms", "longest", "wall")
+                               for side, t in (("generated", ours), ("real", real))}} for c in sorted(real)]
+
+
+def category_table(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
+    """Category -> presence, instance counts, log-normal sizes (length, width, height) and wall contact."""
+    gaps: dict[str, list[float]] = {}
+    for s in scenes:
+        for c, g in wall_gaps(s):
+            gaps.setdefault(c, []).append(g)
+    table = {}
+    for c in sorted({c for s in scenes for c in s.categories}):
+        counts = np.array([len(s.instances(c)) for s in scenes])
+        counts = counts[counts > 0]
+        sizes = np.array([length_width_height(o) for s in scenes for o in s.instances(c)])
+        logs = np.log(sizes)
+        correlation = np.corrcoef(logs.T) if len(logs) > 4 else np.eye(3)
+        near = np.array(gaps.get(c, [])) < WALL_GAP
+        table[c] = {
+            "instances": int(counts.sum()), "rooms": round(len(counts) / len(scenes), 4),
+            "single": round(float((counts == 1).mean()), 4), "most": int(counts.max()),
+            "mean_multi": round(float(counts[counts > 1].mean()), 3) if (counts > 1).any() else 2.0,
+            "mu": np.round(logs.mean(0), 4).tolist(), "sd": np.round(logs.std(0), 4).tolist(),
+            "correlation": [round(float(correlation[i, j]), 3) for i, j in ((0, 1), (0, 2), (1, 2))],
+            "low": np.round(np.quantile(sizes, 0.05, axis=0), 4).tolist(),
+            "high": np.round(np.quantile(sizes, 0.95, axis=0), 4).tolist(),
+            "longest": round(float(np.median(sizes.max(1))), 4),
+            "wall": round(float(near.mean()), 4) if len(near) else None,
+        }
+    return table
+
+
+def _room_kind(scenes: Sequence[Scene], total: int) -> dict[str, Any]:
+    counters = [Counter(o.category for o in s.objects) for s in scenes]
+    single = np.array([sum(n == 1 for n in c.values()) for c in counters])
+    multi = np.array([sum(n > 1 for n in c.values()) for c in counters])
+    extra = np.array([sum(c.values()) for c in counters]) - single - 2 * multi
+    area = np.array([s.floor_area for s in scenes])
+    normal = [ndtri((rankdata(v) - 0.5) / len(v)) for v in (area, single, multi, extra)]
+    return {
+        "share": round(len(scenes) / total, 4), "levels": list(LEVELS),
+        "quantiles": {n: quantiles(v) for n, v in (("area", area), ("single", single), ("multi", multi), ("extra", extra))},
+        "correlation": np.round(0.98 * np.corrcoef(normal) + 0.02 * np.eye(4), 4).tolist(),
+        "presence": {c: round(n / len(scenes), 4) for c, n in Counter(c for k in counters for c in k).most_common()},
+    }
+
+
+def _lift(scenes: Sequence[Scene], least: int = 3) -> list[tuple[str, str, float]]:
+    """How much more often than by chance two categories share a room, clipped to 1/3-3; for pairs with enough rooms."""
+    present = {c: np.array([bool(s.instances(c)) for s in scenes]) for c in sorted({c for s in scenes for c in s.categories})}
+    rows = []
+    for a in present:
+        for b in present:
+            expected = present[a].mean() * present[b].mean() * len(scenes)
+            both = int((present[a] & present[b]).sum())
+            if a < b and max(both, expected) >= least:
+                rows.append((a, b, round(float(np.clip((both + 1) / (expected + 1), 1 / 3, 3)), 3)))
+    return rows
+
+
+def aggregate(scenes: Sequence[Scene]) -> dict[str, Any]:
+    """All that the procedural generator knows of real rooms: aggregates only, no single room."""
+    kinds: dict[str, list[Scene]] = {}
+    for s in scenes:
+        kinds.setdefault(room_type(s.categories), []).append(s)
+    shares = {k: _room_kind(v, len(scenes)) for k, v in sorted(kinds.items())}
+    shares["other"]["share"] = round(1 - sum(k["share"] for n, k in shares.items() if n != "other"), 4)
+    return {
+        "source": "aggregates of the 288 rooms in data/meta_info of vision-x-nyu/thinking-in-space (Apache-2.0)",
+        "room_types": shares, "categories": category_table(scenes), "lift": _lift(scenes),
+        "quantities": {name: quantiles(values(scenes, name)) for name in PER_ROOM},
+    }
+
+
+def write(scenes: Iterable[Scene], path: Path = STATISTICS) -> Path:
+    """Write ``aggregate`` as the JSON that ships with the package (done once, from the real layouts)."""
+    return write_atomic(path, json.dumps(aggregate(list(scenes)), separators=(",", ":")) + "\n")
