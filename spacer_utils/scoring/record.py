@@ -90,8 +90,8 @@ class Benchmark:
     media: ClassVar[Media] = "image"
     empty_is_missing: ClassVar[bool] = False
     """The rule would credit an empty text, so an empty output counts as missing."""
-    headline: ClassVar[Mapping[str, str]] = {}
-    """Profile -> the variant that is its headline, where that isn't the first."""
+    spacer_headline: ClassVar[str] = ""
+    """The variant that SpaceR reports, where that isn't the first."""
     sample: ClassVar[tuple[dict[str, Any], ...]] = ()
     """A few invented rows in exactly the published schema; ``image`` stands for a picture (see ``load.synthetic``)."""
 
@@ -184,6 +184,21 @@ def plain(value: Any) -> Any:
             except (ValueError, SyntaxError):
                 continue
     return value
+
+
+def inline_options(text: str) -> dict[str, str]:
+    """Options that a question's text lists itself, as ``A. chair B. sofa`` or ``A: chair, B: sofa``; empty below two.
+
+    >>> inline_options("Which one? A. chair B. sofa")
+    {'A': 'chair', 'B': 'sofa'}
+    """
+    marks = list(re.finditer(r"(?<![A-Za-z])\(?([A-J])[.:)]\s*", text))
+    for start in range(len(marks) - 1, -1, -1):
+        run = [m for m, letter in zip(marks[start:], LETTERS) if m[1] == letter]
+        if marks[start][1] == "A" and len(run) >= 2:
+            ends = [*(m.start() for m in run[1:]), len(text)]
+            return {m[1]: text[m.end():end].strip(" ,;\n") for m, end in zip(run, ends)}
+    return {}
 
 
 _PREFIX = re.compile(r"^\(?([A-J])[.):]\)?\s*")

@@ -77,6 +77,11 @@ def variants(benchmark: Any, items: Sequence[Item]) -> Table:
     return {"micro": micro(items), "macro": macro(items)}
 
 
+def headline(benchmark: Any, table: Table, profile: str) -> str:
+    """Name of the variant that stands for the whole: the first one, or the one that SpaceR reports."""
+    return benchmark.spacer_headline if profile == "spacer" and benchmark.spacer_headline else next(iter(table))
+
+
 def report(benchmark: Any, items: Sequence[Item], profile: str = "official", missing: str = "wrong") -> Table:
     """The whole account of one evaluation; scores in percent.
 
@@ -88,7 +93,7 @@ def report(benchmark: Any, items: Sequence[Item], profile: str = "official", mis
         raise WorkbookError(f"unknown way to treat missing outputs {missing!r}. Known: {', '.join(MISSING)}.")
     kept = [i for i in items if missing == "wrong" or not i.missing]
     table = variants(benchmark, kept)
-    name = benchmark.headline.get(profile) or next(iter(table))
+    name = headline(benchmark, table, profile)
     present = by_task(items)
     absent = [t for t in benchmark.tasks if t not in present]
     kept_by_task = by_task(kept)
@@ -136,5 +141,5 @@ def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") ->
 
 def _headline(benchmark: Any, items: Sequence[Item], profile: str) -> float | None:
     table = variants(benchmark, items)
-    value: float | None = table[benchmark.headline.get(profile) or next(iter(table))]
+    value: float | None = table[headline(benchmark, table, profile)]
     return value

@@ -34,6 +34,11 @@ def lettered(options: Mapping[str, str], form: str = "{}. {}") -> list[str]:
     return [form.format(letter, text) for letter, text in options.items()]
 
 
+def spacer_choice(question: str, options: Mapping[str, str], style: str) -> str:
+    """SpaceR-Eval's prompt of a multiple-choice question: the question, ``Options:``, one option a line."""
+    return spacer_text(lines(question, "Options:", *lettered(options)), style)
+
+
 def spacer_text(question: str, style: str, ask: str = "choice", *, before_ask: str = "\n", with_map: bool = False) -> str:
     """SpaceR-Eval's prompt around a question that already lists its options.
 

@@ -1,0 +1,132 @@
+"""TempCompass (llyx97/TempCompass): the same videos asked in four formats, one of which needs a judge model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..registry import BENCHMARKS
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, options_of
+from ..scoring.report import Table, by_group, macro, micro, task_means
+from ..scoring.styles import lettered, spacer_text
+
+FORMATS = ("multi-choice", "yes_no", "caption_matching", "captioning")
+DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")
+ASK = {"multi-choice": "\nPlease directly give the best option:", "caption_matching": "\nPlease directly give the best option:",
+       "yes_no": "\nPlease answer yes or no:", "captioning": ""}
+
+
+def format_of(row: Row) -> str:
+    """The hub keeps each format in a configuration of its own; a row shows it by its answer and question."""
+    if row.get("problem") is not None:
+        return "multi-choice"
+    answer, first = str(row["answer"]), str(row["answer"]).split(" ")[0]
+    if row.get("mc_answer") or str(row["question"]).rstrip().endswith("Caption:"):
+        return "captioning"
+    if answer.strip().lower() in ("yes", "no"):
+        return "yes_no"
+    return "caption_matching" if first in ("Option", "Caption", "Sentence") and ": " in answer else "multi-choice"
+
+
+def match_choice(text: str, answer: str) -> bool | None:
+    """Whether ``text`` is the answer's full line, its letter, or starts with ``X.`` or ``X)``; None: a judge would decide."""
+    if text == answer:
+        return True
+    if text in tuple("ABCD") or (text[:1] in tuple("ABCD") and text[1:2] in (".", ")")):
+        return text[0] == answer[:1]
+    return None
+
+
+def match_caption(text: str, question: str, answer: str) -> bool | None:
+    """The same for a caption: its full line, its sentence (also after ``)``), or its index with or without its noun."""
+    said = None
+    for line in question.split("\n")[1:]:
+        index, _, sentence = line.partition(": ")
+        if text in (line, sentence) or sentence == text.partition(") ")[2] or text.replace(".", "") in (index, index.split()[-1]):
+            said = line
+    return None if said is None else said == answer
+
+
+def match_caption_judge(judge: str, mc_answer: str) -> bool:
+    """The judge's reply to the hidden question names exactly one option, the right one."""
+    reply = judge.split("Answer:")[-1].strip().split("\n")[0]
+    return reply.split(". ")[0] == mc_answer.split(". ")[0] and sum(f"{letter}." in reply for letter in "ABCD") == 1
+
+
+@BENCHMARKS.register("tempcompass", hub="lmms-lab/TempCompass", config="multi-choice, yes_no, caption_matching, captioning",
+                     split="test", version="HEAD", licence="unverified", count=7540, size="410 short videos",
+                     needs="tempcompass_videos.zip unpacked to videos/; captioning needs a judge's replies in judge_output",
+                     files=("multi-choice/*.parquet", "yes_no/*.parquet", "caption_matching/*.parquet", "captioning/*.parquet",
+                            "eval_tempcompass.json", "*.jsonl"))
+class TempCompass(Benchmark):
+    """7,540 questions on 410 videos in four formats; official average over all, SpaceR on multiple choice alone."""
+
+    tasks = FORMATS
+    media = "video"
+    spacer_headline = "multi-choice"
+    sample = (
+        {"video_id": "1", "dim": "action", "question": "What is the man doing in the video?\nA. dunking a basketball\nB. "
+         "dribbling a basketball\nC. passing a basketball", "answer": "A. dunking a basketball"},
+        {"video_id": "1", "dim": "speed", "question": "Is the man dunking?", "answer": "yes"},
+        {"video_id": "2", "dim": "order", "question": "Which description is a more suitable match for the video?\nOption 1: The man "
+         "is dribbling a basketball.\nOption 2: A man is dunking a basketball.",
+         "answer": "Option 2: A man is dunking a basketball."},
+        {"video_id": "2", "dim": "direction", "question": "Describe the video with one of: A. dunking B. passing.\nGenerated Caption:",
+         "answer": "A. dunking", "mc_question": "What is the man doing?\nA. dunking\nB. passing", "mc_answer": "A. dunking"},
+    )
+
+    @staticmethod
+    def read(row: Row) -> Question:
+        task, media = format_of(row), (f"videos/{row.get('video_id')}.mp4",)
+        if row.get("problem") is not None:  # Video-R1's file, which SpaceR-Eval reads
+            gold = str(row["solution"]).replace("<answer>", "").replace("</answer>", "")
+            return Question(task, letter_of(gold), row["problem"], options_of(row.get("options")), (row.get("path") or media[0],))
+        dim = row.get("dim")
+        if dim is not None and dim not in DIMENSIONS:
+            raise ValueError(f"unknown dim {dim!r}")
+        answer, question = str(row["answer"]), str(row["question"])
+        gold = {"multi-choice": answer[:1], "yes_no": answer.strip().lower(), "caption_matching": answer.split(":")[0],
+                "captioning": answer}[task]
+        options = inline_options(question) if task == "multi-choice" else {
+            line.split(": ")[0]: line for line in question.split("\n")[1:]} if task == "caption_matching" else {}
+        return Question(task, gold, question, options, media, str(row.get("video_id", "")), {"dim": str(dim)} if dim else {},
+                        0.5 if task == "yes_no" else None)
+
+    @staticmethod
+    def prompt(q: Question, row: Row, style: str) -> str:
+        if style == "official":
+            return q.text + ASK[q.task]
+        options = "\n".join(("Options:", *lettered(q.options), "")) if row.get("problem") is not None else ""
+        text = spacer_text(q.text + options, style, before_ask=" ")
+        return text.replace(" within the <answer> </answer> tags.", ".") if style == "spacer_default" else text
+
+    @staticmethod
+    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+        if profile == "official":
+            text = text.replace("</s>", "").strip()
+        judge = row.get("judge_output")
+        if q.task == "captioning":
+            if judge is None:
+                return Verdict(None, None, "not scored: captions need a judge")
+            return Verdict(float(match_caption_judge(judge, row["mc_answer"])), judge, "judge's reply to the hidden question")
+        answer = q.gold if row.get("problem") is not None else str(row["answer"])
+        if q.task == "yes_no":
+            said = next((word for word in ("yes", "no") if text.lower().startswith(word)), None)
+            right = None if said is None else said == q.gold
+        else:
+            right = match_choice(text, answer) if q.task == "multi-choice" else match_caption(text, q.text, answer)
+        if right is not None:
+            return Verdict(float(right), text, f"{q.task} rule: {'right' if right else 'wrong'}")
+        if judge is not None:
+            return Verdict(float("Correct" in judge), text, "judge")
+        return Verdict(0.0, None, f"{q.task} rule finds no answer; the authors would ask a judge")
+
+    @staticmethod
+    def variants(items: Sequence[Item]) -> Table:
+        """``avg_all`` is the leaderboard's; it stays out where captions had no judge."""
+        unjudged = any(i.score is None and i.question.gold for i in items)
+        without = micro(i for i in items if i.question.task != "captioning")
+        read = [float(i.parsed is not None) for i in items if i.score is not None]
+        first = {"avg_without_captioning": without} if unjudged else {"avg_all": micro(items)}
+        return {**first, **dict.fromkeys(FORMATS), **task_means(items), "avg_without_captioning": without,
+                "macro_formats": macro(items), "match_success": sum(read) / len(read) if read else None,
+                "dim": by_group(items, "dim")}
