@@ -1,0 +1,132 @@
+# One study, several sizes: make reproduce PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full. Needs python3.11 (with venv and pip) and make.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PROFILE ?= cpu
+SEED ?= 0
+PYTHON ?= python3.11
+PY ?= .venv/bin/python
+REAL_LAYOUTS ?=
+OUT := $(or $(SPACER_OUTPUTS),outputs)/$(PROFILE)
+VENV := $(if $(filter .venv/%,$(PY)),venv)
+ifneq ($(REAL_LAYOUTS),)
+export REAL_LAYOUTS := $(abspath $(REAL_LAYOUTS))
+endif
+
+# Dependency lines of the notebooks, renewed when a notebook or a module changes (needs no package but Python itself).
+SOURCES := $(shell find spacer_utils -name '*.py')
+-include .deps/notebooks.mk
+.deps/notebooks.mk: $(wildcard notebooks/*.ipynb) $(SOURCES)
+	@mkdir -p .deps && $(PYTHON) -m spacer_utils.dag > .deps/notebooks.tmp && mv .deps/notebooks.tmp $@
+ifneq ($(PROFILES),)
+ifeq ($(filter $(PROFILE),$(PROFILES)),)
+$(error unknown profile '$(PROFILE)'. Known: $(PROFILES). Try: make reproduce PROFILE=cpu)
+endif
+endif
+
+EXECUTED := $(NOTEBOOKS:%=$(OUT)/executed/%.ipynb)
+REPORTS := $(NOTEBOOKS:%=$(OUT)/reports/%.html)
+STUDY := $(filter-out A%,$(NOTEBOOKS))
+# Goals that write to $(OUT): one make at a time.
+WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
+
+.PHONY: help setup venv install reproduce plan profiles list lab reports serve data test test-fast lint format bench base study du clean clean-all lock ready FORCE
+
+help: ## what there is to do
+	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
+	@grep -hE '^[a-z-]+: .*## |^## ' Makefile | sed -e 's/: .*## /|/' -e 's/^## \(nbNN\) /\1|/' | awk -F'|' '{printf "  %-10s %s\n", $$1, $$2}'
+
+# ------------------------------------------------------------------------------------------------------------- environment
+# installed.lock is written last: without it a half-made .venv is built anew, and a changed lock is installed on top.
+setup: $(VENV) ## create .venv from requirements.lock
+	@echo "$(PY) is ready"
+venv:
+	@cmp -s requirements.lock .venv/installed.lock || $(PYTHON) spacer_utils/claim.py --wait .venv.lock $(MAKE) install
+install:
+	@cmp -s requirements.lock .venv/installed.lock && exit 0; \
+	test -f .venv/installed.lock || rm -rf .venv; \
+	rm -f .venv/installed.lock; \
+	echo "installing requirements.lock into .venv"; \
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv || { echo "python3.11 with its venv module is needed: set PYTHON=/path/to/python3.11"; exit 1; }; \
+	.venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements.lock && \
+	.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+	cp requirements.lock .venv/installed.lock
+
+ifneq ($(and $(WRITING),$(if $(SPACER_CLAIMED),,1)),)
+# The outer make only takes the lock; the inner one, with the lock held, does the work.
+.PHONY: $(WRITING) claimed
+$(WRITING): claimed
+	@:
+claimed:
+	@SPACER_CLAIMED=1 $(PYTHON) spacer_utils/claim.py $(OUT)/.lock $(MAKE) $(WRITING)
+else
+# ------------------------------------------------------------------------------------------------------------------ study
+reproduce: $(STUDY:%=$(OUT)/reports/%.html) ## the whole study: notebooks, reports, index
+	@echo "open $(OUT)/reports/index.html"
+## nbNN one notebook with what it needs, e.g. nb05
+data: $(OUT)/executed/02_questions.ipynb ## videos, questions and maps of the profile
+reports: $(REPORTS) ## HTML of every notebook that has run
+
+ready: | $(VENV)
+	@$(PY) -m spacer_utils.plan check --profile $(PROFILE)
+
+$(OUT)/executed/%.ipynb: notebooks/%.ipynb | $(VENV) ready
+	@$(PY) -m spacer_utils.runner $* --profile $(PROFILE) --set SEED=$(SEED) || { $(PY) -m spacer_utils.report $* --profile $(PROFILE); exit 1; }
+
+$(OUT)/reports/%.html: $(OUT)/executed/%.ipynb spacer_utils/report.py $(wildcard spacer_utils/assets/report/*)
+	@$(PY) -m spacer_utils.report $* --profile $(PROFILE)
+
+# A parameter that differs from the last make's makes the notebooks that declare it run again.
+setting = $(if $(shell test "$$(cat $(1) 2>/dev/null)" = '$(2)' || echo differs),FORCE)
+$(OUT)/.settings/SEED: $(call setting,$(OUT)/.settings/SEED,$(SEED))
+	@mkdir -p $(@D) && printf '%s\n' '$(SEED)' > $@
+$(OUT)/.settings/REAL_LAYOUTS: $(call setting,$(OUT)/.settings/REAL_LAYOUTS,$(REAL_LAYOUTS))
+	@mkdir -p $(@D) && printf '%s\n' '$(REAL_LAYOUTS)' > $@
+FORCE:
+endif
+
+# ---------------------------------------------------------------------------------------------------------------- look at
+plan: | $(VENV) ## what would run, why, for how long, on how much disk
+	@$(PY) -m spacer_utils.plan plan --profile $(PROFILE)
+profiles: | $(VENV) ## all profiles side by side
+	@$(PY) -m spacer_utils.plan profiles
+list: | $(VENV) ## every scene source, question type, reward and benchmark
+	@$(PY) -m spacer_utils list
+lab: | $(VENV) ## JupyterLab on notebook 00
+	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
+serve: | $(VENV) ## reports at http://localhost:8000
+	@$(PY) -m http.server 8000 --bind localhost --directory $(OUT)/reports
+du: | $(VENV) ## disk use of every study
+	@$(PY) -m spacer_utils.plan du
+
+# ---------------------------------------------------------------------------------------------------------------- quality
+test: lint ## everything that needs no GPU (under 20 minutes on two cores)
+	@$(PY) -m pytest
+test-fast: lint ## what is quick (under 90 seconds)
+	@$(PY) -m pytest -m 'not slow'
+lint: | $(VENV) ## ruff and mypy --strict
+	@$(PY) -m ruff check . && $(PY) -m mypy
+format: | $(VENV) ## mend what ruff can, strip notebook outputs
+	@$(PY) -m ruff check --fix . && $(PY) -m nbstripout notebooks/*.ipynb
+
+# ----------------------------------------------------------------------------------------------------------------- upkeep
+clean: ## delete outputs/PROFILE, after asking
+	@test -d $(OUT) || { echo "$(OUT) is not there"; exit 0; }; \
+	if [ "$(YES)" != 1 ]; then printf 'delete %s (%s)? [y/N] ' "$(OUT)" "$$(du -sh $(OUT) | cut -f1)"; read answer; [ "$$answer" = y ] || exit 1; fi; \
+	$(PYTHON) spacer_utils/claim.py $(OUT)/.lock rm -rf $(OUT)
+clean-all: clean ## clean, and .venv, .deps and caches too
+	@rm -rf .venv .venv.lock .deps .pytest_cache .mypy_cache .ruff_cache .hypothesis
+lock: ## resolve pyproject.toml anew into requirements.lock
+	@rm -rf .venv.tmp && $(PYTHON) -m venv .venv.tmp && .venv.tmp/bin/python -m pip install -qq .
+	@$(FREEZE) > .venv.tmp/run.txt
+	@.venv.tmp/bin/python -m pip install -qq '.[test]'
+	@$(FREEZE) > .venv.tmp/all.txt
+	@{ echo '# Exact versions for Python 3.11: made by `make lock` from pyproject.toml.'; cat .venv.tmp/run.txt; \
+	  echo '# Tests'; grep -vxFf .venv.tmp/run.txt .venv.tmp/all.txt; } > requirements.lock.tmp && mv requirements.lock.tmp requirements.lock
+	@rm -rf .venv.tmp build
+# Local build tags go, GPU libraries are left to torch, and decord has its twin for machines without an x86-64 wheel.
+FREEZE = .venv.tmp/bin/python -m pip freeze --all --exclude pip --exclude spacer-workbook | sed -e 's/+cpu$$//' -e '/^nvidia-/d' -e '/^triton==/d' \
+  | awk '/^(eva-)?decord==/ {print "decord==0.6.0; platform_machine == \047x86_64\047\neva-decord==0.6.1; platform_machine != \047x86_64\047"; next} 1'

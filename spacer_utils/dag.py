@@ -1,0 +1,197 @@
+"""What each notebook needs: its own metadata and the modules it reaches, as dependency lines for Make (like gcc -MMD).
+
+Needs nothing but the standard library: Make runs it before ``.venv`` exists.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .profiles import PROFILES, PROJECT
+from .types import WorkbookError
+
+PACKAGE = "spacer_utils"
+REGISTRIES = {"SCENES": "scenes", "QUESTIONS": "questions", "REWARDS": "rewards", "BENCHMARKS": "benchmarks"}
+"""A module that uses a registry reaches every file of its folder."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One numbered notebook as Make, the plan and the index see it."""
+
+    name: str
+    """``03_rewards_by_hand``"""
+    title: str
+    question: str
+    reads: tuple[str, ...]
+    """Artefacts it needs: glob patterns below ``outputs/<profile>``, each among some other notebook's ``writes``."""
+    writes: tuple[str, ...]
+    minutes: dict[str, float]
+    """Profile -> minutes on that profile's hardware, as measured."""
+    disk_mb: dict[str, float]
+    hardware: str
+    paper: str
+    parameters: tuple[str, ...]
+    modules: tuple[str, ...]
+    """Files of the package that it reaches, relative to the repository."""
+
+    @property
+    def number(self) -> str:
+        return self.name.split("_")[0]
+
+
+def code_cells(raw: dict[str, Any]) -> list[str]:
+    """Sources of the code cells."""
+    return ["".join(c["source"]) for c in raw["cells"] if c["cell_type"] == "code"]
+
+
+def parameter_names(raw: dict[str, Any]) -> tuple[str, ...]:
+    """Names that the cell tagged ``parameters`` assigns."""
+    found = ["".join(c["source"]) for c in raw["cells"] if "parameters" in c["metadata"].get("tags", ())]
+    nodes = [n for text in found for n in ast.parse(text).body if isinstance(n, ast.Assign)]
+    return tuple(t.id for n in nodes for t in n.targets if isinstance(t, ast.Name))
+
+
+def read(path: Path, package: Path | None = None) -> Notebook:
+    """A notebook's facts.
+
+    Raises:
+        WorkbookError: the file is not a notebook, or its metadata lacks the ``spacer`` block.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        block = raw["metadata"]["spacer"]
+        title = "".join(raw["cells"][0]["source"]).split("\n")[0].removeprefix("# ").strip()
+        return Notebook(
+            path.stem, title, block["question"], tuple(block["reads"]), tuple(block["writes"]), block["minutes"],
+            block["disk_mb"], block["hardware"], block["paper"], parameter_names(raw),
+            reached(code_cells(raw), package or PROJECT / PACKAGE))
+    except (KeyError, IndexError, ValueError) as error:
+        raise WorkbookError(f"notebooks/{path.name} is not a notebook of this workbook ({type(error).__name__}: {error}). "
+                            "Its metadata needs a spacer block: see 00_start_here.ipynb.") from error
+
+
+def notebooks(folder: Path = PROJECT / "notebooks") -> list[Notebook]:
+    """Every notebook in the order of its number, appendices last."""
+    return [read(p) for p in sorted(folder.glob("[0-9A-Z]*_*.ipynb"))]
+
+
+def find(key: str) -> Notebook:
+    """The notebook with this name or number (``03``).
+
+    Raises:
+        WorkbookError: there is none; the message lists those there are.
+    """
+    every = notebooks()
+    for notebook in every:
+        if key in (notebook.name, notebook.number):
+            return notebook
+    raise WorkbookError(f"no notebook {key!r}. There are: {', '.join(n.name for n in every)}.")
+
+
+def at_a_glance(block: dict[str, Any]) -> str:
+    """The *At a glance* cell of a notebook, from its metadata block."""
+    reads, writes = (", ".join(f"`{n}`" for n in block[key]) or "nothing" for key in ("reads", "writes"))
+    times = ", ".join(f"{profile} {minutes:g} min" for profile, minutes in block["minutes"].items()) or "not measured yet"
+    rows = {"reads": reads, "writes": writes, "time": times, "hardware": block["hardware"], "paper": block["paper"]}
+    return "\n".join(["*At a glance*", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+
+
+def writers(every: list[Notebook]) -> dict[str, Notebook]:
+    """Artefact pattern -> the notebook that writes it."""
+    return {pattern: n for n in every for pattern in n.writes}
+
+
+def upstream(notebook: Notebook, every: list[Notebook]) -> list[Notebook]:
+    """Notebooks that write what this one reads."""
+    by_pattern = writers(every)
+    return list({by_pattern[r].name: by_pattern[r] for r in notebook.reads if r in by_pattern}.values())
+
+
+# ---------------------------------------------------------------------------------------------------------- module reach
+
+
+def _module_file(package: Path, dotted: str) -> Path | None:
+    """File of ``a.b`` inside the package; None if that is no module of ours."""
+    base = package.joinpath(*dotted.split(".")) if dotted else package
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
+    """Files of the package that a module at ``here`` (its package path) imports, anywhere in its code."""
+    found: set[Path] = set()
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [a.name.removeprefix(PACKAGE).lstrip(".") for a in node.names if a.name.split(".")[0] == PACKAGE]
+        elif isinstance(node, ast.ImportFrom):
+            stem = node.module or ""
+            if node.level:
+                stem = ".".join([*here[:len(here) - node.level + 1], *filter(None, [stem])])
+            elif stem.split(".")[0] == PACKAGE:
+                stem = stem.removeprefix(PACKAGE).lstrip(".")
+            else:
+                continue
+            names = [stem, *(".".join(filter(None, [stem, a.name])) for a in node.names)]
+            if stem == "registry":
+                used |= {a.name for a in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "registry":
+            used.add(node.attr)
+        found.update(p for n in names if n and (p := _module_file(package, n)))
+    for registry, folder in REGISTRIES.items():
+        if registry in used or "ALL" in used:
+            found.update((package / folder).glob("*.py"))
+    return found
+
+
+def reached(sources: list[str], package: Path) -> tuple[str, ...]:
+    """Files of the package that these sources reach, directly or through other modules, sorted."""
+    found: set[Path] = set()
+    todo: set[Path] = set().union(*(_imports(ast.parse(s), package, ()) for s in sources)) if sources else set()
+    while todo:
+        path = todo.pop()
+        found.add(path)
+        here = path.relative_to(package).parts[:-1]
+        todo |= _imports(ast.parse(path.read_text(encoding="utf-8")), package, here) - found
+        todo |= _parents(path, package) - found
+    return tuple(sorted(f"{PACKAGE}/{p.relative_to(package).as_posix()}" for p in found))
+
+
+def _parents(path: Path, package: Path) -> set[Path]:
+    """``__init__`` files that Python runs on the way to a module."""
+    parts = path.relative_to(package).parts[:-1]
+    inits = (package.joinpath(*parts[:k], "__init__.py") for k in range(1, len(parts) + 1))
+    return {p for p in inits if p.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------------------------ Make
+
+
+def makefile() -> str:
+    """Dependency lines of every notebook, in terms of Make's ``$(OUT)``.
+
+    A notebook depends on its file, the modules it reaches, the parameters it declares and the executed notebooks whose
+    artefacts it reads. Lost artefacts make their notebook run again.
+    """
+    every = notebooks()
+    lines = [f"PROFILES := {' '.join(PROFILES)}", f"NOTEBOOKS := {' '.join(n.name for n in every)}"]
+    for n in every:
+        settings = [f"$(OUT)/.settings/{p}" for p in ("SEED", "REAL_LAYOUTS") if p in n.parameters]
+        before = [f"$(OUT)/executed/{u.name}.ipynb" for u in upstream(n, every)]
+        lost = [f"$(if $(wildcard $(OUT)/{pattern}),,FORCE)" for pattern in n.writes]
+        lines.append(f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *settings, *before, *lost])}")
+        lines.append(f"nb{n.number}: $(OUT)/reports/{n.name}.html")
+    lines += [f"{m}:" for m in sorted({m for n in every for m in n.modules})]  # a module that was deleted is no error
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(makefile(), end="")

@@ -1,0 +1,291 @@
+"""What a notebook calls: its start line, figures, computed readings, checks and findings. ``runner`` executes notebooks.
+
+Everything shown is deterministic: no times, no paths. Values that come from a model or a dataset are escaped before they
+reach Markdown or HTML.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import io
+import json
+import os
+import random
+import re
+import string
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import profiles
+from .types import MissingArtifact, WorkbookError
+
+METRICS = "application/vnd.spacer.metrics+json"
+LOG = "SPACER_LOG"
+"""Environment variable: file that takes progress lines of a headless run; unset in JupyterLab."""
+
+
+@dataclass
+class Book:
+    """The running notebook: where it reads and writes, and what it has recorded."""
+
+    name: str
+    profile: profiles.Profile
+    seed: int
+    metrics: dict[str, Any] = field(default_factory=dict)
+    figures: int = 0
+
+    @property
+    def out(self) -> Path:
+        """``outputs/<profile>``."""
+        return self.profile.outputs
+
+    def need(self, *relative: str) -> Path:
+        """Path below ``outputs/<profile>`` of the first artefact, after all of them were found there.
+
+        Raises:
+            MissingArtifact: one is not there; the message names the notebook that writes it.
+        """
+        for name in relative:
+            if not any(self.out.glob(name)):
+                raise missing(name, self.profile.name)
+        return self.out / relative[0]
+
+    def record(self, **metrics: float | int | str | bool | None) -> None:
+        """Keep key figures for the manifest, the index and ``found``."""
+        self.metrics.update({k: _plain(v) for k, v in metrics.items()})
+
+    def say(self, *sentences: str, **values: Any) -> None:
+        """Show sentences whose ``{names}`` are filled from ``values`` and the recorded metrics."""
+        _display({"text/markdown": " ".join(fill(s, {**self.metrics, **values}) for s in sentences)})
+
+    def found(self, *sentences: str) -> None:
+        """The notebook's findings as a list, every number from the recorded metrics; hands the metrics to the runner."""
+        text = "\n".join(f"* {fill(s, self.metrics)}" for s in sentences)
+        _display({"text/markdown": text, METRICS: self.metrics})
+
+    def figure(self, figure: Any, caption: str, alt: str, *, interactive: Any = None,
+               table: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Show a matplotlib figure with a numbered caption and alternative text.
+
+        Args:
+            interactive: plotly twin; the report shows it on screen and the static figure on paper.
+            table: rows of the data behind an interactive figure.
+
+        Raises:
+            WorkbookError: caption or alternative text is empty.
+        """
+        if not caption.strip() or not alt.strip():
+            raise WorkbookError(f"figure {self.figures + 1} of {self.name} has no caption or no alt text. Give both.")
+        self.figures += 1
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        label = f"Figure {self.name.split('_')[0]}.{self.figures}. {caption}"
+        twin = json.loads(interactive.to_json()) if interactive is not None else None
+        meta = {"alt": alt, "caption": label, "number": self.figures, "twin": twin is not None}
+        if twin is not None:
+            _display({"application/vnd.plotly.v1+json": twin}, {"spacer": meta})
+        _display({"image/png": buffer.getvalue(), "text/plain": alt}, {"spacer": meta, "image/png": {"alt": alt}})
+        _display({"text/markdown": f"*{label}*"}, {"spacer": {"part": "caption"}})
+        if rows := list(table):
+            _display({"text/html": f"<details><summary>Data of figure {self.figures}</summary>{html_table(rows)}</details>"})
+
+    def table(self, rows: Iterable[Mapping[str, Any]], caption: str) -> None:
+        """Show rows as a captioned table; every cell is escaped."""
+        _display({"text/html": html_table(list(rows), caption)})
+
+    def checks(self, claims: Mapping[str, bool]) -> None:
+        """Show claims as a tick table.
+
+        Raises:
+            WorkbookError: some claim does not hold; the table is shown first.
+        """
+        rows = [{"": "✓" if holds else "✗", "check": claim} for claim, holds in claims.items()]
+        _display({"text/html": html_table(rows, kind="checks")})
+        failed = [claim for claim, holds in claims.items() if not holds]
+        if failed:
+            raise WorkbookError(f"{len(failed)} of {len(claims)} checks of {self.name} do not hold: {'; '.join(failed)}. "
+                                "The tables and figures above show the values.")
+
+    def progress(self, label: str) -> Callable[[int, int], None]:
+        """Callback ``(done, total)``: a bar in JupyterLab, one line every few seconds headless."""
+        return Progress(f"{self.name.split('_')[0]} {label}")
+
+
+def start(name: str, profile: str, seed: int, **overrides: Any) -> Book:
+    """Begin a notebook: seeds, offline switch for local models, and one provenance line.
+
+    Args:
+        overrides: profile fields to replace where the value is not None, e.g. ``train_rooms=20``.
+    """
+    chosen = profiles.get(profile).with_overrides(**overrides)
+    if Path(chosen.model_path).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    random.seed(seed)
+    changed = "".join(f", {k}={v}" for k, v in overrides.items() if v is not None)
+    print(f"{name} | profile {chosen.name}{changed} | seed {seed} | spacer_utils {_version()}")
+    return Book(name, chosen, seed)
+
+
+def _version() -> str:
+    from . import __version__
+
+    return __version__
+
+
+def missing(pattern: str, profile: str) -> MissingArtifact:
+    """The error for an artefact that is not there, naming the notebook that writes it."""
+    from . import dag
+
+    writer = next((n for n in dag.notebooks() for w in n.writes if w == pattern or Path(pattern).match(w)), None)
+    by, number = (writer.name, writer.number) if writer else ("an earlier notebook", "02")
+    return MissingArtifact(f"outputs/{profile}/{pattern}", by, f"make nb{number} PROFILE={profile}")
+
+
+def real_layouts(value: str | None) -> Path | None:
+    """Folder of real layouts: the parameter, else the environment variable ``REAL_LAYOUTS``; None when neither is set.
+
+    Raises:
+        WorkbookError: the folder does not exist.
+    """
+    text = value or os.environ.get("REAL_LAYOUTS") or ""
+    if text and not Path(text).is_dir():
+        raise WorkbookError("REAL_LAYOUTS names a folder that does not exist. Give the folder that holds the meta_info JSON "
+                            "files (data/meta_info of vision-x-nyu/thinking-in-space), or leave it out.")
+    return Path(text) if text else None
+
+
+def source(thing: Any) -> None:
+    """Show the package's own code of a function or class."""
+    try:
+        from IPython.display import Code, display
+    except ImportError:
+        print(inspect.getsource(thing))
+    else:
+        display(Code(inspect.getsource(thing), language="python"))
+
+
+# ------------------------------------------------------------------------------------------------------------------- text
+
+
+class _Escaping(string.Formatter):
+    """Formats values and escapes those that are text, so that no value becomes markup."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        if value is None:
+            return "n/a"
+        return escape_markdown(value) if isinstance(value, str) else str(format(value, spec))
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown and HTML show as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", html.escape(text, quote=False).replace("\n", " "))
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """``template`` with ``{name:spec}`` replaced.
+
+    Raises:
+        WorkbookError: a name was never recorded.
+
+    >>> fill("{n} rooms of {area:.1f} m²", {"n": 2, "area": 13.25})
+    '2 rooms of 13.2 m²'
+    """
+    try:
+        return _Escaping().vformat(template, (), values)
+    except (KeyError, IndexError) as error:
+        raise WorkbookError(f"the sentence {template!r} names {error}, which was never recorded. "
+                            f"Known: {', '.join(values)}.") from error
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it (numpy scalars too)."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _cell(value: Any) -> str:
+    value = _plain(value)
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        size = abs(value)
+        return format(value, ",.0f" if size >= 1000 else ".1f" if size >= 100 else ".2f" if size >= 1 else ".3g")
+    return html.escape(str(value)).replace("\n", "<br>")
+
+
+def html_table(rows: Sequence[Mapping[str, Any]], caption: str = "", kind: str = "data") -> str:
+    """An HTML table with every cell escaped; numbers right-aligned, columns in order of first appearance."""
+    columns = list(dict.fromkeys(k for r in rows for k in r))
+    numeric = {c for c in columns if all(isinstance(_plain(r.get(c)), int | float | None) for r in rows)}
+
+    def cell(tag: str, column: str, content: str) -> str:
+        return f'<{tag} class="number">{content}</{tag}>' if column in numeric else f"<{tag}>{content}</{tag}>"
+
+    head = "".join(cell("th", c, html.escape(str(c)).replace("_", " ")) for c in columns)
+    body = "".join("<tr>" + "".join(cell("td", c, _cell(r.get(c))) for c in columns) + "</tr>" for r in rows)
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f'<table class="{kind}">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _display(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
+    """Show one mime bundle; as plain text where no notebook is running."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        get_ipython = None
+    if get_ipython is not None and get_ipython() is not None:
+        display(data, raw=True, metadata=metadata or {})
+    else:
+        print(data.get("text/markdown") or data.get("text/plain") or data.get("text/html") or "")
+
+
+# --------------------------------------------------------------------------------------------------------------- progress
+
+
+class Progress:
+    """A bar in JupyterLab; headless, one line every few seconds into the runner's log, so that outputs stay equal."""
+
+    EVERY = 5.0
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.started = self.last = time.monotonic()
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        log = os.environ.get(LOG)
+        if log:
+            self._line(Path(log), done, total)
+        elif "ipykernel" in sys.modules:
+            self._draw(done, total)
+
+    def _line(self, log: Path, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.last >= self.EVERY or done >= total:
+            self.last = now
+            spent = now - self.started
+            left = spent / max(done, 1) * (total - done)
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(f"{self.label} | {done}/{total} | {clock(spent)} elapsed, {clock(left)} left\n")
+
+    def _draw(self, done: int, total: int) -> None:
+        from tqdm.auto import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(total=total, desc=self.label, leave=False)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self._bar.close()
+
+
+def clock(seconds: float) -> str:
+    """``75`` -> ``1:15``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
