@@ -68,6 +68,8 @@ class Train:
     """Below 1 it biases the importance ratios; only the paper's own setting uses .95."""
     lora_rank: int = 16
     save_steps: int = 20
+    micro_batch: int = 0
+    """Rows per forward and process; 0 puts a whole step through at once."""
     seeds: tuple[int, ...] = (0,)
 
 

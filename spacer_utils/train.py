@@ -1,0 +1,245 @@
+"""One entry point for every training run: ``python -m spacer_utils.train --profile P --method M``, also by ``accelerate launch``.
+
+A run owns a folder with its logs, checkpoints and the trained ``model/``; ``run.json`` is written last. It resumes by itself
+after a kill and is not repeated when its inputs have not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+
+from . import profiles, prompts
+from .evaluate import model_digest
+from .files import inside, sha256, write_atomic
+from .profiles import Profile
+from .types import MissingArtifact, Sample, WorkbookError
+
+Tuning = Literal["lora", "full"]
+Progress = Callable[[int, int, Mapping[str, Any]], None]
+"""Called after every optimiser step with (step, steps in all, the step's metrics)."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a run optimises."""
+
+    doc: str
+    with_map: bool = False
+    """Ask for a cognitive map in the prompt."""
+    terms: Mapping[str, float] | None = None
+    """Reward terms and weights; None for supervised training."""
+
+
+METHODS: dict[str, Method] = {
+    "sft": Method("supervised on the answer"),
+    "sft_map": Method("supervised on map and answer", with_map=True),
+    "rlvr": Method("GRPO with accuracy and format", terms={"accuracy": 1.0, "format": 1.0}),
+    "t_grpo": Method("RLVR and the temporal term (Video-R1)", terms={"accuracy": 1.0, "format": 1.0, "temporal": 1.0}),
+    "sg_rlvr": Method("RLVR and map imagination, the paper's reward", True, {"accuracy": 1.0, "format": 1.0, "map": 1.0}),
+    "sg_rlvr_calibrated": Method("map reward above the best uninformative map", True,
+                                 {"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}),
+    "sg_rlvr_aligned": Method("map reward up to turns that the video cannot decide", True,
+                              {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0}),
+    "sg_rlvr_relations": Method("map reward on pairwise directions and distance order", True,
+                                {"accuracy": 1.0, "format": 1.0, "map_relations": 1.0}),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what a run computes."""
+
+    profile: Profile
+    method: str
+    tuning: Tuning
+    seed: int
+    data: Path
+    """Folder with ``train.jsonl``, ``cognitive_map.jsonl`` and ``videos/``."""
+    out: Path
+    model: str
+    options: Mapping[str, Any]
+    """Fields of TRL's GRPOConfig or SFTConfig that replace ours."""
+
+    @property
+    def supervised(self) -> bool:
+        return METHODS[self.method].terms is None
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Reward terms and weights. With the released set a map can void a right answer, and the length bonus belongs to it."""
+        terms = METHODS[self.method].terms or {}
+        if self.profile.reward_set != "spacer":
+            return terms
+        joined = {"accuracy": 0.0, "map": 0.0, "accuracy_with_map": 1.0} if "map" in terms else {}  # weight 0: logged only
+        return {**terms, **joined, "length": 1.0}
+
+    @property
+    def steps(self) -> int:
+        return self.profile.train.sft_steps if self.supervised else self.profile.train.rl_steps
+
+    def fingerprint(self) -> str:
+        """Changes when the data, the starting weights or any setting of the run changes."""
+        p = self.profile
+        inputs = {
+            "method": asdict(METHODS[self.method]), "terms": dict(self.terms), "tuning": self.tuning, "seed": self.seed, "options": dict(self.options),
+            "train": asdict(p.train), "frames": asdict(p.frames), "prompt_style": p.prompt_style, "reward_set": p.reward_set,
+            "model": model_digest(self.model), "data": self.data_digests(),
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def data_digests(self) -> dict[str, str]:
+        return {name: sha256(self.data / name) for name in ("train.jsonl", "cognitive_map.jsonl") if (self.data / name).exists()}
+
+
+def order(count: int, length: int, seed: int) -> list[int]:
+    """``length`` indices below ``count``: whole shuffled passes, so that no prompt comes twice before all came once."""
+    rng = np.random.default_rng([seed, crc32(b"order of prompts")])
+    passes = [rng.permutation(count) for _ in range(-(-length // count))]
+    return [int(i) for i in np.concatenate(passes)[:length]]
+
+
+def rows(plan: Plan, samples: Sequence[Sample]) -> list[dict[str, str | list[dict[str, str]]]]:
+    """One dataset row per prompt that the run will see, in order."""
+    p, method = plan.profile, METHODS[plan.method]
+    per_step = p.train.sft_batch if plan.supervised else p.train.prompts_per_step
+    found: list[dict[str, Any]] = []
+    for i in order(len(samples), plan.steps * per_step, plan.seed):
+        s = samples[i]
+        text = prompts.user_text(s, p.prompt_style, method.with_map)
+        media = [] if s.data_type == "text" else [[s.data_type, str(inside(plan.data, s.path))]]
+        row: dict[str, Any] = {"media": json.dumps(media)}
+        if plan.supervised:
+            row |= {"prompt": text, "completion": prompts.target(s, method.with_map)}
+        else:
+            row |= {"prompt": [{"role": "user", "content": text}], "sample": s.to_json_text()}
+        found.append(row)
+    return found
+
+
+def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int = 0, data_dir: Path | None = None,
+        out: Path | None = None, *, model: str | None = None, options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None) -> Path:
+    """Train one model and return its folder; see ``METHODS``.
+
+    Args:
+        data_dir: folder written by ``dataset.build``; the profile's own by default.
+        out: parent of the run's folder ``<method>-<tuning>-s<seed>``; ``outputs/<profile>/train`` by default.
+        model: starting policy instead of the profile's (a folder or hub id).
+        options: fields of TRL's configuration, for example ``{"loss_type": "dr_grpo", "report_to": "tensorboard"}``.
+
+    Raises:
+        MissingArtifact: the data are not there.
+        WorkbookError: an unknown method, or settings that can't be continued exactly.
+        training.checkpoints.Interrupted: a signal ended the run; the same call goes on where it stopped.
+    """
+    profile = profiles.get(profile) if isinstance(profile, str) else profile
+    if method not in METHODS:
+        raise WorkbookError(f"unknown method {method!r}. Known: {', '.join(METHODS)}.")
+    if tuning not in ("lora", "full"):
+        raise WorkbookError(f"unknown tuning {tuning!r}. Known: lora, full.")
+    data = Path(data_dir or profile.outputs / "data")
+    if not (data / "train.jsonl").exists():
+        raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")
+    folder = Path(out or profile.outputs / "train") / f"{method}-{tuning}-s{seed}"
+    plan = Plan(profile, method, tuning, seed, data.resolve(), folder, model or profile.model_path, dict(options or {}))
+    if finished(plan):
+        return folder
+    from .training.loop import execute
+
+    execute(plan, progress)
+    return folder
+
+
+def finished(plan: Plan) -> bool:
+    """Whether the folder holds the result of this very plan."""
+    try:
+        found = json.loads((plan.out / "run.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return False
+    return bool(found.get("fingerprint") == plan.fingerprint())
+
+
+def prepare_folder(plan: Plan) -> None:
+    """Empty a folder that another plan has left; keep what this plan can go on from."""
+    stamp = plan.out / "fingerprint.json"
+    fingerprint = plan.fingerprint()
+    known = json.loads(stamp.read_text())["fingerprint"] if stamp.exists() else None
+    if known != fingerprint and plan.out.exists():
+        shutil.rmtree(plan.out)
+    write_atomic(stamp, json.dumps({"fingerprint": fingerprint}))
+
+
+def write_result(plan: Plan, **facts: Any) -> Path:
+    """``run.json``: what ran, from what, with what, and the hashes of what it left; its presence means the run is whole."""
+    packages = ("torch", "transformers", "trl", "peft", "accelerate")
+    hashes = {str(p.relative_to(plan.out)): sha256(p) for p in sorted(plan.out.rglob("*"))
+              if p.is_file() and p.suffix in (".safetensors", ".jsonl")}
+    result = {
+        "name": plan.out.name, "profile": plan.profile.name, "method": plan.method, "tuning": plan.tuning, "seed": plan.seed,
+        "steps": plan.steps, "fingerprint": plan.fingerprint(), "train": asdict(plan.profile.train),
+        "options": dict(plan.options),
+        "inputs": {"model": model_digest(plan.model), **plan.data_digests()}, "outputs": hashes,
+        "versions": {name: importlib.metadata.version(name) for name in packages}, **facts,
+    }
+    return write_atomic(plan.out / "run.json", json.dumps(result, indent=1, default=str) + "\n")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, sep, value = text.partition("=")
+    if not sep:
+        raise argparse.ArgumentTypeError(f"{text!r} is not field=value")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; exit code 2 on a WorkbookError, 130 when a signal ended the run after saving."""
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.train", description="Train one model; resumes by itself.")
+    parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
+    parser.add_argument("--method", required=True, choices=list(METHODS))
+    parser.add_argument("--tuning", default="lora", choices=["lora", "full"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, help="folder with train.jsonl (default: outputs/<profile>/data)")
+    parser.add_argument("--out", type=Path, help="parent of the run's folder (default: outputs/<profile>/train)")
+    parser.add_argument("--model", help="starting policy instead of the profile's")
+    for flag, what in (("--set", "a profile field"), ("--trl", "a field of TRL's configuration")):
+        parser.add_argument(flag, type=_setting, action="append", default=[], metavar="FIELD=VALUE", help=f"override {what}")
+    args = parser.parse_args(argv)
+    last = [0.0]
+
+    def show(step: int, steps: int, metrics: Mapping[str, Any]) -> None:
+        if time.monotonic() - last[0] > 5 or step == steps:
+            last[0] = time.monotonic()
+            known = " ".join(f"{k} {metrics[k]:.4g}" for k in ("loss", "reward", "kl") if isinstance(metrics.get(k), float))
+            print(f"{args.method} {args.tuning} seed {args.seed}: step {step}/{steps} {known}", flush=True)
+
+    try:
+        profile = profiles.get(args.profile).with_overrides(**dict(args.set))
+        folder = run(profile, args.method, args.tuning, args.seed, args.data, args.out, model=args.model, options=dict(args.trl),
+                     progress=show if int(os.environ.get("RANK", 0)) == 0 else None)
+    except WorkbookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 130 if type(error).__name__ == "Interrupted" else 2
+    print(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Carries out a plan of ``train``: model, trainer, resumption, result."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+import warnings
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCallback, TrainerCallback
+from transformers.utils.logging import disable_progress_bar
+from trl import GRPOConfig, SFTConfig
+
+from .. import rewards
+from ..files import append_jsonl, read_jsonl
+from ..rows import load
+from ..train import Plan, Progress, prepare_folder, rows, write_result
+from ..types import WorkbookError
+from . import checkpoints, logs
+from .media import Encoder
+from .sft import VideoSFTTrainer
+from .trainer import VideoGRPOTrainer
+from .vision import repair_positions
+
+LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+"""The language model's linear layers; the vision tower stays frozen, so its features are computed once per generation."""
+
+
+def execute(plan: Plan, progress: Progress | None = None) -> None:
+    """Train, from the last complete checkpoint if there is one, and write ``model/`` and ``run.json``."""
+    state = PartialState(cpu=not torch.cuda.is_available())
+    start = time.perf_counter()
+    if state.is_main_process:
+        prepare_folder(plan)
+        checkpoints.remove_incomplete(plan.out)
+    state.wait_for_everyone()
+    last = checkpoints.latest(plan.out)
+    if state.is_main_process:
+        for name in (logs.METRICS, logs.ROLLOUTS):
+            logs.truncate(plan.out / name, checkpoints.step_of(last) if last else 0)
+    disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # TRL 1.16 calls the old name at every generation
+    trainer, window = build(plan, progress)
+    with checkpoints.SaveOnSignal(window) as signals:
+        trainer.add_callback(signals)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if signals.stopped:
+        raise checkpoints.Interrupted(f"{plan.out.name} stopped at step {trainer.state.global_step} of {plan.steps} and was "
+                                      "saved. Run the same command to go on.")
+    save(plan, trainer)
+    if state.is_main_process:
+        for old in plan.out.glob("checkpoint-*"):
+            shutil.rmtree(old)
+        final = read_jsonl(plan.out / logs.METRICS)[-1]
+        write_result(plan, processes=state.num_processes, device=str(state.device), seconds=time.perf_counter() - start,
+                     decoded=trainer.encoder.decoded, final={k: v for k, v in final.items() if isinstance(v, int | float)})
+    state.wait_for_everyone()
+
+
+def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
+    """The trainer of a plan and its generation window (optimiser steps per generation; 1 when supervised).
+
+    Raises:
+        WorkbookError: the batch does not divide into whole groups per process, or checkpoints would fall inside a window.
+    """
+    repair_positions()
+    processor = AutoProcessor.from_pretrained(plan.model, trust_remote_code=False, padding_side="left")
+    samples = load(plan.data / "train.jsonl")
+    encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
+    # fp32 weights for training in place (bf16 autocast on a GPU); a frozen base under LoRA can be bf16 there
+    dtype = torch.bfloat16 if torch.cuda.is_available() and plan.tuning == "lora" else torch.float32
+    model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=dtype, trust_remote_code=False)
+    args = arguments(plan)
+    given: dict[str, Any] = {
+        "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
+        "peft_config": _lora(plan) if plan.tuning == "lora" else None,
+        "callbacks": [logs.MetricsLog(plan.out), *([_Progress(progress)] if progress else [])],
+    }
+    if plan.supervised:
+        return _quiet(VideoSFTTrainer(**given)), 1
+    functions, weights = rewards.trl_reward_functions(plan.terms, "correct", plan.profile.reward_set,
+                                                      plan.profile.train.completion_tokens)
+    args.reward_weights = weights
+    trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
+                               shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0)
+    return _quiet(trainer), window_of(args)
+
+
+def _quiet(trainer: Any) -> Any:
+    """Without transformers' own printing: ``progress`` is told instead."""
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def window_of(args: Any) -> int:
+    """Optimiser steps after which a generation's rollouts are used up.
+
+    Raises:
+        WorkbookError: a checkpoint would fall inside the window, from where a run can't continue exactly.
+    """
+    window = math.lcm(args.steps_per_generation * args.num_iterations, args.gradient_accumulation_steps)
+    window = int(window // args.gradient_accumulation_steps)
+    if args.save_steps % window:
+        raise WorkbookError(f"save_steps={args.save_steps} is not a multiple of the generation window of {window} optimiser "
+                            "steps: a run resumed inside it would not continue exactly. Choose a multiple of it.")
+    return window
+
+
+def _lora(plan: Plan) -> Any:
+    from peft import LoraConfig
+
+    rank = plan.profile.train.lora_rank
+    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
+
+
+def arguments(plan: Plan) -> Any:
+    """TRL's configuration: the paper's recipe with the profile's sizes, then the plan's own options."""
+    t, gpu = plan.profile.train, torch.cuda.is_available()
+    world = PartialState().num_processes
+    total = t.sft_batch if plan.supervised else t.prompts_per_step * t.group_size
+    group = 1 if plan.supervised else t.group_size
+    if total % (world * group):
+        raise WorkbookError(f"{total} rows per step do not divide into whole groups of {group} on {world} processes. "
+                            "Change prompts_per_step, sft_batch or the number of processes.")
+    micro = min(t.micro_batch or total, total // world)
+    if (total // world) % micro:
+        raise WorkbookError(f"micro_batch={micro} does not divide the {total // world} rows per process and step.")
+    common: dict[str, Any] = {
+        "output_dir": str(plan.out), "seed": plan.seed, "max_steps": plan.steps, "save_steps": t.save_steps,
+        "save_total_limit": 2, "per_device_train_batch_size": micro, "gradient_accumulation_steps": total // world // micro,
+        "lr_scheduler_type": "cosine", "weight_decay": 0.01, "max_grad_norm": 5.0, "logging_steps": 1, "bf16": gpu,
+        "use_cpu": not gpu, "gradient_checkpointing": gpu and plan.profile.min_gpu_gb > 0, "report_to": "none",
+        "disable_tqdm": True, "remove_unused_columns": False, "dataloader_pin_memory": gpu, "shuffle_dataset": False,
+    }
+    if plan.supervised:
+        common |= {"learning_rate": t.sft_lr, "max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True},
+                   "completion_only_loss": False}
+        return SFTConfig(**{**common, **plan.options})
+    common |= {"learning_rate": t.rl_lr_lora if plan.tuning == "lora" else t.rl_lr_full, "num_generations": t.group_size,
+               "max_completion_length": t.completion_tokens, "temperature": t.temperature, "top_p": t.top_p, "beta": t.beta,
+               # TRL's defaults are dapo, bias-corrected KL and beta 0
+               "loss_type": "grpo", "use_bias_correction_kl": False, "scale_rewards": "group"}
+    return GRPOConfig(**{**common, **plan.options})
+
+
+def save(plan: Plan, trainer: Any) -> None:
+    """The plain checkpoint ``model/`` (and ``adapter/`` for LoRA), complete or not there at all."""
+    part = plan.out / "model.partial"
+    main = trainer.accelerator.is_main_process
+    if main:
+        shutil.rmtree(part, ignore_errors=True)
+    if plan.tuning == "full":
+        trainer.save_model(str(part))
+    else:
+        trainer.save_model(str(plan.out / "adapter"))
+        if main:
+            checkpoints.merge_adapter(plan.model, plan.out / "adapter", part, trainer.encoder.processor)
+    if main:
+        (part / "training_args.bin").unlink(missing_ok=True)
+        shutil.rmtree(plan.out / "model", ignore_errors=True)
+        part.rename(plan.out / "model")
+
+
+class _Progress(TrainerCallback):
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self.progress(state.global_step, state.max_steps, logs)
+
+

@@ -1,0 +1,182 @@
+"""From media paths to model inputs: a clip is decoded and processed once, and rows only point at it.
+
+A *medium* is ``("video" | "image", path)``; a row has none, one or several. The stock processor does all the work, one unique
+prompt at a time, so a row's tokens and pixels never depend on its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .. import video
+from ..profiles import Frames
+
+Medium = tuple[str, str]
+Loader = Callable[[str, str], tuple[Any, Any]]
+"""``(kind, path) -> (frames (T, H, W, 3) uint8, VideoMetadata)`` for a video, ``(PIL image, None)`` for an image."""
+NAMES = {"video": ("pixel_values_videos", "video_grid_thw"), "image": ("pixel_values", "image_grid_thw")}
+"""The model's arguments for pixels and grid of each kind."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The user turn of one row: its media come before the text."""
+
+    text: str
+    media: tuple[Medium, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One processed medium."""
+
+    kind: str
+    values: torch.Tensor
+    """(patches, channels x temporal patch x patch x patch)."""
+    grid: torch.Tensor
+    """(3,) patches along time, height and width."""
+    seconds: float | None
+    """Seconds per temporal patch; None where the family writes timestamps as text instead."""
+
+    def tokens(self, merge: int) -> int:
+        """Tokens that stand for the medium in the prompt."""
+        return int(self.grid.prod()) // merge**2
+
+
+@dataclass
+class Batch:
+    """Token ids of every row, and the unique media that the rows point at."""
+
+    ids: list[list[int]]
+    rows: list[tuple[int, ...]]
+    """Per row: indices into ``media``, in the order of the placeholders."""
+    media: list[Pixels]
+    features: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """Vision features of a frozen tower, by (id of the model, index of the medium)."""
+
+    def wanted(self, kind: str, rows: Sequence[int]) -> list[int]:
+        """Media of one kind in the order in which their placeholders appear in these rows."""
+        return [m for r in rows for m in self.rows[r] if self.media[m].kind == kind]
+
+    def positions(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        """What rotary positions need: one grid (and time step) per placeholder, repeated media included."""
+        found: dict[str, torch.Tensor] = {}
+        for kind, (_, grid) in NAMES.items():
+            if wanted := self.wanted(kind, rows):
+                found[grid] = torch.stack([self.media[m].grid for m in wanted])
+        seconds = [self.media[m].seconds for m in self.wanted("video", rows)]
+        if seconds and all(s is not None for s in seconds):
+            found["second_per_grid_ts"] = torch.tensor(seconds, dtype=torch.float32)
+        return found
+
+
+def token_types(ids: torch.Tensor, processor: Any) -> torch.Tensor:
+    """``mm_token_type_ids`` of the same shape: 0 text, 1 image, 2 video."""
+    types: torch.Tensor = (ids == processor.image_token_id).long() + 2 * (ids == processor.video_token_id).long()
+    return types
+
+
+def vision_tokens(processor: Any) -> list[int]:
+    """Ids of the tokens that stand for pixels or enclose them: a sampled one would have no features behind it."""
+    words = processor.tokenizer
+    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_pad|>", "<|vision_start|>", "<|vision_end|>")
+    return [i for i in (words.convert_tokens_to_ids(n) for n in names) if i is not None and i != words.unk_token_id]
+
+
+def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """A permutation of the frames that is never the identity (where there are two), drawn from the clip's name and the seed."""
+    order = np.arange(count)
+    rng = np.random.default_rng([seed, crc32(Path(path).name.encode())])
+    while count > 1 and (order == np.arange(count)).all():
+        order = rng.permutation(count)
+    return order
+
+
+class Encoder:
+    """Turns prompts into a ``Batch`` with a checkpoint's stock processor.
+
+    ``load`` replaces the reader of media files; ``decoded`` counts its calls.
+    """
+
+    def __init__(self, processor: Any, frames: Frames, *, cache: Path | None = None, load: Loader | None = None) -> None:
+        self.processor, self.frames, self.cache = processor, frames, cache
+        self.decoded = 0
+        self._load = load or self._read
+        self.merge = processor.video_processor.merge_size
+
+    def _read(self, kind: str, path: str) -> tuple[Any, Any]:
+        if kind == "image":
+            return video.read_image(Path(path), self.frames.size or None), None
+        return video.load(Path(path), self.frames, self.cache)
+
+    def encode(self, prompts: Sequence[Prompt], shuffle_seed: int | None = None) -> Batch:
+        """Process every distinct prompt once and decode every distinct medium once.
+
+        ``shuffle_seed`` permutes the frames of each video and keeps its timestamps.
+        """
+        raw: dict[Medium, tuple[Any, Any]] = {}
+        index: dict[Medium, int] = {}
+        media: list[Pixels] = []
+        done: dict[Prompt, tuple[list[int], tuple[int, ...]]] = {}
+        for prompt in dict.fromkeys(prompts):
+            for medium in prompt.media:
+                if medium not in raw:
+                    raw[medium] = self._frames(medium, shuffle_seed)
+            ids, pixels = self._process(prompt, raw)
+            for medium, processed in zip(prompt.media, pixels):
+                if medium not in index:
+                    index[medium] = len(media)
+                    media.append(processed)
+            done[prompt] = ids, tuple(index[m] for m in prompt.media)
+        return Batch([done[p][0] for p in prompts], [done[p][1] for p in prompts], media)
+
+    def _frames(self, medium: Medium, shuffle_seed: int | None) -> tuple[Any, Any]:
+        self.decoded += 1
+        frames, metadata = self._load(*medium)
+        if medium[0] == "video" and shuffle_seed is not None:
+            frames = frames[shuffled_order(medium[1], len(frames), shuffle_seed)]
+        return np.array(frames), metadata  # a copy: cached frames are read-only
+
+    def text(self, prompt: Prompt) -> str:
+        """The chat text with one placeholder per medium and the opening of the assistant's turn."""
+        content = [{"type": kind} for kind, _ in prompt.media] + [{"type": "text", "text": prompt.text}]
+        messages = [{"role": "user", "content": content}]
+        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _process(self, prompt: Prompt, raw: dict[Medium, tuple[Any, Any]]) -> tuple[list[int], list[Pixels]]:
+        images = [raw[m][0] for m in prompt.media if m[0] == "image"]
+        videos = [raw[m] for m in prompt.media if m[0] == "video"]
+        given: dict[str, Any] = {"images": images} if images else {}
+        if videos:
+            # Qwen3-VL's processor pads the list of frame indices in place, so it gets a copy.
+            given |= {"videos": [f for f, _ in videos], "videos_kwargs": self._video_options(max(len(f) for f, _ in videos)),
+                      "video_metadata": [copy.deepcopy(m) for _, m in videos]}
+        out = self.processor(text=[self.text(prompt)], return_tensors="pt", **given)
+        parts: dict[str, list[Pixels]] = {}
+        for kind, (values, grid) in NAMES.items():
+            if grid in out:
+                pieces = torch.split(out[values], out[grid].prod(-1).tolist())
+                seconds = out.get("second_per_grid_ts") if kind == "video" else None
+                times = [None] * len(pieces) if seconds is None else [float(s) for s in seconds]
+                parts[kind] = [Pixels(kind, v, g, s) for v, g, s in zip(pieces, out[grid], times)]
+        queue = {kind: iter(found) for kind, found in parts.items()}
+        return out["input_ids"][0].tolist(), [next(queue[kind]) for kind, _ in prompt.media]
+
+    def _video_options(self, count: int) -> dict[str, Any]:
+        """Processor options for frames that are already sampled; without a fixed size, the profile's pixel budget per frame."""
+        options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
+        if not self.frames.size:
+            processor = self.processor.video_processor
+            whole_clip = type(processor).__name__.startswith("Qwen3")  # its limits are for all frames together
+            longest = self.frames.max_pixels * (count if whole_clip else 1)
+            options["size"] = {"shortest_edge": min(processor.size["shortest_edge"], longest), "longest_edge": longest}
+        return options

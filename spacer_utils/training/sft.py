@@ -1,0 +1,71 @@
+"""Supervised fine-tuning on video with TRL's trainer: the model sees the pixels and the loss is on the completion alone.
+
+TRL 1.16 trains a ``videos`` column on its text, without an error; an own collator and vision context mend that.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from trl import SFTTrainer
+
+from .checkpoints import Resumable
+from .logs import peak_memory_mb
+from .media import Batch, Encoder, Prompt, token_types
+from .vision import SharedVision
+
+
+class Collator:
+    """Rows ``{prompt, media, completion}`` -> padded token ids, labels and the batch of media that the rows point at."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.seconds = 0.0
+        """Spent on reading and processing media since it was last set to 0."""
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Labels are -100 on the prompt, its media and the padding; the completion ends with the end-of-turn token."""
+        start = time.perf_counter()
+        batch = self.encoder.encode([Prompt(r["prompt"], tuple((k, p) for k, p in json.loads(r["media"]))) for r in rows])
+        self.seconds += time.perf_counter() - start
+        words = self.encoder.processor.tokenizer
+        targets = [words(r["completion"], add_special_tokens=False)["input_ids"] + [words.eos_token_id] for r in rows]
+        whole = [ids + target for ids, target in zip(batch.ids, targets)]
+        shape = len(rows), max(map(len, whole))
+        ids, labels = torch.full(shape, words.pad_token_id), torch.full(shape, -100)
+        mask = torch.zeros(shape, dtype=torch.long)
+        for k, (row, target) in enumerate(zip(whole, targets)):
+            ids[k, :len(row)] = torch.tensor(row)
+            mask[k, :len(row)] = 1
+            labels[k, len(row) - len(target):len(row)] = torch.tensor(target)
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels,
+                "mm_token_type_ids": token_types(ids, self.encoder.processor), "media": batch}
+
+
+class VideoSFTTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
+    """TRL's SFT trainer over rows with no, one or several videos and images.
+
+    The dataset has the columns ``prompt`` (text of the user turn), ``media`` (JSON list of ``[kind, path]``) and ``completion``.
+    """
+
+    def __init__(self, *args: Any, encoder: Encoder, **kwargs: Any) -> None:
+        self.encoder, self.collate = encoder, Collator(encoder)
+        super().__init__(*args, processing_class=encoder.processor, data_collator=self.collate, **kwargs)
+        self._sight = SharedVision(self.model, always=self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        batch: Batch = inputs["media"]
+        texts = {k: v for k, v in inputs.items() if k != "media"}
+        self._metrics["train" if model.training else "eval"]["vision_tokens"].append(
+            float(sum(batch.media[m].tokens(self.encoder.merge) for row in batch.rows for m in row)))
+        with self._sight.rows(batch, range(len(batch.rows)), inputs["input_ids"].device) as media:
+            return super().compute_loss(model, {**texts, **media}, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        logs |= {"seconds/decode": self.collate.seconds, "peak_memory_mb": peak_memory_mb()}
+        self.collate.seconds = 0.0
+        super().log(logs, start_time)
