@@ -13,29 +13,31 @@ from typing import Any
 from .types import BadRow, WorkbookError
 
 
-def write_atomic(path: Path, data: bytes | str) -> Path:
-    """Write ``data`` under a temporary name in the same folder, flush it to disk, then rename.
+def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
+    """Write ``data`` (whole, or piece by piece) under a temporary name in the same folder, flush it to disk, then rename.
 
     Raises:
         WorkbookError: the folder can't be written or the disk is full; nothing half-written is left behind.
     """
     path = Path(path)
-    content = data.encode() if isinstance(data, str) else data
+    pieces = (data,) if isinstance(data, bytes | str) else data
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            for piece in pieces:
+                file.write(piece.encode() if isinstance(piece, str) else piece)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
         raise WorkbookError(f"could not write {path}: {error.strerror or error}. Nothing was changed. Free some space or make "
                             f"the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command again.") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
     return path
 
 
@@ -45,7 +47,7 @@ def json_line(row: Any) -> str:
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> Path:
-    return write_atomic(path, "".join(json_line(row) for row in rows))
+    return write_atomic(path, (json_line(row) for row in rows))
 
 
 def append_jsonl(path: Path, rows: Iterable[Any]) -> None:

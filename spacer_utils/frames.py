@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -215,3 +216,12 @@ def read_image(path: Path, size: int | None = None) -> Pixels:
     except (OSError, UnidentifiedImageError) as error:
         raise WorkbookError(f"can't read {path} as a picture ({_first_line(error)}). Write or download it again.") from error
     return resize(pixels[None], (size, size))[0] if size else pixels
+
+
+def read_frames(path: Path) -> Pixels:
+    """(T, H, W, 3) uint8: every frame of a video at its own size.
+
+    Raises:
+        WorkbookError: the file is missing, not a video, or damaged; the message names it.
+    """
+    return _decode(Path(path), Frames(num_frames=sys.maxsize, size=0))[0]

@@ -1,0 +1,252 @@
+"""Prove a written dataset: balance, duplicates, conflicts, leaks, answerability, an oracle's second opinion, shortcuts.
+
+``run`` reads the folder as any user would, row by row; ``card`` turns its findings into the dataset's README.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from . import profiles
+from .balance import CAP
+from .files import iterate_jsonl, write_atomic
+from .frames import sample_indices
+from .oracle import opinion
+from .questions.view import View
+from .registry import QUESTIONS
+from .shortcuts import table
+from .types import Clip, Sample
+from .video import read_clip
+
+SPLITS = ("train", "heldout", "real_layouts")
+FRAME_COUNTS = (8, 16, 32)
+CHECKED = 400
+"""Numeric rows of one type and split that the oracle looks at."""
+Finding = dict[str, Any]
+
+
+def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = ()) -> Finding:
+    """Every check of the dataset below ``folder``; also written to ``audit.json``.
+
+    Args:
+        problems: rooms that could not be used, one line each; they are reported, not judged.
+    """
+    folder = Path(folder)
+    splits = {s: folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").exists()}
+    found: Finding = {"profile": profile.name, "problems": list(problems), "splits": {}, "balance": [], "answerable": [], "oracle": [],
+                      "shortcuts": []}
+    spaces, texts = {}, {}
+    for split, path in splits.items():
+        rows = [Sample.from_row(row) for _, row in iterate_jsonl(path)]
+        found["splits"][split] = counts(rows)
+        found["balance"] += [{"split": split, **row} for row in balance(rows)]
+        checks = Checks(folder, profile)
+        for scene, mine in groupby(rows, key=lambda s: s.scene_id):
+            checks.room(scene, list(mine))
+        found["answerable"].append({"split": split, **checks.answerable()})
+        found["oracle"] += [{"split": split, **row} for row in checks.opinions()]
+        found["shortcuts"] += [{"split": split, **row} for row in table(rows)]
+        spaces[split], texts[split] = checks.spaces, {question_key(s) for s in rows}
+    found["leaks"] = leaks(spaces, texts)
+    found["failures"] = failures(found)
+    write_atomic(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    return found
+
+
+def question_key(sample: Sample) -> str:
+    """Question, options and answer as one text: what a memorised row would match."""
+    return "|".join((sample.problem, *sample.options, sample.gold))
+
+
+def counts(rows: Sequence[Sample]) -> Finding:
+    """Numbers of rows, scenes and files; rows asked twice; questions about one file that are answered in two ways."""
+    asked: dict[tuple[str, str], set[str]] = defaultdict(set)
+    again = 0
+    for s in rows:
+        answers = asked[s.path, s.problem]
+        again += bool(answers)
+        answers.add(answer_text(s))
+    return {"rows": len(rows), "scenes": len({s.scene_id for s in rows}), "files": len({s.path for s in rows}),
+            "question types": dict(sorted(Counter(s.question_type for s in rows).items())),
+            "problem types": dict(sorted(Counter(s.problem_type for s in rows).items())),
+            "duplicates": again, "conflicts": sum(len(a) > 1 for a in asked.values()),
+            "repeated ids": len(rows) - len({s.problem_id for s in rows})}
+
+
+def answer_text(sample: Sample) -> str:
+    """The answer without its letter."""
+    return next((o.split(". ", 1)[1] for o in sample.options if o[0] == sample.gold), sample.gold)
+
+
+def answer_class(sample: Sample) -> str | None:
+    """The class whose frequency is flattened (its question type says how); None where any answer is as welcome as another."""
+    classes = QUESTIONS.entry(sample.question_type).info.get("classes")
+    return classes(answer_text(sample)) if classes else None
+
+
+def balance(rows: Sequence[Sample]) -> list[Finding]:
+    """Per question type: answer classes and letters with the commonest one's multiple of its uniform share."""
+    by_type: dict[str, list[Sample]] = defaultdict(list)
+    for s in rows:
+        by_type[s.question_type].append(s)
+    table = []
+    for name, mine in sorted(by_type.items()):
+        classes = Counter(c for s in mine if (c := answer_class(s)) is not None)
+        sizes = {k: Counter(s.gold for s in mine if len(s.options) == k) for k in sorted({len(s.options) for s in mine} - {0})}
+        letters = {k: {chr(65 + i): c[chr(65 + i)] for i in range(k)} for k, c in sizes.items()}
+        table.append({"question_type": name, "n": len(mine), "answers": dict(sorted(classes.items())), "answer excess": _excess(classes),
+                      "letters": letters, "letter excess": max(map(_excess, letters.values()), default=0.0)})
+    return table
+
+
+def _excess(classes: dict[str, int]) -> float:
+    """Commonest class over the uniform share; 0 without classes."""
+    return max(classes.values()) * len(classes) / sum(classes.values()) if classes else 0.0
+
+
+class Checks:
+    """What needs the clips: read one room at a time, forgotten after it."""
+
+    def __init__(self, folder: Path, profile: profiles.Profile) -> None:
+        self.folder, self.share = folder, profile.data.min_visible_share
+        self.spaces: set[str] = set()
+        self.hits: Counter[int] = Counter()
+        self.asked = 0
+        self.gaps: dict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def room(self, scene: str, rows: Sequence[Sample]) -> None:
+        """Check the rows of one scene against its clips."""
+
+        @lru_cache(maxsize=4)
+        def clip(name: str) -> Clip:
+            return read_clip(self.folder / "videos" / f"{name}.json")
+
+        for s in rows:
+            if s.cognitive_map_id:
+                self.spaces.add(clip(s.cognitive_map_id).scene.space_id)
+                self.asked += 1
+                self.hits.update(n for n in FRAME_COUNTS if answerable(s, clip(s.cognitive_map_id), n, self.share))
+            if s.problem_type in ("numerical", "regression") and len(self.gaps[s.question_type]) < CHECKED:
+                second = opinion(s, clip(s.cognitive_map_id or scene))
+                if second is not None:
+                    self.gaps[s.question_type].append((abs(float(s.gold) - second[0]), second[1]))
+
+    def answerable(self) -> Finding:
+        return {"n": self.asked, **{f"{n} frames (%)": 100 * self.hits[n] / self.asked if self.asked else None for n in FRAME_COUNTS}}
+
+    def opinions(self) -> list[Finding]:
+        return [{"question_type": name, "checked": len(gaps), "largest difference": max(g for g, _ in gaps),
+                 "disagree": sum(gap > tolerance for gap, tolerance in gaps)} for name, gaps in sorted(self.gaps.items()) if gaps]
+
+
+def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
+    """Whether all that the question asks about is seen in ``frames`` evenly spaced frames: one instance of each category, all for a count."""
+    view = View(clip, tuple(sample_indices(clip.num_frames, frames)), share)
+    enough = all if sample.question_type == "object_counting" else any
+    named = [clip.scene.instances(c) for c in sample.categories]
+    return all(enough(view.is_seen(o) for o in things) for things in named if things)
+
+
+def leaks(spaces: dict[str, set[str]], texts: dict[str, set[str]]) -> Finding:
+    """Physical spaces and whole questions (text, options and answer) of the training split that an evaluation split has too."""
+    train = spaces.get("train", set())
+    return {split: {"shared spaces": sorted(train & mine), "question texts in train (%)": 100 * len(texts[split] & texts["train"])
+                    / max(len(texts[split]), 1)} for split, mine in spaces.items() if split != "train"} if train else {}
+
+
+def failures(found: Finding) -> list[str]:
+    """What a user must not accept, one line each; small sets can't be flat, so balance counts from 100 answers on."""
+    lines = []
+    for split, row in found["splits"].items():
+        lines += [f"{split}: {row[k]} {k}" for k in ("duplicates", "conflicts", "repeated ids") if row[k]]
+    for row in found["balance"]:
+        if row["n"] >= 100 and row["answer excess"] > CAP + 0.01:
+            lines.append(f"{row['split']}, {row['question_type']}: an answer at {row['answer excess']:.2f} x its uniform share")
+        if row["n"] >= 100 and row["letter excess"] > 1.1:
+            lines.append(f"{row['split']}, {row['question_type']}: a letter at {row['letter excess']:.2f} x its uniform share")
+    lines += [f"{split}: shares {len(row['shared spaces'])} physical spaces with train" for split, row in found["leaks"].items()
+              if row["shared spaces"]]
+    lines += [f"{row['split']}, {row['question_type']}: the oracle disagrees with {row['disagree']} of {row['checked']} truths"
+              for row in found["oracle"] if row["disagree"]]
+    return lines
+
+
+def markdown(rows: Iterable[Finding]) -> str:
+    """A table with a column per field; numbers with one decimal."""
+    rows = list(rows)
+    if not rows:
+        return "(nothing)\n"
+    names = list(dict.fromkeys(k for row in rows for k in row))
+
+    def cell(value: Any) -> str:
+        return f"{value:.1f}" if isinstance(value, float) else "" if value is None else str(value).replace("|", "/")
+
+    lines = [names, ["---"] * len(names), *([cell(row.get(n)) for n in names] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def card(found: Finding) -> str:
+    """The dataset's README: what it is, how to load it, and what the audit found."""
+    data = "\n".join(f"      - split: {s}\n        path: {s}.jsonl" for s in found["splits"])
+    types = [{"question type": t, "problem type": QUESTIONS.entry(t).info.get("problem_type"), "unit": QUESTIONS.entry(t).info.get("unit"),
+              **{s: row["question types"].get(t, 0) for s, row in found["splits"].items()}, "truth": QUESTIONS.entry(t).description}
+             for t in sorted({t for row in found["splits"].values() for t in row["question types"]})]
+    sizes = [{"split": s, **{k: row[k] for k in ("rows", "scenes", "files", "duplicates", "conflicts")}} for s, row in found["splits"].items()]
+    flat = [{k: row[k] for k in ("split", "question_type", "n", "answer excess", "letter excess")} for row in found["balance"]]
+    seen = [{"split": s, "shared spaces": len(row["shared spaces"]), "question texts in train (%)": row["question texts in train (%)"]}
+            for s, row in found["leaks"].items()]
+    return CARD.format(data=data, profile=found["profile"], types=markdown(types), sizes=markdown(sizes), flat=markdown(flat),
+                       leaks=markdown(seen), answerable=markdown(found["answerable"]), oracle=markdown(found["oracle"]),
+                       shortcuts=markdown(found["shortcuts"]), problems="\n".join(f"* {p}" for p in found["problems"]) or "None.",
+                       failures="\n".join(f"* {f}" for f in found["failures"]) or "None.")
+
+
+CARD = """---
+configs:
+  - config_name: default
+    data_files:
+{data}
+---
+# Spatial questions about room videos (profile {profile})
+
+Rows have the fields of SpaceR-151k (`problem_id, problem, data_type, problem_type, options, solution, path, data_source`) and
+`question_type, scene_id, cognitive_map_id, categories`. `path` is relative to this folder. `cognitive_map.jsonl` holds one map per
+video (`video_id, cognitive_map, object_list`; 10 x 10 cells, the first frame looks up). `videos/<video_id>.json` holds poses,
+intrinsics, the room in metres and the visible share of every instance in every frame. `audit.json` holds all that is summarised here.
+
+```python
+from datasets import load_dataset
+rows = load_dataset("json", data_files={{"train": "train.jsonl", "heldout": "heldout.jsonl"}})
+```
+
+The rooms of `real_layouts.jsonl` are rooms of VSI-Bench: for evaluation only, never for training.
+
+## Size
+{sizes}
+{types}
+## Balance
+Commonest answer class and letter as a multiple of its uniform share (at most 1.5 wherever the supply allows).
+
+{flat}
+## Leaks
+{leaks}
+## Answerable in the given frames
+{answerable}
+## A second opinion on every numeric truth (dense sampling)
+{oracle}
+## What needs no video
+Scores in % of predictors that never see the video, on scene-disjoint folds (mean relative accuracy for numbers).
+
+{shortcuts}
+## Rooms left out
+{problems}
+
+## Failed checks
+{failures}
+"""

@@ -1,0 +1,89 @@
+"""What a camera sees of boxes and walls, from poses alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..types import Box, Clip
+from .geometry import Array, contains
+
+
+def project(clip: Clip, frame: int, points: npt.ArrayLike) -> tuple[Array, Array]:
+    """Pixels (n, 2) and depths (n,) in metres of points (n, 3); a point behind the camera has depth <= 0."""
+    pose, k = np.array(clip.poses[frame]), np.array(clip.intrinsics)
+    local = (np.asarray(points, dtype=float) - pose[:3, 3]) @ pose[:3, :3]
+    depth = local[:, 2]
+    flat = local[:, :2] / np.where(np.abs(depth) < 1e-6, 1e-6, depth)[:, None]
+    return flat * [k[0, 0], k[1, 1]] + k[:2, 2], depth
+
+
+def eye(clip: Clip, frame: int) -> Array:
+    """(3,) the camera's place, metres."""
+    return np.array(clip.poses[frame])[:3, 3]
+
+
+def yaws(clip: Clip) -> Array:
+    """(T,) heading in degrees, unwrapped; a turn to the left grows it."""
+    ahead = np.array(clip.poses)[:, :3, 2]
+    return np.degrees(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])))
+
+
+def into_box(points: Array, box: Box) -> Array:
+    """Points (n, 3) in the box's own frame, metres from its centre."""
+    c, s = np.cos(box.yaw), np.sin(box.yaw)
+    moved: Array = np.asarray(points, dtype=float) - np.array(box.center)
+    return moved @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+def distance_to_box(point: Array, box: Box) -> float:
+    """Metres from a point to the box's surface; 0 inside."""
+    gap = np.maximum(np.abs(into_box(point[None], box)[0]) - np.array(box.size) / 2, 0)
+    return float(np.linalg.norm(gap))
+
+
+def blocked(start: Array, stop: Array, box: Box) -> bool:
+    """Whether the straight line between two points meets the box (slabs)."""
+    a, b = into_box(np.stack([start, stop]), box)
+    half, step = np.array(box.size) / 2, b - a
+    step = np.where(np.abs(step) < 1e-9, 1e-9, step)
+    near, far = np.sort(np.stack([(-half - a) / step, (half - a) / step]), axis=0)
+    return bool(max(near.max(), 0.0) <= min(far.min(), 1.0))
+
+
+def panel_corners(clip: Clip, frame: int, rng: np.random.Generator, aspect: float, tries: int = 12) -> Array | None:
+    """(4, 3) corners of a panel on a wall that the frame shows whole, large and unhidden; None where it shows no such place.
+
+    Clockwise from the top left as the camera sees it.
+    """
+    outline = np.array(clip.scene.polygon)
+    edges = np.roll(outline, -1, axis=0) - outline
+    lengths = np.linalg.norm(edges, axis=1)
+    for _ in range(tries):
+        side = int(rng.integers(len(outline)))
+        width = min(float(rng.uniform(0.9, 1.5)), float(lengths[side]) - 0.2)
+        if width < 0.5:
+            continue
+        along = edges[side] / lengths[side]
+        # Seen from inside a counter-clockwise outline the wall runs from left to right against its direction.
+        left = outline[side] + along * rng.uniform(0.1 + width, max(lengths[side] - 0.1, 0.1 + width)) + np.array([-along[1], along[0]]) * 0.03
+        right, top = left - along * width, float(rng.uniform(1.5, 2.1))
+        low = top - width / aspect
+        corners = np.array([(*left, top), (*right, top), (*right, low), (*left, low)])
+        if _shows(clip, frame, corners):
+            return corners
+    return None
+
+
+def _shows(clip: Clip, frame: int, corners: Array) -> bool:
+    pixels, depth = project(clip, frame, corners)
+    size = np.array([clip.width, clip.height])
+    if (depth < 0.3).any() or (pixels < 0.02 * size).any() or (pixels > 0.98 * size).any():
+        return False
+    wide, high = pixels[1, 0] - pixels[0, 0], min(pixels[3, 1] - pixels[0, 1], pixels[2, 1] - pixels[1, 1])
+    if wide < 0.3 * clip.width or high < 0.08 * clip.height:
+        return False
+    start = eye(clip, frame)
+    targets = np.concatenate([corners, corners.mean(0, keepdims=True)])
+    inside = all(contains(start[:2] + (t[:2] - start[:2]) * u, np.array(clip.scene.polygon)) for t in targets for u in (0.25, 0.5, 0.75))
+    return inside and not any(blocked(start, t, o.box) for t in targets for o in clip.scene.objects)

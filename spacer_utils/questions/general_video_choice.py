@@ -1,0 +1,46 @@
+"""General row: which way the camera turns, and when it turns faster."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..registry import QUESTIONS
+from .camera import yaws
+from .view import Candidate, View, choice
+
+WAY = "Does the camera turn to the left or to the right in the video?"
+TEMPO = "Does the camera turn faster in the first half or in the second half of the video?"
+LEAST_TURN = 45.0
+"""Degrees over the whole clip, all in one direction."""
+
+
+@QUESTIONS.register("general_video_choice", problem_type="multiple choice", general="video", share=0.2)
+def general_video_choice(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+    """Turn to the left or right (the clip forwards or backwards), faster first or second half (every other frame dropped)."""
+    clip = view.clip
+    heading = yaws(clip)
+    steps, count = np.diff(heading), clip.num_frames
+    if abs(heading[-1] - heading[0]) < LEAST_TURN or (steps * np.sign(heading[-1] - heading[0]) < -1.0).any():
+        return []
+    forwards = list(range(count))
+    found = []
+    for name, order in (("forwards", forwards), ("backwards", forwards[::-1])):
+        left = bool(heading[order[-1]] > heading[order[0]])
+        found.append(_ask(view, WAY, "left" if left else "right", ("left", "right"), name, order))
+    third = count // 3
+    if third >= 2 and _even(steps):
+        fast, slow = forwards[: 2 * third : 2], forwards[2 * third : 3 * third]
+        options = ("the first half", "the second half")
+        found.append(_ask(view, TEMPO, options[0], options, "fast-slow", fast + slow))
+        found.append(_ask(view, TEMPO, options[1], options, "slow-fast", (fast + slow)[::-1]))
+    return found
+
+
+def _even(steps: np.ndarray) -> bool:
+    """Whether the camera turns steadily enough for dropped frames to decide the tempo."""
+    return bool(np.abs(steps).min() > 0.7 * np.abs(steps).max())
+
+
+def _ask(view: View, problem: str, answer: str, options: tuple[str, ...], name: str, order: list[int]) -> Candidate:
+    media = {"path": f"videos/{view.clip.video_id}-{name}.mp4", "order": order} if name != "forwards" else {}
+    return choice(problem, answer, options, (), balance=answer, media=media)

@@ -1,0 +1,48 @@
+"""In which order four categories come into view."""
+
+from __future__ import annotations
+
+from itertools import combinations, permutations
+
+import numpy as np
+
+from ..registry import QUESTIONS
+from .view import GENERIC, Candidate, View, draws
+
+TEMPLATE = "What will be the first-time appearance order of the following categories in the video: {categories}?"
+HINT = 0.2
+"""A category that shows this part of the threshold earlier must not change the order: half-hidden objects are no trap."""
+TRIES = 40
+
+
+@QUESTIONS.register("obj_appearance_order", problem_type="multiple choice", unit="")
+def obj_appearance_order(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+    """Order of the given frames in which four categories are first seen; no two enter in the same frame."""
+    clear, hinted = first_frames(view, view.min_share), first_frames(view, HINT * view.min_share)
+    candidates = []
+    for names in draws(rng, sorted(clear), 4, TRIES):
+        order = sorted(names, key=clear.__getitem__)
+        distinct = len({clear[n] for n in names}) == 4 and len({hinted[n] for n in names}) == 4
+        if distinct and order == sorted(names, key=hinted.__getitem__):
+            candidates.append(_ask(names, order, rng))
+    return candidates
+
+
+def first_frames(view: View, share: float) -> dict[str, int]:
+    """Category -> position of the first given frame in which an instance covers ``share`` of it."""
+    first: dict[str, int] = {}
+    for thing in view.objects:
+        position = view.first_seen(thing.instance_id, share)
+        if position is not None and thing.category not in GENERIC:
+            first[thing.category] = min(position, first.get(thing.category, position))
+    return first
+
+
+def _ask(names: tuple[str, ...], order: list[str], rng: np.random.Generator) -> Candidate:
+    # The wrong orders are drawn evenly from all others: near-copies of the right one would mark it as their middle.
+    others = [p for p in permutations(names) if list(p) != order]
+    wrong = [others[int(i)] for i in rng.choice(len(others), 3, replace=False)]
+    options = tuple(", ".join(p) for p in (order, *wrong))
+    traits = {f"{a}<{b}": 1.0 if order.index(a) < order.index(b) else -1.0 for a, b in combinations(sorted(names), 2)}
+    traits |= {f"place {n}": order.index(n) - 1.5 for n in names}
+    return Candidate(TEMPLATE.format(categories=", ".join(names)), "multiple choice", options[0], names, options, traits=traits)

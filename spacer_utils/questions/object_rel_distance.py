@@ -1,0 +1,58 @@
+"""Which of four categories is the closest to (or the farthest from) an object."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from ..registry import QUESTIONS
+from ..types import SceneObject
+from .view import Candidate, View, choice, draws
+
+OPENING = "Measuring from the closest point of each object, "
+TEMPLATES = {
+    "spacer": OPENING + "which of the following objects ({options}) is the {extreme} the {target}?",
+    "vsi": OPENING + "which of these objects ({options}) is the {extreme} the {target}?",
+}
+MARGIN, LARGE_MARGIN, LARGE_ROOM = 0.15, 0.30, 40.0
+"""Every two of the four distances differ by 15 cm, in rooms over 40 m2 by 30 cm."""
+TRIES = 24
+"""Option sets that are tried for each target."""
+
+
+@QUESTIONS.register("object_rel_distance", problem_type="multiple choice", unit="", from_map=True)
+def object_rel_distance(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+    """Nearest of four categories to a unique object; of several instances the nearest counts."""
+    return _ask(view, rng, wording, "closest to")
+
+
+@QUESTIONS.register("object_rel_distance_farthest", problem_type="multiple choice", unit="", from_map=True, variant=True)
+def object_rel_distance_farthest(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+    """Farthest of four categories from a unique object; each category counts with its nearest instance."""
+    return _ask(view, rng, wording, "farthest from")
+
+
+def category_distances(view: View, target: SceneObject) -> dict[str, float]:
+    """Category -> metres from its nearest instance to the target; left out where that instance is never seen."""
+    row = view.distances[view.place[target.instance_id]]
+    nearest: dict[str, tuple[float, bool]] = {}
+    for thing, distance in zip(view.objects, row):
+        if thing.category != target.category and distance < nearest.get(thing.category, (np.inf, True))[0]:
+            nearest[thing.category] = (float(distance), view.is_seen(thing))
+    return {c: d for c, (d, seen) in nearest.items() if seen}
+
+
+def _ask(view: View, rng: np.random.Generator, wording: str, extreme: str) -> list[Candidate]:
+    margin = LARGE_MARGIN if view.clip.scene.floor_area > LARGE_ROOM else MARGIN
+    pick = min if extreme == "closest to" else max
+    candidates = []
+    for target in view.singles:
+        distances = category_distances(view, target)
+        for options in draws(rng, sorted(distances), 4, TRIES):
+            ranked = sorted(distances[o] for o in options)
+            if all(b - a >= margin for a, b in pairwise(ranked)):
+                answer = pick(options, key=distances.__getitem__)
+                problem = TEMPLATES[wording].format(options=", ".join(options), extreme=extreme, target=target.category)
+                candidates.append(choice(problem, answer, options, (target.category, *options), contexts=(target.category,)))
+    return candidates

@@ -1,0 +1,117 @@
+"""What a question may look at, and what it hands back: ``View`` in, ``Candidate`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..types import Clip, DataType, ProblemType, SceneObject
+from .geometry import surface_distances
+
+GENERIC = frozenset({"object", "wall", "floor", "ceiling"})
+"""Names that no question uses: nobody knows which one is meant."""
+WORDINGS = ("spacer", "vsi")
+"""The training set's and the benchmark's wording; they differ slightly."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question with its answer, before balancing has chosen it and given letters to its options."""
+
+    problem: str
+    problem_type: ProblemType
+    answer: str
+    """As printed inside the answer tags; for multiple choice the right option's text."""
+    categories: tuple[str, ...] = ()
+    """Categories that the question names, in order."""
+    options: tuple[str, ...] = ()
+    """Option texts without letters, the right one among them."""
+    balance: str = ""
+    """Answer class whose frequencies are flattened over the set; empty when any answer is as welcome as another."""
+    traits: dict[str, float] = field(default_factory=dict)
+    """What a reader without the video could learn; the selection keeps the sum of each over the set near 0."""
+    data_type: DataType = "video"
+    media: dict[str, Any] = field(default_factory=dict)
+    """How to make the picture or clip; empty for the room's own video (see ``media``)."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A clip as a model is given it: some of its frames, and the objects seen in them."""
+
+    clip: Clip
+    frames: tuple[int, ...]
+    """Indices of the given frames, increasing."""
+    min_share: float = 0.005
+    """An object is seen if it covers this share of some given frame."""
+
+    @cached_property
+    def shares(self) -> dict[int, npt.NDArray[np.float64]]:
+        """instance id -> (n,) share of each given frame."""
+        return {i: np.array(row)[list(self.frames)] for i, row in self.clip.visible_share.items()}
+
+    def first_seen(self, instance_id: int, share: float | None = None) -> int | None:
+        """Position among the given frames at which the instance first covers ``share`` of one; None if never."""
+        row = self.shares.get(instance_id)
+        hits = np.flatnonzero(row >= (self.min_share if share is None else share)) if row is not None else ()
+        return int(hits[0]) if len(hits) else None
+
+    def is_seen(self, thing: SceneObject) -> bool:
+        return self.first_seen(thing.instance_id) is not None
+
+    @cached_property
+    def objects(self) -> tuple[SceneObject, ...]:
+        """Every object of the room that has a usable name, seen or not."""
+        return tuple(o for o in self.clip.scene.objects if o.category not in GENERIC)
+
+    @cached_property
+    def seen(self) -> tuple[SceneObject, ...]:
+        return tuple(o for o in self.objects if self.is_seen(o))
+
+    @cached_property
+    def singles(self) -> tuple[SceneObject, ...]:
+        """Seen objects that are the only one of their category in the room: "the sofa" means just one thing."""
+        counts = {c: len(self.clip.scene.instances(c)) for c in self.clip.scene.categories}
+        return tuple(o for o in self.seen if counts[o.category] == 1)
+
+    @cached_property
+    def distances(self) -> npt.NDArray[np.float64]:
+        """(n, n) least surface distances between all ``objects``, metres."""
+        return surface_distances([o.box for o in self.objects])
+
+    @cached_property
+    def place(self) -> dict[int, int]:
+        """instance id -> row of ``distances``."""
+        return {o.instance_id: k for k, o in enumerate(self.objects)}
+
+    def distance(self, a: SceneObject, b: SceneObject) -> float:
+        return float(self.distances[self.place[a.instance_id], self.place[b.instance_id]])
+
+
+def choice(problem: str, answer: str, options: Sequence[str], categories: Sequence[str], *, balance: str = "",
+           contexts: Iterable[str] = (), **more: Any) -> Candidate:
+    """A multiple-choice candidate whose traits say which option wins, overall and together with each context.
+
+    With k options the winner counts 1 - 1/k and every other -1/k, so a balanced set has sums near 0.
+    """
+    wins = {o: float(o == answer) - 1 / len(options) for o in options}
+    traits = {f"{c}|{o}": v for c in ("", *contexts) for o, v in wins.items()}
+    return Candidate(problem, "multiple choice", answer, tuple(categories), tuple(options), balance, traits, **more)
+
+
+def bin_name(value: float, edges: Sequence[float]) -> str:
+    """Name of the bin between neighbouring edges that holds the value."""
+    return f"bin {int(np.searchsorted(edges, value, side='right'))}"
+
+
+def draws(rng: np.random.Generator, things: Sequence[Any], size: int, limit: int) -> list[tuple[Any, ...]]:
+    """Up to ``limit`` different ordered selections of ``size`` of the things, all of them if there are few."""
+    if len(things) < size:
+        return []
+    picks = {tuple(int(i) for i in rng.choice(len(things), size, replace=False)): None for _ in range(limit)}
+    return [tuple(things[i] for i in pick) for pick in picks]
