@@ -1,0 +1,52 @@
+"""``python -m spacer_utils``: the few things that people do from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from .types import WorkbookError
+
+LISTS = ("scenes", "questions", "rewards", "benchmarks")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 2 on an error that the user can mend, told on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    scoring = commands.add_parser("score-rewards", help="score JSONL rows from stdin: {problem_type, solution, cognitive_map, "
+                                  "completion[, options]}; every reward term with its reason goes to stdout")
+    scoring.add_argument("--set", default="strict", choices=("strict", "spacer"), dest="reward_set",
+                         help="strict (default), or spacer: the paper's released behaviour")
+    for noun in LISTS:
+        commands.add_parser(f"list-{noun}", help=f"registered {noun}: name | file | description")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "score-rewards":
+            from .rewards.rows import score_stream
+
+            score_stream(sys.stdin.buffer, sys.stdout, options.reward_set)
+        else:
+            list_registered(options.command.removeprefix("list-"))
+        sys.stdout.flush()
+    except WorkbookError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def list_registered(folder: str) -> None:
+    """Print name | file | description of everything registered in a folder."""
+    from .registry import ALL
+
+    for entry in next(r for r in ALL if r.folder == folder):
+        print(f"{entry.name} | {entry.file} | {entry.description}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

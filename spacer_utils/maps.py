@@ -1,0 +1,103 @@
+"""Ground-truth cognitive maps: where every object of a scene stands on a small square grid, or in metres.
+
+Cells are ``[x, y]`` with x to the right and y up, 0 to grid - 1. In the ``scan`` frame the axes are those of the scan, which a
+video does not determine; in the ``first-view`` frame the map is turned so that the first frame looks up (+y).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from .types import Clip, MapCells, Scene, WorkbookError
+
+Frame = Literal["first-view", "scan"]
+GRID = 10
+"""Cells per side of the paper's maps."""
+
+
+def _extent(scene: Scene) -> tuple[float, float, float, float]:
+    """Left, bottom, width and height of the room's outline in the scan frame, metres."""
+    xs, ys = zip(*scene.polygon)
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def _cell(value: float, start: float, length: float, grid: int) -> int:
+    share = (value - start) / length if length > 0 else 0.5
+    return min(grid - 1, max(0, math.floor(grid * share)))
+
+
+def scan_cells(scene: Scene, grid: int = GRID) -> MapCells:
+    """Cell of every object's centre: its share of the room's extent along each scan axis; outside the outline, the nearest cell.
+
+    Args:
+        grid: cells per side; the paper's is 10, a finer one loses less.
+    """
+    left, bottom, width, height = _extent(scene)
+    return {category: [[_cell(o.box.center[0], left, width, grid), _cell(o.box.center[1], bottom, height, grid)]
+                       for o in scene.instances(category)] for category in scene.categories}
+
+
+def heading(clip: Clip) -> float:
+    """Direction in which the first frame looks, radians counter-clockwise from the scan's +x axis.
+
+    A camera that looks straight down or up has the direction of its image's upper edge.
+    """
+    pose = clip.poses[0]
+    forward = (pose[0][2], pose[1][2])
+    if math.hypot(*forward) < 1e-6:
+        forward = (-pose[0][1], -pose[1][1])
+    return math.atan2(forward[1], forward[0])
+
+
+def first_view_cells(clip: Clip, grid: int = GRID) -> MapCells:
+    """The scan map in quarter turns, so that the first frame's direction, rounded to a room axis, is up; never mirrored."""
+    return turn(scan_cells(clip.scene, grid), round((math.pi / 2 - heading(clip)) / (math.pi / 2)), grid)
+
+
+def cells(clip: Clip, frame: Frame = "first-view", grid: int = GRID) -> MapCells:
+    """The map of a clip's scene in the named frame.
+
+    Raises:
+        WorkbookError: no frame of that name.
+    """
+    if frame == "first-view":
+        return first_view_cells(clip, grid)
+    if frame == "scan":
+        return scan_cells(clip.scene, grid)
+    raise WorkbookError(f"unknown map frame {frame!r}. Known: first-view, scan.")
+
+
+def metric(clip: Clip) -> dict[str, list[list[float]]]:
+    """Where the objects' centres stand seen from the first camera: ``[right, forward]`` in metres, to the centimetre."""
+    angle = heading(clip)
+    right, forward = (math.sin(angle), -math.cos(angle)), (math.cos(angle), math.sin(angle))
+    eye = (clip.poses[0][0][3], clip.poses[0][1][3])
+
+    def seen(x: float, y: float) -> list[float]:
+        dx, dy = x - eye[0], y - eye[1]
+        return [round(dx * axis[0] + dy * axis[1], 2) for axis in (right, forward)]
+
+    scene = clip.scene
+    return {category: [seen(*o.box.center[:2]) for o in scene.instances(category)] for category in scene.categories}
+
+
+def turn(cells: MapCells, quarter_turns: int, grid: int = GRID) -> MapCells:
+    """The map turned counter-clockwise about the grid's centre.
+
+    >>> turn({"tv": [[9, 0]]}, 1)
+    {'tv': [[9, 9]]}
+    """
+    turned = {c: [list(p) for p in ps] for c, ps in cells.items()}
+    for _ in range(quarter_turns % 4):
+        turned = {c: [[grid - 1 - y, x] for x, y in ps] for c, ps in turned.items()}
+    return turned
+
+
+def mirror(cells: MapCells, grid: int = GRID) -> MapCells:
+    """The map with left and right exchanged: never a right map, because a video does determine handedness.
+
+    >>> mirror({"tv": [[9, 0]]})
+    {'tv': [[0, 0]]}
+    """
+    return {c: [[grid - 1 - x, y] for x, y in ps] for c, ps in cells.items()}

@@ -1,0 +1,78 @@
+"""Is the answer right? One rule per problem type, each of which gives the gold answer exactly 1."""
+
+from __future__ import annotations
+
+from ..answers import answer_of, letter, number, same_text
+from ..registry import REWARDS
+from ..scoring.extract import mra
+from ..types import Answer, Sample
+from .text_overlap import rouge, word_errors
+
+Found = tuple[float | None, str]
+
+
+@REWARDS.register("accuracy")
+def accuracy(sample: Sample, answer: Answer) -> Found:
+    """Strict accuracy, 0-1, by problem type; no credit without exactly one think block, then exactly one answer block.
+
+    Multiple choice: the letter, which must be among the options. Numerical: mean relative accuracy; a target of 0 is compared by
+    absolute error. OCR: 1 - word error rate. Free-form: mean F of ROUGE-1/2/L. Regression: 1 - relative error.
+
+    >>> from spacer_utils.answers import parse
+    >>> question = Sample(1, "How many chairs?", "video", "numerical", (), "<answer>4</answer>", "", "")
+    >>> accuracy(question, parse("<think>one, two</think><answer>three</answer>"))
+    (0.6, '3 against 4')
+    """
+    rule = RULES.get(sample.problem_type)
+    if rule is None:
+        return None, f"no rule for problem type {sample.problem_type!r}"
+    given, reason = answer_of(answer)
+    return (0.0, reason) if given is None else rule(sample, given)
+
+
+def _choice(sample: Sample, given: str) -> Found:
+    gold = letter(sample.gold, sample.options)
+    if gold is None:  # the solution is an option's text, or no option at all
+        right = same_text(given) == same_text(sample.gold)
+        return float(right), "equal to the gold text" if right else "not the gold text"
+    found = letter(given, sample.options)
+    if found is None:
+        return 0.0, "not one of the options' letters"
+    return float(found == gold), f"{found} against {gold}"
+
+
+def _numbers(sample: Sample, given: str) -> tuple[float | None, float | None, str]:
+    p, g = number(given), number(sample.gold)
+    reason = "the gold answer is no number" if g is None else "no number in the answer" if p is None else f"{p:g} against {g:g}"
+    return p, g, reason
+
+
+def _numerical(sample: Sample, given: str) -> Found:
+    p, g, reason = _numbers(sample, given)
+    if p is None or g is None:
+        return 0.0, reason
+    return mra(p, g), reason + (", absolute error" if g == 0 else "")
+
+
+def _regression(sample: Sample, given: str) -> Found:
+    p, g, reason = _numbers(sample, given)
+    if p is None or g is None:
+        return 0.0, reason
+    return (1.0 if p == g else 1 - min(1.0, (abs(p - g) + 1e-9) / (abs(g) + 1e-9))), reason
+
+
+def _transcription(sample: Sample, given: str) -> Found:
+    errors = word_errors(sample.gold, given)
+    return 1 - errors, f"word error rate {errors:.2f}"
+
+
+def _free_form(sample: Sample, given: str) -> Found:
+    # a gold of one word has no pairs of words, and one in another script no words at all: ROUGE gives neither its maximum
+    if same_text(given) == same_text(sample.gold):
+        return 1.0, "equal to the gold text"
+    value = rouge(sample.gold, given)
+    return value, f"ROUGE {value:.2f}"
+
+
+RULES = {"multiple choice": _choice, "numerical": _numerical, "OCR": _transcription, "free-form": _free_form,
+         "regression": _regression}

@@ -1,0 +1,36 @@
+"""Encourage answers of middle length, where the group shows that they can be right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..registry import REWARDS
+from ..types import Answer, Sample
+
+PAPER_LIMIT = 1_024
+"""Completion tokens of the paper, to which its range and bonus belong."""
+
+
+def bonuses(accuracies: Sequence[float | None], tokens: Sequence[int], limit: int = PAPER_LIMIT) -> list[float]:
+    """One bonus per completion of a group: 0.2 for 320 to 512 tokens and accuracy over 0.1, if more than one is that right.
+
+    Range and bonus scale with ``limit``, the most tokens that a completion may have.
+
+    >>> bonuses([1.0, 0.6, 0.0], [400, 100, 400])
+    [0.2, 0.0, 0.0]
+    """
+    scale = limit / PAPER_LIMIT
+    right = [(a or 0.0) > 0.1 for a in accuracies]
+    return [0.2 * scale if sum(right) > 1 and r and 320 * scale <= n <= 512 * scale else 0.0 for r, n in zip(right, tokens)]
+
+
+@REWARDS.register("length", group=bonuses)
+def length(sample: Sample, answer: Answer) -> tuple[float | None, str]:
+    """Paper's length bonus, 0 or 0.2: needs the group's accuracies and token counts (``length.bonuses``), so None for one row.
+
+    >>> from spacer_utils.answers import parse
+    >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")
+    >>> length(question, parse("<think></think><answer>A</answer>"))
+    (None, 'needs the whole group and its token counts')
+    """
+    return None, "needs the whole group and its token counts"

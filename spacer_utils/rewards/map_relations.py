@@ -1,0 +1,80 @@
+"""How objects stand to each other, wherever and however large the map is drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..registry import REWARDS
+from ..types import Answer, Sample
+from .matching import Array, Drawn, drawn, matched
+
+MOST = 100
+"""Objects whose relations are compared: the work grows with the cube of their number."""
+
+
+@REWARDS.register("map_relations")
+def map_relations(sample: Sample, answer: Answer) -> tuple[float | None, str]:
+    """Agreement of pairwise directions and of distance order, -1 to 1; free of where and how large the map is drawn.
+
+    Direction: mean cosine between true and drawn displacement of two objects. Order: from every object, which of two others is
+    nearer, agreements minus disagreements. Their mean, times the share of true pairs that are drawn; 0 for random maps with one
+    object per category.
+
+    >>> from spacer_utils.answers import parse
+    >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
+    >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map=true)
+    >>> map_relations(room, parse("<think><map>{'tv': [[5, 4]], 'bed': [[3, 4]]}</map></think><answer>2</answer>"))
+    (1.0, '2 drawn for 2 objects')
+    """
+    found = drawn(sample, answer)
+    if isinstance(found, str):
+        return None, found
+    everything = np.array([p for ps in found.true.values() for p in ps])
+    if not np.any(everything != everything[0]):
+        return None, "no two objects of the room stand apart"
+    true, mine = _pairs(found)
+    if len(true) < 2:
+        return 0.0, found.note()
+    n, most = len(true), max(found.count, sum(found.written.values()) + found.extra)
+    coverage = min(1.0, n * (n - 1) / (most * (most - 1)))
+    parts = [v for v in (_directions(true, mine), _order(true, mine)) if v is not None]
+    return coverage * sum(parts) / len(parts) if parts else 0.0, found.note()
+
+
+def _pairs(map_: Drawn) -> tuple[Array, Array]:
+    """(n, 2) true and drawn places of the matched objects; both maps are centred and scaled before they are matched."""
+    true = _normal({c: np.array(ps) for c, ps in map_.true.items() if map_.valid[c]})
+    mine = _normal({c: np.array(map_.valid[c][:2 * len(map_.true[c])]) for c in true})
+    index = {c: matched(mine[c], true[c]) for c in true}
+    pick = [np.concatenate([m[c][index[c][side]] for c in m] or [np.empty((0, 2))])[:MOST] for side, m in ((1, true), (0, mine))]
+    return pick[0], pick[1]
+
+
+def _normal(places: dict[str, Array]) -> dict[str, Array]:
+    if not places:
+        return {}
+    everything = np.concatenate(list(places.values()))
+    size = float(np.sqrt(((everything - everything.mean(0)) ** 2).sum(1).mean())) or 1.0
+    return {c: (p - everything.mean(0)) / size for c, p in places.items()}
+
+
+def _directions(true: Array, mine: Array) -> float | None:
+    """Mean cosine over the pairs that stand apart in truth; a pair drawn on one spot counts 0."""
+    a, b = true[:, None] - true[None], mine[:, None] - mine[None]
+    lengths = np.hypot(*a.transpose(2, 0, 1)), np.hypot(*b.transpose(2, 0, 1))
+    apart = lengths[0] > 1e-9
+    norm = lengths[0] * lengths[1]
+    cosines = np.divide((a * b).sum(-1), norm, out=np.zeros_like(norm), where=norm > 1e-12)
+    return float(np.clip(cosines[apart], -1, 1).mean()) if apart.any() else None
+
+
+def _order(true: Array, mine: Array) -> float | None:
+    """Agreements minus disagreements on "is B or C nearer to A", over all triples that truth decides."""
+    distances = [np.hypot(*(p[:, None] - p[None]).transpose(2, 0, 1)) for p in (true, mine)]
+    agreement = decided = 0.0
+    for k in range(len(true)):
+        others = [np.delete(d[k], k) for d in distances]
+        want, got = (np.sign(np.round(o[:, None] - o[None], 9)) for o in others)
+        agreement += float((want * got).sum())
+        decided += float(np.abs(want).sum())
+    return agreement / decided if decided else None

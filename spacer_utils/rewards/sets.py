@@ -1,0 +1,129 @@
+"""Named reward sets, and the gate between a map and its reward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from .. import answers
+from ..registry import REWARDS
+from ..types import Answer, Sample, Score, WorkbookError
+
+Gate = Literal["correct", "format", "none"]
+GATES: tuple[Gate, ...] = ("correct", "format", "none")
+MAPPED_TYPES = ("multiple choice", "numerical")
+"""Problem types whose maps the released code rewards."""
+
+
+@dataclass(frozen=True)
+class RewardSet:
+    """Which rule stands behind each public name, and what counts."""
+
+    name: str
+    weights: Mapping[str, float]
+    """Public term -> weight in the total."""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """Public term -> registered reward, where the two differ."""
+    map_term: str = "map_calibrated"
+    """The map score that counts in ``accuracy_with_map``."""
+    gate: Gate = "correct"
+    released: bool = False
+    """A map without score voids a right answer, as in the released code; else a map never costs anything."""
+
+
+SETS: Mapping[str, RewardSet] = MappingProxyType({
+    "strict": RewardSet("strict", {"accuracy_with_map": 1.0, "format": 1.0}),
+    "spacer": RewardSet("spacer", {"accuracy_with_map": 1.0, "format": 1.0, "length": 1.0, "temporal": 1.0},
+                        {"accuracy": "accuracy_spacer", "format": "format_spacer"}, map_term="map", released=True),
+})
+"""``spacer``: the paper's total, at most 3.5. ``strict`` (default): at most 3."""
+
+
+def resolve(reward_set: str | RewardSet) -> RewardSet:
+    """The set of that name, or the set itself.
+
+    Raises:
+        WorkbookError: no such set, or a gate that there isn't.
+    """
+    if isinstance(reward_set, str):
+        if reward_set not in SETS:
+            raise WorkbookError(f"unknown reward set {reward_set!r}. Known: {', '.join(SETS)}.")
+        return SETS[reward_set]
+    if reward_set.gate not in GATES:
+        raise WorkbookError(f"unknown gate {reward_set.gate!r}. Known: {', '.join(GATES)}.")
+    return reward_set
+
+
+def term(name: str, sample: Sample, answer: Answer) -> tuple[float | None, str]:
+    """Value of one registered reward (None where it doesn't apply) and the reason.
+
+    Raises:
+        WorkbookError: no reward of that name.
+    """
+    value, reason = REWARDS[name](sample, answer)
+    return value, reason
+
+
+def score(sample: Sample, completion: str, reward_set: str | RewardSet = "strict") -> Score:
+    """Every term of a completion by its public name, with ``accuracy_with_map`` and the weighted total.
+
+    Terms stand as they are, a calibrated map score below 0 too; what a map adds to ``accuracy_with_map`` is never negative.
+
+    >>> room = Sample(1, "", "video", "multiple choice", (), "<answer>B</answer>", "", "", cognitive_map={"tv": [[8, 1]]})
+    >>> score(room, "<think><map>{'tv': [[8, 1]]}</map></think><answer>B.</answer>").total
+    3.0
+    """
+    rewards = resolve(reward_set)
+    answer = answers.parse(completion)
+    aliased = set(rewards.rules.values())
+    found = {name: term(rewards.rules.get(name, name), sample, answer)
+             for name in REWARDS.names() if name not in aliased and not name.endswith("_spacer")}
+    found["accuracy_with_map"] = with_map(rewards, sample, answer, found["accuracy"][0], found[rewards.map_term][0])
+    terms = {name: value for name, (value, _) in found.items()}
+    total = sum(weight * (terms[name] or 0.0) for name, weight in rewards.weights.items())
+    return Score(terms, {name: reason for name, (_, reason) in found.items()}, total)
+
+
+def with_map(rewards: RewardSet, sample: Sample, answer: Answer, accuracy: float | None,
+             drawn: float | None) -> tuple[float | None, str]:
+    """Accuracy and what the map adds to it.
+
+    Args:
+        accuracy, drawn: values of the set's accuracy and map term for this completion.
+    """
+    if accuracy is None:
+        return None, "accuracy does not apply"
+    if rewards.released:
+        return _released(sample, answer, accuracy, drawn)
+    if drawn is None:
+        return accuracy, "the sample has no map to compare with"
+    if answer.map_text is None:
+        return accuracy, "no map"
+    if not gate_open(rewards.gate, answer, accuracy):
+        return accuracy, f"the map doesn't count: it stands outside the think block, or gate {rewards.gate!r} is closed"
+    return accuracy + credit(drawn), f"map adds {credit(drawn):.2f}"
+
+
+def gate_open(gate: Gate, answer: Answer, accuracy: float | None) -> bool:
+    """Whether a map, which must stand inside think, counts: after a right answer (over .5), if all is well formed, or always."""
+    if answers.OUTSIDE[1] in answer.problems:
+        return False
+    return gate == "none" or (answer.well_formed if gate == "format" else (accuracy or 0.0) > 0.5)
+
+
+def credit(drawn: float) -> float:
+    """What a map score adds to the reward: never less than nothing, so that a bad map costs no more than none."""
+    return min(1.0, max(0.0, drawn))
+
+
+def _released(sample: Sample, answer: Answer, accuracy: float, drawn: float | None) -> tuple[float, str]:
+    """The released gate: the map of a right answer adds its score, or, without one, takes the answer's reward away."""
+    if sample.problem_type not in MAPPED_TYPES or accuracy <= 0.5 or "<map>" not in answer.text or "</map>" not in answer.text:
+        return accuracy, "no map counts here"
+    if drawn is None:
+        return 0.0, "void: a map, but the sample has none"
+    if drawn <= 0:
+        return 0.0, "void: a map without score"
+    return accuracy + drawn, f"map adds {drawn:.2f}"
