@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
@@ -54,13 +55,22 @@ class Contents:
 
 @cache
 def statistics() -> dict[str, Any]:
-    """The aggregate statistics that ship with the package (written by ``scenes.statistics``)."""
+    """The aggregate statistics that ship with the package (written by ``scenes.statistics``), with tables made from them.
+
+    ``names``: the C categories; ``pull`` (C, C): factor by which a chosen category changes the weight of another;
+    ``rests`` (C,): must rest on something; ``holds`` (C, C): may hold the other.
+    """
     table: dict[str, Any] = json.loads(STATISTICS.read_text())
     names = sorted(table["categories"])
-    lift = np.ones((len(names), len(names)))
-    for a, b, value in table["lift"]:
-        lift[names.index(a), names.index(b)] = lift[names.index(b), names.index(a)] = value
-    return {**table, "names": names, "lift": lift}
+    place = {c: k for k, c in enumerate(names)}
+    pull = np.ones((len(names), len(names)))
+    for a, b, lift in table["lift"]:
+        pull[place[a], place[b]] = pull[place[b], place[a]] = math.sqrt(lift)
+    for group in (*SYNONYMS, *((c,) for c in names)):
+        known = [place[c] for c in group if c in place]
+        pull[np.ix_(known, known)] = 0.0
+    holds = np.array([[a in RESTING.get(b, ()) for b in names] for a in names])
+    return {**table, "names": names, "pull": pull, "holds": holds, "rests": np.array([c in RESTING for c in names])}
 
 
 def draw(rng: np.random.Generator, min_objects: int = 1, kind: str | None = None) -> Contents:
@@ -68,7 +78,8 @@ def draw(rng: np.random.Generator, min_objects: int = 1, kind: str | None = None
     table = statistics()
     kinds = table["room_types"]
     while True:
-        name = kind or str(rng.choice(list(kinds), p=np.array([k["share"] for k in kinds.values()])))
+        shares = np.cumsum([k["share"] for k in kinds.values()])
+        name = kind or list(kinds)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
         area, single, multi, extra = _sizes(rng, kinds[name])
         counts = _counts(rng, name, single, multi, extra)
         if sum(counts.values()) >= min_objects:
@@ -106,20 +117,14 @@ def _categories(rng: np.random.Generator, kind: str, number: int) -> list[str]:
     names: list[str] = table["names"]
     presence = np.array([table["room_types"][kind]["presence"].get(c, 0.0) for c in names])
     weights = presence / (1.01 - presence)
-    blocked = np.array([c in RESTING for c in names])
+    supported = ~table["rests"]
     chosen: list[str] = []
     while len(chosen) < number:
-        usable = np.where(blocked & ~np.array([_has_support(c, chosen) for c in names]), 0.0, weights)
-        if not usable.any():
+        usable = np.cumsum(np.where(supported, weights, 0.0))
+        if usable[-1] <= 0:
             break
-        pick = int(rng.choice(len(names), p=usable / usable.sum()))
+        pick = int(np.searchsorted(usable, rng.random() * usable[-1], side="right"))
         chosen.append(names[pick])
-        weights = weights * np.sqrt(table["lift"][pick])
-        for c in next((g for g in SYNONYMS if names[pick] in g), (names[pick],)):
-            if c in names:
-                weights[names.index(c)] = 0.0
+        supported = supported | table["holds"][pick]
+        weights = weights * table["pull"][pick]
     return chosen
-
-
-def _has_support(category: str, chosen: Collection[str]) -> bool:
-    return any(s in chosen for s in RESTING.get(category, ()))

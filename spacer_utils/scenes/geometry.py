@@ -65,16 +65,22 @@ def overlaps(a: Floats, b: Floats, margin: float = 0.0) -> npt.NDArray[np.bool_]
 
 def contains(outline: Outline, points: Floats, slack: float = 1e-6) -> npt.NDArray[np.bool_]:
     """Which (..., 2) points lie in the outline or within ``slack`` metres of its rim."""
+    return inward(outline, points) >= -slack
+
+
+def inward(outline: Outline, points: Floats) -> Floats:
+    """Distance of (..., 2) points to the rim, metres; negative outside."""
     px, py = points[..., 0], points[..., 1]
-    result = np.zeros(px.shape, dtype=bool)
-    near = np.zeros(px.shape, dtype=bool)
+    inside = np.zeros(px.shape, dtype=bool)
+    nearest = np.full(px.shape, np.inf)
     for (x0, y0), (x1, y1) in zip(outline, (*outline[1:], outline[0])):
         if y0 != y1:
-            result ^= ((y0 > py) != (y1 > py)) & (px < (x1 - x0) * (py - y0) / (y1 - y0) + x0)
+            inside ^= ((y0 > py) != (y1 > py)) & (px < (x1 - x0) * (py - y0) / (y1 - y0) + x0)
         length2 = (x1 - x0) ** 2 + (y1 - y0) ** 2
         t = np.clip(((px - x0) * (x1 - x0) + (py - y0) * (y1 - y0)) / max(length2, 1e-12), 0, 1)
-        near |= (px - x0 - t * (x1 - x0)) ** 2 + (py - y0 - t * (y1 - y0)) ** 2 <= slack**2
-    return result | near
+        nearest = np.minimum(nearest, (px - x0 - t * (x1 - x0)) ** 2 + (py - y0 - t * (y1 - y0)) ** 2)
+    distance: Floats = np.where(inside, 1, -1) * np.sqrt(nearest)
+    return distance
 
 
 def area(outline: Outline) -> float:
@@ -94,9 +100,9 @@ def walls(outline: Outline) -> list[tuple[Floats, Floats, Floats, float]]:
     return result
 
 
-def facing(normal: Floats | tuple[float, float]) -> float:
-    """Yaw of a box whose front (its own -y) looks along ``normal``."""
-    return math.atan2(normal[0], -normal[1])
+def facing(x: Floats, y: Floats) -> Floats:
+    """Yaw of a box whose front (its own -y) looks along ``(x, y)``."""
+    return np.arctan2(x, -y)
 
 
 def bounding_rectangle(points: Floats) -> tuple[float, float, float]:
@@ -126,12 +132,7 @@ class Floor:
         (x0, y0), (x1, y1) = points.min(0), points.max(0)
         xs = np.arange(x0 + CELL / 2, x1, CELL)
         ys = np.arange(y0 + CELL / 2, y1, CELL)
-        grid = np.stack(np.meshgrid(xs, ys), -1)
-        ring = np.array([(math.cos(a) * radius, math.sin(a) * radius) for a in np.arange(8) * math.pi / 4])
-        free = contains(outline, grid)
-        for offset in ring:
-            free &= contains(outline, grid + offset)
-        return cls(float(x0), float(y0), free)
+        return cls(float(x0), float(y0), inward(outline, np.stack(np.meshgrid(xs, ys), -1)) >= radius)
 
     def covered(self, rect: Sequence[float], radius: float = BODY_RADIUS) -> npt.NDArray[np.bool_]:
         """Cells whose centre is nearer than ``radius`` to the footprint (corners counted square)."""
@@ -147,6 +148,13 @@ class Floor:
         if count == 0:
             return np.zeros_like(self.free)
         return np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])))
+
+    def is_free(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """(N,) is the cell of each (N, 2) point free?"""
+        rows = np.floor((points[:, 1] - self.y0) / CELL).astype(np.int64)
+        columns = np.floor((points[:, 0] - self.x0) / CELL).astype(np.int64)
+        within = (rows >= 0) & (rows < self.free.shape[0]) & (columns >= 0) & (columns < self.free.shape[1])
+        return within & self.free[np.where(within, rows, 0), np.where(within, columns, 0)]
 
     def points(self, cells: npt.NDArray[np.bool_]) -> Floats:
         """(N, 2) centres of the marked cells, metres."""

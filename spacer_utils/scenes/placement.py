@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from ..types import Box
 from .geometry import (
@@ -22,6 +24,7 @@ from .geometry import (
     corners,
     facing,
     footprint,
+    footprints,
     overlaps,
     walls,
 )
@@ -47,7 +50,8 @@ TALL = {"stove": (0.85, 0.95), "oven": (0.85, 0.95), "counter": (0.85, 0.95)}
 """Heights, metres, of things whose real boxes hold their top plate only; they stand on the floor here."""
 SURFACE = {"bed": 0.55, "sofa": 0.5, "armchair": 0.5}
 """Share of the box height at which things rest; 1 for all others."""
-TRIES = 48
+TRIES = 40
+"""Candidate places that are tried at once."""
 DOOR_CLEARANCE = 0.8
 """Floor kept free in front of a door, metres."""
 GAP = 0.01
@@ -81,10 +85,7 @@ class Room:
 
     def clear(self, rects: Floats, bottom: float, top: float, on: Box | None = None) -> Floats:
         """Those of the (K, 5) footprints that lie inside and, between these heights, touch nothing placed so far."""
-        inside = contains(self.outline, corners(rects)).all(1)
-        if len(self.outline) > 4:
-            inside &= contains(self.outline, (corners(rects) + np.roll(corners(rects), 1, axis=1)) / 2).all(1)
-        rects = rects[inside]
+        rects = rects[self._inside(corners(rects))]
         others = [footprint(b) for b in self.boxes
                   if b is not on and b.center[2] - b.size[2] / 2 < top - 1e-9 and b.center[2] + b.size[2] / 2 > bottom + 1e-9]
         if on is None:
@@ -92,6 +93,19 @@ class Room:
         if len(rects) and others:
             rects = rects[~overlaps(rects, np.array(others), GAP).any(1)]
         return rects
+
+    def _inside(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """(K,) which footprints, given by their (K, 4, 2) corners, lie in the room."""
+        if len(self.outline) == 4:  # a convex room: on the inner side of every wall
+            start, normal = self._walls
+            return np.asarray((points @ normal.T >= np.sum(start * normal, 1) - 1e-9).all((1, 2)))
+        middles = (points + np.roll(points, 1, axis=1)) / 2
+        return np.asarray(contains(self.outline, np.concatenate([points, middles], 1)).all(1))
+
+    @functools.cached_property
+    def _walls(self) -> tuple[Floats, Floats]:
+        found = walls(self.outline)
+        return np.array([w[0] for w in found]), np.array([w[2] for w in found])
 
 
 def face_room(category: str, box: Box, outline: Outline) -> Box:
@@ -174,25 +188,29 @@ def _along_walls(room: Room, rng: np.random.Generator, sides: tuple[float, float
     edges = [e for e in walls(room.outline) if e[3] > sides[0] + 0.02]
     if not edges:
         return np.empty((0, 5))
-    lengths = np.array([e[3] for e in edges])
-    picks = rng.choice(len(edges), TRIES, p=lengths / lengths.sum())
-    along, gaps = rng.random(TRIES), rng.uniform(0.004, 0.05, TRIES)
+    start, direction, normal = (np.array([e[k] for e in edges]) for k in range(3))
+    length = np.array([e[3] for e in edges])
+    pick = rng.choice(len(edges), TRIES, p=length / length.sum())
+    along, gap = rng.random(TRIES), rng.uniform(0.004, 0.05, TRIES)
     turn = lean * rng.choice([-1, 1], TRIES)
     reach = sides[0] / 2 * np.abs(np.cos(turn)) + sides[1] / 2 * np.abs(np.sin(turn))
     depth = sides[0] / 2 * np.abs(np.sin(turn)) + sides[1] / 2 * np.abs(np.cos(turn))
-    rows = []
-    for k, pick in enumerate(picks):
-        start, direction, normal, length = edges[pick]
-        x, y = start + direction * (reach[k] + along[k] * (length - 2 * reach[k])) + normal * (depth[k] + gaps[k])
-        rows.append((x, y, sides[0] / 2, sides[1] / 2, facing(normal) + turn[k]))
-    return np.array(rows)
+    along = reach + along * (length[pick] - 2 * reach)
+    xy = start[pick] + direction[pick] * along[:, None] + normal[pick] * (depth + gap)[:, None]
+    return _rows(xy[:, 0], xy[:, 1], sides, facing(*normal[pick].T) + turn)
+
+
+def _rows(x: Floats, y: Floats, sides: tuple[float, float], yaw: Floats) -> Floats:
+    """(K, 5) footprints of one size."""
+    return np.column_stack([x, y, np.full_like(x, sides[0] / 2), np.full_like(x, sides[1] / 2), yaw])
 
 
 def _anywhere(room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float) -> Floats:
     points = np.asarray(room.outline)
     low, high = points.min(0), points.max(0)
     yaws = rng.integers(4, size=TRIES) * math.pi / 2 + lean * rng.choice([-1, 1], TRIES)
-    return np.column_stack([rng.uniform(low, high, (TRIES, 2)), np.full(TRIES, sides[0] / 2), np.full(TRIES, sides[1] / 2), yaws])
+    xy = rng.uniform(low, high, (TRIES, 2))
+    return _rows(xy[:, 0], xy[:, 1], sides, yaws)
 
 
 _PARTNERS = {
@@ -209,23 +227,19 @@ def _beside(room: Room, rng: np.random.Generator, category: str, sides: tuple[fl
     hosts = room.of(partners)
     if not hosts:
         return None
-    rows = []
-    for _ in range(TRIES // 2):
-        host = hosts[rng.integers(len(hosts))]
-        hx, hy = host.size[0] / 2, host.size[1] / 2
-        quarter = {"round": int(rng.integers(4)), "side": 1 + 2 * int(rng.integers(2)), "front": 0}[side]
-        half, span = (hy, hx) if quarter % 2 == 0 else (hx, hy)
-        gap = float(rng.uniform(0.3, 0.6) if side == "front" else rng.uniform(0.02, 0.2))
-        outward = host.yaw - math.pi / 2 + quarter * math.pi / 2
-        shift = float(rng.uniform(-1, 1)) * max(0.0, span - sides[0] / 2)
-        if side == "side":
-            shift = (hy - sides[1] / 2) * (1 if quarter == 1 else -1)
-        distance = half + gap + (sides[0] if side == "side" else sides[1]) / 2
-        x = host.center[0] + math.cos(outward) * distance - math.sin(outward) * shift
-        y = host.center[1] + math.sin(outward) * distance + math.cos(outward) * shift
-        yaw = host.yaw if side != "round" else facing((-math.cos(outward), -math.sin(outward))) + float(rng.normal(0, 0.12))
-        rows.append((x, y, sides[0] / 2, sides[1] / 2, yaw))
-    return np.array(rows)
+    n = TRIES // 2
+    hx, hy, half_x, half_y, host_yaw = footprints(hosts)[rng.integers(len(hosts), size=n)].T
+    quarter = {"round": rng.integers(4, size=n), "side": 1 + 2 * rng.integers(2, size=n), "front": np.zeros(n)}[side]
+    half, span = np.where(quarter % 2 == 0, half_y, half_x), np.where(quarter % 2 == 0, half_x, half_y)
+    gap = rng.uniform(0.3, 0.6, n) if side == "front" else rng.uniform(0.02, 0.2, n)
+    outward = host_yaw + (quarter - 1) * math.pi / 2
+    shift = rng.uniform(-1, 1, n) * np.maximum(0, span - sides[0] / 2)
+    if side == "side":
+        shift = (half_y - sides[1] / 2) * np.where(quarter == 1, 1, -1)
+    distance = half + gap + (sides[0] if side == "side" else sides[1]) / 2
+    c, s = np.cos(outward), np.sin(outward)
+    yaw = facing(-c, -s) + rng.normal(0, 0.12, n) if side == "round" else host_yaw
+    return _rows(hx + c * distance - s * shift, hy + s * distance + c * shift, sides, yaw)
 
 
 def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float, float, float]) -> bool:
@@ -238,13 +252,12 @@ def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float
         top = host.center[2] - host.size[2] / 2 + host.size[2] * SURFACE.get(name, 1.0) + 0.002
         if min(dx, dy) < 0 or top > 1.5:
             continue
-        u, v = rng.uniform(-1, 1, (2, TRIES // 2))
+        u, v = rng.uniform(-1, 1, (2, TRIES // 3))
         v = np.abs(v) if category in ("monitor", "tv", "pillow", "table lamp") else v
         v = -np.abs(v) if category == "keyboard" else v
         c, s = math.cos(host.yaw), math.sin(host.yaw)
         x, y = host.center[0] + c * u * dx - s * v * dy, host.center[1] + s * u * dx + c * v * dy
-        rects = np.column_stack([x, y, np.full_like(x, size[0] / 2), np.full_like(x, size[1] / 2), np.full_like(x, host.yaw)])
-        clear = room.clear(rects, top, top + size[2], on=host)
+        clear = room.clear(_rows(x, y, size[:2], np.full_like(x, host.yaw)), top, top + size[2], on=host)
         if len(clear):
             room.add(category, Box((float(clear[0, 0]), float(clear[0, 1]), top + size[2] / 2), size, host.yaw))
             return True

@@ -59,7 +59,7 @@ def rooms(split: str = "real_layouts", count: int | None = None, seed: int = 0, 
         warnings.warn(problem, stacklevel=2)
     by_source: dict[str, list[Scene]] = {}
     for scene in sorted(layouts.scenes, key=lambda s: (crc32(f"{seed}:{s.scene_id}".encode()), s.scene_id)):
-        by_source.setdefault(scene.scene_id.split("/")[0], []).append(scene)
+        by_source.setdefault(scene.scene_id.split("-")[0], []).append(scene)
     ranked = sorted((k / len(group), source, scene) for source, group in by_source.items() for k, scene in enumerate(group))
     yield from [scene for _, _, scene in ranked][:count]
 
