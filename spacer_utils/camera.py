@@ -23,8 +23,8 @@ EYE_HEIGHT, PITCH = (1.5, 0.08), (-20.0, 4.0)
 """Mean and deviation: metres above the floor, degrees above the horizon."""
 WALKING_SPEED = 0.8
 """Metres per second."""
-CANDIDATES = 5
-"""Spots or paths that are compared; the one that should see most objects is filmed."""
+CANDIDATES = 6
+"""Spots or paths that are compared: seen objects and frames that show one count, as shares."""
 TRAJECTORIES = ("sweep", "walk")
 _PROBES = np.array([(0, 0, 0), (0.6, 0, 0.6), (-0.6, 0, 0.6), (0, 0.6, 0.6), (0, -0.6, 0.6)])
 """Points of a box, in units of its half sides, of which one in view makes the object count as glimpsed."""
@@ -55,7 +55,7 @@ def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, hei
     """Poses inside the free floor from which, as far as possible, every object is seen.
 
     ``sweep`` turns once around in place; ``walk`` goes through the room and turns once around meanwhile. A flat of several
-    rooms is always walked. The direction of the first frame is random.
+    rooms is always walked, with a turn for each. The direction of the first frame is random.
 
     Raises:
         WorkbookError: unknown kind, or the room has no floor to stand on.
@@ -65,17 +65,18 @@ def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, hei
     ground = Ground(scene)
     matrix = intrinsics(width, height)
     eye_height = min(float(np.clip(rng.normal(*EYE_HEIGHT), 1.3, 1.7)), scene.ceiling_height - 0.2)
+    turns = max(1, len(scene.rooms))
     best, most = np.empty((0, 4, 4)), -1.0
     for _ in range(CANDIDATES):
         still = kind == "sweep" and not scene.rooms
         path = ground.spot(rng, frames) if still else ground.path(rng, frames, fps, bool(scene.rooms))
         shake = _hand(rng, frames)
-        yaw = rng.uniform(0, 2 * math.pi) + rng.choice([-1, 1]) * np.arange(frames) * 2 * math.pi / frames
+        yaw = rng.uniform(0, 2 * math.pi) + rng.choice([-1, 1]) * np.arange(frames) * 2 * math.pi * turns / frames
         pitch = math.radians(rng.normal(*PITCH))
         eyes = np.column_stack([path, np.full(frames, eye_height)]) + shake[:, :3]
         option = poses(eyes, yaw + shake[:, 3], pitch + shake[:, 4], shake[:, 5])
         seen = glimpsed(scene, option, matrix, width, height)
-        score = float(seen.any(0).sum() + seen.any(1).mean())
+        score = float(seen.any(0).mean() + seen.any(1).mean())
         if score > most:
             best, most = option, score
     return best

@@ -154,7 +154,8 @@ class Floor:
         rows = np.floor((points[:, 1] - self.y0) / CELL).astype(np.int64)
         columns = np.floor((points[:, 0] - self.x0) / CELL).astype(np.int64)
         within = (rows >= 0) & (rows < self.free.shape[0]) & (columns >= 0) & (columns < self.free.shape[1])
-        return within & self.free[np.where(within, rows, 0), np.where(within, columns, 0)]
+        free: npt.NDArray[np.bool_] = within & self.free[np.where(within, rows, 0), np.where(within, columns, 0)]
+        return free
 
     def points(self, cells: npt.NDArray[np.bool_]) -> Floats:
         """(N, 2) centres of the marked cells, metres."""

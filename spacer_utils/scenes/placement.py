@@ -46,8 +46,9 @@ HANGING: dict[str, float] = {
 CEILING = ("ceiling light",)
 DEEP = ("bed", "toilet", "computer tower", "computer mouse", "shoes", "mattress")
 """Categories whose longer side runs from front to back; in all others it runs from left to right."""
-TALL = {"stove": (0.85, 0.95), "oven": (0.85, 0.95), "counter": (0.85, 0.95)}
-"""Heights, metres, of things whose real boxes hold their top plate only; they stand on the floor here."""
+HEIGHTS = {"stove": (0.85, 0.95), "oven": (0.85, 0.95), "counter": (0.85, 0.95), "chair": (0.72, 1.05), "door": (1.9, 2.2),
+           "bed": (0.5, 1.3), "sofa": (0.6, 1.0), "toilet": (0.6, 0.85), "bookshelf": (0.9, 2.2)}
+"""Lowest and highest believable height, metres, of things whose real boxes often hold a part only (a stove's top plate)."""
 SURFACE = {"bed": 0.55, "sofa": 0.5, "armchair": 0.5}
 """Share of the box height at which things rest; 1 for all others."""
 TRIES = 40

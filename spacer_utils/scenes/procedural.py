@@ -14,7 +14,7 @@ from ..registry import SCENES
 from ..types import Box, Scene, SceneObject, Split, WorkbookError
 from . import contents
 from .geometry import Footprint, Outline, area
-from .placement import CEILING, DOOR_CLEARANCE, HANGING, RESTING, TALL, Room, place
+from .placement import CEILING, DOOR_CLEARANCE, HANGING, HEIGHTS, RESTING, Room, place
 
 WALL, DOORWAY = 0.12, 0.9
 """Thickness of the wall between two rooms of a flat and width of the opening in it, metres."""
@@ -158,8 +158,9 @@ def _size(rng: np.random.Generator, category: str, ceiling: float) -> tuple[floa
     root = np.linalg.cholesky(np.array([(1, lw, lh), (lw, 1, wh), (lh, wh, 1)]) * 0.97 + 0.03 * np.eye(3))
     sides = np.exp(np.array(about["mu"]) + np.array(about["sd"]) * (root @ rng.standard_normal(3)))
     length, width, height = np.clip(sides, about["low"], about["high"])
-    if category in TALL:
-        height = rng.uniform(*TALL[category])
+    low, high = HEIGHTS.get(category, (0.0, math.inf))
+    if not low <= height <= high:
+        height = rng.uniform(low, high)
     return round(float(max(length, width)), 3), round(float(min(length, width)), 3), round(float(min(height, ceiling - 0.1)), 3)
 
 
