@@ -3,28 +3,49 @@
 Triangles are rasterised in homogeneous coordinates, so nothing is clipped: for the three vertices' clip rows X, Y, W the inverse
 of that 3 x 3 matrix gives at pixel (x, y) each vertex's weight divided by depth; all non-negative means inside, their sum is
 1 / depth. Both sides of a triangle are drawn, as a ray would hit them. Every pixel is computed by itself in float64 and in one
-written order, without fast-math: the bits don't depend on threads, and ``numpy_backend`` repeats them.
+written order: the bits don't depend on threads, and ``numpy_backend`` repeats them.
 """
 
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-NEAR = 0.02
-"""Metres; nothing closer to the camera is drawn."""
-TINY = 1e-12
-"""Determinant below which a triangle is seen edge on."""
+from .optics import NEAR, TINY, Cover, Floats, Ints
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
+FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+"""How kernels are compiled; not fast-math, which would let bits depend on the machine."""
 
 
-@njit(cache=True, nogil=True)
+def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: int, threads: int = 1) -> Cover:
+    """What each pixel of a camera sees.
+
+    Args:
+        vertices: (n, 3) metres.
+        faces: (m, 3)
+        camera: (3, 4) rows of ``optics.camera_rows``.
+    """
+    edges, bounds, index = set_up(project(vertices, camera), faces, width, height)
+    nearness, owner = np.empty((height, width)), np.empty((height, width), np.int32)
+    in_bands(threads, height, lambda first, last: cover(edges, bounds, first, last, nearness, owner))
+    return Cover(edges, index, nearness, owner)
+
+
+def in_bands(threads: int, height: int, work: Any) -> None:
+    """Calls ``work(first, last)`` on bands of rows, on as many threads (kernels release the interpreter's lock)."""
+    if threads == 1:
+        work(0, height)
+        return
+    cuts = [height * k // threads for k in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, cuts[:-1], cuts[1:]))
+
+
+@njit(**FAST)
 def project(vertices: Floats, camera: Floats) -> Any:
     """(n, 3) clip coordinates X, Y, W: pixel position times depth, and depth in metres."""
     clip = np.empty_like(vertices)
@@ -35,7 +56,7 @@ def project(vertices: Floats, camera: Floats) -> Any:
     return clip
 
 
-@njit(cache=True, nogil=True)
+@njit(**FAST)
 def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
     """Edge functions (v, 9), pixel bounds (v, 4: x0, x1, y0, y1) and face index (v,) of the ``v`` triangles in view."""
     total = faces.shape[0]
@@ -83,7 +104,7 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
     return edges[:count], bounds[:count], index[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit(**FAST)
 def cover(edges: Floats, bounds: Ints, first: int, last: int, nearness: Floats, owner: Ints) -> None:
     """Fills rows ``first`` to ``last - 1`` of 1 / depth and of the owning triangle's row in ``edges`` (-1: none)."""
     nearness[first:last] = 0.0

@@ -7,37 +7,50 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from .textures import LEVELS, SIDE
+from .optics import AMBIENT, BIAS, FALLOFF, GLOSS, LIFT, MARGIN, POWER, SKY, Cover, Floats, Image, Ints, Stage
+from .raster import FAST, in_bands
+from .textures import LEVELS, SIDE, atlas
 
-AMBIENT, POWER = 0.46, 0.62
-"""Light from everywhere, and from the lamp at arm's length."""
-GLOSS = 12.0
-"""Height of the highlight, 0-255."""
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
+UV, NORMAL = 3, 9
+"""First columns of the texture position and of the normal in ``planes``."""
 
 
-@njit(cache=True, nogil=True)
+def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1) -> Image:
+    """Colours what ``visible`` found.
+
+    Args:
+        eye: (3,) camera's position.
+        ray: (3, 3) matrix of ``optics.ray_matrix``.
+    """
+    mesh, textures = stage.mesh, atlas()
+    height, width = seen.owner.shape
+    plane = planes(seen.edges, seen.index, mesh.faces, mesh.uv, mesh.normals)
+    image = (np.empty((height, width, 3), np.uint8), np.empty((height, width), np.int32), np.empty((height, width), np.float32))
+    in_bands(threads, height, lambda first, last: shade(
+        plane, seen.index, mesh.colors, mesh.textures, mesh.ids, stage.lamp_of, stage.lamps, stage.cubes, textures.texels,
+        textures.offsets, eye, ray, seen.nearness, seen.owner, first, last, *image))
+    return image
+
+
+@njit(**FAST)
 def texel(texels: Any, start: int, level: int, u: float, v: float, color: Floats) -> None:
-    """Bilinear sample of one mip level into ``color``."""
+    """Bilinear sample of one mip level into ``color``; the image repeats."""
     side = SIDE >> level
-    x, y = (u - math.floor(u)) * side - 0.5, (v - math.floor(v)) * side - 0.5
+    x, y = u * side - 0.5, v * side - 0.5
     left, low = math.floor(x), math.floor(y)
     fx, fy = x - left, y - low
-    x0, y0 = int(left) % side, int(low) % side
-    x1, y1 = (x0 + 1) % side, (y0 + 1) % side
-    for k in range(3):
-        bottom = texels[start + (y0 * side + x0) * 3 + k] * (1 - fx) + texels[start + (y0 * side + x1) * 3 + k] * fx
-        upper = texels[start + (y1 * side + x0) * 3 + k] * (1 - fx) + texels[start + (y1 * side + x1) * 3 + k] * fx
-        color[k] = bottom * (1 - fy) + upper * fy
+    x0, y0 = int(left) & (side - 1), side * (int(low) & (side - 1))
+    x1, y1 = (int(left) + 1) & (side - 1), side * ((int(low) + 1) & (side - 1))
+    i, j, k, m = start + y0 + x0, start + y0 + x1, start + y1 + x0, start + y1 + x1
+    p, q, r, s = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
+    for c in range(3):
+        color[c] = (texels[i, c] * p + texels[j, c] * q) + (texels[k, c] * r + texels[m, c] * s)
 
 
-@njit(cache=True, nogil=True)
-def lit_share(cube: Any, x: float, y: float, z: float) -> float:
-    """Share of the lamp that reaches the offset (x, y, z) from it: 4 x 4 bilinear filter on a cube map of 1 / distance."""
+@njit(**FAST)
+def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float) -> float:
+    """Share of the lamp that reaches the offset (x, y, z) from it: 3 x 3 filter on a cube map of 1 / distance."""
     ax, ay, az = abs(x), abs(y), abs(z)
     if ax >= ay and ax >= az:
         face, reach, u, v = (0 if x > 0 else 1), ax, y / ax, z / ax
@@ -45,30 +58,26 @@ def lit_share(cube: Any, x: float, y: float, z: float) -> float:
         face, reach, u, v = (2 if y > 0 else 3), ay, x / ay, z / ay
     else:
         face, reach, u, v = (4 if z > 0 else 5), az, x / az, y / az
-    side = cube.shape[1]
-    px, py = (u * 0.5 + 0.5) * side - 0.5, (v * 0.5 + 0.5) * side - 0.5
-    left, low = int(math.floor(px)), int(math.floor(py))
+    half = cubes.shape[2] / 2
+    px, py = u * (half - MARGIN) + half - 1, v * (half - MARGIN) + half - 1
+    left, low = int(px), int(py)
     fx, fy = px - left, py - low
+    limit = 1.0 / max(reach - BIAS, 1e-3)
     lit = 0.0
-    for j in range(-1, 3):
-        wy = 1 - fy if j == -1 else (fy if j == 2 else 1.0)
-        for i in range(-1, 3):
-            wx = 1 - fx if i == -1 else (fx if i == 2 else 1.0)
-            if cube[face, min(max(low + j, 0), side - 1), min(max(left + i, 0), side - 1)] * (reach - 0.04) < 1.0:
-                lit += wx * wy
-    return lit / 9.0
+    for j in range(3):
+        row = cubes[lamp, face, low + j]
+        share = (1 - fx) * (row[left] < limit) + (row[left + 1] < limit) + fx * (row[left + 2] < limit)
+        lit += share * (1 - fy if j == 0 else (fy if j == 2 else 1.0))
+    return lit / 4.0
 
 
-@njit(cache=True, nogil=True)
-def mip_level(edge: Floats, uv: Floats, a: int, b: int, c: int, w0: float, w1: float, w2: float, depth: float) -> int:
+@njit(**FAST)
+def mip_level(plane: Floats, o: int, u: float, v: float, depth: float) -> int:
     """Level whose texels are about one pixel wide, from the exact derivatives of the texture position."""
     spread = 0.0
     for d in range(2):
-        g0, g1, g2 = edge[d], edge[3 + d], edge[6 + d]
-        total = g0 + g1 + g2
-        q0, q1, q2 = (g0 - w0 * total) * depth, (g1 - w1 * total) * depth, (g2 - w2 * total) * depth
-        du = q0 * uv[a, 0] + q1 * uv[b, 0] + q2 * uv[c, 0]
-        dv = q0 * uv[a, 1] + q1 * uv[b, 1] + q2 * uv[c, 1]
+        du = (plane[o, UV + d] - u * plane[o, d]) * depth
+        dv = (plane[o, UV + 3 + d] - v * plane[o, d]) * depth
         spread = max(spread, du * du + dv * dv)
     spread *= SIDE * SIDE
     level = 0
@@ -78,61 +87,88 @@ def mip_level(edge: Floats, uv: Floats, a: int, b: int, c: int, w0: float, w1: f
     return level
 
 
-@njit(cache=True, nogil=True)
-def shade(vertices: Floats, normals: Floats, uv: Floats, faces: Ints, colors: Any, textures: Ints, ids: Ints, lamp_of: Ints,
-          lamps: Floats, cubes: Any, texels: Any, offsets: Any, eye: Floats, edges: Floats, index: Ints, nearness: Floats,
-          owner: Ints, first: int, last: int, rgb: Any, id_image: Ints, depth_image: Any) -> None:
-    """Shades rows ``first`` to ``last - 1``; ``cubes`` (lamps, 6, S, S) holds the shadow maps, S = 1 for none."""
+@njit(**FAST)
+def glint(nx: float, ny: float, nz: float, lx: float, ly: float, lz: float, ex: float, ey: float, ez: float) -> float:
+    """32nd power of the cosine between the normal and the middle of the directions to the lamp and to the eye."""
+    away = 1.0 / math.sqrt(ex * ex + ey * ey + ez * ez)
+    hx, hy, hz = lx + ex * away, ly + ey * away, lz + ez * away
+    dot = nx * hx + ny * hy + nz * hz
+    power = dot * dot / (hx * hx + hy * hy + hz * hz + 1e-9)
+    power *= power
+    power *= power
+    power *= power
+    return power * power
+
+
+@njit(**FAST)
+def planes(edges: Floats, index: Ints, faces: Ints, uv: Floats, normals: Floats) -> Any:
+    """(v, 18) for each triangle in view: coefficients of x, y and 1 that give 1 / depth, and u, v and the normal over depth."""
+    plane = np.empty((edges.shape[0], 18))
+    for o in range(edges.shape[0]):
+        a, b, c = faces[index[o], 0], faces[index[o], 1], faces[index[o], 2]
+        for d in range(3):
+            e0, e1, e2 = edges[o, d], edges[o, 3 + d], edges[o, 6 + d]
+            plane[o, d] = e0 + e1 + e2
+            for k in range(2):
+                plane[o, UV + 3 * k + d] = e0 * uv[a, k] + e1 * uv[b, k] + e2 * uv[c, k]
+            for k in range(3):
+                plane[o, NORMAL + 3 * k + d] = e0 * normals[a, k] + e1 * normals[b, k] + e2 * normals[c, k]
+    return plane
+
+
+@njit(**FAST)
+def shade(plane: Floats, index: Ints, colors: Any, textures: Ints, ids: Ints, lamp_of: Ints, lamps: Floats, cubes: Any, texels: Any,
+          offsets: Any, eye: Floats, ray: Floats, nearness: Floats, owner: Ints, first: int, last: int, rgb: Any, id_image: Ints,
+          depth_image: Any) -> None:
+    """Shades rows ``first`` to ``last - 1``.
+
+    Args:
+        ray: (3, 3) matrix from a pixel (x, y, 1) to the world vector of depth 1 through it.
+        cubes: (lamps, 6, S, S) shadow maps; S = 1 for none.
+    """
     color = np.empty(3)
     shadowed = cubes.shape[2] > 1
     for y in range(first, last):
+        v = y + 0.5
         for x in range(owner.shape[1]):
             o = owner[y, x]
             if o < 0:
                 rgb[y, x, 0] = rgb[y, x, 1] = rgb[y, x, 2] = 0
                 id_image[y, x], depth_image[y, x] = 0, 0.0
                 continue
-            t = index[o]
-            a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
-            edge = edges[o]
+            t, u = index[o], x + 0.5
             depth = 1.0 / nearness[y, x]
             id_image[y, x], depth_image[y, x] = ids[t], depth
-            u, v = x + 0.5, y + 0.5
-            w0 = (edge[0] * u + edge[1] * v + edge[2]) * depth
-            w1 = (edge[3] * u + edge[4] * v + edge[5]) * depth
-            w2 = 1.0 - w0 - w1
             color[0] = color[1] = color[2] = 255.0
             if textures[t] >= 0:
-                level = mip_level(edge, uv, a, b, c, w0, w1, w2, depth)
-                texel(texels, offsets[textures[t], level], level, w0 * uv[a, 0] + w1 * uv[b, 0] + w2 * uv[c, 0],
-                      w0 * uv[a, 1] + w1 * uv[b, 1] + w2 * uv[c, 1], color)
+                tu = (plane[o, 3] * u + plane[o, 4] * v + plane[o, 5]) * depth
+                tv = (plane[o, 6] * u + plane[o, 7] * v + plane[o, 8]) * depth
+                level = mip_level(plane, o, tu, tv, depth)
+                texel(texels, offsets[textures[t], level], level, tu, tv, color)
             bright, shine = 1.0, 0.0
             if colors[t, 0] <= 1.0:
-                px = w0 * vertices[a, 0] + w1 * vertices[b, 0] + w2 * vertices[c, 0]
-                py = w0 * vertices[a, 1] + w1 * vertices[b, 1] + w2 * vertices[c, 1]
-                pz = w0 * vertices[a, 2] + w1 * vertices[b, 2] + w2 * vertices[c, 2]
-                nx = w0 * normals[a, 0] + w1 * normals[b, 0] + w2 * normals[c, 0]
-                ny = w0 * normals[a, 1] + w1 * normals[b, 1] + w2 * normals[c, 1]
-                nz = w0 * normals[a, 2] + w1 * normals[b, 2] + w2 * normals[c, 2]
-                ex, ey, ez = eye[0] - px, eye[1] - py, eye[2] - pz
-                scale = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
+                ex = -(ray[0, 0] * u + ray[0, 1] * v + ray[0, 2]) * depth
+                ey = -(ray[1, 0] * u + ray[1, 1] * v + ray[1, 2]) * depth
+                ez = -(ray[2, 0] * u + ray[2, 1] * v + ray[2, 2]) * depth
+                nx = plane[o, 9] * u + plane[o, 10] * v + plane[o, 11]
+                ny = plane[o, 12] * u + plane[o, 13] * v + plane[o, 14]
+                nz = plane[o, 15] * u + plane[o, 16] * v + plane[o, 17]
+                scale = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-30)
                 if nx * ex + ny * ey + nz * ez < 0:
                     scale = -scale
                 nx, ny, nz = nx * scale, ny * scale, nz * scale
                 lamp = lamp_of[t]
-                lx, ly, lz = lamps[lamp, 0] - px, lamps[lamp, 1] - py, lamps[lamp, 2] - pz
+                lx, ly, lz = lamps[lamp, 0] - eye[0] + ex, lamps[lamp, 1] - eye[1] + ey, lamps[lamp, 2] - eye[2] + ez
                 square = lx * lx + ly * ly + lz * lz
                 inverse = 1.0 / math.sqrt(square)
                 facing = (nx * lx + ny * ly + nz * lz) * inverse
-                bright = AMBIENT * (0.84 + 0.12 * nz + 0.04 * nx)
+                bright = AMBIENT * (SKY[0] + SKY[1] * nx + SKY[2] * nz)
                 if facing > 0:
                     share = 1.0
                     if shadowed:
-                        share = lit_share(cubes[lamp], 0.02 * nx - lx, 0.02 * ny - ly, 0.02 * nz - lz)
-                    bright += POWER * share * facing / (0.6 + 0.06 * square)
-                    away = 1.0 / math.sqrt(ex * ex + ey * ey + ez * ez)
-                    hx, hy, hz = lx * inverse + ex * away, ly * inverse + ey * away, lz * inverse + ez * away
-                    glint = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
-                    shine = GLOSS * share * max(glint, 0.0) ** 32
+                        share = lit_share(cubes, lamp, LIFT * nx - lx, LIFT * ny - ly, LIFT * nz - lz)
+                    bright += POWER * share * facing / (FALLOFF[0] + FALLOFF[1] * square)
+                    if ids[t] > 0:
+                        shine = GLOSS * share * glint(nx, ny, nz, lx * inverse, ly * inverse, lz * inverse, ex, ey, ez)
             for k in range(3):
                 rgb[y, x, k] = int(min(max(color[k] * colors[t, k] * bright + shine + 0.5, 0.0), 255.0))

@@ -252,9 +252,9 @@ class Atlas:
     """All textures and their mips, one after the other."""
 
     texels: NDArray[np.uint8]
-    """Flat RGB values."""
+    """(texels, 3) all images, row by row."""
     offsets: NDArray[np.int64]
-    """(textures, LEVELS) first value of each image in ``texels``."""
+    """(textures, LEVELS) first row of each image in ``texels``."""
     index: dict[str, int]
     """Name -> row of ``offsets``; the empty name (plain) is -1."""
 
@@ -271,8 +271,8 @@ def atlas() -> Atlas:
         image = paint(x, y, np.random.default_rng(zlib.crc32(name.encode())))
         image = np.broadcast_to(image[..., None] if image.ndim == 2 else image, (SIDE, SIDE, 3))
         for level in range(LEVELS):
-            pieces.append(np.clip(image, 0, 255).astype(np.uint8).reshape(-1))
+            pieces.append(np.clip(image, 0, 255).astype(np.uint8).reshape(-1, 3))
             offsets[row, level] = position
-            position += pieces[-1].size
+            position += len(pieces[-1])
             image = (image[0::2, 0::2] + image[1::2, 0::2] + image[0::2, 1::2] + image[1::2, 1::2]) / 4
     return Atlas(np.concatenate(pieces), offsets, {"": -1, **{name: row for row, name in enumerate(PAINTS)}})

@@ -18,9 +18,9 @@ from . import appliances, decor, household, seating, storage  # noqa: F401  (eac
 from .recipe import RECIPES, Mount, Recipe
 
 ALIASES = {"closet": "wardrobe", "cushion": "pillow", "radiator": "heater", "trash can": "trash bin", "washing machine": "washer"}
-"""Names of the real layouts that look like another category; procedural rooms use the other name only."""
-CATEGORIES: tuple[str, ...] = tuple(sorted(RECIPES))
-"""Categories that look different from each other."""
+"""Second names: drawn like the other category."""
+CATEGORIES: tuple[str, ...] = tuple(sorted((*RECIPES, *ALIASES)))
+"""Everything that can be drawn."""
 ENOUGH = 5
 """Real boxes that a category needs before its statistics count."""
 SPREAD = 0.08
@@ -36,12 +36,11 @@ def _recipe(category: str) -> Recipe:
     try:
         return RECIPES[ALIASES.get(category, category)]
     except KeyError:
-        known = ", ".join(sorted((*CATEGORIES, *ALIASES)))
-        raise WorkbookError(f"no furniture called {category!r}. Known: {known}. Add a recipe to spacer_utils/render/furniture "
+        raise WorkbookError(f"no furniture called {category!r}. Known: {', '.join(CATEGORIES)}. Add a recipe to spacer_utils/render/furniture "
                             "or leave the object out.") from None
 
 
-MOUNT: dict[str, Mount] = {name: _recipe(name).mount for name in (*CATEGORIES, *ALIASES)}
+MOUNT: dict[str, Mount] = {name: _recipe(name).mount for name in CATEGORIES}
 """Category -> what holds it: ``floor``, ``wall`` (back at +y), ``ceiling`` or ``on-top``."""
 
 
