@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .scoring import shell
 from .types import WorkbookError
 
 LISTS = ("scenes", "questions", "rewards", "benchmarks")
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                                   "completion[, options]}; every reward term with its reason goes to stdout")
     scoring.add_argument("--set", default="strict", choices=("strict", "spacer"), dest="reward_set",
                          help="strict (default), or spacer: the paper's released behaviour")
+    benchmark = commands.add_parser("score-benchmark", help="score JSONL rows from stdin: a benchmark's published fields plus "
+                                    "output, the model's text; one JSON report goes to stdout")
+    shell.add_arguments(benchmark)
     for noun in LISTS:
         commands.add_parser(f"list-{noun}", help=f"registered {noun}: name | file | description")
     options = parser.parse_args(arguments)
@@ -28,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .rewards.rows import score_stream
 
             score_stream(sys.stdin.buffer, sys.stdout, options.reward_set)
+        elif options.command == "score-benchmark":
+            shell.run(options, sys.stdin.buffer, sys.stdout)
         else:
             list_registered(options.command.removeprefix("list-"))
         sys.stdout.flush()
@@ -41,11 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def list_registered(folder: str) -> None:
-    """Print name | file | description of everything registered in a folder."""
+    """Print name | file | description of everything registered in a folder; of a benchmark also what a full run needs."""
     from .registry import ALL
 
     for entry in next(r for r in ALL if r.folder == folder):
-        print(f"{entry.name} | {entry.file} | {entry.description}")
+        needs = [f"{key}: {entry.info[key]}" for key in ("licence", "size", "needs") if key in entry.info]
+        print(" | ".join((entry.name, entry.file, entry.description, *needs)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from spacer_utils.scoring.extract import EXTRACTORS, mra, unwrap
 MRA = [
     (10, 10, 1.0), (9.5, 10, 1.0), (10.5, 10, 1.0), (9, 10, 0.9), (11, 10, 0.9), (8.5, 10, 0.8), (8, 10, 0.6), (7.5, 10, 0.6),
     (12.5, 10, 0.6), (7, 10, 0.5), (6, 10, 0.3), (1.9, 2, 1.0), (2.1, 2, 1.0), (0.95, 1, 1.0), (5.5, 10, 0.1), (5, 10, 0.1),
-    (15, 10, 0.1), (4.9, 10, 0.0), (0, 10, 0.0), (20, 10, 0.0), (-10, 10, 0.0), (3, 4, 0.6), (2, 4, 0.1), (2, 3, 0.4), (1, 2, 0.1),
+    (15, 10, 0.1), (4.9, 10, 0.0), (0, 10, 0.0), (20, 10, 0.0), (-10, 10, 0.0), (3, 4, 0.6), (2, 4, 0.1), (2, 3, 0.4),
+    (1, 2, 0.1),
     (3, 2, 0.1), (1, 3, 0.0), (0.9, 1, 0.9),
 ]
 
@@ -40,8 +41,10 @@ NUMBERS = [
     ("3", 3, 3, 3, 3), ("3.", 3, 3, 3, 3), ("3.0", 3, 3, 3, 3), ("3 meters", 3, 3, 3, 3), ("3\n", 3, 3, 3, 3),
     ("There are 3 chairs", None, 3, 3, 3), ("three", None, 3, 3, 3), ("Three.", None, 3, 3, 3), ("1,200", None, 1, 1, 200),
     ("-3", -3, -3, 3, -3), ("3.5m", None, 3.5, 3.5, 3.5), ("about 2.5 m", None, 2.5, 2.5, 2.5), ("~4", None, 4, 4, 4),
-    ("2-3", None, 2, 2, -3), ("twenty-one", None, 21, 1, -1), ("twenty one", None, 21, 1, 1), ("a chair at 3.5 m", None, 3.5, 1, 3.5),
-    ("<answer>3</answer>", None, 3, 3, 3), ("<think>10 x 10 grid</think><answer>four</answer>", None, 10, 4, 4), ("1e1", 10, 1, 1, 10),
+    ("2-3", None, 2, 2, -3), ("twenty-one", None, 21, 1, -1), ("twenty one", None, 21, 1, 1),
+    ("a chair at 3.5 m", None, 3.5, 1, 3.5),
+    ("<answer>3</answer>", None, 3, 3, 3), ("<think>10 x 10 grid</think><answer>four</answer>", None, 10, 4, 4),
+    ("1e1", 10, 1, 1, 10),
 ]
 
 
@@ -76,14 +79,16 @@ def test_le_mcq_traps(text: str, letter: str) -> None:
     assert extract.le_mcq(text) == letter
 
 
-VK_PREFIXES = ("The best answer is", "The correct answer is", "The answer is", "The answer", "The best option isThe correct option is",
+VK_PREFIXES = ("The best answer is", "The correct answer is", "The answer is", "The answer",
+               "The best option isThe correct option is",
                "Best answer:Best option:", "Answer:", "Option:", "The correct answer", "The correct option")
 
 
 @pytest.mark.parametrize(("text", "letter", "prefixes"), [
     ("As seen in the video, B", "A", extract.PREFIXES), ("Because the man", "B", extract.PREFIXES),
     ("Best option: D", "D", extract.PREFIXES), ("Best option: D", "B", VK_PREFIXES), ("Best answer: A", "B", VK_PREFIXES),
-    ("Best answer: A", "A", extract.PREFIXES), ("no capital in these more than ten words of a long reply here", "", extract.PREFIXES),
+    ("Best answer: A", "A", extract.PREFIXES), ("no capital in these more than ten words of a long reply here", "",
+                                                extract.PREFIXES),
     ("no", "", extract.PREFIXES)])
 def test_abcd_first_traps(text: str, letter: str, prefixes: tuple[str, ...]) -> None:
     assert extract.abcd_first(text, prefixes=prefixes) == letter
@@ -97,7 +102,8 @@ def test_sti_rx(text: str, letter: str | None) -> None:
 
 
 @pytest.mark.parametrize(("text", "right"), [
-    ("A", 1), ("a", 1), ("A.", 1), ("A B", 1), ("Answer: A", 1), ("Apple", 1), ("", 1), ("(A)", 0), (" A", 0), ("The answer is A", 0),
+    ("A", 1), ("a", 1), ("A.", 1), ("A B", 1), ("Answer: A", 1), ("Apple", 1), ("", 1), ("(A)", 0), (" A", 0),
+    ("The answer is A", 0),
     ("B", 0)])
 def test_spar_mca(text: str, right: int) -> None:
     assert extract.spar_mca(text, "A") == bool(right)
@@ -111,7 +117,8 @@ def test_spar_num(text: str, last: bool, value: float | None) -> None:
 
 @pytest.mark.parametrize(("text", "letter"), [
     ("<<C>>", "C"), ("I add both <Answer>: <<C>>", "C"), ("C", "C"), ("Answer: B.", "B"), ("<Answer>: <<C. 5 cm>>", "C"),
-    ("Because C", "B"), ("The answer is C", None), ("Answer: (C)", None), ("The Answer is D", None), ("<answer>C</answer>", None)])
+    ("Because C", "B"), ("The answer is C", None), ("Answer: (C)", None), ("The Answer is D", None),
+    ("<answer>C</answer>", None)])
 def test_wemath_letter(text: str, letter: str | None) -> None:
     assert extract.after_answer(text) == letter
 
@@ -123,7 +130,8 @@ def test_viewspatial_letter(text: str, letter: str | None) -> None:
 
 
 @pytest.mark.parametrize(("text", "word"), [
-    ("", "yes"), ("NO", "yes"), ("None", "yes"), ("no\n", "yes"), ("No, there is none", "no"), ("no", "no"), ("There is not", "no"),
+    ("", "yes"), ("NO", "yes"), ("None", "yes"), ("no\n", "yes"), ("No, there is none", "no"), ("no", "no"),
+    ("There is not", "no"),
     ("Yes. No dog", "yes")])
 def test_pope_word(text: str, word: str) -> None:
     assert extract.pope_word(text) == word
@@ -131,7 +139,8 @@ def test_pope_word(text: str, word: str) -> None:
 
 @pytest.mark.parametrize(("text", "letter"), [
     ("I considered A. and B. so C", "B"), ("A or B", "A"), ("a", None), ("", None), ("<answer>A. Above</answer>", "A"),
-    ("<Answer>My answer is C</Answer>", "C"), ('say "D"', "D"), ("My answer is B, but the answer is C", "B"), ("last: D\nbye", "D")])
+    ("<Answer>My answer is C</Answer>", "C"), ('say "D"', "D"), ("My answer is B, but the answer is C", "B"),
+    ("last: D\nbye", "D")])
 def test_mindcube_letter(text: str, letter: str | None) -> None:
     assert extract.mindcube_letter(text) == letter
 
@@ -168,8 +177,10 @@ def test_inference_rules(text: str, vk_infer: str | None, hr_infer: str | None, 
 
 
 @pytest.mark.parametrize(("text", "first", "last"), [
-    ("plain", "plain", "plain"), ("<think>x</think><answer> A </answer>", "A", "A"), ("<answer>A</answer><answer>B</answer>", "A", "B"),
-    ("<answer>A", "None", "None"), ("<answer>A</answer> then <answer>B", "A", "A"), ("<ANSWER>A</ANSWER>", "<ANSWER>A</ANSWER>", "<ANSWER>A</ANSWER>"),
+    ("plain", "plain", "plain"), ("<think>x</think><answer> A </answer>", "A", "A"),
+    ("<answer>A</answer><answer>B</answer>", "A", "B"),
+    ("<answer>A", "None", "None"), ("<answer>A</answer> then <answer>B", "A", "A"),
+    ("<ANSWER>A</ANSWER>", "<ANSWER>A</ANSWER>", "<ANSWER>A</ANSWER>"),
     ("<answer>\nA\nB</answer>", "A\nB", "A\nB"), ("</answer><answer>C</answer>", "C", "C")])
 def test_unwrap(text: str, first: str, last: str) -> None:
     assert unwrap(text) == first
@@ -178,8 +189,10 @@ def test_unwrap(text: str, first: str, last: str) -> None:
 
 
 TEXTS = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(
-    ["A", "b", "C.", "(D)", "E)", " ", "\n", "\n\n", "Answer:", "<Answer>", "<answer>", "</answer>", "<think>", "</think>", "the answer is ",
-     "Option ", "3", "-2.5", "1,200", "10^2", "twenty", "-", "one", "hundred", "a", ":", "*", "'", "Ans=", "nan", "1e400", "move_right:1"]),
+    ["A", "b", "C.", "(D)", "E)", " ", "\n", "\n\n", "Answer:", "<Answer>", "<answer>", "</answer>", "<think>", "</think>",
+     "the answer is ",
+     "Option ", "3", "-2.5", "1,200", "10^2", "twenty", "-", "one", "hundred", "a", ":", "*", "'", "Ans=", "nan", "1e400",
+     "move_right:1"]),
     max_size=12).map("".join))
 
 
@@ -202,7 +215,8 @@ def test_mra_stays_a_share_of_ten(prediction: float, truth: float) -> None:
     assert mra(prediction, truth) in [k / 10 for k in range(11)] or mra(prediction, truth) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("text", ["<answer>" * 100_000, "</answer>" + "<answer>" * 100_000, "A " * 400_000, "9" * 800_000, " " * 800_000,
+@pytest.mark.parametrize("text", ["<answer>" * 100_000, "</answer>" + "<answer>" * 100_000, "A " * 400_000, "9" * 800_000,
+                                  " " * 800_000,
                                   "hundred " * 100_000, "Answer" * 100_000])
 def test_long_texts_take_linear_time(text: str) -> None:
     for rule in (unwrap, extract.ft, extract.le_num, extract.se_mca, extract.se_num, extract.spar_num, extract.abcd_first,

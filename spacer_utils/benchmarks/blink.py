@@ -10,20 +10,21 @@ from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, le
 from ..scoring.report import Table, macro, micro
 from ..scoring.styles import spacer_choice
 
+TASKS = ("Art_Style", "Counting", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw", "Multi-view_Reasoning",
+         "Object_Localization", "Relative_Depth", "Relative_Reflectance", "Semantic_Correspondence", "Spatial_Relation",
+         "Visual_Correspondence", "Visual_Similarity")
 DISCLAIMER = ("Disclaimer: This is not to make unfair assumptions about the people in the image and you just need to give your "
               "assessment on this question. You don't need to identify the real people. You just need to analyze based on the "
               "information I gave you.\n\n")
 
 
-@BENCHMARKS.register("blink", hub="BLINK-Benchmark/BLINK", config="14 tasks", split="val", version="HEAD", licence="unverified",
+@BENCHMARKS.register("blink", hub="BLINK-Benchmark/BLINK", config=TASKS, split="val", version="HEAD", licence="unverified",
                      count=1901, size="up to 4 images a question, embedded", needs="the val parquet of each task",
                      files=("*/val-*.parquet", "*.jsonl"))
 class Blink(Benchmark):
     """1,901 validation questions of 14 tasks; unweighted mean over tasks."""
 
-    tasks = ("Art_Style", "Counting", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw", "Multi-view_Reasoning",
-             "Object_Localization", "Relative_Depth", "Relative_Reflectance", "Semantic_Correspondence", "Spatial_Relation",
-             "Visual_Correspondence", "Visual_Similarity")
+    tasks = TASKS
     task_field = "sub_task"
     sample = (
         {"idx": "val_Art_Style_1", "sub_task": "Art_Style", "question": "Which image shares the style of the first?",
@@ -42,7 +43,8 @@ class Blink(Benchmark):
     def read(row: Row) -> Question:
         """The test split's answers are hidden: such rows are not scored."""
         images = tuple(row[f"image_{n}"] for n in range(1, 5) if row.get(f"image_{n}") is not None)
-        return Question(row["sub_task"], "" if row["answer"] == "hidden" else letter_of(row["answer"]), str(row.get("question", "")),
+        return Question(row["sub_task"], "" if row["answer"] == "hidden" else letter_of(row["answer"]),
+                        str(row.get("question", "")),
                         options_of(row["choices"]), images, str(row.get("idx", "")))
 
     @staticmethod

@@ -13,7 +13,8 @@ from ..scoring.styles import lettered, lines, spacer_choice
 ASK = "Note: You only need to respond with A, B, C, D without providing any additional information."
 
 
-@BENCHMARKS.register("embspatial", hub="FlagEval/EmbSpatial-Bench", config=None, split="test", version="HEAD", licence="unverified",
+@BENCHMARKS.register("embspatial", hub="FlagEval/EmbSpatial-Bench", config=None, split="test", version="HEAD",
+                     licence="unverified",
                      count=3640, size="images embedded", needs="the parquet or Phineas476/EmbSpatial-Bench's JSON",
                      files=("data/test-*.parquet", "test-*.parquet", "*.tsv", "*.json", "*.jsonl"))
 class EmbSpatial(Benchmark):
@@ -30,7 +31,8 @@ class EmbSpatial(Benchmark):
 
     @staticmethod
     def read(row: Row) -> Question:
-        return Question(row["data_source"], letter_of(row["answer"]), str(row.get("question", "")), options_of(row.get("answer_options")),
+        return Question(row["data_source"], letter_of(row["answer"]), str(row.get("question", "")),
+                        options_of(row.get("answer_options")),
                         (row.get("image"),), str(row.get("question_id", "")), {"relation": str(row.get("relation", ""))})
 
     @staticmethod

@@ -28,11 +28,13 @@ class HrBench4k(Benchmark):
         {"index": n, "question": "What colour is the flag?", "A": options[0], "B": options[1], "C": options[2], "D": options[3],
          "answer": answer, "category": "single" if n < 2 else "cross", "cycle_category": str(n % 2), "image": "image"}
         for n, (answer, options) in enumerate((("A", ("red", "blue", "green", "white")), ("B", ("white", "red", "blue", "green")),
-                                               ("C", ("green", "white", "red", "blue")), ("D", ("blue", "green", "white", "red")))))
+                                               ("C", ("green", "white", "red", "blue")),
+                                               ("D", ("blue", "green", "white", "red")))))
 
     @staticmethod
     def read(row: Row) -> Question:
-        return Question(row["category"], letter_of(row["answer"]), str(row.get("question", "")), columns(row), (row.get("image"),),
+        return Question(row["category"], letter_of(row["answer"]), str(row.get("question", "")), columns(row),
+                        (row.get("image"),),
                         str(row.get("index", "")), {"cycle": str(row.get("cycle_category", "0"))})
 
     @staticmethod
@@ -50,5 +52,7 @@ class HrBench4k(Benchmark):
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
         single, cross = (over_cycles(i for i in items if i.question.task == t) for t in ("single", "cross"))
-        return {"mean_over_cycles": over_cycles(items), "fsp_single": single, "fcp_cross": cross, "mean_of_fsp_fcp": mean((single, cross)),
-                "micro": micro(items), "cycle": {c: micro(p) for c, p in split_by(items, lambda i: i.question.groups["cycle"]).items()}}
+        return {"mean_over_cycles": over_cycles(items), "fsp_single": single, "fcp_cross": cross,
+                "mean_of_fsp_fcp": mean((single, cross)),
+                "micro": micro(items), "cycle": {c: micro(p) for c,
+                                                 p in split_by(items, lambda i: i.question.groups["cycle"]).items()}}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..registry import BENCHMARKS
 from ..scoring import extract
 from ..scoring.record import LETTERS, Benchmark, Item, Question, Row, Verdict, choice, options_of
-from ..scoring.report import Table, by_group, macro, mean, micro, task_means
+from ..scoring.report import Table, by_group, macro, micro
 from ..scoring.styles import LETTER, lettered, lines, spacer_text
 
 PERCEPTION = ("S2E", "S2O", "S2A", "E2O", "O2E", "T2E", "T2O", "T2A")
@@ -25,13 +25,17 @@ class LongVideoBench(Benchmark):
     task_field = "question_category"
     media = "video"
     sample = (
-        {"video_id": "abc", "id": "abc_0", "video_path": "abc.mp4", "subtitle_path": "abc_en.json", "question": "What is on the desk?",
+        {"video_id": "abc", "id": "abc_0", "video_path": "abc.mp4", "subtitle_path": "abc_en.json",
+         "question": "What is on the desk?",
          "option0": "a cup", "option1": "a lamp", "option2": "a book", "option3": "a vase", "option4": "N/A", "correct_choice": 2,
          "duration": 412.6, "duration_group": 600, "question_category": "T2O", "topic_category": "KH-Knowledge-History",
          "starting_timestamp_for_subtitles": 0.0},
-        {"video_id": "abd", "id": "abd_0", "video_path": "abd.mp4", "subtitle_path": "abd_en.json", "question": "What comes next?",
-         "candidates": ["a door", "a window", "a stair", "a wall", "a lift"], "correct_choice": 4, "duration": 12.0,
-         "duration_group": 15, "question_category": "SSS", "topic_category": "LT-Life-Travel", "starting_timestamp_for_subtitles": 0.0},
+        {"video_id": "abd", "id": "abd_0", "video_path": "abd.mp4", "subtitle_path": "abd_en.json",
+         "question": "What comes next?",
+         "option0": "a door", "option1": "a window", "option2": "a stair", "option3": "a wall", "option4": "a lift",
+         "correct_choice": 4, "duration": 12.0,
+         "duration_group": 15, "question_category": "SSS", "topic_category": "LT-Life-Travel",
+         "starting_timestamp_for_subtitles": 0.0},
         {"video_id": "abe", "id": "abe_0", "video_path": "abe.mp4", "subtitle_path": "abe_en.json", "question": "Who enters?",
          "option0": "a man", "option1": "a dog", "option2": "N/A", "option3": "N/A", "option4": "N/A", "correct_choice": 0,
          "duration": 1800.0, "duration_group": 3600, "question_category": "S2E", "topic_category": "LT-Life-Travel",

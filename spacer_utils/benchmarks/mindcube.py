@@ -15,25 +15,29 @@ TASK = """[Task]
 Your task is to analyze the spatial arrangement of objects in the scene by examining the provided images, which show the scene \
 from different viewpoints.
 [Answer Instruction]
-You only need to provide *ONE* correct answer selecting from the options listed below. For example, if you think the correct answer \
-is 'A. Above' from 'A. Above B. Under C. Front D. Behind', your response should **only** be '<answer>A. Above</answer>'.
+You only need to provide *ONE* correct answer selecting from the options listed below. For example, if you think the correct \
+answer is 'A. Above' from 'A. Above B. Under C. Front D. Behind', your response should **only** be '<answer>A. Above</answer>'.
 
 [Question]
 """
 
 
-@BENCHMARKS.register("mindcube", hub="MLL-Lab/MindCube", config="tinybench", split="test", version="before the data fixes of 2026-03-23",
-                     licence="unverified", count=1050, size="data.zip, 646 MB; the full set has 21,154 questions", needs="data.zip unpacked",
+@BENCHMARKS.register("mindcube", hub="MLL-Lab/MindCube", config="tinybench", split="test",
+                     version="before the data fixes of 2026-03-23",
+                     licence="unverified", count=1050, size="data.zip, 646 MB; the full set has 21,154 questions",
+                     needs="data.zip unpacked",
                      files=("data/raw/MindCube_tinybench.jsonl", "raw/MindCube_tinybench.jsonl", "MindCube_tinybench.jsonl",
                             "*.jsonl", "*.parquet"))
 class MindCube(Benchmark):
     """1,050 (tiny) or 21,154 questions on scenes seen from a few viewpoints; accuracy without the translation setting."""
 
     sample = tuple(
-        {"id": key, "category": ["spatial"], "type": "invented", "meta_info": [], "question": "What is to the left of the cup? A. lamp "
+        {"id": key, "category": ["spatial"], "type": "invented", "meta_info": [],
+         "question": "What is to the left of the cup? A. lamp "
          "B. book C. vase D. door", "images": [f"other_all_image/{key}/front.png", f"other_all_image/{key}/left.png"],
          "gt_answer": answer}
-        for key, answer in (("among_group003_q1_1_2", "B"), ("around_a1_q0", "D"), ("rotation_r7_q2", "A"), ("translation_t1_q1", "C")))
+        for key, answer in (("among_group003_q1_1_2", "B"), ("around_a1_q0", "D"), ("rotation_r7_q2", "A"),
+                            ("translation_t1_q1", "C")))
 
     @staticmethod
     def read(row: Row) -> Question:
@@ -54,5 +58,6 @@ class MindCube(Benchmark):
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
-        return {"micro_without_translation": micro(i for i in items if i.question.task != "translation"), "micro_all": micro(items),
+        return {"micro_without_translation": micro(i for i in items if i.question.task != "translation"),
+                "micro_all": micro(items),
                 "macro_settings": macro(items)}

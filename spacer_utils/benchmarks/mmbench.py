@@ -57,5 +57,6 @@ class MmBench(Benchmark):
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
-        return {"circular": circular(items), "vanilla": micro(items), "circular_category": _circular_by(items, lambda i: i.question.task),
+        return {"circular": circular(items), "vanilla": micro(items),
+                "circular_category": _circular_by(items, lambda i: i.question.task),
                 "circular_l2": _circular_by(items, lambda i: i.question.groups["l2"])}

@@ -23,7 +23,8 @@ def confusion(items: Sequence[Item]) -> Table:
     return table
 
 
-@BENCHMARKS.register("pope", hub="lmms-lab/POPE", config="default", split="test", version="HEAD", licence="unverified", count=9000,
+@BENCHMARKS.register("pope", hub="lmms-lab/POPE", config="default", split="test", version="HEAD", licence="unverified",
+                     count=9000,
                      size="1,500 COCO val2014 images, embedded", needs="the parquet files",
                      files=("data/test-*.parquet", "test-*.parquet", "*.tsv", "*.json", "*.jsonl"))
 class Pope(Benchmark):
@@ -51,12 +52,13 @@ class Pope(Benchmark):
     def prompt(q: Question, row: Row, style: str) -> str:
         if style == "official":
             return q.text
-        return spacer_text(f"{q.text}\nOptions:\nyes\nno", style).replace("the single option letter (e.g., A, B, C, D, etc.)", "yes or no")
+        return spacer_text(f"{q.text}\nOptions:\nyes\nno", style).replace("the single option letter (e.g., A, B, C, D, etc.)",
+                                                                          "yes or no")
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
         said = extract.pope_word(text)
-        return Verdict(float(said == q.gold), said, f"word rule: {said}{'' if text.strip() else ' (the empty answer counts as yes)'}")
+        return Verdict(float(said == q.gold), said, f"word rule: {said}" if text.strip() else "word rule: empty text says yes")
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

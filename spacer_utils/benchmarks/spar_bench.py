@@ -10,7 +10,8 @@ from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_opt
 from ..scoring.report import Table, mean, micro, task_means
 from ..scoring.styles import LETTER, lines, spacer_text
 
-LOW = tuple(f"{kind}_prediction_{pair}{views}" for views in ("", "_mv") for kind in ("depth", "distance") for pair in ("oc", "oo"))
+LOW = tuple(f"{kind}_prediction_{pair}{views}" for views in ("",
+                                                             "_mv") for kind in ("depth", "distance") for pair in ("oc", "oo"))
 MIDDLE = ("view_change_infer", "position_matching", "camera_motion_infer")
 HIGH = ("obj_spatial_relation_oo", "obj_spatial_relation_oc_mv", "obj_spatial_relation_oo_mv", "spatial_imagination_oc",
         "spatial_imagination_oo", "spatial_imagination_oc_mv", "spatial_imagination_oo_mv", "distance_infer_center_oo",
@@ -18,8 +19,8 @@ HIGH = ("obj_spatial_relation_oo", "obj_spatial_relation_oc_mv", "obj_spatial_re
 SINGLE = tuple(t for t in (*LOW, *HIGH) if not t.endswith("_mv"))
 AXES = (("move_right", "move_left"), ("move_up", "move_down"), ("move_forward", "move_backward"), ("rotate_right", "rotate_left"),
         ("rotate_up", "rotate_down"))
-BOXES = ("The values represent the bounding box coordinates normalized to a 0-1000 scale, with the top-left corner as the origin of "
-         "the image.")
+BOXES = ("The values represent the bounding box coordinates normalized to a 0-1000 scale, with the top-left corner as the origin "
+         "of the image.")
 
 
 def actions(text: str) -> dict[str, float]:
@@ -47,7 +48,8 @@ def view_change(prediction: str, truth: str) -> float:
     return sum(extract.mra(right.get(a, 0) - right.get(b, 0), moved.get(a, 0) - moved.get(b, 0)) for a, b in AXES) / len(AXES)
 
 
-@BENCHMARKS.register("spar_bench", hub="jasonzhango/SPAR-Bench", config=None, split="test", version="1679885", licence="unverified",
+@BENCHMARKS.register("spar_bench", hub="jasonzhango/SPAR-Bench", config=None, split="test", version="1679885",
+                     licence="unverified",
                      count=7207, size="4 shards with embedded images; SPAR-Bench-Tiny has 1,000 rows", needs="the parquet shards",
                      files=("data/test-*.parquet", "test-*.parquet", "*.jsonl"))
 class SparBench(Benchmark):
@@ -58,7 +60,8 @@ class SparBench(Benchmark):
     empty_is_missing = True
     sample = (
         {"id": 3, "img_type": "multi_view", "format_type": "select", "task": "position_matching", "source": "scannet",
-         "image": ["image", "image"], "question": "Which box shows the same chair? A. left B. right C. top D. bottom", "answer": "C"},
+         "image": ["image", "image"], "question": "Which box shows the same chair? A. left B. right C. top D. bottom",
+         "answer": "C"},
         {"id": 4, "img_type": "single_view", "format_type": "fill", "task": "depth_prediction_oc", "source": "scannet",
          "image": ["image"], "question": "How far is the table, in meters?", "answer": "2.3"},
         {"id": 5, "img_type": "multi_view", "format_type": "fill", "task": "view_change_infer", "source": "scannet",
@@ -68,9 +71,8 @@ class SparBench(Benchmark):
 
     @staticmethod
     def read(row: Row) -> Question:
-        task = row["task"]
-        gold = number_text(row["answer"]) if task in LOW else row["answer"] if task == MIDDLE[0] else letter_of(row["answer"])
-        text = str(row.get("question", ""))
+        task, answer, text = row["task"], row["answer"], str(row.get("question", ""))
+        gold = number_text(answer) if task in LOW else str(answer) if task == MIDDLE[0] else letter_of(answer)
         options = {} if task in (*LOW, MIDDLE[0]) else inline_options(text)
         return Question(task, gold, text, options, tuple(plain(row.get("image")) or ()), str(row.get("id", "")))
 
@@ -97,12 +99,14 @@ class SparBench(Benchmark):
             return Verdict(0.0, None, "empty answer: SPAR-MCA would credit it")
         right = extract.spar_mca(text, q.gold)
         first = text[:1].upper() if text[:1].isalpha() else None
-        return Verdict(float(right), q.gold if right else first, f"SPAR-MCA: {text[:20]!r} {'fits' if right else 'misses'} {q.gold}")
+        return Verdict(float(right), q.gold if right else first,
+                       f"SPAR-MCA: {text[:20]!r} {'fits' if right else 'misses'} {q.gold}")
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
         tasks = task_means(items)
-        of = lambda names: mean(tasks.get(t) for t in names)  # noqa: E731
-        return {"macro_20_tasks": mean(tasks.values()), "low": of(LOW), "middle": of(MIDDLE),
-                "middle_without_view_change": of(MIDDLE[1:]), "high": of(HIGH), "single_view": of(SINGLE),
-                "multi_view": of(t for t in (*LOW, *MIDDLE, *HIGH) if t not in SINGLE), "micro": micro(items)}
+        multi = tuple(t for t in (*LOW, *MIDDLE, *HIGH) if t not in SINGLE)
+        parts = {"low": LOW, "middle": MIDDLE, "middle_without_view_change": MIDDLE[1:], "high": HIGH, "single_view": SINGLE,
+                 "multi_view": multi}
+        levels = {name: mean(tasks.get(t) for t in part) for name, part in parts.items()}
+        return {"macro_20_tasks": mean(tasks.values()), **levels, "micro": micro(items)}

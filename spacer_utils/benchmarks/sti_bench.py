@@ -23,7 +23,8 @@ def scene_type(video: str) -> str:
     return "outdoor" if "camera" in video else "indoor" if video.startswith("scene") else desktop
 
 
-@BENCHMARKS.register("sti_bench", hub="MINT-SJTU/STI-Bench", config=None, split="train", version="HEAD 2025", licence="unverified",
+@BENCHMARKS.register("sti_bench", hub="MINT-SJTU/STI-Bench", config=None, split="train", version="HEAD 2025",
+                     licence="unverified",
                      count=2064, size="about 300 videos", needs="video.zip unpacked to video/", files=("qa.parquet", "*.jsonl"))
 class StiBench(Benchmark):
     """2,064 questions on sizes, motion and poses in 300 videos; official score is the mean over questions."""
@@ -40,15 +41,16 @@ class StiBench(Benchmark):
          "Question": "How far does the camera travel?", "Answer": "E", "time_start": 1.0, "time_end": 4.5,
          "Candidates": {"A": "0.1m", "B": "0.2m", "C": "0.4m", "D": "0.6m", "E": "0.9m"}},
         {"Video": "segment_camera_1.mp4", "Source": "waymo", "ID": 3, "Task": "Trajectory Description",
-         "Question": "How does the car move?", "Answer": "A", "time_start": 0, "time_end": 20,
-         "Candidates": '{"A": "straight on", "B": "to the left", "C": "to the right"}'},
+         "Question": "How does the car move?", "Answer": "A", "time_start": 0.0, "time_end": 20.0,
+         "Candidates": {"A": "straight on", "B": "to the left", "C": "to the right", "D": None, "E": None}},
     )
 
     @staticmethod
     def read(row: Row) -> Question:
         video = str(row.get("Video", ""))
         span = f"From {row.get('time_start')} seconds to {row.get('time_end')} seconds. "
-        return Question(row["Task"], letter_of(row["Answer"]), f"{span}{row.get('Question', '')}", options_of(row.get("Candidates")),
+        return Question(row["Task"], letter_of(row["Answer"]), f"{span}{row.get('Question', '')}",
+                        options_of(row.get("Candidates")),
                         (f"video/{video}",), str(row.get("ID", "")), {"scene": str(row.get("scene") or scene_type(video))})
 
     @staticmethod

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, options_of
 from ..scoring.report import Table, by_group, macro, micro, task_means
-from ..scoring.styles import lettered, spacer_text
+from ..scoring.styles import lettered, lines, spacer_text
 
 FORMATS = ("multi-choice", "yes_no", "caption_matching", "captioning")
 DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")
@@ -40,8 +40,9 @@ def match_caption(text: str, question: str, answer: str) -> bool | None:
     """The same for a caption: its full line, its sentence (also after ``)``), or its index with or without its noun."""
     said = None
     for line in question.split("\n")[1:]:
-        index, _, sentence = line.partition(": ")
-        if text in (line, sentence) or sentence == text.partition(") ")[2] or text.replace(".", "") in (index, index.split()[-1]):
+        index, mark, sentence = line.partition(": ")
+        forms = (line, sentence, index, *index.split()[-1:])
+        if mark and (text in forms or text.replace(".", "") in forms[2:] or text.partition(") ")[2] == sentence):
             said = line
     return None if said is None else said == answer
 
@@ -52,11 +53,11 @@ def match_caption_judge(judge: str, mc_answer: str) -> bool:
     return reply.split(". ")[0] == mc_answer.split(". ")[0] and sum(f"{letter}." in reply for letter in "ABCD") == 1
 
 
-@BENCHMARKS.register("tempcompass", hub="lmms-lab/TempCompass", config="multi-choice, yes_no, caption_matching, captioning",
+@BENCHMARKS.register("tempcompass", hub="lmms-lab/TempCompass", config=FORMATS,
                      split="test", version="HEAD", licence="unverified", count=7540, size="410 short videos",
                      needs="tempcompass_videos.zip unpacked to videos/; captioning needs a judge's replies in judge_output",
-                     files=("multi-choice/*.parquet", "yes_no/*.parquet", "caption_matching/*.parquet", "captioning/*.parquet",
-                            "eval_tempcompass.json", "*.jsonl"))
+                     files=("|".join(f"{name}/*.parquet" for name in FORMATS), "eval_tempcompass.json",
+                            "|".join(f"questions/{name}.json" for name in FORMATS), "*.jsonl"))
 class TempCompass(Benchmark):
     """7,540 questions on 410 videos in four formats; official average over all, SpaceR on multiple choice alone."""
 
@@ -67,12 +68,21 @@ class TempCompass(Benchmark):
         {"video_id": "1", "dim": "action", "question": "What is the man doing in the video?\nA. dunking a basketball\nB. "
          "dribbling a basketball\nC. passing a basketball", "answer": "A. dunking a basketball"},
         {"video_id": "1", "dim": "speed", "question": "Is the man dunking?", "answer": "yes"},
-        {"video_id": "2", "dim": "order", "question": "Which description is a more suitable match for the video?\nOption 1: The man "
-         "is dribbling a basketball.\nOption 2: A man is dunking a basketball.",
+        {"video_id": "2", "dim": "order", "question": "Which description is a more suitable match for the video?\nOption 1: The "
+         "man is dribbling a basketball.\nOption 2: A man is dunking a basketball.",
          "answer": "Option 2: A man is dunking a basketball."},
-        {"video_id": "2", "dim": "direction", "question": "Describe the video with one of: A. dunking B. passing.\nGenerated Caption:",
+        {"video_id": "2", "dim": "direction", "question": "Describe the video: A. dunking B. passing.\nGenerated Caption:",
          "answer": "A. dunking", "mc_question": "What is the man doing?\nA. dunking\nB. passing", "mc_answer": "A. dunking"},
     )
+
+    @staticmethod
+    def expand(row: Row) -> Iterator[Row]:
+        """The repository's files nest video -> dim -> questions."""
+        if "question" in row or "problem" in row:
+            yield row
+        else:
+            yield from ({"video_id": video, "dim": dim, **q} for video, dims in row.items() for dim,
+                        qs in dims.items() for q in qs)
 
     @staticmethod
     def read(row: Row) -> Question:
@@ -95,9 +105,10 @@ class TempCompass(Benchmark):
     def prompt(q: Question, row: Row, style: str) -> str:
         if style == "official":
             return q.text + ASK[q.task]
-        options = "\n".join(("Options:", *lettered(q.options), "")) if row.get("problem") is not None else ""
-        text = spacer_text(q.text + options, style, before_ask=" ")
-        return text.replace(" within the <answer> </answer> tags.", ".") if style == "spacer_default" else text
+        options = lines("Options:", *lettered(q.options), "") if row.get("problem") is not None else ""
+        if style == "spacer":
+            return spacer_text(q.text + options, style, before_ask=" ")
+        return f"Question: {q.text}{options}\n Please provide only the single option letter (e.g., A, B, C, D, etc.)."
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:

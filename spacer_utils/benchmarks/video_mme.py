@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import extract
@@ -19,7 +19,8 @@ ASK = ("Select the best answer to the following multiple-choice question based o
 
 @BENCHMARKS.register("video_mme", hub="lmms-lab/Video-MME", config="videomme", split="test", version="without subtitles",
                      licence="unverified", count=2700, size="900 videos, on the order of 100 GB",
-                     needs="videos_chunked_*.zip unpacked to data/", files=("videomme/test-*.parquet", "test-*.parquet", "*.jsonl"))
+                     needs="videos_chunked_*.zip unpacked to data/",
+                     files=("videomme/test-*.parquet", "test-*.parquet", "*.jsonl"))
 class VideoMme(Benchmark):
     """2,700 questions on 900 videos of three lengths; accuracy over questions."""
 
@@ -29,10 +30,17 @@ class VideoMme(Benchmark):
     sample = tuple(
         {"video_id": f"{n:03d}", "duration": duration, "domain": "Knowledge", "sub_category": "Humanity & History",
          "url": f"https://www.youtube.com/watch?v=invented{n}", "videoID": f"invented{n}", "question_id": f"{n:03d}-1",
-         "task_type": kind, "question": "What stands on the table?", "options": ["A. A cup.", "B. A lamp.", "C. A book.", "D. A vase."],
+         "task_type": kind, "question": "What stands on the table?",
+         "options": ["A. A cup.", "B. A lamp.", "C. A book.", "D. A vase."],
          "answer": answer}
         for n, (duration, kind, answer) in enumerate(
             (("short", "Counting Problem", "C"), ("medium", "Spatial Reasoning", "A"), ("long", "OCR Problems", "D")), 1))
+
+    @staticmethod
+    def expand(row: Row) -> Iterator[Row]:
+        """An older revision has a row per video with its questions nested."""
+        outer = {key: value for key, value in row.items() if key != "questions"}
+        yield from ({**outer, **question} for question in row["questions"]) if row.get("questions") else (row,)
 
     @staticmethod
     def read(row: Row) -> Question:

@@ -13,7 +13,8 @@ from ..scoring.styles import spacer_choice
 ASK = "\nReply only to the corresponding option.\nAnswer:"
 
 
-@BENCHMARKS.register("viewspatial", hub="lidingm/ViewSpatial-Bench", config=None, split="test", version="HEAD", licence="unverified",
+@BENCHMARKS.register("viewspatial", hub="lidingm/ViewSpatial-Bench", config=None, split="test", version="HEAD",
+                     licence="unverified",
                      count=5712, size="COCO val2017 and ScanNet frames", needs="val2017.zip and scannetv2_val.zip unpacked",
                      files=("ViewSpatial-Bench.json", "*.parquet", "*.jsonl"))
 class ViewSpatial(Benchmark):

@@ -14,7 +14,8 @@ NUMERIC = ("object_counting", "object_abs_distance", "object_size_estimation", "
 DIRECTION = ("object_rel_direction_easy", "object_rel_direction_medium", "object_rel_direction_hard")
 
 
-@BENCHMARKS.register("vsi_bench", hub="nyu-visionx/VSI-Bench", config="full", split="test", version="51e089c", licence="apache-2.0",
+@BENCHMARKS.register("vsi_bench", hub="nyu-visionx/VSI-Bench", config="full", split="test", version="51e089c",
+                     licence="apache-2.0",
                      count=5130, size="288 videos, 5.7 GB",
                      needs="arkitscenes.zip, scannet.zip and scannetpp.zip unpacked beside the annotations",
                      files=("full/*.parquet", "test-*.parquet", "test.jsonl"))
@@ -34,7 +35,8 @@ class VsiBench(Benchmark):
          "question": "If I stand by the bed and face the desk, is the lamp to my left or my right?", "ground_truth": "A",
          "options": ["A. left", "B. right"], "pruned": True},
         {"id": 3, "dataset": "scannet", "scene_name": "scene9000_00", "question_type": "room_size_estimation",
-         "question": "What is the size of this room (in square meters)?", "ground_truth": "18.6", "options": None, "pruned": False},
+         "question": "What is the size of this room (in square meters)?", "ground_truth": "18.6", "options": None,
+         "pruned": False},
     )
 
     @staticmethod
@@ -49,7 +51,8 @@ class VsiBench(Benchmark):
     def prompt(q: Question, row: Row, style: str) -> str:
         options = lines("Options:", *lettered(q.options))
         if style != "official":
-            return spacer_text(lines(q.text, options) if q.options else q.text, style, "choice" if q.options else "number", with_map=True)
+            return spacer_text(lines(q.text, options) if q.options else q.text, style, "choice" if q.options else "number",
+                               with_map=True)
         ask = (options, LETTER) if q.options else ("Please answer the question using a single word or phrase.",)
         return lines("These are frames of a video.", q.text, *ask)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ..registry import BENCHMARKS
@@ -16,7 +17,13 @@ class VsiBenchDebiased(VsiBench):
     """VSI-Bench without the rows that iterative bias pruning took out; scored as VSI-Bench."""
 
     @staticmethod
+    def expand(row: Row) -> Iterator[Row]:
+        """Where only the full file is at hand, its rows that are not marked ``pruned``."""
+        if not row.get("pruned"):
+            yield row
+
+    @staticmethod
     def read(row: Row) -> Question:
-        """A row marked ``pruned`` isn't part of this set: it is left unscored, and counted as such."""
+        """A row marked ``pruned`` isn't part of this set: scored alone it is left out, and counted as such."""
         question = VsiBench.read(row)
         return replace(question, gold="") if row.get("pruned") else question

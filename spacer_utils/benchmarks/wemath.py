@@ -9,12 +9,12 @@ from math import prod
 from ..registry import BENCHMARKS
 from ..scoring import extract
 from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, letter_of, options_of
-from ..scoring.report import Table, mean, micro, split_by
+from ..scoring.report import Table, micro, split_by
 from ..scoring.styles import lines, spacer_choice
 
 KEYS = ("2steps_1", "2steps_2", "2steps_multi", "3steps_1", "3steps_2", "3steps_3", "3steps_multi")
-ASK = ("Now, we require you to solve a multiple-choice math question. Please briefly describe your thought process and provide the "
-       "final answer(option).")
+ASK = ("Now, we require you to solve a multiple-choice math question. Please briefly describe your thought process and provide "
+       "the final answer(option).")
 SHAPE = ("Regarding the format, please answer following the template below, and be sure to include two <> symbols:\n"
          "<Thought process>: <<your thought process>> <Answer>: <<your option>>")
 
@@ -50,8 +50,10 @@ def four_levels(groups: Sequence[tuple[list[float], float]]) -> Table:
     return {**table, "levels": levels, "n_groups": n}
 
 
-@BENCHMARKS.register("wemath", hub="We-Math/We-Math", config=None, split="testmini", version="HEAD", licence="unverified", count=1740,
-                     size="1,740 images, embedded", needs="the testmini parquet", files=("testmini-*.parquet", "*.parquet", "*.tsv",
+@BENCHMARKS.register("wemath", hub="We-Math/We-Math", config=None, split="testmini", version="HEAD", licence="unverified",
+                     count=1740,
+                     size="1,740 images, embedded", needs="the testmini parquet",
+                     files=("testmini-*.parquet", "*.parquet", "*.tsv",
                                                                                          "*.json", "*.jsonl"))
 class WeMath(Benchmark):
     """525 problems in 1,740 rows with their sub-steps; strict and loose score over groups."""
@@ -60,7 +62,8 @@ class WeMath(Benchmark):
     task_field = "key"
     sample = tuple(
         {"ID": group, "split": "testmini", "knowledge concept": "Area of Circles", "question": f"Invented question, part {key}.",
-         "option": "A. 200.96;B. 3215.36;C. 6280;D. 32; E. No correct answer", "answer": answer, "image_path": "image", "key": key,
+         "option": "A. 200.96;B. 3215.36;C. 6280;D. 32; E. No correct answer", "answer": answer, "image_path": "image",
+         "key": key,
          "question number": n, "knowledge concept description": "Area of circles: half the circumference times the radius."}
         for n, (group, key, answer) in enumerate((("2steps_1", "2steps_1", "B"), ("2steps_1", "2steps_2", "A"),
                                                   ("2steps_1", "2steps_multi", "C"), ("3steps_165", "3steps_3", "B"))))

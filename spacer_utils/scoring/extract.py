@@ -37,6 +37,9 @@ def to_float(text: Any) -> float | None:
         return None
 
 
+UNWRAPPING = ("answer_tag", "last_answer_tag", "none")
+
+
 def unwrap(text: str, policy: str = "answer_tag") -> str:
     """The part of a thinking model's output that the benchmark's rule sees.
 
@@ -62,9 +65,9 @@ def ft(text: str) -> str:
     return text.split(" ")[0].rstrip(".").strip()
 
 
-_UNITS = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-          "eighteen nineteen").split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+          "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 NUMBER_WORDS = {word: n for n, word in enumerate(_UNITS)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
 
 
@@ -157,13 +160,15 @@ def abcd_first(text: str, letters: str = "ABCD", prefixes: Iterable[str] = PREFI
     return found[0] if found else ""
 
 
-_PHRASES = tuple(f"{article}{noun} is" for article in ("", "the ") for noun in (
-    "answer", "correct answer", "best answer", "correct option", "best option", "choice", "correct choice")) + (
-    "my answer is", "my choice is", "i choose", "i select", "i pick", "옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは")
+_PHRASES = (
+    *(f"{article}{noun} is" for article in ("", "the ") for noun in (
+        "answer", "correct answer", "best answer", "correct option", "best option", "choice", "correct choice")),
+    "my answer is", "my choice is", "i choose", "i select", "i pick", "옵션", "정답은", "답은", "답:",
+    "答案是", "答案为", "选", "答えは")
 
 
 def le_mcq(text: str, letters: str = "ABCDEFGH") -> str:
-    """LE-MCQ: the capital letter in the most telling place (start, end, after an answer phrase, in brackets, ...); "" without one.
+    """LE-MCQ: the capital letter in the most telling place (start, end, after an answer phrase, in brackets, ...), or "".
 
     >>> le_mcq("I think the answer is (C)"), le_mcq("the correct option is D because A is wrong")
     ('C', 'A')
@@ -236,7 +241,7 @@ def pope_word(text: str) -> str:
 
 
 def position_letter(text: str) -> str | None:
-    """The character (lower case) in the first of MMStar's places: after "(", "option " or "the answer is ", else the first one."""
+    """The character (lower case) in MMStar's places: after a leading "(", "option " or "the answer is ", else the first one."""
     text = text.lower().strip().replace("\n", " ")
     for lead in ("(", "option ", "the answer is "):
         if text.startswith(lead) and len(text) > len(lead):
@@ -245,7 +250,7 @@ def position_letter(text: str) -> str | None:
 
 
 def bracketed(text: str, count: int) -> str | None:
-    """The option ``(X)`` among ``count``: the text itself, or the only one that occurs as a word (last paragraph first): BLINK."""
+    """The option ``(X)`` among ``count``: the text itself, or the only one among its words (last paragraph first): BLINK."""
     if text in tuple("ABCDE"):
         return f"({text})"
     allowed = [f"({letter})" for letter in "ABCDE"]
@@ -273,8 +278,8 @@ def mindcube_letter(text: str) -> str | None:
     ('B', 'A')
     """
     section = re.search(r"<Answer>(.*?)(?:<|$)", text, re.DOTALL)
-    tries = [(_MINDCUBE[0], text), *((p, section[1]) for p in (_MINDCUBE_SECTION if section else ())),
-             *((p, text) for p in _MINDCUBE[1:])]
+    inside = [(pattern, section[1]) for pattern in _MINDCUBE_SECTION] if section else []
+    tries = [(_MINDCUBE[0], text), *inside, *((pattern, text) for pattern in _MINDCUBE[1:])]
     for pattern, where in tries:
         if hits := pattern.findall(where):
             return str(hits[-1])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import prompts
-from ..types import Sample
+from .. import answers, prompts
+from ..types import Answer, Sample
 from . import extract
 from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, number_text, options_of
 from .report import Table, macro, micro, split_by
+
+NUMBERS = ("numerical", "regression")
 
 
 class OwnRows(Benchmark):
@@ -16,9 +18,12 @@ class OwnRows(Benchmark):
 
     media = "video"
     sample = (
-        {"problem_id": 0, "problem": "Which of these objects (chair, sofa, tv, lamp) is the closest to the door?", "data_type": "video",
-         "problem_type": "multiple choice", "options": ["A. chair", "B. sofa", "C. tv", "D. lamp"], "solution": "<answer>B</answer>",
-         "path": "videos/room_0000.mp4", "data_source": "procedural", "question_type": "object_rel_distance", "scene_id": "room_0000",
+        {"problem_id": 0, "problem": "Which of these objects (chair, sofa, tv, lamp) is the closest to the door?",
+         "data_type": "video",
+         "problem_type": "multiple choice", "options": ["A. chair", "B. sofa", "C. tv", "D. lamp"],
+         "solution": "<answer>B</answer>",
+         "path": "videos/room_0000.mp4", "data_source": "procedural", "question_type": "object_rel_distance",
+         "scene_id": "room_0000",
          "cognitive_map_id": "room_0000", "categories": ["chair", "sofa", "tv", "lamp", "door"]},
         {"problem_id": 1, "problem": "How many chair(s) are in this room?", "data_type": "video", "problem_type": "numerical",
          "options": [], "solution": "<answer>3</answer>", "path": "videos/room_0000.mp4", "data_source": "procedural",
@@ -32,8 +37,9 @@ class OwnRows(Benchmark):
     def read(row: Row) -> Question:
         gold = Sample.from_row(dict(row)).gold
         kind = row["problem_type"]
-        gold = letter_of(gold) if kind == "multiple choice" else number_text(gold) if kind in ("numerical", "regression") else gold
-        return Question(row.get("question_type") or kind, gold, row["problem"], options_of(row.get("options")), (row.get("path", ""),),
+        gold = letter_of(gold) if kind == "multiple choice" else number_text(gold) if kind in NUMBERS else gold
+        return Question(row.get("question_type") or kind, gold, row["problem"], options_of(row.get("options")),
+                        (row.get("path", ""),),
                         str(row["problem_id"]), {"problem_type": kind, "scene": str(row.get("scene_id", ""))})
 
     @staticmethod
@@ -42,27 +48,22 @@ class OwnRows(Benchmark):
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        kind = row["problem_type"]
+        """Letters and numbers read as the strict rewards read them; the other problem types are the rewards' own."""
+        kind, official = row["problem_type"], profile == "official"
         if kind == "multiple choice":
-            return choice(_letter(text, q) if profile == "official" else extract.se_mca(text), q.gold, "letter")
+            return choice(answers.letter(text, row["options"]) if official else extract.se_mca(text), q.gold, "letter")
         if kind == "numerical":
-            return number(extract.le_num(text) if profile == "official" else extract.se_num(text), q.gold, "number")
-        from .. import answers, rewards  # rouge-score comes with them: only these problem types pay for its import
+            return number(answers.number(text) if official else extract.se_num(text), q.gold, "number")
+        from .. import rewards  # rouge-score comes with it: only these problem types pay for its import
 
-        value, reason = rewards.term("accuracy", Sample.from_row(dict(row)), answers.parse(f"<think></think><answer>{text}</answer>"))
+        answer = Answer(text, "", None, text)
+        value, reason = rewards.term("accuracy" if official else "accuracy_spacer", Sample.from_row(dict(row)), answer)
         return Verdict(value, text or None, reason)
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
         kinds = split_by(items, lambda i: i.question.groups["problem_type"])
         rooms = split_by(items, lambda i: i.question.groups["scene"])
-        return {"macro_question_types": macro(items), "micro": micro(items), "problem_type": {k: micro(v) for k, v in kinds.items()},
+        return {"macro_question_types": macro(items), "micro": micro(items),
+                "problem_type": {k: micro(v) for k, v in kinds.items()},
                 "n_rooms": len(rooms)}
-
-
-def _letter(text: str, q: Question) -> str | None:
-    try:
-        letter = letter_of(text)
-    except ValueError:
-        return None
-    return letter if letter in q.options else None

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, ClassVar, Literal
 
 from ..types import BadRow, WorkbookError
@@ -71,7 +72,8 @@ class Item:
     unwrapped: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"key": self.question.key, "task": self.question.task, "score": self.score, "parsed": self.parsed, "reason": self.reason,
+        return {"key": self.question.key, "task": self.question.task, "score": self.score, "parsed": self.parsed,
+                "reason": self.reason,
                 "gold": self.question.gold, "missing": self.missing, "truncated": self.truncated, "unwrapped": self.unwrapped}
 
 
@@ -118,7 +120,7 @@ def read(benchmark: Any, row: Row) -> Question:
         question: Question = benchmark.read(row)
     except KeyError as error:
         raise BadRow(f"the row has no field {error}. It needs the published record's fields.") from error
-    except (ValueError, TypeError, AttributeError, SyntaxError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         raise BadRow(f"a field of the row is broken: {error}.") from error
     return question
 
@@ -170,7 +172,9 @@ def choice(parsed: str | None, gold: str, rule: str) -> Verdict:
 
 def is_absent(value: Any) -> bool:
     """None, NaN, or the text that pandas makes of them."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and value.strip() == "nan")
+    if isinstance(value, str):
+        return value.strip() == "nan"
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def plain(value: Any) -> Any:
@@ -181,7 +185,7 @@ def plain(value: Any) -> Any:
         for parse in (json.loads, ast.literal_eval):
             try:
                 return parse(value)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
     return value
 
@@ -194,7 +198,7 @@ def inline_options(text: str) -> dict[str, str]:
     """
     marks = list(re.finditer(r"(?<![A-Za-z])\(?([A-J])[.:)]\s*", text))
     for start in range(len(marks) - 1, -1, -1):
-        run = [m for m, letter in zip(marks[start:], LETTERS) if m[1] == letter]
+        run = [m for m, _ in takewhile(lambda pair: pair[0][1] == pair[1], zip(marks[start:], LETTERS))]
         if marks[start][1] == "A" and len(run) >= 2:
             ends = [*(m.start() for m in run[1:]), len(text)]
             return {m[1]: text[m.end():end].strip(" ,;\n") for m, end in zip(run, ends)}

@@ -98,14 +98,14 @@ def report(benchmark: Any, items: Sequence[Item], profile: str = "official", mis
     absent = [t for t in benchmark.tasks if t not in present]
     kept_by_task = by_task(kept)
     outputs = [str(i.row.get("output") or "") for i in items]
-    share = lambda test: 100 * sum(map(test, outputs)) / len(outputs) if outputs else None  # noqa: E731
     return {
         "profile": profile, "unit": "percent", "headline": percent(table[name]), "headline_variant": name,
         "partial": bool(absent), "absent_tasks": absent, "missing": missing, "counts": counts(items),
-        "per_task": {task: {"score": percent(micro(kept_by_task.get(task, []))), **counts(part)} for task, part in present.items()},
+        "per_task": {task: {"score": percent(micro(kept_by_task.get(task, []))), **counts(part)} for task,
+                     part in present.items()},
         "per_variant": percent(table),
-        "rates": {"answer_block": share(lambda o: "<answer>" in o and "</answer>" in o),
-                  "map_block": share(lambda o: "<map>" in o and "</map>" in o)},
+        "rates": {f"{tag}_block": percent(mean(float(f"<{tag}>" in o and f"</{tag}>" in o) for o in outputs))
+                  for tag in ("answer", "map")},
     }
 
 
@@ -125,14 +125,14 @@ def mode(golds: Sequence[str]) -> str:
 
 
 def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") -> Table:
-    """``random``: expected score of uniform guesses among the options, open questions left out. ``frequency (test-set mode)``: always
-    the task's commonest answer, an oracle statistic. Both aggregated as the benchmark aggregates, in percent.
+    """``random``: expected score of uniform guesses among the options, open questions left out. ``frequency (test-set mode)``:
+    always the task's commonest answer, an oracle statistic. Both aggregated as the benchmark aggregates, in percent.
     """
     golds: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         question = read(benchmark, row)
         golds[question.task].append(question.gold)
-    modes = {task: mode(found) for task, found in golds.items()}
+    modes = {task: mode([gold for gold in found if gold] or [""]) for task, found in golds.items()}
     guesses = [_chance(benchmark, row) for row in rows]
     frequent = [judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, profile) for row in rows]
     return {name: {"headline": percent(_headline(benchmark, items, profile)), "per_task": percent(task_means(items))}

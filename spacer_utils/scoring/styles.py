@@ -1,4 +1,4 @@
-"""Prompt texts that SpaceR-Eval shares between benchmarks, character for character; official texts stand in each benchmark's file."""
+"""SpaceR-Eval's prompt texts, character for character; a benchmark's official text stands in its own file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ..types import WorkbookError
 STYLES = ("official", "spacer", "spacer_default")
 """``spacer`` is SpaceR-Eval's thinking prompt (VSI-Bench: with the map), ``spacer_default`` its direct one."""
 LETTER = "Answer with the option's letter from the given choices directly."
-OBJECTS = ("ceiling light", "trash can", "bed", "heater", "closet", "pillow", "backpack", "chair", "refrigerator", "tv", "nightstand",
+OBJECTS = ("ceiling light", "trash can", "bed", "heater", "closet", "pillow", "backpack", "chair", "refrigerator", "tv",
+           "nightstand",
            "keyboard", "computer tower", "coat hanger", "table", "trash bin", "whiteboard", "monitor", "sofa", "clock",
            "computer mouse", "radiator", "telephone")
 """The categories that SpaceR-Eval's map prompt lists for every VSI-Bench question, whatever the room."""
@@ -18,7 +19,8 @@ _ASK = {
     "spacer": {
         "choice": "Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> </answer> tags.",
         "number": "Please provide the numerical value (e.g., 42 or 3.1) within the <answer> </answer> tags.",
-        "special": "First output the thinking process in <think> </think> tags and then output the answer in <answer> </answer> tags."},
+        "special": "First output the thinking process in <think> </think> tags and then output the answer in <answer> </answer> "
+                   "tags."},
     "spacer_default": {
         "choice": LETTER, "number": "Please answer the question using a numerical value (e.g., 42 or 3.1).",
         "special": "Please output the answer directly."},

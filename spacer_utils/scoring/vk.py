@@ -58,7 +58,8 @@ def vk_tag(text: str, letters: str = LETTERS) -> str | None:
     for part in (after_think(text), tail):
         if pick := _from_lines(part.splitlines()[-6:]):
             return pick
-    phrase = (rf"(?i:final\s*answer|the\s*answer\s*is|answer(?:\s*is)?|correct\s*answer|答案|最终答案|结论|所以|因此|我选(?:择)?|选择|选)"
+    phrase = (rf"(?i:final\s*answer|the\s*answer\s*is|answer(?:\s*is)?|correct\s*answer|"
+              rf"答案|最终答案|结论|所以|因此|我选(?:择)?|选择|选)"
               rf"\s*[:：>＝=]?\s*{_OPEN}((?i:[{letters}])){_SHUT}(?:\b|[.)、。])")
     if hit := re.search(phrase, text):
         return hit[1].upper()
@@ -73,7 +74,7 @@ _WORDS = {word: n for word, n in NUMBER_WORDS.items() if n <= 20}
 
 
 def vk_num(text: str) -> float | None:
-    """VK-NUM: number words to 20 as digits; the first numeric answer block, else the last number after the thinking, else overall.
+    """VK-NUM: number words to 20 as digits; the first numeric answer block, else the last number (after the thinking first).
 
     >>> vk_num("1,200"), vk_num("2-3"), vk_num("twenty-one")
     (200.0, -3.0, -1.0)
@@ -120,8 +121,8 @@ def hr_infer(text: str, options: Mapping[str, str]) -> str | None:
 def vk_infer(text: str, options: Mapping[str, str]) -> str | None:
     """VK-INFER: as ``hr_infer`` with the letter among the last 4 words; then "answer is X"; option texts only in short answers.
 
-    >>> vk_infer("The answer is B", {"A": "red", "B": "blue"}), vk_infer("B is what I see in this picture", {"A": "red", "B": "blue"})
-    ('B', None)
+    >>> [vk_infer(text, {"A": "red", "B": "blue"}) for text in ("The answer is B", "B is what I see in this picture")]
+    ['B', None]
     """
     if letter := _letter_word(text, options, 4):
         return letter

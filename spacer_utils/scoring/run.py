@@ -1,0 +1,51 @@
+"""Put a benchmark to a checkpoint and score what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .. import evaluate
+from ..files import write_atomic, write_jsonl
+from ..profiles import Profile
+from ..registry import BENCHMARKS
+from .load import load, media_file
+from .record import Row, judge_row, read
+from .report import Table, baselines, report
+
+
+def prompts_of(name: str, rows: Sequence[Row], root: Path, style: str) -> list[evaluate.Item]:
+    """One prompt per row whose media are there, keyed by the row's position; the others will count as missing."""
+    benchmark, items = BENCHMARKS[name], []
+    for number, row in enumerate(rows):
+        question = read(benchmark, row)
+        files = [path for medium in question.media if (path := media_file(medium, root)) is not None]
+        if all(path.exists() for path in files):
+            media = tuple((benchmark.media, str(path)) for path in files)
+            items.append(evaluate.Item(f"{number:06d}", benchmark.prompt(question, row, style), media))
+    return items
+
+
+def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profile, *, style: str = "official",
+                  scoring: str = "official", mode: evaluate.Mode = "video", seed: int = 0,
+                  progress: Callable[[int, int], None] | None = None) -> Table:
+    """Answers of a checkpoint to every row of ``source``, scored; writes ``report.json`` and ``items.jsonl`` to ``out``.
+
+    Args:
+        source: the benchmark's folder as published, or of ``load.synthetic``.
+        style: whose prompt (``styles.STYLES``); ``scoring``: whose rule reads the answers.
+        mode: ``blind`` and ``shuffled`` are the baselines without media and without their order.
+    """
+    benchmark, rows = BENCHMARKS[name], load(name, source)
+    root = source if source.is_dir() else source.parent
+    found = evaluate.generate(model, prompts_of(name, rows, root, style), out, frames=profile.frames, batch=profile.evaluation.batch,
+                              max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, progress=progress)
+    answered = [{**row, "output": p.output if p else None, "truncated": bool(p and p.truncated)}
+                for row, p in zip(rows, (found.get(f"{n:06d}") for n in range(len(rows))))]
+    items = [judge_row(benchmark, row, scoring) for row in answered]
+    table = {"benchmark": name, "style": style, "mode": mode, **report(benchmark, items, scoring),
+             "baselines": baselines(benchmark, rows, scoring)}
+    write_jsonl(out / "items.jsonl", (item.to_json() for item in items))
+    write_atomic(out / "report.json", json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return table

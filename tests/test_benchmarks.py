@@ -1,0 +1,391 @@
+"""Every benchmark: its published record, its rule in both profiles, its sample, prompts and the shell around them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacer_utils.benchmarks import spar_bench, tempcompass
+from spacer_utils.registry import BENCHMARKS
+from spacer_utils.scoring import baselines, judge_row, report
+from spacer_utils.scoring.load import load, synthetic
+from spacer_utils.scoring.record import PROFILES, inline_options, letter_of, options_of, read
+from spacer_utils.scoring.shell import score_lines
+from spacer_utils.scoring.styles import STYLES
+from spacer_utils.types import BadRow, WorkbookError
+
+NAMES = ("vsi_bench", "vsi_bench_debiased", "sti_bench", "spar_bench", "video_mme", "tempcompass", "longvideobench", "wemath",
+         "viewspatial", "pope", "mmbench", "blink", "mindcube", "embspatial", "mmstar", "hrbench_4k", "heldout", "real_layouts")
+Row = dict[str, Any]
+
+
+def gold_rows(name: str) -> list[Row]:
+    """The sample, each row with the output that should score 1 (captions with a judge's reply)."""
+    benchmark = BENCHMARKS[name]
+    rows = [{**row, "output": read(benchmark, row).gold} for row in benchmark.sample]
+    return [{**row, "judge_output": f"Answer: {row['mc_answer']}"} if row.get("mc_answer") else row for row in rows]
+
+
+def score(name: str, output: str | None, profile: str = "official", sample: int = 0, **changes: Any) -> float | None:
+    row = {**BENCHMARKS[name].sample[sample], **changes, "output": output}
+    value: float | None = BENCHMARKS[name].score(row, profile)["score"]
+    return value
+
+
+def lines(rows: list[Row]) -> list[bytes]:
+    return [json.dumps(row).encode() + b"\n" for row in rows]
+
+
+# ------------------------------------------------------------------------------------------------------------- contract
+
+
+def test_all_benchmarks_are_registered() -> None:
+    assert set(NAMES) <= set(BENCHMARKS.names())
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", NAMES)
+def test_gold_scores_one_and_others_less(name: str, profile: str) -> None:
+    benchmark = BENCHMARKS[name]
+    for row in gold_rows(name):
+        right = judge_row(benchmark, row, profile)
+        if right.question.gold:
+            assert right.score == 1.0, (row, right.reason)
+            assert right.parsed is not None
+            wrapped = judge_row(benchmark, {**row, "output": f"<think>A. or 7</think>\n<answer>{row['output']}</answer>"},
+                                profile)
+            assert wrapped.score == 1.0
+            assert wrapped.unwrapped
+            if "judge_output" not in row:
+                wrong = "no" if right.question.gold == "yes" else "yes, Z"
+                assert (judge_row(benchmark, {**row, "output": wrong}, profile).score or 0.0) < 1.0
+        else:
+            assert right.score is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_output_is_wrong_and_counted(name: str) -> None:
+    rows = gold_rows(name)
+    scored = [n for n, row in enumerate(rows) if read(BENCHMARKS[name], row).gold]
+    rows[scored[-1]] = {**rows[scored[-1]], "output": None}
+    del rows[scored[0]]["output"]
+    table = report(BENCHMARKS[name], [judge_row(BENCHMARKS[name], row) for row in rows])
+    assert table["counts"]["n_missing"] == 2
+    assert table["counts"]["n_expected"] == len(rows)
+    assert table["counts"]["n_scored"] == len(scored) - 2
+    assert table["headline"] is None or table["headline"] < 100
+    for task in table["per_task"].values():
+        assert {"score", "n_expected", "n_scored", "n_missing", "n_unparsed", "truncated"} <= set(task)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unclosed_answer_tag_is_wrong_and_truncated(name: str) -> None:
+    benchmark = BENCHMARKS[name]
+    for row in gold_rows(name):
+        item = judge_row(benchmark, {**row, "output": f"<think>x</think><answer>{row['output']}"})
+        assert item.truncated
+        assert not item.score
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=30, deadline=None)
+@given(output=st.one_of(st.text(max_size=80), st.sampled_from(
+    ["", " ", "nan", "inf", "-1e999", "（A）", "</s>", "A</s>", "0", "<answer></answer>", "<answer>nan</answer>", "move_right:nan",
+     "A" * 5000, "\x00", "1" * 400, "a:b:c", ",", ":", ") "])))
+def test_any_text_scores_between_zero_and_one(name: str, output: str) -> None:
+    for profile in PROFILES:
+        items = [judge_row(BENCHMARKS[name], {**row, "output": output}, profile) for row in BENCHMARKS[name].sample]
+        assert all(item.score is None or 0.0 <= item.score <= 1.0 for item in items)
+        json.dumps([item.to_json() for item in items], allow_nan=False)
+        json.dumps(report(BENCHMARKS[name], items, profile), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_synthetic_sample_loads_as_published(name: str, tmp_path: Path) -> None:
+    rows = load(name, synthetic(name, tmp_path))
+    questions = [read(BENCHMARKS[name], row) for row in rows]
+    expected = [read(BENCHMARKS[name], row) for row in BENCHMARKS[name].sample]
+    if name == "vsi_bench_debiased":
+        expected = [q for q in expected if q.gold]
+    assert [(q.task, q.gold, q.options) for q in questions] == [(q.task, q.gold, q.options) for q in expected]
+    with pytest.raises(WorkbookError, match="holds none of"):
+        load(name, tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prompts_name_question_and_options(name: str) -> None:
+    for row in BENCHMARKS[name].sample:
+        question = read(BENCHMARKS[name], row)
+        for style in STYLES:
+            text = BENCHMARKS[name].prompt(question, row, style)
+            assert "None" not in text
+            assert all(option.split(": ")[-1] in text for option in question.options.values()), (style, text)
+            assert ("<think>" in text) == (style == "spacer" or (style == "spacer_default" and name in NAMES[-2:]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_baselines_are_shares(name: str) -> None:
+    for table in baselines(BENCHMARKS[name], gold_rows(name)).values():
+        assert table["headline"] is None or 0 <= table["headline"] <= 100
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_information_is_complete(name: str) -> None:
+    info = BENCHMARKS.entry(name).info
+    assert {"hub", "version", "licence", "count", "size", "needs", "files"} <= set(info)
+    assert len(BENCHMARKS[name].sample) >= 3
+
+
+# ---------------------------------------------------------------------------------------------------------- golden rules
+
+
+@pytest.mark.parametrize(("prediction", "truth", "value"), [
+    ("move_right:1.0,rotate_up:5", "move_right:1.0,rotate_up:5", 1.0), ("move_right:0", "move_right:1.0", 0.8),
+    ("move_left:1.0", "move_right:1.0", 0.8), ("move_right:2.0", "move_right:1.0", 0.82),
+    ("move_right:0.5", "move_right:1.0", 0.80),
+    ("move_right:0.3", "move_right:0.2", 0.88), ("move_right:0.2", "move_right:0.3", 0.82),
+    ("move_right:1.0, move_forward:2.0", "move_right:1.0,move_forward:2.0", 0.8), ("", "move_right:1.0", 0),
+    ("The camera moved right.", "move_right:1.0", 0)])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_spar_view_change_table(prediction: str, truth: str, value: float, profile: str) -> None:
+    assert score("spar_bench", prediction, profile, sample=2, answer=truth) == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize(("output", "value"), [
+    ("C", 1), ("c", 1), ("C.", 1), ("C D", 1), ("Chair", 1), ("(C)", 0), (" C", 0), ("The answer is C", 0), ("B", 0)])
+def test_spar_letters(output: str, value: int) -> None:
+    assert score("spar_bench", output) == value
+
+
+def test_spar_empty_output_is_missing_though_its_rule_would_credit_it() -> None:
+    item = judge_row(BENCHMARKS["spar_bench"], {**BENCHMARKS["spar_bench"].sample[0], "output": ""})
+    assert (item.score, item.missing) == (0.0, True)
+    assert score("spar_bench", "<answer></answer>") == 0
+
+
+@pytest.mark.parametrize(("task", "output", "answer", "value"), [
+    ("depth_prediction_oc", "-3", "3", 1), ("depth_prediction_oc", "1,200", "1", 1),
+    ("depth_prediction_oc_mv", "1,200", "200", 1),
+    ("depth_prediction_oc", "no", "1", 0), ("depth_prediction_oc_mv", "no", "1", 0), ("depth_prediction_oo", "10^2", "10", 1),
+    ("distance_prediction_oo", "8", 10, 0.6), ("distance_prediction_oo", "0", 0, 1)])
+def test_spar_numbers(task: str, output: str, answer: Any, value: float) -> None:
+    assert score("spar_bench", output, sample=1, task=task, answer=answer) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("output", "official", "spacer"), [
+    ("The answer is C", 1, 0), ("A 3.5m", 0, 0), ("C", 1, 1), ("C.", 1, 1), ("(c)", 1, 1), ("Option c", 1, 1), ("", 0, 0),
+    ("c", 0, 0), ("Ans='C'", 1, 1), ("answer C is correct", 1, 1)])
+def test_sti_rules(output: str, official: int, spacer: int) -> None:
+    assert score("sti_bench", output, "official", Answer="C") == official
+    assert score("sti_bench", output, "spacer", Answer="C") == spacer
+
+
+@pytest.mark.parametrize("output", ["A", "A.", "A) dunking", "A. dunking a basketball", "A. other", "A</s>", " A\n"])
+def test_tempcompass_choice_right(output: str) -> None:
+    assert score("tempcompass", output) == 1
+
+
+@pytest.mark.parametrize("output", ["a", "(A)", "Answer: A", "A dunking", "B", ""])
+def test_tempcompass_choice_without_judge_wrong(output: str) -> None:
+    assert score("tempcompass", output) == 0
+
+
+@pytest.mark.parametrize("output", ["Option 2", "2", "2.", "Option 2.", "Option 2: A man is dunking a basketball.",
+                                    "A man is dunking a basketball.", "(2) A man is dunking a basketball."])
+def test_tempcompass_caption_right(output: str) -> None:
+    assert score("tempcompass", output, sample=2) == 1
+
+
+@pytest.mark.parametrize("output", ["B", "The second", "1", "Option 1", ""])
+def test_tempcompass_caption_wrong(output: str) -> None:
+    assert score("tempcompass", output, sample=2) == 0
+
+
+@pytest.mark.parametrize(("output", "answer", "value"), [
+    ("Yes.", "yes", 1), ("not sure", "no", 1), ("Nope", "no", 1), ("no", "yes", 0), ("It is", "yes", 0)])
+def test_tempcompass_yes_no(output: str, answer: str, value: int) -> None:
+    assert score("tempcompass", output, sample=1, answer=answer) == value
+
+
+def test_tempcompass_judge() -> None:
+    assert score("tempcompass", "a caption", sample=3) is None
+    assert score("tempcompass", "a caption", sample=3, judge_output="Answer: A. dunking") == 1
+    assert score("tempcompass", "a caption", sample=3, judge_output="Answer: B. passing") == 0
+    assert score("tempcompass", "a caption", sample=3, judge_output="Answer: A. dunking or B. passing") == 0
+    assert score("tempcompass", "It is (A)", judge_output="Correct") == 1
+    assert score("tempcompass", "It is (A)", judge_output="Incorrect") == 0
+
+
+def test_tempcompass_reads_the_file_that_spacer_evaluates() -> None:
+    row = {"problem": "What does the man do?", "problem_type": "multiple choice", "options": ["A. dunks", "B. passes"],
+           "solution": "<answer>B</answer>", "path": "videos/1.mp4", "output": "<think></think><answer>B</answer>"}
+    assert BENCHMARKS["tempcompass"].score(row, "spacer")["score"] == 1
+    assert tempcompass.TempCompass.prompt(read(BENCHMARKS["tempcompass"], row), row, "spacer_default") == (
+        "Question: What does the man do?Options:\nA. dunks\nB. passes\n\n Please provide only the single option letter (e.g., A, B, "
+        "C, D, etc.).")
+
+
+def test_pope_empty_text_says_yes() -> None:
+    assert score("pope", "") == 1
+    assert score("pope", "", sample=1) == 0
+    assert score("pope", "NO", sample=1) == 0
+
+
+def test_longvideobench_never_guesses() -> None:
+    assert score("longvideobench", "no idea") == 0
+    assert score("longvideobench", "C", correct_choice=-1) is None
+    assert score("longvideobench", "E", sample=1) == 1
+
+
+def test_own_rows_are_read_strictly() -> None:
+    assert score("heldout", "(B)") == score("heldout", "B. sofa") == 1
+    assert score("heldout", "E") == 0
+    assert score("heldout", "twenty-one", sample=1, solution="<answer>21</answer>") == 1
+    assert score("heldout", "1,200", sample=1, solution="<answer>1200</answer>") == 1
+    assert score("heldout", "twenty-one", "spacer", sample=1, solution="<answer>1</answer>") == 1
+    assert score("heldout", "exit sign", sample=2) == 0
+    for kind, solution in (("regression", "4"), ("free-form", "a red chair")):
+        assert score("heldout", solution, sample=2, problem_type=kind, solution=f"<answer>{solution}</answer>") == 1
+
+
+# ------------------------------------------------------------------------------------------------- forms of the records
+
+
+@pytest.mark.parametrize("options", [
+    ["A. left", "B. right"], ("left", "right"), {"A": "left", "B": "right", "C": None}, '["A. left", "B. right"]',
+    "['left', 'right']", np.array(["(A) left", "(B) right"], dtype=object), {"B": "right", "A": "left", "C": float("nan")},
+    ["A) left", "B) right"], ["A: left", "B: right", None]])
+def test_options_in_every_form(options: Any) -> None:
+    assert options_of(options) == {"A": "left", "B": "right"}
+
+
+@pytest.mark.parametrize("answer", ["B", "b", "(B)", "B.", "B. right", "B) right", 1, 1.0, "1", np.int64(1), " B "])
+def test_letters_in_every_form(answer: Any) -> None:
+    assert letter_of(answer) == "B"
+
+
+@pytest.mark.parametrize("answer", ["", "right", None, -1, 99, True, float("nan"), [], "AB"])
+def test_what_is_no_letter(answer: Any) -> None:
+    with pytest.raises(ValueError, match="."):
+        letter_of(answer)
+
+
+def test_inline_options() -> None:
+    assert inline_options("Where? (A) left (B) right") == {"A": "left", "B": "right"}
+    assert inline_options("Options: A: a street, B: a room") == {"A": "a street", "B": "a room"}
+    assert inline_options("A. Moore asks: which? B. none") == {"A": "Moore asks: which?", "B": "none"}
+    assert inline_options("no options") == {}
+
+
+@pytest.mark.parametrize(("name", "changes"), [
+    ("sti_bench", {"Candidates": '{"A": "0.5m", "B": "0.9m"}'}), ("sti_bench", {"Candidates": None}),
+    ("vsi_bench", {"ground_truth": 4}), ("vsi_bench", {"ground_truth": 4.0}), ("embspatial", {"answer": "2"}),
+    ("embspatial", {"answer": "C", "answer_options": np.array(["a", "b", "c", "d"])}), ("video_mme", {"answer": "c"}),
+    ("viewspatial", {"choices": ["A. right", "B. left"]}), ("viewspatial", {"image_path": '["val2017/1.jpg"]'}),
+    ("mmbench", {"hint": None, "D": None}), ("mmbench", {"index": "241"}), ("hrbench_4k", {"cycle_category": 0}),
+    ("longvideobench", {"candidates": ["a", "b", "c"], **{f"option{n}": None for n in range(5)}}),
+    ("wemath", {"option": None, "A": "1", "B": "2", "C": None})])
+def test_records_in_other_forms(name: str, changes: Row) -> None:
+    row = {**BENCHMARKS[name].sample[0], **changes}
+    gold = read(BENCHMARKS[name], row).gold
+    assert BENCHMARKS[name].score({**row, "output": gold}, "official")["score"] == 1
+
+
+def test_pope_repository_rows() -> None:
+    row = {"question_id": 1, "image": "COCO_val2014_000000310196.jpg", "text": "Is there a snowboard in the image?",
+           "label": "yes"}
+    assert BENCHMARKS["pope"].score({**row, "output": "Yes"}, "official")["score"] == 1
+
+
+def test_older_layouts_load(tmp_path: Path) -> None:
+    outer = {"video_id": "001", "duration": "short", "videoID": "x"}
+    question = {"question_id": "001-1", "task_type": "OCR Problems", "question": "?", "options": ["A. a", "B. b"], "answer": "B"}
+    (tmp_path / "nested.jsonl").write_text(json.dumps({**outer, "questions": [question, question]}) + "\n")
+    assert [r["answer"] for r in load("video_mme", tmp_path)] == ["B", "B"]
+    nested = {"7": {"action": [{"question": "Is he dunking?", "answer": "yes"}],
+                    "speed": [{"question": "Fast?", "answer": "no"}]}}
+    (tmp_path / "yes_no.json").write_text(json.dumps(nested))
+    assert [(r["video_id"], r["dim"]) for r in load("tempcompass", tmp_path / "yes_no.json")] == [("7", "action"), ("7", "speed")]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps({**r, "pruned": n > 0}) + "\n" for n, r in enumerate(
+        BENCHMARKS["vsi_bench"].sample)))
+    assert len(load("vsi_bench", tmp_path)) == 4
+    assert len(load("vsi_bench_debiased", tmp_path)) == 1
+    with pytest.raises(BadRow, match=r"test.jsonl, row 1: the row has no field"):
+        load("pope", tmp_path / "test.jsonl")
+
+
+# ----------------------------------------------------------------------------------------------------------------- shell
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    (b"{broken\n", "line 3: not JSON"), (b"[1]\n", "line 3: a JSON list"),
+    (b'{"output": "A"}\n', "line 3: the row has no field 'quest"),
+    (b"\xff\n", "line 3: not UTF-8"), (b'{"question_type": "made_up", "ground_truth": "A", "output": "A"}\n',
+                                       "line 3: unknown task 'made"),
+    (b'{"question_type": "route_planning", "ground_truth": "A", "output": 5}\n', "line 3: output is int"),
+    (b'{"question_type": "object_counting", "ground_truth": "many", "output": "5"}\n', "line 3: a field of the row is broken"),
+    (b'{"question_type": "route_planning", "output": "5"}\n', "line 3: the row has no field 'ground_truth'"),
+    (b"[" * 100_000 + b"\n", "line 3: not JSON")])
+def test_broken_lines_are_named(line: bytes, message: str) -> None:
+    rows = lines([dict(BENCHMARKS["vsi_bench"].sample[0])])
+    with pytest.raises(BadRow, match=message):
+        score_lines([*rows, b"\n", line], "vsi_bench")
+
+
+def test_no_rows_is_an_error() -> None:
+    with pytest.raises(BadRow, match="no rows"):
+        score_lines([b"\n"], "vsi_bench")
+
+
+@pytest.mark.parametrize("name", [*NAMES[:16], "heldout"])
+def test_unknown_tasks_are_refused(name: str) -> None:
+    benchmark = BENCHMARKS[name]
+    field = benchmark.task_field or {"pope": "category", "tempcompass": "dim"}.get(name)
+    if field:
+        with pytest.raises(BadRow, match="unknown"):
+            benchmark.score({**benchmark.sample[0], field: "made up", "output": "A"}, "official")
+
+
+def test_shell_end_to_end(tmp_path: Path) -> None:
+    rows = [{**BENCHMARKS["vsi_bench"].sample[n], "output": o} for n, o in enumerate(("4", "<answer>C</answer>", None))]
+    command = [sys.executable, "-m", "spacer_utils", "score-benchmark", "vsi_bench", "--profile", "spacer", "--items",
+               str(tmp_path / "items.jsonl")]
+    done = subprocess.run(command, input=b"".join(lines(rows)), capture_output=True, check=True)
+    table = json.loads(done.stdout)
+    assert table["profile"] == "spacer"
+    assert table["counts"] == {"n_expected": 3, "n_scored": 2, "n_missing": 1, "n_unparsed": 0, "truncated": 0, "n_not_scored": 0}
+    assert table["headline"] == pytest.approx(100 / 3)
+    items = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    assert [(i["line"], i["score"], i["parsed"]) for i in items] == [(1, 1.0, 4.0), (2, 0.0, "C"), (3, 0.0, None)]
+    assert all(i["reason"] for i in items)
+    broken = subprocess.run(command, input=b"{}\n", capture_output=True)
+    assert broken.returncode == 2
+    assert b"line 1" in broken.stderr
+
+
+def test_missing_outputs_may_leave_the_means_as_spacer_eval_has_it() -> None:
+    rows = lines([{**BENCHMARKS["vsi_bench"].sample[0], "output": o} for o in ("4", None)])
+    assert score_lines(rows, "vsi_bench")[0]["headline"] == 50
+    table = score_lines(rows, "vsi_bench", missing="drop")[0]
+    assert (table["headline"], table["counts"]["n_missing"]) == (100, 1)
+
+
+def test_unwrapping_can_be_chosen() -> None:
+    rows = lines([{**BENCHMARKS["vsi_bench"].sample[1], "output": "<answer>A</answer><answer>B</answer>"}])
+    scores = [score_lines(rows, "vsi_bench", unwrap=u)[0]["headline"] for u in ("answer_tag", "last_answer_tag", "none")]
+    assert scores == [0, 100, 0]
+
+
+def test_spar_levels_partition_the_tasks() -> None:
+    assert len(spar_bench.LOW) == 8
+    assert len(spar_bench.HIGH) == 9
+    assert len(set(spar_bench.SparBench.tasks)) == 20
+    assert len(spar_bench.SINGLE) == 8
