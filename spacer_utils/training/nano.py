@@ -57,14 +57,14 @@ PATCH, MERGE = 14, 2
 def tokenizer() -> Any:
     """Byte-level BPE in which every word of the questions, every category and every digit is one token.
 
-    Words, digits and runs of everything else never share a token, so ``chair`` is the same token in a question, in the list of
-    categories and in a map: naming what it sees is then one lookup for a small model.
+    ``chair`` is the same token in a question, in the list of categories and in a map: naming what it sees is then one lookup for
+    a small model. Other words take the space before them along, which halves a question's length.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
-    pieces = pre_tokenizers.Split(Regex(r"[A-Za-z]+|[0-9]|[^A-Za-z0-9]+"), "isolated")
+    pieces = pre_tokenizers.Split(Regex(r" ?[A-Za-z]+|[0-9]|[^A-Za-z0-9]+?(?= ?[A-Za-z]|[0-9]|$)"), "isolated")
     core.pre_tokenizer = pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -99,11 +99,11 @@ def processor(family: Family) -> Any:
 
 
 def config(family: Family, size: Size, words: Any) -> Any:
-    """Model configuration; ``tiny`` is for tests, ``nano`` (about 3.7 M parameters) for the study."""
+    """Model configuration; ``tiny`` is for tests, ``nano`` (about 3.2 M parameters) for the study."""
     import transformers as t
 
     small = size == "tiny"
-    hidden, heads, depth = (64, 2, 2) if small else (192, 4, 5)
+    hidden, heads, depth = (64, 2, 2) if small else (192, 4, 4)
     head = hidden // heads
     section = [head // 2 - 2 * (head // 6), head // 6, head // 6]
     ids = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>", "vision_start_token_id": "<|vision_start|>",

@@ -1,0 +1,207 @@
+"""How the nano base is made (``make base``, notebook A1): look first, then write maps and answers.
+
+Stage ``perceive`` trains the vision tower alone on dense labels; stage ``learn`` trains everything on fresh rooms: dense labels
+at the vision tokens, maps and answers as text, and text-only rows that teach the geometry for almost nothing. Every batch is
+drawn from ``(seed, step)``, so a killed run resumes where it stood and gives the same weights.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from ..files import append_jsonl, write_atomic
+from ..profiles import Profile
+from . import nano
+from .fresh_rooms import IGNORE, FreshRooms, RoomBatch, Rows
+from .media import token_types
+from .perception import NOTHING, Heads, known_loss, recall, seen_loss
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of the two stages."""
+
+    perceive_steps: int
+    learn_steps: int
+    batch: int = 16
+    """Rooms per step of stage ``learn``; half as many, but every frame of them, per step of stage ``perceive``."""
+    lr: float = 1.5e-3
+    warmup: int = 30
+    dense_weight: float = 0.5
+    """Weight of the dense labels beside the text in stage ``learn``."""
+    text_rows: int = 12
+    """Text-only rows per step of stage ``learn``."""
+    save_steps: int = 50
+    threads: int = 1
+    """Threads of the trainer; one more process renders."""
+
+
+class Optimiser:
+    """AdamW with warm-up and a cosine that ends near zero."""
+
+    def __init__(self, model: torch.nn.Module, heads: Heads, recipe: Recipe, steps: int) -> None:
+        self.parameters = [*model.parameters(), *heads.parameters()]
+        matrices = [p for p in self.parameters if p.ndim > 1]
+        others = [p for p in self.parameters if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+        self.adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))
+
+        def share(step: int) -> float:
+            done = min(step / max(1, steps), 1.0)
+            return min((step + 1) / recipe.warmup, 1.0) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, share)
+
+    def step(self) -> float:
+        """One update with gradients clipped to norm 1; returns the norm."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 1.0))
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        self.schedule.step()
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"adam": self.adam.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state["adam"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+def perceive_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of the vision tower on one batch."""
+    features = torch.cat(model.model.get_video_features(batch.pixels, batch.grid, return_dict=True).pooler_output)
+    embed = model.get_input_embeddings().weight
+    losses = seen_loss(features, embed, heads, batch.name, batch.place)
+    with torch.no_grad():
+        seen = recall(features @ embed.T, batch.name, nothing_id(processor))
+    return losses["name"] + losses["place"], {**_floats(losses), "recall": seen}
+
+
+def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
+               processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of maps, answers and dense labels on one batch, its text-only rows included."""
+    rows = batch.rows
+    assert rows is not None
+    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask, pixel_values_videos=batch.pixels,
+                         video_grid_thw=batch.grid, mm_token_type_ids=token_types(rows.ids, processor)).last_hidden_state
+    vision = hidden[rows.ids == model.config.video_token_id]
+    logits = model.lm_head(vision)
+    dense = known_loss(vision, logits, heads, batch.name, batch.cell)
+    losses = {"text": written_loss(model, hidden, rows), **dense}
+    total = losses["text"] + recipe.dense_weight * (dense["name"] + dense["cell"])
+    if batch.text is not None:
+        told = model.model(input_ids=batch.text.ids, attention_mask=batch.text.mask).last_hidden_state
+        losses["text_only"] = written_loss(model, told, batch.text)
+        total = total + losses["text_only"]
+    return total, {**_floats(losses), "recall": recall(logits.detach(), batch.name, nothing_id(processor))}
+
+
+def nothing_id(processor: Any) -> int:
+    """Token id of ``NOTHING``."""
+    return int(processor.tokenizer.convert_tokens_to_ids(NOTHING))
+
+
+def written_loss(model: Any, hidden: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """Cross-entropy of the completions' tokens; logits are made for these tokens only."""
+    next_labels = rows.labels[:, 1:]
+    wanted = next_labels != IGNORE
+    return F.cross_entropy(model.lm_head(hidden[:, :-1][wanted]), next_labels[wanted])
+
+
+def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
+    return {k: float(v.detach()) for k, v in losses.items()}
+
+
+def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progress: Callable[[str], None] = print) -> Path:
+    """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands in ``out/model``.
+
+    Args:
+        profile: gives frame count, frame size and prompt style; its model is not used.
+        seed: of weights and rooms; other rooms than those of any dataset with another seed.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    torch.set_num_threads(recipe.threads)
+    start = nano.build(out / "start", seed=seed)
+    model = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32).train()
+    processor = AutoProcessor.from_pretrained(start)
+    torch.manual_seed(seed)
+    heads = Heads(model.config.text_config.hidden_size)
+    for stage, steps in (("perceive", recipe.perceive_steps), ("learn", recipe.learn_steps)):
+        optimiser = Optimiser(model, heads, recipe, steps)
+        first = _restore(out / f"{stage}.pt", model, heads, optimiser)
+        if stage == "perceive":
+            rooms = FreshRooms(processor, every_frame(profile), recipe.batch // 2, seed, stage, questions=False)
+        else:
+            rooms = FreshRooms(processor, profile, recipe.batch, seed, stage, text_rows=recipe.text_rows)
+        for step, batch in zip(range(first, steps), _ahead(rooms, first)):
+            began = time.monotonic()
+            loss, found = (perceive_step(model, heads, batch, processor) if stage == "perceive"
+                           else learn_step(model, heads, batch, recipe, processor))
+            loss.backward()
+            norm = optimiser.step()
+            row = {"stage": stage, "step": step + 1, "loss": float(loss.detach()), **found, "grad_norm": norm,
+                   "seconds": round(time.monotonic() - began, 3)}
+            append_jsonl(out / "metrics.jsonl", [row])
+            progress(f"{stage} {step + 1}/{steps} " + " ".join(f"{k} {v:.3f}" for k, v in row.items() if isinstance(v, float)))
+            if (step + 1) % recipe.save_steps == 0 or step + 1 == steps:
+                _save(out / f"{stage}.pt", model, heads, optimiser, step + 1)
+    return _finish(out, model, processor, recipe, seed)
+
+
+def every_frame(profile: Profile) -> Profile:
+    """The profile with all frames of a clip given: for the tower, which sees each frame by itself."""
+    return profile.with_overrides(num_frames=profile.data.clip_frames)
+
+
+def _ahead(rooms: FreshRooms, first: int) -> Iterator[RoomBatch]:
+    """Batches from step ``first`` on, drawn by a process of their own while the trainer computes."""
+    return iter(DataLoader(_Stream(rooms, first), batch_size=None, num_workers=1, prefetch_factor=4))
+
+
+class _Stream(IterableDataset[RoomBatch]):
+    def __init__(self, rooms: FreshRooms, first: int) -> None:
+        self.rooms, self.first = rooms, first
+
+    def __iter__(self) -> Iterator[RoomBatch]:
+        torch.set_num_threads(1)
+        return self.rooms.batches(self.first)
+
+
+def _save(path: Path, model: Any, heads: Heads, optimiser: Optimiser, step: int) -> None:
+    buffer = io.BytesIO()
+    state = {"model": model.state_dict(), "heads": heads.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+    torch.save(state, buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def _restore(path: Path, model: Any, heads: Heads, optimiser: Optimiser) -> int:
+    """Load a stage's last state if there is one; returns the steps done."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    heads.load_state_dict(state["heads"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _finish(out: Path, model: Any, processor: Any, recipe: Recipe, seed: int) -> Path:
+    """The plain checkpoint, in bfloat16: half the bytes, and less than a thousandth of the weights' spread is lost."""
+    target = out / "model"
+    model.to(torch.bfloat16).save_pretrained(target, safe_serialization=True)
+    processor.save_pretrained(target)
+    write_atomic(target / "recipe.json", json.dumps({"recipe": asdict(recipe), "seed": seed}, indent=1) + "\n")
+    return target

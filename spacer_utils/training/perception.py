@@ -1,0 +1,121 @@
+"""Dense supervision of the nano base: what stands behind every vision token, and where on the map.
+
+A small model that only reads maps finds the objects very slowly; told at every vision token *which* category it sees and *in
+which cell* that object stands, it learns to look first and to write second (specs, training section 3). The heads are thrown
+away afterwards, but names are read through the language head itself, so that what a token shows and what the model would write
+are the same vector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..types import Clip
+
+NOTHING = "<|vision_pad|>"
+"""The token that stands for walls, floor and ceiling: Qwen's vocabulary has it, and nothing else uses it."""
+MIN_SHARE = 0.04
+"""A vision token shows an object if it covers this share of the token's pixels."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Targets of one clip, one entry per vision token in the order of the prompt."""
+
+    name: npt.NDArray[np.int64]
+    """(N,) token id of the category that covers most of the token's pixels, or of ``NOTHING``."""
+    cell: npt.NDArray[np.int64]
+    """(N, 2) map cell (x, y) of that object, -1 where there is none."""
+    place: npt.NDArray[np.float32]
+    """(N, 3) log depth of the token's centre; log distance and horizontal offset (half frames) of the object, 0 where none."""
+
+
+def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32], cells: dict[int, tuple[int, int]],
+           token_of: dict[str, int], side: int) -> Labels:
+    """Targets from the id and depth buffers.
+
+    Args:
+        ids, depth: (T, H, W) instance ids and metric depth of the frames that the model is given.
+        cells: instance id -> map cell.
+        token_of: category (and ``NOTHING``) -> token id.
+        side: pixels of a vision token's side.
+    """
+    frames, height, width = ids.shape
+    rows, columns = height // side, width // side
+    blocks = ids.reshape(frames, rows, side, columns, side).transpose(0, 1, 3, 2, 4).reshape(-1, side * side)
+    objects = clip.scene.objects
+    share = np.stack([(blocks == o.instance_id).mean(1) for o in objects], 1) if objects else np.zeros((len(blocks), 1))
+    found = np.where(share.max(1) >= MIN_SHARE, share.argmax(1), -1)
+    middle = depth.reshape(frames, rows, side, columns, side)[:, :, side // 2, :, side // 2].reshape(-1)
+    name = np.full(len(blocks), token_of[NOTHING], np.int64)
+    cell = np.full((len(blocks), 2), -1, np.int64)
+    place = np.zeros((len(blocks), 3), np.float32)
+    place[:, 0] = np.log(np.maximum(middle, 0.1))
+    focal = clip.intrinsics[0][0] / clip.width * 2
+    views = np.linalg.inv(np.array(clip.poses))
+    for token in np.flatnonzero(found >= 0):
+        o = objects[found[token]]
+        name[token], cell[token] = token_of[o.category], cells[o.instance_id]
+        x, _, z, _ = views[token // (rows * columns)] @ np.array([*o.box.center, 1.0])
+        place[token, 1:] = np.log(max(float(np.hypot(x, z)), 0.1)), np.clip(focal * x / max(float(z), 0.1), -2, 2)
+    return Labels(name, cell, place)
+
+
+class Heads(nn.Module):
+    """What is read off a vision token besides its name: the map cell, and depth, distance and offset."""
+
+    def __init__(self, hidden: int, grid: int = 10) -> None:
+        super().__init__()
+        self.grid = grid
+        self.cell = nn.Linear(hidden, 2 * grid)
+        self.place = nn.Linear(hidden, 3)
+
+
+def seen_loss(features: torch.Tensor, embed: torch.Tensor, heads: Heads, name: torch.Tensor,
+              place: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Losses of the vision tower alone: names by the language model's own word vectors, and where in the picture.
+
+    Args:
+        features: (N, hidden) tokens as the language model receives them.
+        embed: (vocabulary, hidden) word vectors.
+        name, place: ``Labels`` of the same tokens.
+    """
+    shown = (place[:, 1:].abs().sum(1) > 0)[:, None]
+    guess = heads.place(features)
+    weight = torch.cat([torch.ones_like(shown), shown, shown], 1).float()
+    off = F.smooth_l1_loss(guess, place, reduction="none", beta=0.2)
+    return {"name": _name_loss(features @ embed.T, name), "place": (off * weight).sum() / weight.sum()}
+
+
+def known_loss(hidden: torch.Tensor, logits: torch.Tensor, heads: Heads, name: torch.Tensor,
+               cell: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Losses of the language model at its vision tokens: names by the language head, cells by the heads."""
+    inside = cell[:, 0] >= 0
+    guess = heads.cell(hidden[inside]).view(-1, heads.grid)
+    where = F.cross_entropy(guess, cell[inside].flatten()) if inside.any() else hidden.sum() * 0
+    return {"name": _name_loss(logits, name), "cell": where}
+
+
+def _name_loss(logits: torch.Tensor, name: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in which ``NOTHING``, two tokens of three, weighs as much as all objects together."""
+    each = F.cross_entropy(logits, name, reduction="none")
+    common = name == name.mode().values
+    return 0.5 * (each[common].mean() + (each[~common].mean() if (~common).any() else 0.0))
+
+
+def recall(logits: torch.Tensor, name: torch.Tensor, nothing: int) -> float:
+    """Share of object tokens whose name is the most probable one."""
+    objects = name != nothing
+    return float((logits.argmax(-1) == name)[objects].float().mean()) if objects.any() else float("nan")
+
+
+def token_ids(words: Any, categories: tuple[str, ...]) -> dict[str, int]:
+    """Category -> token id; every category is one token of the nano tokenizer."""
+    return {c: words.convert_tokens_to_ids(c) for c in (*categories, NOTHING)}
