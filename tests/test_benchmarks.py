@@ -98,7 +98,8 @@ def test_an_unclosed_answer_tag_is_wrong_and_truncated(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=30, deadline=None)
 @given(output=st.one_of(st.text(max_size=80), st.sampled_from(
-    ["", " ", "nan", "inf", "-1e999", "（A）", "</s>", "A</s>", "0", "<answer></answer>", "<answer>nan</answer>", "move_right:nan",
+    ["", " ", "nan", "inf", "-1e999", "（A）",
+     "</s>", "A</s>", "0", "<answer></answer>", "<answer>nan</answer>", "move_right:nan",
      "A" * 5000, "\x00", "1" * 400, "a:b:c", ",", ":", ") "])))
 def test_any_text_scores_between_zero_and_one(name: str, output: str) -> None:
     for profile in PROFILES:
@@ -229,8 +230,8 @@ def test_tempcompass_reads_the_file_that_spacer_evaluates() -> None:
            "solution": "<answer>B</answer>", "path": "videos/1.mp4", "output": "<think></think><answer>B</answer>"}
     assert BENCHMARKS["tempcompass"].score(row, "spacer")["score"] == 1
     assert tempcompass.TempCompass.prompt(read(BENCHMARKS["tempcompass"], row), row, "spacer_default") == (
-        "Question: What does the man do?Options:\nA. dunks\nB. passes\n\n Please provide only the single option letter (e.g., A, B, "
-        "C, D, etc.).")
+        "Question: What does the man do?Options:\nA. dunks\nB. passes\n\n Please provide only the single option letter (e.g., A, "
+        "B, C, D, etc.).")
 
 
 def test_pope_empty_text_says_yes() -> None:
@@ -274,7 +275,7 @@ def test_letters_in_every_form(answer: Any) -> None:
 
 @pytest.mark.parametrize("answer", ["", "right", None, -1, 99, True, float("nan"), [], "AB"])
 def test_what_is_no_letter(answer: Any) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         letter_of(answer)
 
 

@@ -39,8 +39,9 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
     """
     benchmark, rows = BENCHMARKS[name], load(name, source)
     root = source if source.is_dir() else source.parent
-    found = evaluate.generate(model, prompts_of(name, rows, root, style), out, frames=profile.frames, batch=profile.evaluation.batch,
-                              max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, progress=progress)
+    size, budget = profile.evaluation.batch, profile.evaluation.max_new_tokens
+    found = evaluate.generate(model, prompts_of(name, rows, root, style), out, frames=profile.frames, batch=size,
+                              max_new_tokens=budget, mode=mode, seed=seed, progress=progress)
     answered = [{**row, "output": p.output if p else None, "truncated": bool(p and p.truncated)}
                 for row, p in zip(rows, (found.get(f"{n:06d}") for n in range(len(rows))))]
     items = [judge_row(benchmark, row, scoring) for row in answered]
