@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 
 from .types import Clip, MapCells, Scene
 
@@ -67,25 +67,26 @@ def frames_sheet(frames: Sequence[npt.NDArray[np.uint8]], titles: Sequence[str] 
 def _footprint(center: Sequence[float], size: Sequence[float], yaw: float) -> npt.NDArray[np.float64]:
     c, s = math.cos(yaw), math.sin(yaw)
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(size[:2]) / 2
-    return corners @ np.array([[c, s], [-s, c]]) + np.array(center[:2])
+    turned: npt.NDArray[np.float64] = corners @ np.array([[c, s], [-s, c]]) + np.array(center[:2])
+    return turned
 
 
 def room_plan(scene: Scene, clip: Clip | None = None, axis: Any = None) -> Figure:
     """Top view of a room in metres: footprints, category names and, with a clip, the camera's path and first view."""
     if axis is None:
-        figure, (axis,) = _grid(1, 1, 5.5, 5.0)
+        _, (axis,) = _grid(1, 1, 5.5, 5.0)
     outlines = scene.rooms or (scene.polygon,)
     for outline in outlines:
-        axis.add_patch(plt.Polygon(np.array(outline), fill=False, lw=2, color="#333333"))
+        axis.add_patch(Polygon(np.array(outline), fill=False, lw=2, color="#333333"))
     for o in scene.objects:
         shape = _footprint(o.box.center, o.box.size, o.box.yaw)
-        axis.add_patch(plt.Polygon(shape, alpha=0.45, facecolor=colour(o.category), edgecolor="black", lw=0.8))
+        axis.add_patch(Polygon(shape, alpha=0.45, facecolor=colour(o.category), edgecolor="black", lw=0.8))
         axis.annotate(o.category, o.box.center[:2], ha="center", va="center", fontsize=7)
     if clip is not None:
         poses = np.array(clip.poses)
         axis.plot(poses[:, 0, 3], poses[:, 1, 3], ".-", color="#D55E00", lw=1, ms=3)
         eye, ahead = poses[0, :2, 3], poses[0, :2, 2]
-        axis.annotate("", xy=eye + 0.9 * ahead / max(np.linalg.norm(ahead), 1e-9), xytext=eye,
+        axis.annotate("", xy=eye + 0.9 * ahead / max(float(np.linalg.norm(ahead)), 1e-9), xytext=eye,
                       arrowprops={"arrowstyle": "->", "color": "#D55E00", "lw": 2})
     points = np.concatenate([np.array(o) for o in outlines])
     axis.set_xlim(points[:, 0].min() - 0.3, points[:, 0].max() + 0.3)
@@ -94,7 +95,8 @@ def room_plan(scene: Scene, clip: Clip | None = None, axis: Any = None) -> Figur
     axis.set_xlabel("x (m)")
     axis.set_ylabel("y (m)")
     axis.set_title(f"{scene.scene_id}: {scene.room_type}, {scene.floor_area:.1f} m²", fontsize=9)
-    return axis.figure
+    whole: Figure = axis.figure
+    return whole
 
 
 def room_plans(scenes: Sequence[Scene], clips: Sequence[Clip | None] = (), columns: int = 3) -> Figure:
@@ -189,24 +191,6 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str],
     return figure
 
 
-def curves_interactive(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str, ylabel: str) -> Any:
-    """Plotly twin of one panel of ``curves``: hover shows run, step and value."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    for name, rows in runs.items():
-        points = [(r["step"], r[key]) for r in rows if isinstance(r.get(key), int | float)]
-        if points:
-            steps, values = zip(*points)
-            figure.add_trace(go.Scatter(
-                x=steps, y=smooth(values).tolist(), customdata=values, name=name, mode="lines",
-                line={"color": colour(name), "dash": "dash" if name.endswith("-full") else "solid"},
-                hovertemplate="step %{x}<br>average %{y:.3f}<br>this step %{customdata:.3f}"))
-    figure.update_layout(xaxis_title="optimiser step", yaxis_title=ylabel, template="plotly_white", height=380,
-                         margin={"l": 50, "r": 10, "t": 20, "b": 45})
-    return figure
-
-
 def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) -> Figure:
     """Bars of how often each answer occurs, one panel per question type, with the uniform share as a dotted line."""
     figure, axes = _grid(len(counts), columns, 3.6, 2.4)
@@ -253,46 +237,62 @@ def dots(groups: Mapping[str, Sequence[float]], *, xlabel: str, mark: float | No
     return figure
 
 
-def map_scrubber(frames: Sequence[npt.NDArray[np.uint8]], maps: Mapping[str, MapCells], seen_until: Sequence[set[str]],
-                 grid: int = 10) -> Any:
-    """Plotly slider over the given frames: the frame on the left, the maps on the right, objects seen so far filled.
-
-    Args:
-        frames: (H, W, 3) uint8, one per step.
-        maps: title -> cells, e.g. the true and the predicted map.
-        seen_until: per step, the categories seen up to it.
-    """
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(1, 1 + len(maps), subplot_titles=["video frame", *maps], horizontal_spacing=0.05)
-    places = {title: [(c, x + 0.5, y + 0.5) for c, ps in cells.items() for x, y in (p[:2] for p in ps)]
-              for title, cells in maps.items()}
-
-    def traces(step: int) -> list[Any]:
-        out = [go.Image(z=frames[step], hoverinfo="skip")]
-        for points in places.values():
-            out.append(go.Scatter(
-                x=[x for _, x, _ in points], y=[y for _, _, y in points], text=[c for c, _, _ in points],
-                mode="markers+text", textposition="top center", textfont={"size": 9}, showlegend=False,
-                marker={"size": 13, "color": [colour(c) for c, _, _ in points], "line": {"width": 1},
-                        "opacity": [0.95 if c in seen_until[step] else 0.2 for c, _, _ in points]}))
-        return out
-
-    for k, trace in enumerate(traces(0)):
-        figure.add_trace(trace, 1, k + 1)
-    figure.frames = [go.Frame(data=traces(s), name=str(s), traces=list(range(1 + len(maps)))) for s in range(len(frames))]
-    figure.update_layout(
-        height=380, template="plotly_white", margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        sliders=[{"steps": [{"label": str(s + 1), "method": "animate",
-                             "args": [[str(s)], {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}]}
-                            for s in range(len(frames))], "currentvalue": {"prefix": "frame "}}])
-    for k in range(len(maps)):
-        figure.update_xaxes(range=[0, grid], dtick=1, showticklabels=False, row=1, col=k + 2)
-        figure.update_yaxes(range=[0, grid], dtick=1, showticklabels=False, scaleanchor=f"x{k + 2}", row=1, col=k + 2)
-    figure.update_xaxes(visible=False, row=1, col=1)
-    figure.update_yaxes(visible=False, row=1, col=1)
+def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str) -> Figure:
+    """One line per name, ``(x, y)``."""
+    figure, (axis,) = _grid(1, 1, 6.5, 3.6)
+    for name, (x, y) in series.items():
+        axis.plot(x, y, color=colour(name), lw=2, label=pretty(name))
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    if len(series) > 1:
+        axis.legend(fontsize=8)
     return figure
 
 
-matplotlib.rcParams["svg.fonttype"] = "none"
+def views(rgb: npt.NDArray[np.uint8], ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32]) -> Figure:
+    """One rendered view three ways: colour, instance ids, depth in metres."""
+    figure, axes = _grid(3, 3, 3.6, 3.4)
+    axes[0].imshow(rgb)
+    axes[1].imshow(np.where(ids > 0, ids % 20 + 1, 0), cmap="tab20", vmin=0, vmax=20, interpolation="nearest")
+    image = axes[2].imshow(depth, cmap="viridis")
+    figure.colorbar(image, ax=axes[2], label="depth (m)", shrink=0.8)
+    for axis, title in zip(axes, ("colour", "instance ids", "depth")):
+        axis.set_title(title, fontsize=9)
+        axis.axis("off")
+    return figure
+
+
+def visibility(shares: Mapping[str, Sequence[float]], threshold: float) -> Figure:
+    """Which object covers how much of which frame: one row per object, a dot where it counts as seen.
+
+    Args:
+        shares: name -> (T,) share of the frame's pixels, 0-1.
+        threshold: share from which an object counts as seen.
+    """
+    figure, (axis,) = _grid(1, 1, 7.5, 0.28 * len(shares) + 1.3)
+    table = 100 * np.array(list(shares.values()))
+    image = axis.imshow(np.sqrt(table), aspect="auto", cmap="Blues", vmin=0)
+    rows, frames = np.nonzero(table >= 100 * threshold)
+    axis.scatter(frames, rows, s=10, color="#D55E00", label=f"seen: at least {100 * threshold:g} % of the picture")
+    ticks = [0, 1, 5, 10, 25, 50]
+    bar = figure.colorbar(image, ax=axis, label="share of the picture (%)")
+    bar.set_ticks([math.sqrt(t) for t in ticks if t <= table.max()], labels=[str(t) for t in ticks if t <= table.max()])
+    axis.set_yticks(range(len(shares)), list(shares), fontsize=8)
+    axis.set_xlabel("frame")
+    axis.grid(visible=False)
+    axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.18))
+    return figure
+
+
+def quantiles(rows: Sequence[Mapping[str, Any]], levels: Sequence[float], columns: int = 4) -> Figure:
+    """Quantile curves of generated against real values, one panel per row of ``scenes.statistics.compare``."""
+    figure, axes = _grid(len(rows), columns, 3.2, 2.7)
+    for row, axis in zip(rows, axes):
+        for side, tone in (("real", "#D55E00"), ("generated", "#0072B2")):
+            axis.plot([100 * q for q in levels[1:-1]], row[side][1:-1], color=tone, lw=2, label=side,
+                      ls="--" if side == "real" else "-")
+        axis.set_title(f"{row['quantity']} (distance {row['distance']:.2f})", fontsize=8)
+        axis.set_xlabel("quantile (%)", fontsize=8)
+        axis.set_ylabel(row["unit"], fontsize=8)
+    axes[0].legend(fontsize=7)
+    return figure

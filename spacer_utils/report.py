@@ -25,8 +25,8 @@ from .run import METRICS, clock
 from .types import MissingArtifact, WorkbookError
 
 ASSETS = Path(__file__).parent / "assets"
-TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "p", "div", "span", "b", "strong", "i", "em",
-        "code", "pre", "br", "ul", "ol", "li", "h1", "h2", "h3", "h4", "blockquote", "img", "sub", "sup"}
+TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "p", "div", "span", "b", "strong", "i",
+        "em", "code", "pre", "br", "ul", "ol", "li", "h1", "h2", "h3", "h4", "blockquote", "img", "sub", "sup"}
 ATTRIBUTES = {"*": ["class", "data-filters", "data-label", "scope"], "img": ["src", "alt", "width", "height"]}
 PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -291,7 +291,7 @@ def hero(path: Path, width: int = 480) -> dict[str, str] | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.report", description="Write a notebook's report, and the index.")
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.report", description="Write a report, and the index.")
     parser.add_argument("notebook")
     parser.add_argument("--profile", default="cpu")
     options = parser.parse_args(arguments)

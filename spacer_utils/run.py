@@ -6,6 +6,7 @@ reach Markdown or HTML.
 
 from __future__ import annotations
 
+import base64
 import html
 import inspect
 import io
@@ -16,7 +17,7 @@ import re
 import string
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,20 @@ class Book:
         """Show rows as a captioned table; every cell is escaped."""
         _display({"text/html": html_table(list(rows), caption)})
 
+    def gallery(self, rows: Iterable[Mapping[str, Any]], caption: str, filters: Sequence[str]) -> None:
+        """Show rows for reading: the report offers a choice for every column in ``filters``; every cell is escaped."""
+        _display({"text/html": html_table(list(rows), caption, "gallery", filters)})
+
+    def video(self, path: Path, caption: str, alt: str) -> None:
+        """Show an MP4 inside the page."""
+        data = base64.b64encode(Path(path).read_bytes()).decode()
+        self.figures += 1
+        label = f"Figure {self.name.split('_')[0]}.{self.figures}. {caption}"
+        source = f"data:video/mp4;base64,{data}"
+        page = f'<video controls muted loop width="448" src="{source}" aria-label="{html.escape(alt)}"></video>'
+        _display({"video/mp4": data, "text/html": page, "text/plain": alt}, {"spacer": {"alt": alt, "caption": label}})
+        _display({"text/markdown": f"*{label}*"}, {"spacer": {"part": "caption"}})
+
     def checks(self, claims: Mapping[str, bool]) -> None:
         """Show claims as a tick table.
 
@@ -111,7 +126,7 @@ class Book:
             raise WorkbookError(f"{len(failed)} of {len(claims)} checks of {self.name} do not hold: {'; '.join(failed)}. "
                                 "The tables and figures above show the values.")
 
-    def progress(self, label: str) -> Callable[[int, int], None]:
+    def progress(self, label: str) -> Progress:
         """Callback ``(done, total)``: a bar in JupyterLab, one line every few seconds headless."""
         return Progress(f"{self.name.split('_')[0]} {label}")
 
@@ -219,7 +234,7 @@ def _cell(value: Any) -> str:
     return html.escape(str(value)).replace("\n", "<br>")
 
 
-def html_table(rows: Sequence[Mapping[str, Any]], caption: str = "", kind: str = "data") -> str:
+def html_table(rows: Sequence[Mapping[str, Any]], caption: str = "", kind: str = "data", filters: Sequence[str] = ()) -> str:
     """An HTML table with every cell escaped; numbers right-aligned, columns in order of first appearance."""
     columns = list(dict.fromkeys(k for r in rows for k in r))
     numeric = {c for c in columns if all(isinstance(_plain(r.get(c)), int | float | None) for r in rows)}
@@ -230,7 +245,8 @@ def html_table(rows: Sequence[Mapping[str, Any]], caption: str = "", kind: str =
     head = "".join(cell("th", c, html.escape(str(c)).replace("_", " ")) for c in columns)
     body = "".join("<tr>" + "".join(cell("td", c, _cell(r.get(c))) for c in columns) + "</tr>" for r in rows)
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f'<table class="{kind}">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    choices = f' data-filters="{html.escape("|".join(filters))}"' if filters else ""
+    return f'<table class="{kind}"{choices}>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _display(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
@@ -259,7 +275,8 @@ class Progress:
         self.started = self.last = time.monotonic()
         self._bar: Any = None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, metrics: Mapping[str, Any] | None = None) -> None:
+        """Tell how far the work is; ``metrics`` of a training step are in its log and not shown here."""
         log = os.environ.get(LOG)
         if log:
             self._line(Path(log), done, total)

@@ -1,0 +1,125 @@
+"""Read the logs of training runs: metrics and rollouts, per term, per question type, per group. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .files import read_jsonl
+from .types import MissingArtifact
+
+Rows = list[dict[str, Any]]
+
+
+def metrics(run: Path) -> Rows:
+    """Rows of ``metrics.jsonl``: one per optimiser step, wall-clock fields included."""
+    return _rows(run, "metrics.jsonl")
+
+
+def rollouts(run: Path) -> Rows:
+    """Rows of ``rollouts.jsonl``: one per completion that was ever scored."""
+    return _rows(run, "rollouts.jsonl")
+
+
+def _rows(run: Path, name: str) -> Rows:
+    path = Path(run) / name
+    if not path.exists():
+        raise MissingArtifact(f"{path.parent.name}/{name}", "notebooks 04 to 06, or spacer_utils.train", "make nb06")
+    return read_jsonl(path, tolerate_torn_end=True)
+
+
+def reinforcement_runs(train: Path) -> dict[str, Rows]:
+    """Metrics of every finished run in ``outputs/<profile>/train`` that has rollouts, by run name."""
+    folders = [p.parent for p in sorted(Path(train).glob("*/run.json"))]
+    return {f.name: metrics(f) for f in folders if (f / "rollouts.jsonl").exists()}
+
+
+def change(rows: Sequence[Mapping[str, Any]], key: str = "reward") -> tuple[float, float]:
+    """Mean of a metric over the first and over the last tenth of the steps (at least one step each)."""
+    values = [r[key] for r in rows if isinstance(r.get(key), int | float)]
+    if not values:
+        return math.nan, math.nan
+    part = max(1, len(values) // 10)
+    return float(np.mean(values[:part])), float(np.mean(values[-part:]))
+
+
+def groups(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, str], list[Mapping[str, Any]]]:
+    """Rollouts by (step, prompt key): the completions that were compared with each other."""
+    found: dict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for r in rows:
+        found[(r["step"], str(r["group"]))].append(r)
+    return dict(found)
+
+
+def one_group(rows: Sequence[Mapping[str, Any]], terms: Sequence[str] = ("accuracy", "format", "map")) -> Rows:
+    """The completions of the last group whose rewards differ, best first: text, terms, total, advantage."""
+    found = [g for g in groups(rows).values() if len({r["reward"] for r in g}) > 1] or list(groups(rows).values())
+    best = sorted(found[-1], key=lambda r: -r["reward"])
+    return [{"question type": r["question_type"], "gold": r["gold"], "completion": r["completion"],
+             **{t: r["terms"][t] for t in terms if t in r["terms"]}, "reward": r["reward"], "advantage": r["advantage"]}
+            for r in best]
+
+
+def largest_group_sum(rows: Iterable[Mapping[str, Any]]) -> float:
+    """Largest absolute sum of advantages within a group; 0 up to rounding when advantages are centred."""
+    return max(float(abs(sum(r["advantage"] for r in g))) for g in groups(rows).values())
+
+
+def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
+    """Mean accuracy (%) of the rollouts of the first and last third of the steps, with 95% intervals over groups."""
+    table = []
+    for name, rows in runs.items():
+        last = max(r["step"] for r in rows)
+        for label, first, end in (("first third", 0.0, last / 3), ("last third", 2 * last / 3, float(last))):
+            by_type: dict[str, list[float]] = defaultdict(list)
+            for (step, _), group in groups(rows).items():
+                values = [r["terms"]["accuracy"] for r in group if r["terms"].get("accuracy") is not None]
+                if first < step <= end and values:
+                    by_type[group[0]["question_type"]].append(100 * float(np.mean(values)))
+            for question_type, values in sorted(by_type.items()):
+                half = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+                mean = float(np.mean(values))
+                table.append({"question_type": question_type, "bar": f"{name} {label}", "run": name, "score": mean,
+                              "n": len(values), "low": None if half is None else mean - half,
+                              "high": None if half is None else mean + half})
+    return table
+
+
+def failures(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
+    """Share (%) of rollouts by cause of a malformed answer, per run; a rollout may have several causes."""
+    table = []
+    for name, rows in runs.items():
+        causes = Counter(p for r in rows for p in r["problems"])
+        table.append({"run": name, "rollouts": len(rows), "well formed": 100 * sum(not r["problems"] for r in rows) / len(rows),
+                      "truncated": 100 * sum(bool(r["truncated"]) for r in rows) / len(rows),
+                      **{cause: 100 * n / len(rows) for cause, n in causes.most_common(5)}})
+    return table
+
+
+def seconds_per_stage(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
+    """Mean seconds per optimiser step by stage (metrics whose name starts with ``seconds/``)."""
+    table = []
+    for name, rows in runs.items():
+        stages = sorted({k for r in rows for k in r if k.startswith("seconds/")})
+        means = {s.removeprefix("seconds/"): float(np.mean([r[s] for r in rows if s in r])) for s in stages}
+        table.append({"run": name, **means})
+    return table
+
+
+def finite(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """No logged number is NaN or infinite."""
+    return all(math.isfinite(v) for r in rows for v in r.values() if isinstance(v, float))
+
+
+def weights_differ(model: Path, base: str) -> bool:
+    """Some tensor of the checkpoint differs from the tensor of that name in the base's folder."""
+    from safetensors.numpy import load_file
+
+    ours = {k: v for f in sorted(Path(model).glob("*.safetensors")) for k, v in load_file(f).items()}
+    theirs = {k: v for f in sorted(Path(base).glob("*.safetensors")) for k, v in load_file(f).items()}
+    return any(not np.array_equal(v.astype(np.float32), theirs[k].astype(np.float32)) for k, v in ours.items() if k in theirs)
