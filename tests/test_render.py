@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -133,23 +134,20 @@ def test_instances_of_a_category_vary_and_repeat_by_seed():
     assert len({build(seed).colors.tobytes() for seed in range(8)}) > 4
 
 
-@pytest.mark.parametrize(("category", "image"), [("tv", "screen"), ("monitor", "desktop"), ("picture", None), ("clock", "clockface")])
+@pytest.mark.parametrize(("category", "image"), [("tv", "screen"), ("monitor", "desktop"), ("clock", "clockface")])
 def test_fronts_face_minus_y(category, image):
     mesh = furniture.build(category, SIZES[category], 0)
-    rows = [atlas().index[n] for n in ((image,) if image else ("landscape", "abstract", "portrait"))]
-    shown = mesh.faces[np.isin(mesh.textures, rows)]
+    shown = mesh.faces[mesh.textures == atlas().index[image]]
     facing = mesh.normals[shown].mean(1)
     assert mesh.vertices[shown[facing[:, 1] < -0.9]][:, :, 1].max() < 0
 
 
 def test_unknown_category_is_named():
-    with pytest.raises(WorkbookError, match="'flux capacitor'.*sofa"):
+    with pytest.raises(WorkbookError, match=r"'flux capacitor'.*sofa"):
         furniture.parts("flux capacitor", (1, 1, 1), 0)
 
 
 def test_every_name_of_the_real_layouts_can_be_drawn(real_layouts):
-    import json
-
     names = {c for path in real_layouts.glob("*_meta_info_val.json") for room in json.loads(path.read_text()).values()
              for c in room["object_bbox"]}
     assert len(names) == 65
@@ -178,7 +176,11 @@ def test_rooms_of_a_flat_are_joined_by_a_doorway():
     assert depth[20, 0] == pytest.approx(3.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("outline", [ROOM, CORNERED, ((0, 0), (4, 0), (4, 3), (2, 1), (0, 3)), ((0, 0), (1, 0), (2, 0), (2, 2), (1, 2), (0, 2))])
+DART = ((0, 0), (4, 0), (4, 3), (2, 1), (0, 3))
+STRAIGHT_CORNERS = ((0, 0), (1, 0), (2, 0), (2, 2), (1, 2), (0, 2))
+
+
+@pytest.mark.parametrize("outline", [ROOM, CORNERED, DART, STRAIGHT_CORNERS])
 def test_floors_of_any_outline_are_covered_once(outline):
     points = np.array(outline, dtype=float)
     x, y = points.T

@@ -29,7 +29,9 @@ class Mesh:
     faces: NDArray[np.int32]
     """(m, 3)"""
     colors: NDArray[np.float32]
-    """(m, 3) tint, 0-1; above 1 glows."""
+    """(m, 3) tint."""
+    glows: NDArray[np.bool_]
+    """(m,) shines by itself."""
     textures: NDArray[np.int32]
     """(m,) row of the atlas, -1 for plain."""
     ids: NDArray[np.int32]
@@ -77,6 +79,7 @@ def assemble(groups: Sequence[Parts], boxes: Sequence[Box], ids: Sequence[int]) 
     return Mesh(
         vertices, normals, _texture_positions(parts, size, at, of_part), faces,
         np.repeat(np.array([p.fill.color for p in parts], np.float32), repeat, axis=0),
+        np.repeat(np.array([p.fill.glows for p in parts]), repeat),
         np.repeat(np.array([index[p.fill.texture] for p in parts], np.int32), repeat),
         np.repeat(np.repeat(np.array(ids, np.int32), [len(g) for g in groups]), repeat),
     )

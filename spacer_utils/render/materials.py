@@ -13,19 +13,27 @@ Color = tuple[float, float, float]
 
 
 class Material(NamedTuple):
-    """Tint (0-1; above 1 glows) and the name of a texture of ``textures`` (empty: plain)."""
+    """Tint times texture."""
 
     color: Color
+    """Factor on the texture, or the colour itself; 1 is full."""
     texture: str = ""
+    """Name in ``textures``; empty: plain."""
+    glows: bool = False
+    """Shines by itself: neither light nor shadow changes it."""
 
     def shade(self, factor: float) -> Material:
         """The same material, darker or brighter."""
         r, g, b = self.color
-        return Material((r * factor, g * factor, b * factor), self.texture)
+        return self._replace(color=(r * factor, g * factor, b * factor))
 
 
 def plain(r: float, g: float, b: float) -> Material:
     return Material((r, g, b))
+
+
+def lit(r: float, g: float, b: float, texture: str = "") -> Material:
+    return Material((r, g, b), texture, True)
 
 
 def textured(name: str, tint: float = 1.0) -> Material:
@@ -34,7 +42,7 @@ def textured(name: str, tint: float = 1.0) -> Material:
 
 WHITE, IVORY, GRAY = plain(0.95, 0.95, 0.94), plain(0.93, 0.9, 0.82), plain(0.5, 0.5, 0.53)
 DARK, BLACK, CHROME = plain(0.2, 0.2, 0.22), plain(0.07, 0.07, 0.08), plain(0.78, 0.79, 0.82)
-BRASS, GLASS, GLOW = plain(0.82, 0.68, 0.36), plain(0.62, 0.76, 0.82), plain(1.5, 1.42, 1.15)
+BRASS, GLOW = plain(0.82, 0.68, 0.36), lit(1.5, 1.42, 1.15)
 STEEL = textured("metal")
 
 CLOTH: tuple[Color, ...] = ((0.74, 0.22, 0.2), (0.22, 0.38, 0.64), (0.3, 0.5, 0.33), (0.82, 0.72, 0.52), (0.45, 0.45, 0.48),

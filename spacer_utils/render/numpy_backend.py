@@ -44,7 +44,8 @@ def _set_up(clip: Floats, faces: Ints, width: int, height: int) -> tuple[Floats,
     rows = []
     for k in range(3):
         i, j = (k + 1) % 3, (k + 2) % 3
-        rows.append([y[:, i] * w[:, j] - y[:, j] * w[:, i], x[:, j] * w[:, i] - x[:, i] * w[:, j], x[:, i] * y[:, j] - x[:, j] * y[:, i]])
+        rows.append([y[:, i] * w[:, j] - y[:, j] * w[:, i], x[:, j] * w[:, i] - x[:, i] * w[:, j],
+                     x[:, i] * y[:, j] - x[:, j] * y[:, i]])
     det = (x[:, 0] * rows[0][0] + y[:, 0] * rows[0][1]) + w[:, 0] * rows[0][2]
     keep = (np.abs(det) >= TINY) & (high[0] >= low[0]) & (high[1] >= low[1])
     edges = np.stack([c[keep] * (1.0 / det[keep]) for row in rows for c in row], 1)
@@ -57,7 +58,7 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     height, width = seen.owner.shape
     rows, columns = np.nonzero(seen.owner >= 0)
     owner = seen.owner[rows, columns]
-    face = seen.index[owner]
+    face = seen.triangle[owner]
     depth = 1.0 / seen.nearness[rows, columns]
     pixel = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], 1)
     edges = seen.edges[owner].reshape(-1, 3, 3)
@@ -70,7 +71,7 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     normal = (weights[:, :, None] * mesh.normals[corners]).sum(1)
     tint = mesh.colors[face].astype(np.float64)
     bright, shine = _light(stage, face, normal, -(pixel @ ray.T) * depth[:, None], eye)
-    glows = tint[:, 0] > 1
+    glows = mesh.glows[face]
     bright, shine = np.where(glows, 1.0, bright), np.where(glows, 0.0, shine)
     rgb, ids = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.int32)
     depth_image = np.zeros((height, width), np.float32)
@@ -91,7 +92,7 @@ def _texels(row: Ints, level: NDArray[np.int_], uv: Floats) -> Floats:
     total = np.zeros((len(uv), 3))
     for dy in (0, 1):
         for dx in (0, 1):
-            corner = (low + (dx, dy)) & (side - 1)
+            corner = (low + np.array([dx, dy])) & (side - 1)
             part = np.abs(1 - dx - share[:, 0]) * np.abs(1 - dy - share[:, 1])
             total += image.texels[start + corner[:, 1] * side[:, 0] + corner[:, 0]] * part[:, None]
     return np.where((row >= 0)[:, None], total, 255.0)

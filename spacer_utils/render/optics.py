@@ -37,7 +37,7 @@ class Cover(NamedTuple):
 
     edges: Floats
     """(v, 9) coefficients of x, y and 1 for each vertex's weight over depth."""
-    index: Ints
+    triangle: Ints
     """(v,) row of the triangle in the mesh."""
     nearness: Floats
     """(H, W) 1 / depth, 0 where nothing is seen."""

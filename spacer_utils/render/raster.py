@@ -9,16 +9,21 @@ written order: the bits don't depend on threads, and ``numpy_backend`` repeats t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
 
 from .optics import NEAR, TINY, Cover, Floats, Ints
 
-FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-"""How kernels are compiled; not fast-math, which would let bits depend on the machine."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compiles a function once per machine; not with fast-math, which would let bits depend on the machine."""
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: int, threads: int = 1) -> Cover:
@@ -35,7 +40,7 @@ def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: i
     return Cover(edges, index, nearness, owner)
 
 
-def in_bands(threads: int, height: int, work: Any) -> None:
+def in_bands(threads: int, height: int, work: Callable[[int, int], None]) -> None:
     """Calls ``work(first, last)`` on bands of rows, on as many threads (kernels release the interpreter's lock)."""
     if threads == 1:
         work(0, height)
@@ -45,7 +50,7 @@ def in_bands(threads: int, height: int, work: Any) -> None:
         list(pool.map(work, cuts[:-1], cuts[1:]))
 
 
-@njit(**FAST)
+@kernel
 def project(vertices: Floats, camera: Floats) -> Any:
     """(n, 3) clip coordinates X, Y, W: pixel position times depth, and depth in metres."""
     clip = np.empty_like(vertices)
@@ -56,7 +61,7 @@ def project(vertices: Floats, camera: Floats) -> Any:
     return clip
 
 
-@njit(**FAST)
+@kernel
 def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
     """Edge functions (v, 9), pixel bounds (v, 4: x0, x1, y0, y1) and face index (v,) of the ``v`` triangles in view."""
     total = faces.shape[0]
@@ -80,10 +85,10 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
         left, right, top, bottom = 0, width - 1, 0, height - 1
         if w0 > NEAR and w1 > NEAR and w2 > NEAR:
             u0, u1, u2, v0, v1, v2 = x0 / w0, x1 / w1, x2 / w2, y0 / w0, y1 / w1, y2 / w2
-            left = max(left, int(math.ceil(min(u0, u1, u2) - 0.5)))
-            right = min(right, int(math.floor(max(u0, u1, u2) - 0.5)))
-            top = max(top, int(math.ceil(min(v0, v1, v2) - 0.5)))
-            bottom = min(bottom, int(math.floor(max(v0, v1, v2) - 0.5)))
+            left = max(left, math.ceil(min(u0, u1, u2) - 0.5))
+            right = min(right, math.floor(max(u0, u1, u2) - 0.5))
+            top = max(top, math.ceil(min(v0, v1, v2) - 0.5))
+            bottom = min(bottom, math.floor(max(v0, v1, v2) - 0.5))
             if right < left or bottom < top:
                 continue
         e0, e1, e2 = y1 * w2 - y2 * w1, x2 * w1 - x1 * w2, x1 * y2 - x2 * y1
@@ -104,7 +109,7 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
     return edges[:count], bounds[:count], index[:count]
 
 
-@njit(**FAST)
+@kernel
 def cover(edges: Floats, bounds: Ints, first: int, last: int, nearness: Floats, owner: Ints) -> None:
     """Fills rows ``first`` to ``last - 1`` of 1 / depth and of the owning triangle's row in ``edges`` (-1: none)."""
     nearness[first:last] = 0.0

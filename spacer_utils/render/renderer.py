@@ -74,7 +74,7 @@ class Renderer:
             faces = stage.mesh.faces[casters & (stage.lamp_of == number)]
             for face in range(6):
                 rows = cube_rows(lamp, face, SHADOW_SIDE)
-                cubes[number, face] = self._visible(stage.mesh.vertices, faces, rows, SHADOW_SIDE, SHADOW_SIDE, self.threads).nearness
+                cubes[number, face] = self._visible(stage.mesh.vertices, faces, rows, *cubes.shape[2:], self.threads).nearness
         return cubes
 
 

@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from .optics import AMBIENT, BIAS, FALLOFF, GLOSS, LIFT, MARGIN, POWER, SKY, Cover, Floats, Image, Ints, Stage
-from .raster import FAST, in_bands
+from .raster import in_bands, kernel
 from .textures import LEVELS, SIDE, atlas
 
 UV, NORMAL = 3, 9
@@ -25,15 +24,15 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     """
     mesh, textures = stage.mesh, atlas()
     height, width = seen.owner.shape
-    plane = planes(seen.edges, seen.index, mesh.faces, mesh.uv, mesh.normals)
+    plane = planes(seen.edges, seen.triangle, mesh.faces, mesh.uv, mesh.normals)
     image = (np.empty((height, width, 3), np.uint8), np.empty((height, width), np.int32), np.empty((height, width), np.float32))
     in_bands(threads, height, lambda first, last: shade(
-        plane, seen.index, mesh.colors, mesh.textures, mesh.ids, stage.lamp_of, stage.lamps, stage.cubes, textures.texels,
-        textures.offsets, eye, ray, seen.nearness, seen.owner, first, last, *image))
+        plane, seen.triangle, mesh.colors, mesh.glows, mesh.textures, mesh.ids, stage.lamp_of, stage.lamps, stage.cubes,
+        textures.texels, textures.offsets, eye, ray, seen.nearness, seen.owner, first, last, *image))
     return image
 
 
-@njit(**FAST)
+@kernel
 def texel(texels: Any, start: int, level: int, u: float, v: float, color: Floats) -> None:
     """Bilinear sample of one mip level into ``color``; the image repeats."""
     side = SIDE >> level
@@ -48,7 +47,7 @@ def texel(texels: Any, start: int, level: int, u: float, v: float, color: Floats
         color[c] = (texels[i, c] * p + texels[j, c] * q) + (texels[k, c] * r + texels[m, c] * s)
 
 
-@njit(**FAST)
+@kernel
 def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float) -> float:
     """Share of the lamp that reaches the offset (x, y, z) from it: 3 x 3 filter on a cube map of 1 / distance."""
     ax, ay, az = abs(x), abs(y), abs(z)
@@ -71,7 +70,7 @@ def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float) -> float:
     return lit / 4.0
 
 
-@njit(**FAST)
+@kernel
 def mip_level(plane: Floats, o: int, u: float, v: float, depth: float) -> int:
     """Level whose texels are about one pixel wide, from the exact derivatives of the texture position."""
     spread = 0.0
@@ -87,7 +86,7 @@ def mip_level(plane: Floats, o: int, u: float, v: float, depth: float) -> int:
     return level
 
 
-@njit(**FAST)
+@kernel
 def glint(nx: float, ny: float, nz: float, lx: float, ly: float, lz: float, ex: float, ey: float, ez: float) -> float:
     """32nd power of the cosine between the normal and the middle of the directions to the lamp and to the eye."""
     away = 1.0 / math.sqrt(ex * ex + ey * ey + ez * ez)
@@ -100,7 +99,7 @@ def glint(nx: float, ny: float, nz: float, lx: float, ly: float, lz: float, ex: 
     return power * power
 
 
-@njit(**FAST)
+@kernel
 def planes(edges: Floats, index: Ints, faces: Ints, uv: Floats, normals: Floats) -> Any:
     """(v, 18) for each triangle in view: coefficients of x, y and 1 that give 1 / depth, and u, v and the normal over depth."""
     plane = np.empty((edges.shape[0], 18))
@@ -116,10 +115,10 @@ def planes(edges: Floats, index: Ints, faces: Ints, uv: Floats, normals: Floats)
     return plane
 
 
-@njit(**FAST)
-def shade(plane: Floats, index: Ints, colors: Any, textures: Ints, ids: Ints, lamp_of: Ints, lamps: Floats, cubes: Any, texels: Any,
-          offsets: Any, eye: Floats, ray: Floats, nearness: Floats, owner: Ints, first: int, last: int, rgb: Any, id_image: Ints,
-          depth_image: Any) -> None:
+@kernel
+def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, ids: Ints, lamp_of: Ints, lamps: Floats,
+          cubes: Any, texels: Any, offsets: Any, eye: Floats, ray: Floats, nearness: Floats, owner: Ints, first: int, last: int,
+          rgb: Any, id_image: Ints, depth_image: Any) -> None:
     """Shades rows ``first`` to ``last - 1``.
 
     Args:
@@ -146,7 +145,7 @@ def shade(plane: Floats, index: Ints, colors: Any, textures: Ints, ids: Ints, la
                 level = mip_level(plane, o, tu, tv, depth)
                 texel(texels, offsets[textures[t], level], level, tu, tv, color)
             bright, shine = 1.0, 0.0
-            if colors[t, 0] <= 1.0:
+            if not glows[t]:
                 ex = -(ray[0, 0] * u + ray[0, 1] * v + ray[0, 2]) * depth
                 ey = -(ray[1, 0] * u + ray[1, 1] * v + ray[1, 2]) * depth
                 ez = -(ray[2, 0] * u + ray[2, 1] * v + ray[2, 2]) * depth

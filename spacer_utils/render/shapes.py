@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -67,7 +67,8 @@ Parts = list[Part]
 def turn_about(axis: str, degrees: float) -> Floats:
     """(3, 3) rotation about ``x``, ``y`` or ``z``."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    rows = {"x": ((1, 0, 0), (0, c, -s), (0, s, c)), "y": ((c, 0, s), (0, 1, 0), (-s, 0, c)), "z": ((c, -s, 0), (s, c, 0), (0, 0, 1))}
+    rows = {"x": ((1, 0, 0), (0, c, -s), (0, s, c)), "y": ((c, 0, s), (0, 1, 0), (-s, 0, c)),
+            "z": ((c, -s, 0), (s, c, 0), (0, 0, 1))}
     return np.array(rows[axis], dtype=np.float64)
 
 
@@ -86,47 +87,52 @@ def turned(parts: Iterable[Part], axis: str, degrees: float, pivot: Vec = (0, 0,
     ]
 
 
-@lru_cache(maxsize=None)
+Corner = tuple[int, int, int]
+"""Signs of a box's corner along x, y and z."""
+
+
+def _corner(axes: tuple[int, int, int], signs: tuple[int, int, int]) -> Corner:
+    """The corner that has ``signs`` along ``axes``, in any order of axes."""
+    along = dict(zip(axes, signs))
+    return along[0], along[1], along[2]
+
+
+@cache
 def _box_template(bevelled: bool) -> Template:
-    corners: dict[tuple[int, Vec], int] = {}
-    vertices, normals, axes, faces = [], [], [], []
+    place: dict[tuple[int, Corner], int] = {}
+    corners: list[Corner] = []
+    normals, axes, faces = [], [], []
     for axis, sign in product(range(3), (-1, 1)):
         u, v = (axis + 1) % 3, (axis + 2) % 3
-        quad = []
+        quad = [len(corners) + k for k in range(4)]
         for su, sv in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-            corner = np.zeros(3)
-            corner[[axis, u, v]] = sign, su, sv
-            corners[axis, tuple(corner)] = len(vertices)
-            quad.append(len(vertices))
-            vertices.append(corner / 2)
+            corner = _corner((axis, u, v), (sign, su, sv))
+            place[axis, corner] = len(corners)
+            corners.append(corner)
             normals.append(np.eye(3)[axis] * sign)
             axes.append(sorted((u, v)))
         faces.append(quad[::sign])
     if bevelled:
-        faces += _bevel_faces(corners)
+        faces += _bevel_faces(place)
     triangles = [(q[0], q[k], q[k + 1]) for q in faces for k in range(1, len(q) - 1)]
-    points, outward, tile_axes = np.array(vertices), np.array(normals), np.array(axes)
+    points, outward, tile_axes = np.array(corners) / 2, np.array(normals), np.array(axes)
     tile = np.take_along_axis(points, tile_axes, 1)
     inset = -2 * points * (outward == 0) if bevelled else np.zeros_like(points)
     return Template(points, outward, inset, tile, tile_axes, tile + 0.5, np.array(triangles, np.int32))
 
 
-def _bevel_faces(corners: dict[tuple[int, Vec], int]) -> list[list[int]]:
+def _bevel_faces(place: dict[tuple[int, Corner], int]) -> list[list[int]]:
     """Twelve edge strips and eight corner triangles between the six inset faces, wound outwards."""
     faces = []
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
         for su, sv in product((-1, 1), repeat=2):
-            ends = []
-            for end in (-1, 1):
-                corner = np.zeros(3)
-                corner[[axis, u, v]] = end, su, sv
-                ends.append(tuple(corner))
-            strip = [corners[u, ends[0]], corners[v, ends[0]], corners[v, ends[1]], corners[u, ends[1]]]
+            low, high = (_corner((axis, u, v), (end, su, sv)) for end in (-1, 1))
+            strip = [place[u, low], place[v, low], place[v, high], place[u, high]]
             faces.append(strip[::su * sv])
-    for corner in product((-1.0, 1.0), repeat=3):
-        triple = [corners[axis, corner] for axis in range(3)]
-        faces.append(triple[:: int(math.prod(corner))])
+    for x, y, z in product((-1, 1), repeat=3):
+        triple = [place[axis, (x, y, z)] for axis in range(3)]
+        faces.append(triple[::x * y * z])
     return faces
 
 
@@ -155,24 +161,32 @@ def _lathe_template(profile: Profile, segments: int, roundness: float) -> Templa
     angle = np.linspace(0, 2 * math.pi, segments + 1)
     around = np.stack([_signed_power(np.cos(angle), roundness), _signed_power(np.sin(angle), roundness)], 1)
     outward = np.stack([_signed_power(np.cos(angle), 2 - roundness), _signed_power(np.sin(angle), 2 - roundness)], 1)
-    lift = lambda flat, height: np.concatenate(  # noqa: E731
-        [flat, np.broadcast_to(height[:, None, None], (*flat.shape[:2], 1))], 2).reshape(-1, 3)
-    vertices = lift(rings[:, :1, None] * around, rings[:, 1])
-    normals = lift(tilt[:, :1, None] * outward, tilt[:, 1])
+    vertices = _swept(rings, around)
+    normals = _swept(tilt, outward)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(step, axis=1))])[np.repeat(np.arange(len(line)), 2)[1:-1]]
     tile = np.stack(np.broadcast_arrays(angle / 2, length[:, None]), -1).reshape(-1, 2)
     faces = _grid_faces(len(rings), segments + 1)[np.repeat(np.arange(len(rings) - 1) % 2 == 0, 2 * segments)]
-    solid = np.ptp(vertices[faces], axis=1).max(1) > 1e-9
-    area = np.linalg.norm(np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]), axis=1)
     axes = np.tile(np.array([0, 2]), (len(vertices), 1))
-    return Template(vertices, normals, np.zeros_like(vertices), tile, axes, vertices[:, :2] + 0.5, faces[solid & (area > 1e-9)])
+    return Template(vertices, normals, np.zeros_like(vertices), tile, axes, vertices[:, :2] + 0.5, _with_area(vertices, faces))
+
+
+def _swept(line: Floats, around: Floats) -> Floats:
+    """(radius, height) points times (x, y) directions, point by point: (points * directions, 3)."""
+    height = np.broadcast_to(line[:, 1, None, None], (len(line), len(around), 1))
+    return np.concatenate([line[:, :1, None] * around, height], 2).reshape(-1, 3)
 
 
 def _grid_faces(rows: int, columns: int) -> NDArray[np.int32]:
     """Triangles of a (rows, columns) grid of vertices, two for each cell, row by row."""
     corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
     cell = np.array([[0, 1, columns + 1], [0, columns + 1, columns]])
-    return (corner[:, :, None] + cell).reshape(-1, 3).astype(np.int32)
+    return np.asarray((corner[:, :, None] + cell).reshape(-1, 3), np.int32)
+
+
+def _with_area(vertices: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The triangles that haven't shrunk to a line or a point."""
+    edges = vertices[faces[:, 1:]] - vertices[faces[:, :1]]
+    return np.asarray(faces[np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) > 1e-9])
 
 
 def lathe(profile: Profile, x: float, y: float, z: float, at: Vec, fill: Material, *, axis: str = "z", segments: int = 20,
@@ -187,9 +201,9 @@ def lathe(profile: Profile, x: float, y: float, z: float, at: Vec, fill: Materia
 CYLINDER: Profile = ((0, 0), (0.5, 0), (0.5, 1), (0, 1))
 
 
-def cylinder(diameter: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 14, fit: bool = False) -> Part:
+def cylinder(diameter: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 14) -> Part:
     """Closed cylinder centred at ``at``, its height along ``axis``."""
-    return lathe(CYLINDER, diameter, diameter, height, at, fill, axis=axis, segments=segments, fit=fit)
+    return lathe(CYLINDER, diameter, diameter, height, at, fill, axis=axis, segments=segments)
 
 
 def cone(bottom: float, top: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 20) -> Part:
@@ -199,7 +213,7 @@ def cone(bottom: float, top: float, height: float, at: Vec, fill: Material, axis
     return lathe(profile, wide, wide, height, at, fill, axis=axis, segments=segments)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _ball_template(flat: float, upright: float, around: int, rings: int) -> Template:
     u, v = np.meshgrid(np.linspace(-math.pi, math.pi, around + 1), np.linspace(-math.pi / 2, math.pi / 2, rings + 1))
 
@@ -211,11 +225,9 @@ def _ball_template(flat: float, upright: float, around: int, rings: int) -> Temp
     vertices = surface(flat, upright) / 2
     normals = surface(2 - flat, 2 - upright)
     faces = _grid_faces(rings + 1, around + 1)
-    edges = vertices[faces[:, 1:]] - vertices[faces[:, :1]]
-    faces = faces[np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) > 1e-9]
     tile = np.stack([u, v], -1).reshape(-1, 2) / 2
     return Template(vertices, normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12), np.zeros_like(vertices), tile,
-                    np.tile(np.array([0, 2]), (len(vertices), 1)), vertices[:, [0, 2]] + 0.5, faces)
+                    np.tile(np.array([0, 2]), (len(vertices), 1)), vertices[:, [0, 2]] + 0.5, _with_area(vertices, faces))
 
 
 def ball(x: float, y: float, z: float, at: Vec, fill: Material, flat: float = 1.0, upright: float = 1.0, around: int = 16,
@@ -247,7 +259,13 @@ def tube(path: Iterable[Vec], diameter: float, fill: Material, segments: int = 8
     return Part(_tube_template(tuple(path), diameter / 2, segments), (1.0, 1.0, 1.0), at, fill)
 
 
-@lru_cache(maxsize=None)
+def arc(radius_x: float, radius_z: float, start: float, end: float, steps: int = 9) -> list[tuple[float, float]]:
+    """(x, z) points on an ellipse; degrees."""
+    angles = [math.radians(start + (end - start) * k / (steps - 1)) for k in range(steps)]
+    return [(radius_x * math.cos(a), radius_z * math.sin(a)) for a in angles]
+
+
+@cache
 def _sheet_template(folds: int, bend: float, taper: float) -> Template:
     columns, rows = (folds * 6 if folds else 2) + 1, (2 if bend == 0 else 5)
     u, v = np.meshgrid(np.linspace(-0.5, 0.5, columns), np.linspace(-0.5, 0.5, rows))

@@ -15,6 +15,7 @@ from .textures import TILE, atlas
 
 Point = tuple[float, float]
 Outline = tuple[Point, ...]
+Span = tuple[Point, Point]
 
 DOOR_WIDTH, DOOR_HEIGHT = 0.9, 2.05
 """Opening between two rooms, metres."""
@@ -47,7 +48,7 @@ def openings(rooms: Sequence[Outline]) -> list[tuple[int, int, Point, Point]]:
     return found
 
 
-def _shared(one: Outline, m: int, two: Outline, n: int) -> tuple[float, int, int, tuple[Point, Point], tuple[Point, Point]] | None:
+def _shared(one: Outline, m: int, two: Outline, n: int) -> tuple[float, int, int, Span, Span] | None:
     """(length shared, edges, opening on one, opening on two) of two edges that run side by side, or None."""
     (ax, ay), (bx, by) = one[m], one[(m + 1) % len(one)]
     length = math.hypot(bx - ax, by - ay)
@@ -93,7 +94,7 @@ def _surface(points: Sequence[Sequence[float]], faces: Sequence[Sequence[int]], 
     count = len(faces)
     return Mesh(
         np.array(points, np.float64), np.tile(np.array(normal, np.float64), (len(points), 1)), np.array(uv, np.float64) / TILE,
-        np.array(faces, np.int32), np.tile(np.array(fill.color, np.float32), (count, 1)),
+        np.array(faces, np.int32), np.tile(np.array(fill.color, np.float32), (count, 1)), np.zeros(count, np.bool_),
         np.full(count, atlas().index[fill.texture], np.int32), np.zeros(count, np.int32),
     )
 
@@ -111,7 +112,7 @@ def _flat(outline: Outline, height: float, up: float, fill: Material) -> Mesh:
     return _surface([(x, y, height) for x, y in outline], triangulate(outline), (0, 0, up), list(outline), fill)
 
 
-def _wall(a: Point, b: Point, gap: tuple[Point, Point] | None, height: float, fill: Material) -> list[Mesh]:
+def _wall(a: Point, b: Point, gap: Span | None, height: float, fill: Material) -> list[Mesh]:
     """Wall over one edge with its skirting, around a door opening if there is one."""
     stretches = [(a, b)] if gap is None else [(a, gap[0]), (gap[1], b)]
     pieces = [] if gap is None else [_upright(*gap, DOOR_HEIGHT, height, fill)]
@@ -122,7 +123,7 @@ def _wall(a: Point, b: Point, gap: tuple[Point, Point] | None, height: float, fi
     return pieces
 
 
-def _doorway(near: tuple[Point, Point], far: tuple[Point, Point]) -> list[Mesh]:
+def _doorway(near: Span, far: Span) -> list[Mesh]:
     """Threshold, jambs and lintel between the two sides of an opening."""
     if math.dist(near[0], far[1]) < 0.01:
         return []

@@ -9,13 +9,14 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Paint = Callable[[Floats, Floats, np.random.Generator], Floats]
+Paint = Callable[[Floats, Floats, np.random.Generator], Any]
 
 SIDE = 256
 """Texels along one side of an image."""
@@ -48,7 +49,7 @@ def noise(rng: np.random.Generator, *octaves: tuple[int, float]) -> Floats:
 
 
 def _grain(color: tuple[int, int, int], rings: int, depth: float) -> Paint:
-    def paint(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+    def paint(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
         wave = np.sin(2 * math.pi * rings * y + 2.2 * noise(rng, (4, 1), (8, 0.5)))
         return np.array(color) + (depth * wave + noise(rng, (64, 4)))[..., None]
 
@@ -61,7 +62,7 @@ PAINTS["lightwood"] = _grain((216, 186, 142), 7, 9)
 
 
 @texture
-def parquet(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def parquet(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     planks = 7
     plank = (x * planks).astype(int)
     half = ((y + rng.random(planks)[plank]) * 2 % 2).astype(int)
@@ -72,55 +73,55 @@ def parquet(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def laminate(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def laminate(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.array([206, 196, 178]) + (6 * np.sin(60 * x + 2 * noise(rng, (6, 1), (12, 0.5))) + noise(rng, (64, 3)))[..., None]
     return np.where((x * 5 % 1 < 0.04)[..., None], image * 0.72, image)
 
 
 @texture
-def tile(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def tile(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = 228 + noise(rng, (8, 3), (64, 2))
     return np.where((x * 4 % 1 < 0.05) | (y * 4 % 1 < 0.05), 150, image)
 
 
 @texture
-def carpet(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def carpet(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     return 168 + noise(rng, (16, 4), (64, 10), (128, 9))
 
 
 @texture
-def plaster(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def plaster(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     return 236 + noise(rng, (16, 2), (64, 2), (128, 2))
 
 
 @texture
-def fabric(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def fabric(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     checks = (np.indices((SIDE, SIDE)).sum(0) // 2) % 2
     return 212 + 16 * checks + noise(rng, (64, 7), (128, 5))
 
 
 @texture
-def weave(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def weave(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     return 140 + 100 * np.abs(np.sin(x * math.pi * 24) * np.sin(y * math.pi * 24)) + noise(rng, (64, 6))
 
 
 @texture
-def stripes(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def stripes(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     return np.where(x * 8 % 1 < 0.4, 150, 250) + noise(rng, (128, 5))
 
 
 @texture
-def marble(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def marble(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     return 218 + 18 * np.sin(2 * math.pi * 3 * x + 3 * noise(rng, (4, 1), (8, 0.6), (16, 0.4)))
 
 
 @texture
-def metal(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def metal(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     return np.array([188, 191, 196]) + (3 * noise(rng, (128, 4)).mean(0) + noise(rng, (128, 2)))[..., None]
 
 
 @texture
-def brick(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def brick(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     row = (y * 16).astype(int)
     column = x * 6 + 0.5 * (row % 2)
     bright = rng.uniform(0.8, 1.1, (16, 8))[row, column.astype(int) % 6]
@@ -129,13 +130,13 @@ def brick(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def wicker(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def wicker(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     over = np.sin(2 * math.pi * 14 * x) * np.sign(np.sin(2 * math.pi * 14 * y))
     return np.array([186, 142, 88]) + (40 * over + noise(rng, (64, 6)))[..., None]
 
 
 @texture
-def books(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def books(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.full((SIDE, SIDE, 3), 34.0)
     left = 0
     while left < SIDE:
@@ -148,7 +149,7 @@ def books(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def landscape(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def landscape(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.array([120, 170, 225]) + 60 * (1 - y)[..., None]
     image[y < 0.45 + 0.12 * np.sin(7 * x)] = (70, 120, 60)
     image[y < 0.25 + 0.06 * np.sin(11 * x + 1)] = (45, 85, 40)
@@ -156,7 +157,7 @@ def landscape(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def abstract(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def abstract(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.broadcast_to(np.array([240.0, 232, 215]), (SIDE, SIDE, 3)).copy()
     for _ in range(9):
         cx, cy, radius = rng.random(), rng.random(), rng.uniform(0.08, 0.25)
@@ -165,7 +166,7 @@ def abstract(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def portrait(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def portrait(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.broadcast_to(np.array([70.0, 60, 80]), (SIDE, SIDE, 3)).copy()
     image[np.hypot((x - 0.5) / 0.2, (y - 0.62) / 0.25) < 1] = (225, 180, 150)
     image[np.hypot((x - 0.5) / 0.4, (y - 0.05) / 0.38) < 1] = (150, 40, 50)
@@ -173,21 +174,21 @@ def portrait(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def outside(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def outside(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.array([170, 205, 245]) + 40 * y[..., None] + noise(rng, (4, 8), (8, 5))[..., None]
     image[y < 0.3 + 0.05 * np.sin(9 * x)] = (110, 155, 95)
     return image
 
 
 @texture
-def screen(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def screen(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.broadcast_to(np.array([20.0, 24, 34]), (SIDE, SIDE, 3)).copy()
     image[y > 0.1 + 0.8 * x] = (34, 42, 58)
     return image
 
 
 @texture
-def desktop(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def desktop(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.broadcast_to(np.array([50.0, 120, 190]), (SIDE, SIDE, 3)).copy()
     image[y < 0.07] = (30, 30, 40)
     for left, right, low, high in ((0.08, 0.5, 0.25, 0.88), (0.45, 0.9, 0.4, 0.8)):
@@ -198,37 +199,37 @@ def desktop(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def keys(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def keys(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     cap = (x * 15 % 1 > 0.2) & (y * 5 % 1 > 0.22)
     return np.where(cap, 235, 90).astype(np.float64)
 
 
 @texture
-def buttons(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def buttons(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     cap = (np.abs(x * 3 % 1 - 0.5) < 0.3) & (np.abs(y * 4 % 1 - 0.5) < 0.3)
     return np.where(cap, 225, 60).astype(np.float64)
 
 
 @texture
-def sockets(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def sockets(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     hole = np.hypot((x * 5 % 1 - 0.5) / 0.4, (y - 0.5) / 0.36) < 1
     return np.where(hole, 70, 240).astype(np.float64)
 
 
 @texture
-def pianokeys(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def pianokeys(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     key = (x * 28).astype(int)
     black = (np.abs(x * 28 % 1 - 0.5) > 0.28) & (y > 0.4) & ~np.isin(key % 7, (2,))
     return np.where(black | (x * 28 % 1 < 0.08), 20, 245).astype(np.float64)
 
 
 @texture
-def slats(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def slats(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     return np.where(y * 10 % 1 < 0.35, 70, 225).astype(np.float64)
 
 
 @texture
-def rug(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def rug(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     ring = (np.maximum(np.abs(x - 0.5), np.abs(y - 0.5)) * 14).astype(int) % 4
     palette = np.array([[250, 240, 225], [150, 150, 150], [250, 240, 225], [95, 95, 95]])
     image = palette[ring] + noise(rng, (64, 8), (128, 6))[..., None]
@@ -237,7 +238,7 @@ def rug(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
 
 
 @texture
-def clockface(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+def clockface(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.full((SIDE, SIDE), 248.0)
     for hour in range(12):
         angle = hour * math.pi / 6
@@ -259,7 +260,7 @@ class Atlas:
     """Name -> row of ``offsets``; the empty name (plain) is -1."""
 
 
-@lru_cache(maxsize=1)
+@cache
 def atlas() -> Atlas:
     """Paints every texture (once per process)."""
     at = (np.arange(SIDE) + 0.5) / SIDE

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from ..materials import Look
-from ..shapes import Parts, Vec
+from ..shapes import Parts, Vec, turned
 
 Mount = Literal["floor", "wall", "ceiling", "on-top"]
 Build = Callable[[float, float, float, Look], Parts]
@@ -20,7 +20,7 @@ class Recipe(NamedTuple):
     mount: Mount
     """What holds it: the floor, a wall (its back is at +y), the ceiling, or another piece of furniture."""
     size: Vec
-    """Typical extents (x, y, z), metres: used where the real statistics lack the category, and for which way is long."""
+    """Typical extents (x, y, z), metres."""
 
 
 RECIPES: dict[str, Recipe] = {}
@@ -34,3 +34,14 @@ def recipe(name: str, mount: Mount, size: Vec) -> Callable[[Build], Build]:
         return build
 
     return add
+
+
+def slab(build: Build) -> Build:
+    """Lets a recipe for something flat assume that it lies: a slab that stands or hangs is built lying and turned upright."""
+
+    def turn(x: float, y: float, z: float, look: Look) -> Parts:
+        if z <= min(x, y):
+            return build(x, y, z, look)
+        return turned(build(x, z, y, look), "x", 90) if y <= x else turned(build(z, y, x, look), "y", 90)
+
+    return turn

@@ -6,7 +6,7 @@ import math
 
 from ..materials import BLACK, CHROME, DARK, WHITE, Look, Material, plain, textured
 from ..shapes import Parts, ball, box, cylinder, lathe, legs, tube, turned
-from .recipe import recipe
+from .recipe import recipe, slab
 
 
 @recipe("chair", "floor", (0.48, 0.5, 0.9))
@@ -18,7 +18,8 @@ def chair(x: float, y: float, z: float, look: Look) -> Parts:
     back = [box(thick, thick * 0.8, rise, (s * (x - thick) / 2, y / 2 - thick / 2, seat + rise / 2), look.wood) for s in (-1, 1)]
     back.append(box(x - 0.02, 0.03, 0.2 * rise, (0, y / 2 - 0.02, z - 0.1 * rise), look.wood, 0.01))
     if look.chance(0.5):
-        back += [box(0.03, 0.02, 0.8 * rise, (s * x, y / 2 - 0.02, seat + 0.4 * rise), look.wood) for s in (-0.28, -0.1, 0.1, 0.28)]
+        back += [box(0.03, 0.02, 0.8 * rise, (s * x, y / 2 - 0.02, seat + 0.4 * rise), look.wood)
+                 for s in (-0.28, -0.1, 0.1, 0.28)]
     elif padded:
         back.append(box(x - 2 * thick, 0.05, 0.6 * rise, (0, y / 2 - 0.03, z - 0.42 * rise), look.cloth, 0.02))
     else:
@@ -97,17 +98,22 @@ def bed(x: float, y: float, z: float, look: Look) -> Parts:
 
 
 @recipe("mattress", "floor", (1.4, 2.0, 0.25))
+@slab
 def mattress(x: float, y: float, z: float, look: Look) -> Parts:
-    seam = look.tint((0.55, 0.65, 0.8), 0.05)
-    rows = [ball(0.05, 0.05, 0.03, ((i / 3 - 0.5) * x, (j / 4 - 0.5) * y, z - 0.004), seam, around=8, rings=4)
-            for i in (1, 2) for j in (1, 2, 3)]
-    return [box(x, y, z, (0, 0, z / 2), Material((0.95, 0.95, 0.97), "stripes"), 0.06),
-            *(box(x + 0.01, y + 0.01, 0.02, (0, 0, h * z), seam, 0.005) for h in (0.2, 0.8)), *rows]
+    cloth, seam = Material((0.95, 0.95, 0.97), "fabric"), look.tint((0.35, 0.5, 0.8), 0.05)
+    tufts = [ball(0.06, 0.06, 0.03, ((i / 4 - 0.5) * x, (j / 5 - 0.5) * y, z - 0.004), seam, around=8, rings=4)
+             for i in (1, 2, 3) for j in (1, 2, 3, 4)]
+    return [box(x - 0.02, y - 0.02, z, (0, 0, z / 2), cloth, 0.06), *tufts,
+            *(box(x, y, 0.12 * z, (0, 0, h * z), seam, 0.01) for h in (0.2, 0.8))]
 
 
 @recipe("pillow", "on-top", (0.5, 0.35, 0.18))
+@slab
 def pillow(x: float, y: float, z: float, look: Look) -> Parts:
-    return [ball(x, y, z, (0, 0, z / 2), look.cloth, 0.4, 0.9), box(0.88 * x, 0.88 * y, 0.03 * z, (0, 0, z / 2), look.cloth.shade(0.7))]
+    cloth = look.cloth._replace(texture=look.pick(("fabric", "stripes", "weave")))
+    return [ball(x, y, z, (0, 0, z / 2), cloth, 0.3, 1.2), box(x, y, 0.05 * z, (0, 0, z / 2), cloth.shade(0.75), 0.02 * z),
+            *(ball(0.09 * x, 0.09 * y, 0.14 * z, (sx * 0.47 * x, sy * 0.47 * y, z / 2), cloth.shade(0.75), around=8, rings=4)
+              for sx in (-1, 1) for sy in (-1, 1))]
 
 
 @recipe("blanket", "on-top", (0.9, 0.7, 0.2))
@@ -115,7 +121,8 @@ def blanket(x: float, y: float, z: float, look: Look) -> Parts:
     cloth = look.cloth._replace(texture="weave")
     layers = [box(x * (1 - 0.04 * k), y * (1 - 0.05 * k), z / 4, (0.012 * x * (k % 2), 0, z * (k + 0.5) / 4), cloth, z / 10)
               for k in range(4)]
-    fringe = [box(0.012 * x, 0.05 * y, 0.02 * z, ((k / 12 - 0.5) * x * 0.9, -0.52 * y, 0.1 * z), cloth.shade(1.2)) for k in range(13)]
+    fringe = [box(0.012 * x, 0.05 * y, 0.02 * z, ((k / 12 - 0.5) * x * 0.9, -0.52 * y, 0.1 * z), cloth.shade(1.2))
+              for k in range(13)]
     return layers + fringe
 
 
@@ -123,10 +130,12 @@ def blanket(x: float, y: float, z: float, look: Look) -> Parts:
 def piano(x: float, y: float, z: float, look: Look) -> Parts:
     body = look.pick((plain(0.05, 0.05, 0.06), plain(0.05, 0.05, 0.06), textured("darkwood", 0.8)))
     shelf = 0.56 * z
-    return [box(x, 0.5 * y, z, (0, 0.25 * y, z / 2), body, 0.01), box(x, 0.5 * y, 0.09 * z, (0, -0.25 * y, shelf - 0.045 * z), body, 0.01),
+    return [box(x, 0.5 * y, z, (0, 0.25 * y, z / 2), body, 0.01),
+            box(x, 0.5 * y, 0.09 * z, (0, -0.25 * y, shelf - 0.045 * z), body, 0.01),
             box(0.92 * x, 0.3 * y, 0.025, (0, -0.3 * y, shelf + 0.012), textured("pianokeys"), fit=True),
             box(0.92 * x, 0.012, 0.03, (0, -0.46 * y, shelf), WHITE),
             *(box(0.07, y * 0.46, shelf, (s * (x / 2 - 0.04), -0.24 * y, shelf / 2), body, 0.01) for s in (-1, 1)),
             *(box(0.04 * x, 0.5 * y, 0.13 * z, (s * 0.48 * x, -0.25 * y, shelf), body, 0.008) for s in (-1, 1)),
-            box(0.5 * x, 0.02, 0.16 * z, (0, -0.02 * y, 0.78 * z), DARK), box(0.34 * x, 0.012, 0.13 * z, (0, -0.04 * y, 0.79 * z), WHITE),
+            box(0.5 * x, 0.02, 0.16 * z, (0, -0.02 * y, 0.78 * z), DARK),
+            box(0.34 * x, 0.012, 0.13 * z, (0, -0.04 * y, 0.79 * z), WHITE),
             *(box(0.02 * x, 0.1 * y, 0.02 * z, (s * x, -0.05 * y, 0.05 * z), plain(0.8, 0.66, 0.3)) for s in (-0.06, 0, 0.06))]
