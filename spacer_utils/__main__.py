@@ -51,7 +51,7 @@ def list_registered(folder: str) -> None:
     from .registry import ALL
 
     for entry in next(r for r in ALL if r.folder == folder):
-        needs = [f"{key}: {entry.info[key]}" for key in ("licence", "size", "needs") if key in entry.info]
+        needs = [f"{key}: {entry.info[key]}" for key in ("hub", "count", "licence", "size", "needs") if entry.info.get(key)]
         print(" | ".join((entry.name, entry.file, entry.description, *needs)))
 
 

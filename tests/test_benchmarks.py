@@ -390,3 +390,31 @@ def test_spar_levels_partition_the_tasks() -> None:
     assert len(spar_bench.HIGH) == 9
     assert len(set(spar_bench.SparBench.tasks)) == 20
     assert len(spar_bench.SINGLE) == 8
+
+
+def test_half_a_character_is_written_as_well(tmp_path: Path) -> None:
+    line = b'{"question": "?", "answer": "yes", "output": "yes \\ud800"}\n'
+    command = [sys.executable, "-m", "spacer_utils", "score-benchmark", "tempcompass", "--items", str(tmp_path / "items.jsonl")]
+    subprocess.run(command, input=line, capture_output=True, check=True)
+    assert json.loads((tmp_path / "items.jsonl").read_text())["parsed"] == "yes \ud800"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_need_no_more_than_their_rule_uses(name: str) -> None:
+    needed = {"vsi": ("question_type", "ground_truth"), "sti": ("Task", "Answer"), "spar": ("task", "answer"),
+              "video": ("task_type", "answer"), "tempcompass": ("question", "answer"),
+              "long": ("question_category", "correct_choice"),
+              "wemath": ("key", "ID", "answer"), "viewspatial": ("question_type", "answer"), "pope": ("answer",),
+              "mmbench": ("index", "answer", "A", "B", "C"), "blink": ("sub_task", "answer", "choices"),
+              "mindcube": ("id", "gt_answer"),
+              "embspatial": ("data_source", "answer"), "mmstar": ("category", "answer"),
+              "hrbench": ("category", "answer", "A", "B"),
+              "heldout": ("problem_type", "solution", "options"), "real": ("problem_type", "solution", "options")}
+    fields = next(value for key, value in needed.items() if name.startswith(key))
+    row = {field: BENCHMARKS[name].sample[0][field] for field in fields}
+    gold = read(BENCHMARKS[name], row).gold
+    assert BENCHMARKS[name].score({**row, "output": gold}, "official")["score"] == 1
+    for field in fields[:2]:
+        if field not in ("options", "A"):
+            with pytest.raises(BadRow, match="no field"):
+                BENCHMARKS[name].score({k: v for k, v in row.items() if k != field}, "official")

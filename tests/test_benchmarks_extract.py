@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
 import math
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacer_utils.scoring import extract, vk
+from spacer_utils.benchmarks import spar_bench
+from spacer_utils.scoring import extract, record, vk
 from spacer_utils.scoring.extract import EXTRACTORS, mra, unwrap
 
 MRA = [
@@ -186,6 +189,13 @@ def test_unwrap(text: str, first: str, last: str) -> None:
     assert unwrap(text) == first
     assert unwrap(text, "last_answer_tag") == last
     assert unwrap(text, "none") == text
+
+
+@pytest.mark.parametrize("module", [extract, vk, record, spar_bench])
+def test_docstring_examples(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.failed == 0
+    assert found.attempted > 0
 
 
 TEXTS = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(

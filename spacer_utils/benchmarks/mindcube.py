@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, inline_options, letter_of, plain
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, inline_options, letter_of, several
 from ..scoring.report import Table, macro, micro
 from ..scoring.styles import spacer_text
 
@@ -44,9 +44,8 @@ class MindCube(Benchmark):
         """The setting is the first of the names that the id contains."""
         key, text = str(row["id"]), str(row.get("question", ""))
         setting = next((s for s in SETTINGS if s in key.lower()), "other")
-        images = plain(row.get("images")) or ()
         return Question(setting, letter_of(row["gt_answer"]), text, inline_options(text),
-                        tuple(f"data/{p}" if isinstance(p, str) and not p.startswith("data/") else p for p in images), key)
+                        tuple(f"data/{p}" if isinstance(p, str) else p for p in several(row.get("images"))), key)
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:

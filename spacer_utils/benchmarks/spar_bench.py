@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, number, number_text, plain
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, number, number_text, several
 from ..scoring.report import Table, mean, micro, task_means
 from ..scoring.styles import LETTER, lines, spacer_text
 
@@ -74,7 +74,7 @@ class SparBench(Benchmark):
         task, answer, text = row["task"], row["answer"], str(row.get("question", ""))
         gold = number_text(answer) if task in LOW else str(answer) if task == MIDDLE[0] else letter_of(answer)
         options = {} if task in (*LOW, MIDDLE[0]) else inline_options(text)
-        return Question(task, gold, text, options, tuple(plain(row.get("image")) or ()), str(row.get("id", "")))
+        return Question(task, gold, text, options, several(row.get("image")), str(row.get("id", "")))
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, options_of, plain
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, options_of, plain, several
 from ..scoring.report import Table, by_group, macro, micro
 from ..scoring.styles import spacer_choice
 
@@ -42,7 +42,7 @@ class ViewSpatial(Benchmark):
         gold = extract.last_line_letter(str(row["answer"]))
         if gold is None:
             raise ValueError(f"answer {row['answer']!r} names no option")
-        listed, paths = plain(row.get("choices", "")), plain(row.get("image_path") or row.get("image") or ())
+        listed, paths = plain(row.get("choices", "")), several(row.get("image_path") or row.get("image"))
         return Question(row["question_type"], gold, str(row.get("question", "")),
                         options_of(listed.split("\n") if isinstance(listed, str) else listed),
                         tuple(p.removeprefix("ViewSpatial-Bench/") if isinstance(p, str) else p for p in paths),

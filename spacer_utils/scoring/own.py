@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import answers, prompts
-from ..types import Answer, Sample
+from ..types import PROBLEM_TYPES, Answer, Sample
 from . import extract
-from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, number_text, options_of
+from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, number_text, options_of, plain, several
 from .report import Table, macro, micro, split_by
 
 NUMBERS = ("numerical", "regression")
@@ -35,12 +35,13 @@ class OwnRows(Benchmark):
 
     @staticmethod
     def read(row: Row) -> Question:
-        gold = Sample.from_row(dict(row)).gold
-        kind = row["problem_type"]
+        kind, gold = row["problem_type"], str(row["solution"]).replace("<answer>", "").replace("</answer>", "").strip()
+        if kind not in PROBLEM_TYPES:
+            raise ValueError(f"unknown problem_type {kind!r}; known: {', '.join(PROBLEM_TYPES)}")
         gold = letter_of(gold) if kind == "multiple choice" else number_text(gold) if kind in NUMBERS else gold
-        return Question(row.get("question_type") or kind, gold, row["problem"], options_of(row.get("options")),
-                        (row.get("path", ""),),
-                        str(row["problem_id"]), {"problem_type": kind, "scene": str(row.get("scene_id", ""))})
+        return Question(str(row.get("question_type") or kind), gold, str(row.get("problem", "")), options_of(row.get("options")),
+                        several(row.get("path") or None), str(row.get("problem_id", "")),
+                        {"problem_type": kind, "scene": str(row.get("scene_id", ""))})
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
@@ -51,13 +52,14 @@ class OwnRows(Benchmark):
         """Letters and numbers read as the strict rewards read them; the other problem types are the rewards' own."""
         kind, official = row["problem_type"], profile == "official"
         if kind == "multiple choice":
-            return choice(answers.letter(text, row["options"]) if official else extract.se_mca(text), q.gold, "letter")
+            return choice(answers.letter(text, plain(row.get("options")) or ()) if official else extract.se_mca(text), q.gold,
+                          "letter")
         if kind == "numerical":
             return number(answers.number(text) if official else extract.se_num(text), q.gold, "number")
         from .. import rewards  # rouge-score comes with it: only these problem types pay for its import
 
-        answer = Answer(text, "", None, text)
-        value, reason = rewards.term("accuracy" if official else "accuracy_spacer", Sample.from_row(dict(row)), answer)
+        sample = Sample(0, "", "text", kind, (), row["solution"], "", "")
+        value, reason = rewards.term("accuracy" if official else "accuracy_spacer", sample, Answer(text, "", None, text))
         return Verdict(value, text or None, reason)
 
     @staticmethod

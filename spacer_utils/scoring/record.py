@@ -227,6 +227,12 @@ def options_of(value: Any) -> dict[str, str]:
     return {letter: _PREFIX.sub("", text, count=1) if prefixed else text for letter, text in zip(LETTERS, texts)}
 
 
+def several(value: Any) -> tuple[Any, ...]:
+    """The media of a field that holds one, a list, an array, its JSON text, or nothing."""
+    value = plain(value)
+    return tuple(value) if isinstance(value, list) else () if value is None else (value,)
+
+
 def columns(row: Row) -> dict[str, str]:
     """Options from columns ``A``, ``B``, ... as the TSV files have them."""
     return {letter: str(row[letter]) for letter in LETTERS if letter in row and not is_absent(row[letter])}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..files import write_jsonl
+from ..files import write_atomic
 from ..registry import BENCHMARKS
 from ..types import BadRow
 from .extract import UNWRAPPING
@@ -33,8 +33,10 @@ def run(options: argparse.Namespace, lines: Iterable[bytes], out: TextIO) -> Non
     """
     table, items = score_lines(lines, options.name, options.profile, unwrap=options.unwrap, missing=options.missing)
     if options.items:
-        write_jsonl(options.items, ({"line": number, **item.to_json()} for number, item in items))
-    out.write(json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        rows = ({"line": number, **item.to_json()} for number, item in items)
+        # escaped, because a model's text may hold half a character, which UTF-8 can't
+        write_atomic(options.items, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    out.write(json.dumps(table, indent=1, allow_nan=False) + "\n")
 
 
 def score_lines(lines: Iterable[bytes], name: str, profile: str = "official", *, unwrap: str = UNWRAPPING[0],
