@@ -140,16 +140,16 @@ def place(room: Room, rng: np.random.Generator, category: str, size: tuple[float
     """
     sides = (size[1], size[0]) if category in DEEP else (size[0], size[1])
     if category in RESTING:
-        return _rest(room, rng, category, (*sides, size[2]))
+        return _rest(room, rng, category, (*sides, size[2]), lean)
     if category in CEILING:
         return _settle(room, category, _anywhere(room, rng, sides, 0.0), (*sides, size[2]), room.ceiling - size[2] - 0.005)
-    if category == "tv" and rng.random() < 0.6 and _rest(room, rng, category, (*sides, size[2])):
+    if category == "tv" and rng.random() < 0.6 and _rest(room, rng, category, (*sides, size[2]), lean):
         return True
     if category in HANGING:
         bottom = max(0.0, min(HANGING[category], room.ceiling - size[2] - 0.05))
-        return _settle(room, category, _along_walls(room, rng, sides, 0.0), (*sides, size[2]), bottom)
+        return _settle(room, category, _along_walls(room, rng, sides, min(lean, 0.06)), (*sides, size[2]), bottom)
     partner = _beside(room, rng, category, sides)
-    candidates = [_along_walls(room, rng, sides, lean / 4)] if rng.random() < at_wall else []
+    candidates = [_along_walls(room, rng, sides, min(lean, 0.4))] if rng.random() < at_wall else []
     if partner is not None:
         candidates.insert(0 if rng.random() < 0.75 else len(candidates), partner)
     candidates.append(_anywhere(room, rng, sides, lean))
@@ -243,13 +243,16 @@ def _beside(room: Room, rng: np.random.Generator, category: str, sides: tuple[fl
     return _rows(hx + c * distance - s * shift, hy + s * distance + c * shift, sides, yaw)
 
 
-def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float, float, float]) -> bool:
+def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float, float, float], lean: float) -> bool:
     """Put the thing on top of a supporting piece, within its edges and clear of what else rests there."""
     supports = RESTING.get(category, TOP)
     hosts = [(n, b) for n, b in zip(room.names, room.boxes) if n in supports]
     for k in rng.permutation(len(hosts)):
         name, host = hosts[int(k)]
-        dx, dy = host.size[0] / 2 - size[0] / 2, host.size[1] / 2 - size[1] / 2
+        turn = lean * float(rng.choice([-1, 1]))
+        across, along = abs(math.sin(turn)), math.cos(turn)
+        dx = host.size[0] / 2 - size[0] / 2 * along - size[1] / 2 * across
+        dy = host.size[1] / 2 - size[0] / 2 * across - size[1] / 2 * along
         top = host.center[2] - host.size[2] / 2 + host.size[2] * SURFACE.get(name, 1.0) + 0.002
         if min(dx, dy) < 0 or top > 1.5:
             continue
@@ -258,8 +261,8 @@ def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float
         v = -np.abs(v) if category == "keyboard" else v
         c, s = math.cos(host.yaw), math.sin(host.yaw)
         x, y = host.center[0] + c * u * dx - s * v * dy, host.center[1] + s * u * dx + c * v * dy
-        clear = room.clear(_rows(x, y, size[:2], np.full_like(x, host.yaw)), top, top + size[2], on=host)
+        clear = room.clear(_rows(x, y, size[:2], np.full_like(x, host.yaw + turn)), top, top + size[2], on=host)
         if len(clear):
-            room.add(category, Box((float(clear[0, 0]), float(clear[0, 1]), top + size[2] / 2), size, host.yaw))
+            room.add(category, Box((float(clear[0, 0]), float(clear[0, 1]), top + size[2] / 2), size, host.yaw + turn))
             return True
     return False

@@ -19,6 +19,7 @@ from .contents import STATISTICS, room_type
 from .geometry import Floats, bounding_rectangle, corners, footprints
 
 LEVELS = tuple(round(0.05 * k, 2) for k in range(21))
+SIZE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 WALL_GAP = 0.15
 """An object nearer than this to the rim of the objects' rectangle counts as touching it, metres."""
 ELONGATED = 1.5
@@ -90,17 +91,19 @@ def values(scenes: Sequence[Scene], quantity: str) -> Floats:
 
 
 def quantiles(data: Floats, digits: int = 4) -> list[float]:
-    """Quantiles of ``data`` at ``LEVELS``."""
-    return [round(float(q), digits) for q in np.quantile(data, LEVELS)]
+    """Quantiles of ``data`` at ``LEVELS``; empty where there is no data."""
+    return [round(float(q), digits) for q in np.quantile(data, LEVELS)] if len(data) else []
 
 
-def distance(generated: Sequence[float], real: Sequence[float]) -> float:
-    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; 0 is equal.
+def distance(generated: Sequence[float], real: Sequence[float]) -> float | None:
+    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; None if one is empty.
 
     The outermost twentieths are left out: they are single rooms.
     """
+    if not generated or not real:
+        return None
     a, b = np.array(generated[1:-1]), np.array(real[1:-1])
-    return float(np.abs(a - b).mean() / max(real[18] - real[2], 1e-9))
+    return round(float(np.abs(a - b).mean() / max(real[18] - real[2], 1e-9)), 4)
 
 
 def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> list[dict[str, Any]]:
@@ -115,7 +118,7 @@ def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> lis
         ours = quantiles(values(scenes, name))
         theirs = quantiles(values(real, name)) if real is not None else shipped[name]
         rows.append({"quantity": name, "unit": unit, "generated": ours, "real": theirs,
-                     "distance": round(distance(ours, theirs), 3)})
+                     "distance": distance(ours, theirs)})
     return rows
 
 
@@ -128,7 +131,7 @@ def compare_categories(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
 
 
 def category_table(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
-    """Category -> presence, instance counts, log-normal sizes (length, width, height) and wall contact."""
+    """Category -> presence, instance counts, quantiles of length, width and height, and wall contact."""
     gaps: dict[str, list[float]] = {}
     for s in scenes:
         for c, g in wall_gaps(s):
@@ -145,10 +148,8 @@ def category_table(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
             "instances": int(counts.sum()), "rooms": round(len(counts) / len(scenes), 4),
             "single": round(float((counts == 1).mean()), 4), "most": int(counts.max()),
             "mean_multi": round(float(counts[counts > 1].mean()), 3) if (counts > 1).any() else 2.0,
-            "mu": np.round(logs.mean(0), 4).tolist(), "sd": np.round(logs.std(0), 4).tolist(),
+            "sizes": np.round(np.quantile(sizes, SIZE_LEVELS, axis=0).T, 3).tolist(),
             "correlation": [round(float(correlation[i, j]), 3) for i, j in ((0, 1), (0, 2), (1, 2))],
-            "low": np.round(np.quantile(sizes, 0.05, axis=0), 4).tolist(),
-            "high": np.round(np.quantile(sizes, 0.95, axis=0), 4).tolist(),
             "longest": round(float(np.median(sizes.max(1))), 4),
             "wall": round(float(near.mean()), 4) if len(near) else None,
         }
@@ -191,6 +192,7 @@ def aggregate(scenes: Sequence[Scene]) -> dict[str, Any]:
     shares = {k: _room_kind(v, len(scenes)) for k, v in sorted(kinds.items())}
     shares["other"]["share"] = round(1 - sum(k["share"] for n, k in shares.items() if n != "other"), 4)
     return {
+        "size_levels": list(SIZE_LEVELS),
         "source": "aggregates of the 288 rooms in data/meta_info of vision-x-nyu/thinking-in-space (Apache-2.0)",
         "room_types": shares, "categories": category_table(scenes), "lift": _lift(scenes),
         "quantities": {name: quantiles(values(scenes, name)) for name in PER_ROOM},
