@@ -96,7 +96,8 @@ class Plan:
         """Changes when the data, the starting weights or any setting of the run changes."""
         p = self.profile
         inputs = {
-            "method": asdict(METHODS[self.method]), "terms": dict(self.terms), "tuning": self.tuning, "seed": self.seed, "options": dict(self.options),
+            "method": asdict(METHODS[self.method]), "terms": dict(self.terms), "tuning": self.tuning, "seed": self.seed,
+            "options": dict(self.options),
             "train": asdict(p.train), "frames": asdict(p.frames), "prompt_style": p.prompt_style, "reward_set": p.reward_set,
             "model": model_digest(self.model), "data": self.data_digests(),
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -85,6 +86,13 @@ def token_types(ids: torch.Tensor, processor: Any) -> torch.Tensor:
     return types
 
 
+def pad(rows: Sequence[Sequence[int]], value: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(rows, longest) token ids filled up with ``value`` on one side, and the mask that is 1 on tokens."""
+    stack = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True, padding_side=side)
+    ids = stack([torch.tensor(row, dtype=torch.long) for row in rows], padding_value=float(value))
+    return ids, stack([torch.ones(len(row), dtype=torch.long) for row in rows])
+
+
 def vision_tokens(processor: Any) -> list[int]:
     """Ids of the tokens that stand for pixels or enclose them: a sampled one would have no features behind it."""
     words = processor.tokenizer
@@ -104,12 +112,13 @@ def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
 class Encoder:
     """Turns prompts into a ``Batch`` with a checkpoint's stock processor.
 
-    ``load`` replaces the reader of media files; ``decoded`` counts its calls.
+    ``load`` replaces the reader of media files; ``decoded`` counts its calls. The frames of the last call are kept.
     """
 
     def __init__(self, processor: Any, frames: Frames, *, cache: Path | None = None, load: Loader | None = None) -> None:
         self.processor, self.frames, self.cache = processor, frames, cache
         self.decoded = 0
+        self._raw: dict[Medium, tuple[Any, Any]] = {}
         self._load = load or self._read
         self.merge = processor.video_processor.merge_size
 
@@ -123,14 +132,13 @@ class Encoder:
 
         ``shuffle_seed`` permutes the frames of each video and keeps its timestamps.
         """
-        raw: dict[Medium, tuple[Any, Any]] = {}
+        wanted = dict.fromkeys(m for p in dict.fromkeys(prompts) for m in p.media)
+        self._raw = {m: self._raw.get(m) or self._frames(m) for m in wanted}
+        raw = {m: (self._shuffled(m, frames, shuffle_seed), about) for m, (frames, about) in self._raw.items()}
         index: dict[Medium, int] = {}
         media: list[Pixels] = []
         done: dict[Prompt, tuple[list[int], tuple[int, ...]]] = {}
         for prompt in dict.fromkeys(prompts):
-            for medium in prompt.media:
-                if medium not in raw:
-                    raw[medium] = self._frames(medium, shuffle_seed)
             ids, pixels = self._process(prompt, raw)
             for medium, processed in zip(prompt.media, pixels):
                 if medium not in index:
@@ -139,12 +147,13 @@ class Encoder:
             done[prompt] = ids, tuple(index[m] for m in prompt.media)
         return Batch([done[p][0] for p in prompts], [done[p][1] for p in prompts], media)
 
-    def _frames(self, medium: Medium, shuffle_seed: int | None) -> tuple[Any, Any]:
+    def _frames(self, medium: Medium) -> tuple[Any, Any]:
         self.decoded += 1
         frames, metadata = self._load(*medium)
-        if medium[0] == "video" and shuffle_seed is not None:
-            frames = frames[shuffled_order(medium[1], len(frames), shuffle_seed)]
         return np.array(frames), metadata  # a copy: cached frames are read-only
+
+    def _shuffled(self, medium: Medium, frames: Any, seed: int | None) -> Any:
+        return frames if seed is None or medium[0] == "image" else frames[shuffled_order(medium[1], len(frames), seed)]
 
     def text(self, prompt: Prompt) -> str:
         """The chat text with one placeholder per medium and the opening of the assistant's turn."""

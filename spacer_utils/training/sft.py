@@ -10,12 +10,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from trl import SFTTrainer
 
 from .checkpoints import Resumable
 from .logs import peak_memory_mb
-from .media import Batch, Encoder, Prompt, token_types
+from .media import Batch, Encoder, Prompt, pad, token_types
 from .vision import SharedVision
 
 
@@ -34,14 +33,8 @@ class Collator:
         self.seconds += time.perf_counter() - start
         words = self.encoder.processor.tokenizer
         targets = [words(r["completion"], add_special_tokens=False)["input_ids"] + [words.eos_token_id] for r in rows]
-        whole = [ids + target for ids, target in zip(batch.ids, targets)]
-        shape = len(rows), max(map(len, whole))
-        ids, labels = torch.full(shape, words.pad_token_id), torch.full(shape, -100)
-        mask = torch.zeros(shape, dtype=torch.long)
-        for k, (row, target) in enumerate(zip(whole, targets)):
-            ids[k, :len(row)] = torch.tensor(row)
-            mask[k, :len(row)] = 1
-            labels[k, len(row) - len(target):len(row)] = torch.tensor(target)
+        ids, mask = pad([prompt + target for prompt, target in zip(batch.ids, targets)], words.pad_token_id, "right")
+        labels, _ = pad([[-100] * len(prompt) + target for prompt, target in zip(batch.ids, targets)], -100, "right")
         return {"input_ids": ids, "attention_mask": mask, "labels": labels,
                 "mm_token_type_ids": token_types(ids, self.encoder.processor), "media": batch}
 
@@ -59,6 +52,8 @@ class VideoSFTTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         batch: Batch = inputs["media"]
+        if not self._total_train_tokens and self.state.log_history:  # TRL forgets its count when a run is resumed
+            self._total_train_tokens = self.state.log_history[-1]["num_tokens"]
         texts = {k: v for k, v in inputs.items() if k != "media"}
         self._metrics["train" if model.training else "eval"]["vision_tokens"].append(
             float(sum(batch.media[m].tokens(self.encoder.merge) for row in batch.rows for m in row)))

@@ -59,6 +59,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         self._context: tuple[Batch, Sequence[int]] | None = None
         self._scored: dict[str, Any] = {}
         super().__init__(*args, processing_class=encoder.processor, **kwargs)
+        self.reward_func_names = [f.__name__ for f in self.reward_funcs]  # TRL names a partial after the function inside
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self._sight = SharedVision(self.model, always=sharded)
         self._reference_sight = SharedVision(self.ref_model, always=sharded) if self.ref_model is not None else self._sight

@@ -1,0 +1,243 @@
+"""Generate answers with a checkpoint: batched, resumable, and with every video decoded once.
+
+Predictions are appended a whole batch at a time, and batches are a fixed partition of the items, so a run that was killed
+and resumed gives the very predictions of an undisturbed one. Under ``accelerate launch`` each process takes every n-th batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from . import prompts
+from .files import append_jsonl, inside, read_jsonl, sha256, write_atomic
+from .profiles import Frames, Profile
+from .types import Sample, WorkbookError
+
+Mode = Literal["video", "blind", "shuffled"]
+"""``blind`` drops the media from the prompt; ``shuffled`` permutes the frames, timestamps kept."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt to answer."""
+
+    key: str
+    """Unique within the evaluation."""
+    text: str
+    """The user turn."""
+    media: tuple[tuple[str, str], ...] = ()
+    """``("video" | "image", absolute path)`` in order; they come before the text."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    key: str
+    output: str
+    tokens: int
+    truncated: bool
+    """The token budget ended before the model did."""
+
+
+def items_from_samples(samples: Iterable[Sample], root: Path, style: str, with_map: bool) -> list[Item]:
+    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``."""
+    return [
+        Item(str(s.problem_id), prompts.user_text(s, style, with_map),
+             () if s.data_type == "text" else ((s.data_type, str(inside(root, s.path))),))
+        for s in samples
+    ]
+
+
+def model_digest(model: str) -> str:
+    """Identifies the weights: hash of the checkpoint's safetensors, or the hub id itself."""
+    files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
+    return hashlib.sha256("".join(sha256(f) for f in files).encode()).hexdigest()[:16] if files else model
+
+
+def _fingerprint(model: str, items: Sequence[Item], **settings: Any) -> str:
+    media = sorted({path for item in items for _, path in item.media})
+    missing = [p for p in media if not os.path.exists(p)]
+    if missing:
+        raise WorkbookError(f"{len(missing)} media files of the evaluation are missing, for example {missing[0]}. Run: make nb02")
+    seen = [(Path(p).name, os.path.getsize(p)) for p in media]
+    text = json.dumps([model_digest(model), [(i.key, i.text, [Path(p).name for _, p in i.media]) for i in items], seen, settings])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
+    """The fixed partition: items with the same media stand together, so that each clip is decoded once."""
+    ordered = sorted(items, key=lambda i: (i.media, len(i.text), i.key))
+    return [ordered[k:k + size] for k in range(0, len(ordered), size)]
+
+
+def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, batch: int, max_new_tokens: int,
+             mode: Mode = "video", seed: int = 0, device: str | None = None, cache: Path | None = None,
+             progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
+    """Greedy answers to every item, from ``out/predictions*.jsonl`` where they are there already.
+
+    Args:
+        model: folder of a checkpoint, or a hub id.
+        out: a folder of its own; predictions of other settings in it are replaced.
+        progress: called with (items done, items in all) after every batch.
+
+    Raises:
+        WorkbookError: two items share a key, or a medium can't be read (the message names it).
+    """
+    if len({i.key for i in items}) != len(items):
+        raise WorkbookError("two items of the evaluation share a key. Give every question its own problem_id.")
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    fingerprint = _fingerprint(model, items, frames=asdict(frames), batch=batch, max_new_tokens=max_new_tokens, mode=mode,
+                               seed=seed)
+    if rank == 0:
+        _clear_other(out, fingerprint)
+    _meet(world)
+    done = _found(out)
+    _meet(world)
+    todo = [b for b in batches(items, batch) if any(i.key not in done for i in b)][rank::world]
+    if todo:
+        engine = Engine(model, frames, mode, seed, device, cache)
+        for group in todo:
+            found = engine.answer(group, max_new_tokens)
+            append_jsonl(out / f"predictions.{rank}.jsonl", [[asdict(p) for p in found]])
+            done.update({p.key: p for p in found})
+            if progress:
+                progress(len(done), len(items))
+    _meet(world)
+    done |= _found(out)
+    return {i.key: done[i.key] for i in items}
+
+
+def _meet(world: int) -> None:
+    """Wait for the other processes of an ``accelerate launch``."""
+    if world > 1:
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
+
+
+def answer(model: str, samples: Sequence[Sample], root: Path, out: Path, profile: Profile, *, with_map: bool, seed: int = 0,
+           mode: Mode = "video", progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
+    """Answers of one checkpoint to a dataset's samples with a profile's frames, batch and token budget; see ``generate``.
+
+    Decoded frames are shared with training through ``root/frames``.
+    """
+    items = items_from_samples(samples, root, profile.prompt_style, with_map)
+    return generate(model, items, out, frames=profile.frames, batch=profile.evaluation.batch,
+                    max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, cache=root / "frames",
+                    progress=progress)
+
+
+def _clear_other(out: Path, fingerprint: str) -> None:
+    """Empty a folder that a run with other settings has left."""
+    stamp = out / "fingerprint.json"
+    if not stamp.exists() or json.loads(stamp.read_text()).get("fingerprint") != fingerprint:
+        for old in out.glob("predictions.*.jsonl"):
+            old.unlink()
+        write_atomic(stamp, json.dumps({"fingerprint": fingerprint}))
+
+
+def _found(out: Path) -> dict[str, Prediction]:
+    """What this run has answered so far, in all processes."""
+    rows = [row for path in sorted(out.glob("predictions.*.jsonl")) for batch in read_jsonl(path, tolerate_torn_end=True)
+            for row in batch]
+    return {row["key"]: Prediction(**row) for row in rows}
+
+
+class Engine:
+    """A loaded checkpoint that answers batches of items."""
+
+    def __init__(self, model: str, frames: Frames, mode: Mode = "video", seed: int = 0, device: str | None = None,
+                 cache: Path | None = None) -> None:
+        """``cache`` is a folder of decoded frames to share (see ``video.load``)."""
+        from .training import media, vision  # isort: skip (first: it makes torchvision importable)
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        vision.repair_positions()
+        self.mode, self.seed = mode, seed
+        self.device = device or (f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
+        dtype = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
+        self.processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype, trust_remote_code=False)
+        self.model = loaded.to(self.device).eval()
+        self.encoder = media.Encoder(self.processor, frames, cache=cache)
+        self._sight = vision.SharedVision(self.model)
+
+    def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
+        """Greedy completions of one batch."""
+        import torch
+
+        from .training.media import Prompt, pad, token_types, vision_tokens
+
+        prompts = [Prompt(i.text, () if self.mode == "blind" else i.media) for i in items]
+        batch = self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
+        words = self.processor.tokenizer
+        ids, mask = pad(batch.ids, words.pad_token_id, "left")
+        given = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": token_types(ids, self.processor)}
+        with torch.inference_mode(), self._sight.rows(batch, range(len(items)), self.device) as media:
+            out = self.model.generate(**{k: v.to(self.device) for k, v in given.items()}, **media, max_new_tokens=max_new_tokens,
+                                      do_sample=False, temperature=None, top_p=None, top_k=None,
+                                      suppress_tokens=vision_tokens(self.processor))
+        return [self._prediction(item, row, max_new_tokens) for item, row in zip(items, out[:, ids.shape[1]:].tolist())]
+
+    def _prediction(self, item: Item, row: list[int], budget: int) -> Prediction:
+        eos = self.processor.tokenizer.eos_token_id
+        ended = eos in row
+        kept = row[:row.index(eos)] if ended else row
+        text = self.processor.tokenizer.decode(kept, skip_special_tokens=True)
+        return Prediction(item.key, text, len(kept), not ended and len(kept) >= budget)
+
+
+def throughput(model: str, items: Sequence[Item], sizes: Sequence[int], frames: Frames,
+               max_new_tokens: int) -> list[dict[str, float]]:
+    """Items per second at several batch sizes, for ``make bench``; answers must not depend on the size."""
+    engine = Engine(model, frames)
+    rows = []
+    for size in sizes:
+        start = time.perf_counter()
+        answers = [p for group in batches(items, size) for p in engine.answer(group, max_new_tokens)]
+        text = "".join(sorted(p.key + p.output for p in answers))
+        rows.append({"batch": size, "items_per_second": len(items) / (time.perf_counter() - start),
+                     "digest": int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)})
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``python -m spacer_utils.evaluate``, also by ``accelerate launch``: one checkpoint's answers to one split."""
+    from . import profiles
+    from .analysis import spread
+    from .rows import load
+
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.evaluate", description="Answer a split; resumes by itself.")
+    parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
+    parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")
+    parser.add_argument("--data", type=Path, help="folder with <split>.jsonl (default: outputs/<profile>/data)")
+    parser.add_argument("--split", default="heldout")
+    parser.add_argument("--mode", default="video", choices=["video", "blind", "shuffled"])
+    parser.add_argument("--map", action="store_true", help="ask for a cognitive map")
+    parser.add_argument("--out", type=Path, required=True, help="a folder of its own for the predictions")
+    args = parser.parse_args(argv)
+    profile = profiles.get(args.profile)
+    data = args.data or profile.outputs / "data"
+    try:
+        samples = spread(load(data / f"{args.split}.jsonl"), profile.evaluation.questions)
+        found = answer(args.model, samples, data, args.out, profile, with_map=args.map, mode=args.mode)
+    except WorkbookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(found)} answers in {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

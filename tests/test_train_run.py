@@ -1,0 +1,222 @@
+"""Runs as a user starts them: they resume exactly, log every row once, and leave a plain checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_kit import tiny_model, write_data
+
+from spacer_utils import logbook, profiles, train
+from spacer_utils.files import read_jsonl, sha256
+from spacer_utils.types import MissingArtifact, WorkbookError
+
+torch = pytest.importorskip("torch")
+CLOCK = ("time", "tokens_per_second", "peak_memory_mb")
+PROFILE = profiles.get("smoke").with_overrides(
+    completion_tokens=12, size=56, rl_steps=4, sft_steps=4, prompts_per_step=2, group_size=4, sft_batch=3, save_steps=1,
+    rl_lr_full=1e-3, rl_lr_lora=1e-2, lora_rank=4)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_model(tmp_path_factory.mktemp("base"), "qwen3_vl")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def lively(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewards that the babble of an untrained model earns: without them no weight would move."""
+    from spacer_utils import rewards
+
+    def function(name: str) -> Any:
+        def value(completions: Any, **_: Any) -> list[float]:
+            return [completion[0]["content"].count(name[-1]) / 4 for completion in completions]
+
+        value.__name__ = name
+        return value
+
+    monkeypatch.setattr(rewards, "trl_reward_functions", lambda terms, *_: ([function(t) for t in terms], list(terms.values())))
+
+
+def go(method: str, tuning: str, model: str, data: Path, out: Path, profile: Any = PROFILE, **more: Any) -> Path:
+    torch.set_num_threads(1)
+    return train.run(profile, method, tuning, 0, data, out, model=model, **more)  # type: ignore[arg-type]
+
+
+def steady(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Log rows without what the clock decides."""
+    return [{k: v for k, v in r.items() if k not in CLOCK and not k.startswith("seconds/")} for r in rows]
+
+
+def traces(folder: Path) -> tuple[Any, Any, str]:
+    rollouts = folder / "rollouts.jsonl"
+    return (steady(read_jsonl(folder / "metrics.jsonl")), read_jsonl(rollouts) if rollouts.exists() else [],
+            sha256(folder / "model" / "model.safetensors"))
+
+
+class Killed(Exception):
+    pass
+
+
+def stop_at(step: int) -> train.Progress:
+    def progress(now: int, steps: int, metrics: Any) -> None:
+        if now == step:
+            raise Killed
+
+    return progress
+
+
+RESUMED = [("sg_rlvr_calibrated", "lora"), ("t_grpo", "full"), ("sft_map", "full"), ("sft", "lora")]
+
+
+@pytest.mark.parametrize(("method", "tuning"), RESUMED)
+def test_a_killed_run_goes_on_exactly(model: str, data: Path, tmp_path: Path, method: str, tuning: str) -> None:
+    whole = traces(go(method, tuning, model, data, tmp_path / "a"))
+    assert len(whole[0]) == 4
+    assert whole[0][-1]["grad_norm"] > 0
+    with pytest.raises(Killed):  # step 3 is logged, but not saved
+        go(method, tuning, model, data, tmp_path / "b", progress=stop_at(3))
+    folder = tmp_path / "b" / f"{method}-{tuning}-s0"
+    assert not (folder / "run.json").exists()
+    steps: list[int] = []
+    go(method, tuning, model, data, tmp_path / "b", progress=lambda step, *_: steps.append(step))
+    assert steps == [3, 4]
+    assert traces(folder) == whole
+
+
+def test_the_log_serves_the_notebooks(model: str, data: Path, tmp_path: Path) -> None:
+    folder = go("sg_rlvr", "lora", model, data, tmp_path)
+    rows, metrics = logbook.rollouts(folder), logbook.metrics(folder)
+    assert [m["step"] for m in metrics] == [1, 2, 3, 4]
+    assert len(rows) == 4 * 2 * 4
+    assert set(rows[0]["terms"]) == {"accuracy", "format", "map"}
+    assert all(len(g) == 4 for g in logbook.groups(rows).values())
+    assert logbook.largest_group_sum(rows) < 1e-3
+    assert logbook.finite(metrics)
+    expected = """reward kl entropy frac_reward_zero_std clip_ratio/region_mean truncated vision_tokens map/parsed
+        tokens_per_second seconds/decode seconds/generate seconds/score seconds/reward seconds/update peak_memory_mb
+        rewards/map/mean completions/mean_length"""
+    for name in [*expected.split(), "format/well formed"]:
+        assert name in metrics[0], name
+    assert any(k.startswith("reward/object_count") for m in metrics for k in m)
+    logbook.failures({"run": rows})
+    assert logbook.seconds_per_stage({"run": metrics})[0]["generate"] > 0
+    logbook.accuracy_by_type({"run": rows})
+    logbook.one_group(rows)
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_the_result_is_a_plain_checkpoint(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    folder = go("rlvr", tuning, model, data, tmp_path)
+    assert logbook.weights_differ(folder / "model", model)
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(folder / "model")
+    processor: Any = AutoProcessor.from_pretrained(folder / "model")
+    inputs = processor(text=["How many chairs?"], return_tensors="pt")
+    assert torch.isfinite(loaded(**inputs).logits).all()
+    assert not list(folder.glob("checkpoint-*"))
+    if tuning == "lora":
+        from peft import PeftModel
+
+        base: Any = AutoModelForImageTextToText.from_pretrained(model)
+        adapted = PeftModel.from_pretrained(base, str(folder / "adapter"))
+        assert torch.allclose(adapted(**inputs).logits, loaded(**inputs).logits, atol=1e-4)
+
+
+def test_a_finished_run_is_not_repeated(model: str, data: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(data, tmp_path / "data"))
+    folder = go("sft", "lora", model, own, tmp_path / "out")
+    before = (folder / "run.json").stat().st_mtime_ns
+    result = json.loads((folder / "run.json").read_text())
+    assert result["outputs"]["model/model.safetensors"] == sha256(folder / "model" / "model.safetensors")
+    go("sft", "lora", model, own, tmp_path / "out")
+    assert (folder / "run.json").stat().st_mtime_ns == before
+    lines = (own / "train.jsonl").read_text().splitlines(keepends=True)
+    (own / "train.jsonl").write_text("".join(lines[1:]))
+    go("sft", "lora", model, own, tmp_path / "out")
+    assert json.loads((folder / "run.json").read_text())["fingerprint"] != result["fingerprint"]
+    assert len(read_jsonl(folder / "metrics.jsonl")) == 4  # nothing of the old run is left in the log
+
+
+def test_a_half_written_checkpoint_is_never_chosen(tmp_path: Path) -> None:
+    from spacer_utils.training import checkpoints
+
+    for step in (2, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"x" * step)
+        checkpoints.mark_complete(tmp_path / f"checkpoint-{step}")
+    assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-10"
+    (tmp_path / "checkpoint-10" / "weights").write_bytes(b"x" * 9)
+    (tmp_path / "checkpoint-11").mkdir()
+    assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-2"
+    checkpoints.remove_incomplete(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-2"]
+
+
+def test_restoring_another_model_is_refused(model: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    from spacer_utils.training import checkpoints
+
+    other: Any = AutoModelForImageTextToText.from_pretrained(tiny_model(tmp_path / "other", "qwen2_5_vl"))
+    mine: Any = AutoModelForImageTextToText.from_pretrained(model)
+    other.save_pretrained(tmp_path / "checkpoint")
+    with pytest.raises((WorkbookError, RuntimeError, ValueError)):
+        checkpoints.restore(mine, tmp_path / "checkpoint")
+
+
+def test_saving_inside_a_generation_window_is_refused(model: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorkbookError, match="multiple of the generation window of 2"):
+        go("rlvr", "lora", model, data, tmp_path, options={"num_iterations": 2})
+    with pytest.raises(WorkbookError, match="micro_batch=3 does not divide"):
+        go("rlvr", "lora", model, data, tmp_path, PROFILE.with_overrides(micro_batch=3))
+
+
+def test_wrong_arguments_say_what_to_do(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorkbookError, match="unknown method 'ppo'"):
+        train.run("smoke", "ppo", data_dir=data, out=tmp_path)
+    with pytest.raises(MissingArtifact, match="make nb02"):
+        train.run("smoke", "sft", data_dir=tmp_path / "nothing", out=tmp_path)
+    assert train.main(["--method", "sft", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 2
+
+
+def test_order_shows_every_prompt_before_any_comes_again() -> None:
+    found = train.order(5, 12, 3)
+    assert len(found) == 12
+    assert sorted(found[:5]) == sorted(found[5:10]) == list(range(5))
+    assert found == train.order(5, 12, 3) != train.order(5, 12, 4)
+
+
+def command(model: str, data: Path, out: Path, method: str = "rlvr", **fields: Any) -> list[str]:
+    settings = {"completion_tokens": 12, "size": 56, "rl_steps": 30, "prompts_per_step": 2, "group_size": 4, "save_steps": 2}
+    flags = [f"--set={k}={v}" for k, v in (settings | fields).items()]
+    return [sys.executable, "-m", "spacer_utils.train", "--profile", "smoke", "--method", method, "--data", str(data),
+            "--out", str(out), "--model", model, *flags]
+
+
+@pytest.mark.slow
+def test_an_interrupt_saves_and_the_same_command_goes_on(model: str, data: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command(model, data, tmp_path), env=environment, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "rlvr-lora-s0" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 3):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Run the same command to go on" in errors
+    assert subprocess.run(command(model, data, tmp_path), env=environment, capture_output=True, check=True)
+    assert [r["step"] for r in read_jsonl(metrics)] == list(range(1, 31))
