@@ -49,8 +49,8 @@ DEEP = ("bed", "toilet", "computer tower", "computer mouse", "shoes", "mattress"
 HEIGHTS = {"stove": (0.85, 0.95), "oven": (0.85, 0.95), "counter": (0.85, 0.95), "chair": (0.72, 1.05), "door": (1.9, 2.2),
            "bed": (0.5, 1.3), "sofa": (0.6, 1.0), "toilet": (0.6, 0.85), "bookshelf": (0.9, 2.2)}
 """Lowest and highest believable height, metres, of things whose real boxes often hold a part only (a stove's top plate)."""
-SURFACE = {"bed": 0.55, "sofa": 0.5, "armchair": 0.5}
-"""Share of the box height at which things rest; 1 for all others."""
+SURFACE = {"bed": 0.6, "sofa": 0.6, "armchair": 0.6, "counter": 0.93}
+"""Share of the height of the drawn furniture at which things rest; 1 for all others."""
 TRIES = 40
 """Candidate places that are tried at once."""
 DOOR_CLEARANCE = 0.8

@@ -48,20 +48,20 @@ def room(split: Split = "train", seed: int = 0, index: int = 0, *, rooms: int = 
         raise WorkbookError(f"rooms={rooms}: a flat has 1, 2 or 3 rooms.")
     if room_type is not None and room_type not in contents.statistics()["room_types"]:
         raise WorkbookError(f"unknown room type {room_type!r}. Known: {', '.join(contents.statistics()['room_types'])}.")
-    scene_id = f"procedural-{split}-{seed}-{index:06d}" + ("" if rooms == 1 else f"-flat{rooms}")
-    rng = np.random.default_rng([seed, crc32(scene_id.encode())])
-    ceiling = round(float(rng.uniform(2.4, 3.0)), 2)
-    furnished: list[Room] = []
-    while not furnished or min(len(r.names) for r in furnished) < min_objects:
-        lists = [contents.draw(rng, min_objects, room_type) for _ in range(rooms)]
+    scene_id, rng, ceiling, lists = _begin(split, seed, index, rooms, min_objects, room_type)
+    while True:
         plan = flat(rng, [w.area for w in lists]) if rooms > 1 else Plan([outline_of(rng, lists[0].area)], [[]])
         furnished = [furnish(rng, outline, ceiling, wanted, before_doors)
                      for outline, wanted, before_doors in zip(plan.outlines, lists, plan.before_doors)]
+        if min(len(r.names) for r in furnished) >= min_objects:
+            break
+        lists = [contents.draw(rng, min_objects, room_type) for _ in range(rooms)]
     return _scene(scene_id, split, ceiling, lists[0].room_type, plan, furnished, int(rng.integers(2**31)))
 
 
 def _begin(split: Split, seed: int, index: int, rooms: int, min_objects: int,
            room_type: str | None) -> tuple[str, np.random.Generator, float, list[contents.Contents]]:
+    """(scene id, the room's own random stream, ceiling height, shopping list of each room)."""
     scene_id = f"procedural-{split}-{seed}-{index:06d}" + ("" if rooms == 1 else f"-flat{rooms}")
     rng = np.random.default_rng([seed, crc32(scene_id.encode())])
     ceiling = round(float(rng.uniform(2.4, 3.0)), 2)

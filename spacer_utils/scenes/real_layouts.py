@@ -6,6 +6,7 @@ Benchmark rooms: for evaluation only, never training. The files are not part of 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -77,18 +78,27 @@ def read(folder: Path | str | None = None, known: Collection[str] | None = None)
     from ..render.furniture import CATEGORIES
 
     drawable = CATEGORIES if known is None else known
-    root = Path(folder or os.environ.get("REAL_LAYOUTS") or "")
-    if not (folder or os.environ.get("REAL_LAYOUTS")):
+    root = folder or os.environ.get("REAL_LAYOUTS")
+    if not root:
         raise WorkbookError(f"real layouts: no folder given. {HOW_TO_GET}")
+    files = tuple(Path(root) / f"{dataset}_meta_info_val.json" for dataset in DATASETS)
+    missing = [f.name for f in files if not f.is_file()]
+    if missing:
+        raise WorkbookError(f"real layouts: {root} lacks {', '.join(missing)}. {HOW_TO_GET}")
+    return _read(files, tuple(f.stat().st_mtime_ns for f in files), tuple(drawable))
+
+
+@functools.lru_cache(maxsize=2)
+def _read(files: tuple[Path, ...], changed: tuple[int, ...], known: tuple[str, ...]) -> Layouts:
+    """``read``, once per process for files of the same time of change."""
     scenes: list[Scene] = []
     problems: list[str] = []
     mismatches: list[str] = []
-    for dataset in DATASETS:
-        path = root / f"{dataset}_meta_info_val.json"
+    for dataset, path in zip(DATASETS, files):
         for name, room in _load(path).items():
             where = f"{path.name}, room {name}"
             try:
-                scenes.append(_scene(dataset, name, room, where, drawable, problems))
+                scenes.append(_scene(dataset, name, room, where, known, problems))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 problems.append(f"{where}: left out, not a room of this schema ({type(error).__name__}: {error})")
                 continue
