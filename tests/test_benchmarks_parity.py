@@ -1,0 +1,196 @@
+"""Item by item against lmms-eval 0.7.3's own scoring files, which are loaded by path; skipped without them.
+
+    pip download --no-deps lmms-eval==0.7.3 && unzip lmms_eval-0.7.3-*.whl -d lmms
+    SPACER_LMMS_EVAL_DIR=lmms python -m pytest tests/test_benchmarks_parity.py
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spacer_utils.benchmarks import spar_bench, vsi_bench, wemath
+from spacer_utils.registry import BENCHMARKS
+from spacer_utils.scoring import Item, Question, extract, judge_row, vk
+
+TASKS = Path(os.environ.get("SPACER_LMMS_EVAL_DIR", "")) / "lmms_eval" / "tasks"
+N = 1_500
+pytestmark = pytest.mark.skipif("SPACER_LMMS_EVAL_DIR" not in os.environ or not TASKS.is_dir(),
+                                reason="set SPACER_LMMS_EVAL_DIR to an unpacked lmms-eval 0.7.3 wheel")
+DEVIATIONS = {
+    "vsi_bench, numbers": "lmms-eval reads the first number anywhere (LE-NUM), the official rule one before the first space",
+    "spar_bench, numbers": "0.7.3 scores every numeric task 0: a lint pass took the import of functools.partial",
+    "video_mme": "LE-MCQ instead of the first capital A-D",
+    "longvideobench": "a random guess where no letter is found; 'Answer:' and 'Option:' are not taken off",
+    "tempcompass": "the output is not stripped, and what no rule reads goes to a judge",
+    "pope": "only the exact words yes and no count; the official rule reads words of the first sentence",
+    "mmstar": "LE-MCQ instead of the official positions",
+    "blink": "rules of its own, restricted to valid letters",
+}
+"""Where lmms-eval is not the official rule, so that the profiles differ from it on purpose."""
+OPTIONS = {"A": "teddy bear", "B": "rabbit", "C": "cat", "D": "a dog"}
+PIECES = ["A", "B", "C", "D", "E", "a", "b", "A.", "B)", "(C)", "(D).", "C:", "**B**", '"D"', "Answer:", "Answer: B", "<Answer>",
+          "</Answer>", "<<C>>",
+          "The answer is", "the correct answer is", "My answer is D", "best option is", "I choose", "Option", "because", "As",
+          "cat",
+          "a dog", "rabbit", "teddy", "bear", "Best option:", "\n", "\n\n", "  ", ".", ",", "-", "3", "-2.5", "1,200", "10^2",
+          "2-3",
+          "twenty-one", "three hundred and five", "one", "a", "an", "yes", "no", "not", "Z", "答案是", "move_right:1.0",
+          ",move_left:0.5",
+          "rotate_up:3", "<think>", "</think>", "Cannot determine the answer"]
+
+
+def load(path: str) -> Any:
+    """A module of the wheel by its file's path; the logger that it wants is silenced."""
+    quiet = types.SimpleNamespace(**{n: (lambda *a, **k: None) for n in ("info", "warning", "error", "debug", "add", "remove")})
+    sys.modules.setdefault("loguru", types.SimpleNamespace(logger=quiet))  # type: ignore[arg-type]
+    os.environ.setdefault("HF_HOME", "")
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), TASKS / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def lift(path: str, function: str) -> Any:
+    """One self-contained function of a file that can't be imported."""
+    source = (TASKS / path).read_text()
+    start = source.index(f"def {function}(")
+    end = source.find("\ndef ", start + 1)
+    scope: dict[str, Any] = {"re": __import__("re"), "random": types.SimpleNamespace(choice=lambda choices: "")}
+    exec(source[start:end], scope)
+    return scope[function]
+
+
+def texts(seed: int) -> list[str]:
+    rng = np.random.default_rng([97, seed])
+    pick = lambda choices: choices[rng.integers(len(choices))]  # noqa: E731
+    return ["".join(pick(PIECES) + pick(["", " ", " "]) for _ in range(rng.integers(0, 9))) for _ in range(N)]
+
+
+def agree(theirs: Callable[[str], Any], ours: Callable[[str], Any], seed: int,
+          same: Callable[[Any, Any], bool] | None = None) -> None:
+    outputs = texts(seed)
+    results = [(text, theirs(text), ours(text)) for text in outputs]
+    differing = [r for r in results if not (same(r[1], r[2]) if same else (r[1] or None) == (r[2] or None))]
+    assert len(outputs) >= 1_000
+    assert not differing, f"{len(differing)} of {len(outputs)}: {differing[:5]}"
+
+
+def test_vsi_extractors_and_error_measure() -> None:
+    module = load("vsibench/utils.py")
+    agree(module.fuzzy_matching, extract.ft, 1)
+    agree(module.extract_number, extract.le_num, 2)
+    rng = np.random.default_rng(97)
+    for truth, ratio in zip(rng.integers(1, 200, N) / 10, rng.integers(0, 60, N) / 20):
+        prediction = round(truth * ratio, 3)
+        assert module.mean_relative_accuracy(prediction, truth, .5, .95,
+                                             .05) == pytest.approx(extract.mra(prediction, truth), abs=1e-12)
+
+
+def test_vsi_letters_and_aggregate() -> None:
+    module, rng = load("vsibench/utils.py"), np.random.default_rng(98)
+    kinds = BENCHMARKS["vsi_bench"].tasks
+    theirs, ours = [], []
+    for text in texts(3):
+        kind = kinds[rng.integers(len(kinds))]
+        row = {"question_type": kind, "ground_truth": "3" if kind in vsi_bench.NUMERIC else "B"}
+        theirs.append(module.vsibench_process_results({**row}, [text])["vsibench_overall"])
+        item = judge_row(BENCHMARKS["vsi_bench"], {**row, "output": text}, unwrap_policy="none")
+        if "accuracy" in theirs[-1]:
+            assert theirs[-1]["accuracy"] == item.score, text
+        score = theirs[-1].get("accuracy", theirs[-1].get("MRA:.5:.95:.05"))
+        ours.append(Item(item.question, row, float(score), "x", ""))
+    overall = BENCHMARKS["vsi_bench"].variants(ours)["macro_8_tasks"]
+    assert overall == pytest.approx(module.vsibench_aggregate_overall(theirs), abs=1e-6)
+
+
+def test_spar() -> None:
+    module = load("sparbench/utils.py")
+    agree(lambda t: bool(t) and module.exact_match(t, "B") == 1.0, lambda t: bool(t) and extract.spar_mca(t, "B"), 4)
+
+    def number(task: str, text: str) -> float | None:
+        try:
+            return float(module.process_na(text, task))
+        except (IndexError, ValueError):
+            return None
+
+    agree(partial(number, "depth_prediction_oc"), extract.spar_num, 5)
+    agree(partial(number, "depth_prediction_oc_mv"), partial(extract.spar_num, last=True), 6)
+    rng, names = np.random.default_rng(99), [name for pair in spar_bench.AXES for name in pair]
+    lists = [",".join(f"{n}:{v / 10}" for n, v in zip(rng.choice(names, k, replace=False), rng.integers(-3, 30, k)))
+             for k in rng.integers(1, 7, 2 * N)]
+    for prediction, truth in zip(lists[:N], lists[N:]):
+        assert module.compute_vci_metric(prediction, truth) == pytest.approx(spar_bench.view_change(prediction, truth), abs=1e-12)
+
+
+def test_spar_numbers_of_the_wheel_are_broken_until_partial_is_there() -> None:
+    module = load("sparbench/utils.py")
+    row = {"task": "depth_prediction_oc", "answer": "3", "img_type": "single_view"}
+    found = [next(iter(module.sparbench_process_results({**row}, ["3"]).values())) for _ in range(1)]
+    module.partial = partial
+    found.append(next(iter(module.sparbench_process_results({**row}, ["3"]).values())))
+    assert [f["MRA:.5:.95:.05"] for f in found] == [0.0, 1.0]
+
+
+def test_letters() -> None:
+    view, mcq = load("viewspatial/utils.py"), load("_task_utils/mcq_extract.py")
+    agree(lambda t: view.extract_option(t.split("\n")[-1]), extract.last_line_letter, 7)
+    agree(load("mindcube/utils.py").extract_answer, extract.mindcube_letter, 8)
+    agree(load("embspatial/utils.py")._extract_answer_letter, extract.first_letter, 9)
+    agree(mcq.extract_mcq_answer, extract.le_mcq, 10)
+    agree(partial(mcq.extract_mcq_answer, choices=list("ABCD")), partial(extract.le_mcq, letters="ABCD"), 11)
+    parse = lift("longvideobench/utils.py", "parse_multi_choice_response")
+    agree(lambda t: parse(t, list("ABCDE"), {}), partial(extract.abcd_first, letters="ABCDE", prefixes=extract.PREFIXES[:8]), 12)
+
+
+def test_inference() -> None:
+    bench = load("mmbench/mmbench_evals.py").MMBench_Evaluator("", "", "", "")
+    agree(lambda t: bench.can_infer(t, dict(OPTIONS)), lambda t: vk.mmb_infer(t, OPTIONS), 13)
+    hr = load("hrbench/hrbench_evals.py").HRBenchEval("")
+    agree(lambda t: hr.can_infer(t, dict(OPTIONS)), lambda t: vk.hr_infer(t, OPTIONS), 14)
+
+
+def test_tempcompass_rules() -> None:
+    module = load("tempcompass/utils.py")
+    module.get_eval_result = lambda prompt: (None, 0)
+    rows = BENCHMARKS["tempcompass"].sample
+    names = ("multi_choice", "yes_no", "caption_matching")
+    extra = [["A", "A.", "A)", "A. dunking a basketball", "B. x"], ["yes", "No", "Yes, he is", "not"],
+             ["Option 2", "2", "Option 1.", "1"]]
+    for row, name, more in zip(rows, names, extra):
+        rule = getattr(module, f"tempcompass_process_results_{name}")
+        for text in [*texts(15), *more]:
+            theirs = rule({**row}, [text.strip()])["avg_accuracy"]["rating"]
+            assert theirs == BENCHMARKS["tempcompass"].score({**row, "output": text}, unwrap_policy="none")["score"], (name, text)
+
+
+def test_wemath_levels() -> None:
+    module, rng = load("wemath/wemath_utils.py"), np.random.default_rng(100)
+    table: list[dict[str, Any]] = []
+    for group in range(525):
+        steps = 2 if group < 360 else 3
+        keys = [*(f"{steps}steps_{n}" for n in range(1, steps + 1)), f"{steps}steps_multi"]
+        table += [{"ID": f"{steps}steps_{group}", "key": key, "joker": bool(rng.integers(2)),
+                   "knowledge concept": ""} for key in keys]
+    frame = pd.DataFrame(table)
+    merged = [module.process_steps_data(frame[frame["key"].str.contains(f"{n}steps")].copy(), n) for n in (2, 3)]
+    counts, rates = module.compute_final_scores(module.calculate_metrics(*merged), total_count=525)
+    row = module.update_main_results_df(counts, rates)
+    ours = wemath.WeMath.variants([Item(Question(r["key"], "A", groups={"group": r["ID"]}), {}, float(r["joker"]), "A",
+                                        "") for r in table])
+    assert f"{ours['score_strict']:.2%}" == row["Score (Strict)"]
+    assert f"{ours['score_loose']:.2%}" == row["Score (Loose)"]
+    assert f"{ours['levels']['RM_strict']:.2%}" == rates["RoteMemorization_strict_rate"]
+    assert f"{ours['levels']['CM_loose']:.2%}" == rates["CompleteMastery_loose_rate"]
