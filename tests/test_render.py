@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,6 +146,24 @@ def test_fronts_face_minus_y(category, image):
 def test_unknown_category_is_named():
     with pytest.raises(WorkbookError, match=r"'flux capacitor'.*sofa"):
         furniture.parts("flux capacitor", (1, 1, 1), 0)
+
+
+@pytest.mark.parametrize(("box", "instance", "message"), [
+    (Box((0, 0, 1), (1, -0.5, 1)), 7, "instance 7 .sofa. has the box"),
+    (Box((0, float("nan"), 1), (1, 1, 1)), 7, "instance 7 .sofa. has the box"),
+    (Box((0, 0, 1), (1, 1, 1)), 1, "instance id 1 .sofa. is below 1 or taken"),
+    (Box((0, 0, 1), (1, 1, 1)), 0, "instance id 0"),
+])
+def test_what_cannot_be_drawn_is_named(box, instance, message):
+    scene = replace(furnished(0, count=1), scene_id="broken")
+    scene = replace(scene, objects=(*scene.objects, SceneObject(instance, "sofa", box)))
+    with pytest.raises(WorkbookError, match=f"scene broken: {message}"):
+        Renderer(scene)
+
+
+def test_a_pose_that_is_not_finite_is_refused():
+    with pytest.raises(WorkbookError, match="camera pose"):
+        Renderer(furnished(0, count=1), shadow=False).render(np.full((4, 4), np.nan), np.eye(3), 8, 8)
 
 
 def test_every_name_of_the_real_layouts_can_be_drawn(real_layouts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .optics import AMBIENT, BIAS, FALLOFF, GLOSS, LIFT, MARGIN, NEAR, POWER, SKY, TINY, Cover, Floats, Image, Ints, Stage
+from .optics import NEAR, TINY, Cover, Floats, Image, Ints, Light, Stage
 from .textures import LEVELS, SIDE, atlas
 
 
@@ -102,30 +102,31 @@ def _light(stage: Stage, face: Ints, normal: Floats, to_eye: Floats, eye: Floats
     """Brightness and highlight of each pixel."""
     normal = normal / np.sqrt((normal * normal).sum(1, keepdims=True) + 1e-30)
     normal = np.where((normal * to_eye).sum(1, keepdims=True) < 0, -normal, normal)
-    lamp = stage.lamp_of[face]
+    lamp, light = stage.lamp_of[face], stage.light
     to_lamp = stage.lamps[lamp] - eye + to_eye
     square = (to_lamp * to_lamp).sum(1)
     beam = to_lamp / np.sqrt(square)[:, None]
     facing = np.maximum((normal * beam).sum(1), 0.0)
-    share = _lit_share(stage.cubes, lamp, LIFT * normal - to_lamp) if stage.cubes.shape[2] > 1 else np.ones(len(face))
+    shadowed = stage.cubes.shape[2] > 1
+    share = _lit_share(stage.cubes, lamp, light.lift * normal - to_lamp, light) if shadowed else np.ones(len(face))
     half = beam + to_eye / np.sqrt((to_eye * to_eye).sum(1))[:, None]
     power = ((normal * half).sum(1) ** 2 / ((half * half).sum(1) + 1e-9)) ** 16
-    bright = AMBIENT * (SKY[0] + SKY[1] * normal[:, 0] + SKY[2] * normal[:, 2])
-    bright += POWER * share * facing / (FALLOFF[0] + FALLOFF[1] * square)
-    return bright, GLOSS * share * power * (facing > 0) * (stage.mesh.ids[face] > 0)
+    bright = light.ambient * (1.0 + light.sky * (normal[:, 2] + 0.5 * normal[:, 0] - 1.0))
+    bright += light.power * share * facing / (light.near + light.far * square)
+    return bright, light.gloss * share * power * (facing > 0) * (stage.mesh.ids[face] > 0)
 
 
-def _lit_share(cubes: NDArray[np.float32], lamp: Ints, offset: Floats) -> Floats:
+def _lit_share(cubes: NDArray[np.float32], lamp: Ints, offset: Floats, light: Light) -> Floats:
     """Share of the lamp that reaches each (n, 3) offset from it, as ``shade.lit_share``."""
     axis = np.argmax(np.abs(offset), axis=1)
     along = np.take_along_axis(offset, axis[:, None], 1)[:, 0]
     reach = np.abs(along)
     across = np.take_along_axis(offset, np.array([[1, 2], [0, 2], [0, 1]])[axis], 1) / reach[:, None]
     half = cubes.shape[2] / 2
-    at = across * (half - MARGIN) + half - 1
+    at = across * (half - light.margin) + half - 1
     low = at.astype(int)
     share = at - low
-    limit = 1.0 / np.maximum(reach - BIAS, 1e-3)
+    limit = 1.0 / np.maximum(reach - light.bias, 1e-3)
     edge = [np.stack([1 - share[:, k], np.ones(len(at)), share[:, k]]) for k in (0, 1)]
     lit = np.zeros(len(at))
     for dy in range(3):

@@ -18,18 +18,28 @@ NEAR = 0.02
 """Metres; nothing closer to the camera is drawn."""
 TINY = 1e-12
 """Determinant below which a triangle is seen edge on."""
-AMBIENT, POWER = 0.46, 0.62
-"""Light from everywhere, and from the lamp close by."""
-SKY = (0.84, 0.04, 0.12)
-"""Ambient light by the normal: constant, times its x, times its z; tells walls from each other where no lamp reaches."""
-FALLOFF = (0.6, 0.06)
-"""Lamp light is divided by the first plus the second times the squared distance."""
-GLOSS = 12.0
-"""Height of the highlight on furniture, 0-255."""
 MARGIN = 2
 """Texels by which a face of a shadow map reaches over its cube's edge, for the filter."""
-BIAS, LIFT = 0.04, 0.02
-"""Metres by which a caster must be nearer to the lamp than what it shades, and by which that is lifted along its normal."""
+
+
+class Light(NamedTuple):
+    """How surfaces are lit. Kernels get these numbers as arguments: what they compile in would outlive an edit in their cache."""
+
+    ambient: float = 0.46
+    """Light from everywhere."""
+    sky: float = 0.12
+    """Share of it by which what faces up is brighter; half of that for what faces +x, to tell walls from each other."""
+    power: float = 0.58
+    """Light of the lamp, divided by ``near + far * distance**2``."""
+    near: float = 0.6
+    far: float = 0.03
+    gloss: float = 12.0
+    """Height of the highlight on furniture, 0-255."""
+    bias: float = 0.04
+    """Metres by which a caster must be nearer to the lamp than what it shades."""
+    lift: float = 0.02
+    """Metres by which a point is lifted along its normal before its shadow is looked up."""
+    margin: float = float(MARGIN)
 
 
 class Cover(NamedTuple):
@@ -55,6 +65,7 @@ class Stage(NamedTuple):
     """(lamps, 3) positions, one in each room."""
     cubes: NDArray[np.float32]
     """(lamps, 6, S, S) 1 / distance along the face's axis to the first caster; S = 1 without shadows."""
+    light: Light = Light()
 
 
 def camera_rows(pose: Floats, intrinsics: Any) -> Floats:

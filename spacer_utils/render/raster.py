@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -22,8 +23,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compiles a function once per machine; not with fast-math, which would let bits depend on the machine."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    """Compiles a function, once per machine where the cache can be written.
+
+    Not with fast-math, which would let bits depend on the machine. The cache notices edits of the kernel's own file only: numbers
+    from elsewhere must come in as arguments.
+    """
+    compiled = partial(njit, nogil=True, error_model="numpy")
+    try:
+        return cast(F, compiled(function, cache=True))
+    except RuntimeError:
+        return cast(F, compiled(function))
 
 
 def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: int, threads: int = 1) -> Cover:
@@ -34,9 +43,9 @@ def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: i
         faces: (m, 3)
         camera: (3, 4) rows of ``optics.camera_rows``.
     """
-    edges, bounds, index = set_up(project(vertices, camera), faces, width, height)
+    edges, bounds, index = set_up(project(vertices, camera), faces, width, height, NEAR, TINY)
     nearness, owner = np.empty((height, width)), np.empty((height, width), np.int32)
-    in_bands(threads, height, lambda first, last: cover(edges, bounds, first, last, nearness, owner))
+    in_bands(threads, height, lambda first, last: cover(edges, bounds, first, last, NEAR, nearness, owner))
     return Cover(edges, index, nearness, owner)
 
 
@@ -62,7 +71,7 @@ def project(vertices: Floats, camera: Floats) -> Any:
 
 
 @kernel
-def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
+def set_up(clip: Floats, faces: Ints, width: int, height: int, near: float, tiny: float) -> Any:
     """Edge functions (v, 9), pixel bounds (v, 4: x0, x1, y0, y1) and face index (v,) of the ``v`` triangles in view."""
     total = faces.shape[0]
     edges = np.empty((total, 9))
@@ -74,7 +83,7 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
         x0, y0, w0 = clip[a, 0], clip[a, 1], clip[a, 2]
         x1, y1, w1 = clip[b, 0], clip[b, 1], clip[b, 2]
         x2, y2, w2 = clip[c, 0], clip[c, 1], clip[c, 2]
-        if w0 < NEAR and w1 < NEAR and w2 < NEAR:
+        if w0 < near and w1 < near and w2 < near:
             continue
         if (x0 < 0 and x1 < 0 and x2 < 0) or (y0 < 0 and y1 < 0 and y2 < 0):
             continue
@@ -83,7 +92,7 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
         if y0 > height * w0 and y1 > height * w1 and y2 > height * w2:
             continue
         left, right, top, bottom = 0, width - 1, 0, height - 1
-        if w0 > NEAR and w1 > NEAR and w2 > NEAR:
+        if w0 > near and w1 > near and w2 > near:
             u0, u1, u2, v0, v1, v2 = x0 / w0, x1 / w1, x2 / w2, y0 / w0, y1 / w1, y2 / w2
             left = max(left, math.ceil(min(u0, u1, u2) - 0.5))
             right = min(right, math.floor(max(u0, u1, u2) - 0.5))
@@ -93,7 +102,7 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
                 continue
         e0, e1, e2 = y1 * w2 - y2 * w1, x2 * w1 - x1 * w2, x1 * y2 - x2 * y1
         det = (x0 * e0 + y0 * e1) + w0 * e2
-        if abs(det) < TINY:
+        if abs(det) < tiny:
             continue
         inverse = 1.0 / det
         edges[count, 0], edges[count, 1], edges[count, 2] = e0 * inverse, e1 * inverse, e2 * inverse
@@ -110,11 +119,11 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int) -> Any:
 
 
 @kernel
-def cover(edges: Floats, bounds: Ints, first: int, last: int, nearness: Floats, owner: Ints) -> None:
+def cover(edges: Floats, bounds: Ints, first: int, last: int, near: float, nearness: Floats, owner: Ints) -> None:
     """Fills rows ``first`` to ``last - 1`` of 1 / depth and of the owning triangle's row in ``edges`` (-1: none)."""
     nearness[first:last] = 0.0
     owner[first:last] = -1
-    limit = 1.0 / NEAR
+    limit = 1.0 / near
     for t in range(edges.shape[0]):
         top, bottom = max(bounds[t, 2], first), min(bounds[t, 3], last - 1)
         left, right = bounds[t, 0], bounds[t, 1]
@@ -128,7 +137,7 @@ def cover(edges: Floats, bounds: Ints, first: int, last: int, nearness: Floats, 
                 u = x + 0.5
                 e0, e1, e2 = a0 * u + r0, a1 * u + r1, a2 * u + r2
                 if e0 >= 0 and e1 >= 0 and e2 >= 0:
-                    near = (e0 + e1) + e2
-                    if nearness[y, x] < near < limit:
-                        nearness[y, x] = near
+                    value = (e0 + e1) + e2
+                    if nearness[y, x] < value < limit:
+                        nearness[y, x] = value
                         owner[y, x] = t

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Scene
+from ..types import Scene, WorkbookError
 from . import furniture, shell
 from .assemble import assemble, join
 from .optics import Floats, Ints, Stage, camera_rows, cube_rows, ray_matrix
@@ -41,11 +41,12 @@ class Renderer:
         threads: bands of rows drawn at the same time; the pixels don't depend on it. None reads ``NUMBA_NUM_THREADS``, else 1.
 
     Raises:
-        WorkbookError: a category that nobody can draw.
+        WorkbookError: a category that nobody can draw, a box without volume, or an id that two instances share.
     """
 
     def __init__(self, scene: Scene, *, shadow: bool = True, backend: Literal["numba", "numpy"] = "numba",
                  threads: int | None = None) -> None:
+        _check(scene)
         self.threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", "1"))
         numpy = backend == "numpy"
         self._visible = import_module(f".{'numpy_backend' if numpy else 'raster'}", __package__).visible
@@ -60,8 +61,14 @@ class Renderer:
         Args:
             pose: (4, 4) camera-to-world, OpenCV axes (x right, y down, z forward), metres.
             intrinsics: (3, 3) pinhole matrix in pixels; the centre of the first pixel is (0.5, 0.5).
+
+        Raises:
+            WorkbookError: the pose is not a finite 4 x 4 matrix.
         """
         pose = np.asarray(pose, np.float64)
+        if pose.shape != (4, 4) or not np.isfinite(pose).all():
+            raise WorkbookError(f"camera pose of shape {pose.shape} with {np.isnan(pose).sum()} NaN: it must be a finite (4, 4) "
+                                "camera-to-world matrix. Leave this frame out.")
         mesh = self.stage.mesh
         seen = self._visible(mesh.vertices, mesh.faces, camera_rows(pose, intrinsics), width, height, self.threads)
         return Frame(*self._paint(self.stage, seen, pose[:3, 3].copy(), ray_matrix(pose, intrinsics), self.threads))
@@ -76,6 +83,20 @@ class Renderer:
                 rows = cube_rows(lamp, face, SHADOW_SIDE)
                 cubes[number, face] = self._visible(stage.mesh.vertices, faces, rows, *cubes.shape[2:], self.threads).nearness
         return cubes
+
+
+def _check(scene: Scene) -> None:
+    """Raises on what can't be drawn, naming it."""
+    seen: set[int] = set()
+    for o in scene.objects:
+        numbers = (*o.box.center, *o.box.size, o.box.yaw)
+        if not np.isfinite(numbers).all() or min(o.box.size) <= 0:
+            raise WorkbookError(f"scene {scene.scene_id}: instance {o.instance_id} ({o.category}) has the box {o.box}. "
+                                "Sizes must be positive and all numbers finite; mend or drop it.")
+        if o.instance_id < 1 or o.instance_id in seen:
+            raise WorkbookError(f"scene {scene.scene_id}: instance id {o.instance_id} ({o.category}) is below 1 or taken. "
+                                "Number the instances 1, 2, 3, ...")
+        seen.add(o.instance_id)
 
 
 def _stage(scene: Scene) -> Stage:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .optics import AMBIENT, BIAS, FALLOFF, GLOSS, LIFT, MARGIN, POWER, SKY, Cover, Floats, Image, Ints, Stage
+from .optics import Cover, Floats, Image, Ints, Light, Stage
 from .raster import in_bands, kernel
-from .textures import LEVELS, SIDE, atlas
+from .textures import SIDE, atlas
 
 UV, NORMAL = 3, 9
 """First columns of the texture position and of the normal in ``planes``."""
@@ -28,14 +28,13 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     image = (np.empty((height, width, 3), np.uint8), np.empty((height, width), np.int32), np.empty((height, width), np.float32))
     in_bands(threads, height, lambda first, last: shade(
         plane, seen.triangle, mesh.colors, mesh.glows, mesh.textures, mesh.ids, stage.lamp_of, stage.lamps, stage.cubes,
-        textures.texels, textures.offsets, eye, ray, seen.nearness, seen.owner, first, last, *image))
+        textures.texels, textures.offsets, SIDE, stage.light, eye, ray, seen.nearness, seen.owner, first, last, *image))
     return image
 
 
 @kernel
-def texel(texels: Any, start: int, level: int, u: float, v: float, color: Floats) -> None:
-    """Bilinear sample of one mip level into ``color``; the image repeats."""
-    side = SIDE >> level
+def texel(texels: Any, start: int, side: int, u: float, v: float, color: Floats) -> None:
+    """Bilinear sample of an image of ``side`` texels into ``color``; the image repeats."""
     x, y = u * side - 0.5, v * side - 0.5
     left, low = math.floor(x), math.floor(y)
     fx, fy = x - left, y - low
@@ -48,7 +47,7 @@ def texel(texels: Any, start: int, level: int, u: float, v: float, color: Floats
 
 
 @kernel
-def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float) -> float:
+def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float, light: Light) -> float:
     """Share of the lamp that reaches the offset (x, y, z) from it: 3 x 3 filter on a cube map of 1 / distance."""
     ax, ay, az = abs(x), abs(y), abs(z)
     if ax >= ay and ax >= az:
@@ -58,10 +57,10 @@ def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float) -> float:
     else:
         face, reach, u, v = (4 if z > 0 else 5), az, x / az, y / az
     half = cubes.shape[2] / 2
-    px, py = u * (half - MARGIN) + half - 1, v * (half - MARGIN) + half - 1
+    px, py = u * (half - light.margin) + half - 1, v * (half - light.margin) + half - 1
     left, low = int(px), int(py)
     fx, fy = px - left, py - low
-    limit = 1.0 / max(reach - BIAS, 1e-3)
+    limit = 1.0 / max(reach - light.bias, 1e-3)
     lit = 0.0
     for j in range(3):
         row = cubes[lamp, face, low + j]
@@ -71,16 +70,16 @@ def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float) -> float:
 
 
 @kernel
-def mip_level(plane: Floats, o: int, u: float, v: float, depth: float) -> int:
+def mip_level(plane: Floats, o: int, u: float, v: float, depth: float, side: int, levels: int) -> int:
     """Level whose texels are about one pixel wide, from the exact derivatives of the texture position."""
     spread = 0.0
     for d in range(2):
         du = (plane[o, UV + d] - u * plane[o, d]) * depth
         dv = (plane[o, UV + 3 + d] - v * plane[o, d]) * depth
         spread = max(spread, du * du + dv * dv)
-    spread *= SIDE * SIDE
+    spread *= side * side
     level = 0
-    while level < LEVELS - 1 and spread > 2.0:
+    while level < levels - 1 and spread > 2.0:
         spread *= 0.25
         level += 1
     return level
@@ -117,8 +116,8 @@ def planes(edges: Floats, index: Ints, faces: Ints, uv: Floats, normals: Floats)
 
 @kernel
 def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, ids: Ints, lamp_of: Ints, lamps: Floats,
-          cubes: Any, texels: Any, offsets: Any, eye: Floats, ray: Floats, nearness: Floats, owner: Ints, first: int, last: int,
-          rgb: Any, id_image: Ints, depth_image: Any) -> None:
+          cubes: Any, texels: Any, offsets: Any, side: int, light: Light, eye: Floats, ray: Floats, nearness: Floats, owner: Ints,
+          first: int, last: int, rgb: Any, id_image: Ints, depth_image: Any) -> None:
     """Shades rows ``first`` to ``last - 1``.
 
     Args:
@@ -142,8 +141,8 @@ def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, i
             if textures[t] >= 0:
                 tu = (plane[o, 3] * u + plane[o, 4] * v + plane[o, 5]) * depth
                 tv = (plane[o, 6] * u + plane[o, 7] * v + plane[o, 8]) * depth
-                level = mip_level(plane, o, tu, tv, depth)
-                texel(texels, offsets[textures[t], level], level, tu, tv, color)
+                level = mip_level(plane, o, tu, tv, depth, side, offsets.shape[1])
+                texel(texels, offsets[textures[t], level], side >> level, tu, tv, color)
             bright, shine = 1.0, 0.0
             if not glows[t]:
                 ex = -(ray[0, 0] * u + ray[0, 1] * v + ray[0, 2]) * depth
@@ -161,13 +160,13 @@ def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, i
                 square = lx * lx + ly * ly + lz * lz
                 inverse = 1.0 / math.sqrt(square)
                 facing = (nx * lx + ny * ly + nz * lz) * inverse
-                bright = AMBIENT * (SKY[0] + SKY[1] * nx + SKY[2] * nz)
+                bright = light.ambient * (1.0 + light.sky * (nz + 0.5 * nx - 1.0))
                 if facing > 0:
                     share = 1.0
                     if shadowed:
-                        share = lit_share(cubes, lamp, LIFT * nx - lx, LIFT * ny - ly, LIFT * nz - lz)
-                    bright += POWER * share * facing / (FALLOFF[0] + FALLOFF[1] * square)
+                        share = lit_share(cubes, lamp, light.lift * nx - lx, light.lift * ny - ly, light.lift * nz - lz, light)
+                    bright += light.power * share * facing / (light.near + light.far * square)
                     if ids[t] > 0:
-                        shine = GLOSS * share * glint(nx, ny, nz, lx * inverse, ly * inverse, lz * inverse, ex, ey, ez)
+                        shine = light.gloss * share * glint(nx, ny, nz, lx * inverse, ly * inverse, lz * inverse, ex, ey, ez)
             for k in range(3):
                 rgb[y, x, k] = int(min(max(color[k] * colors[t, k] * bright + shine + 0.5, 0.0), 255.0))
