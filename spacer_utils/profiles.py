@@ -7,10 +7,13 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .files import sha256
 from .types import WorkbookError
 
 PROJECT = Path(__file__).resolve().parent.parent
 NANO_BASE = "spacer_utils/assets/nano_base"
+CHECKSUMS = "SHA256SUMS"
+"""Beside a committed checkpoint: the digest of every file, as ``sha256sum`` writes it."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,14 @@ class Profile:
 
     @property
     def model_path(self) -> str:
-        """Local folder of the starting policy if there is one, else the hub id."""
+        """Local folder of the starting policy if there is one, else the hub id.
+
+        Raises:
+            WorkbookError: a file of a committed checkpoint is damaged.
+        """
         local = PROJECT / self.model
+        if (local / CHECKSUMS).exists():
+            _verify(local)
         return str(local) if local.is_dir() else self.model
 
     def with_overrides(self, **overrides: Any) -> Profile:
@@ -193,6 +202,15 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+def _verify(folder: Path) -> None:
+    for line in (folder / CHECKSUMS).read_text().splitlines():
+        digest, name = line.split(maxsplit=1)
+        if not (folder / name).exists() or sha256(folder / name) != digest:
+            place = folder.relative_to(PROJECT)
+            raise WorkbookError(f"{place}/{name} is missing or damaged: it is not the file that was committed. "
+                                f"Run: git checkout -- {place} (or: make base, to train it anew)")
+
+
 def get(name: str) -> Profile:
     """The profile called ``name``.
 
@@ -208,9 +226,9 @@ def table() -> list[dict[str, Any]]:
     """One row per value with a column per profile, for ``make profiles`` and notebook 00."""
     rows = []
     for section in ("", "data", "frames", "train", "evaluation"):
-        pick = (lambda p: p) if not section else (lambda p, s=section: getattr(p, s))
-        for f in fields(pick(_CPU)):
-            if not is_dataclass(getattr(pick(_CPU), f.name)) and f.name != "name":
+        parts = {n: getattr(p, section) if section else p for n, p in PROFILES.items()}
+        for f in fields(parts["cpu"]):
+            if not is_dataclass(getattr(parts["cpu"], f.name)) and f.name != "name":
                 label = f"{section}.{f.name}" if section else f.name
-                rows.append({"value": label, **{n: getattr(pick(p), f.name) for n, p in PROFILES.items()}})
+                rows.append({"value": label, **{n: getattr(part, f.name) for n, part in parts.items()}})
     return rows

@@ -99,9 +99,12 @@ class Scene:
                         Box(tuple(o["box"]["center"]), tuple(o["box"]["size"]), o["box"]["yaw"]), o["seed"])
             for o in row["objects"]
         )
-        outline = lambda points: tuple((float(x), float(y)) for x, y in points)  # noqa: E731
-        return cls(**{**row, "objects": objects, "polygon": outline(row["polygon"]),
-                      "rooms": tuple(outline(r) for r in row.get("rooms", ()))})
+        return cls(**{**row, "objects": objects, "polygon": _outline(row["polygon"]),
+                      "rooms": tuple(_outline(r) for r in row.get("rooms", ()))})
+
+
+def _outline(points: Any) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in points)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ def _declare_torchvision_operators() -> None:
     torchvision the stock wheel. Only the schemas are missing; none of our code calls the operators.
     """
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         import sys
 

@@ -20,8 +20,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..files import append_jsonl, write_atomic
-from ..profiles import Profile
+from ..files import append_jsonl, sha256, write_atomic
+from ..profiles import CHECKSUMS, Profile
 from . import nano
 from .fresh_rooms import IGNORE, FreshRooms, RoomBatch, Rows
 from .media import token_types
@@ -45,6 +45,12 @@ class Recipe:
     save_steps: int = 50
     threads: int = 1
     """Threads of the trainer; one more process renders."""
+
+
+RECIPES = {"smoke": Recipe(perceive_steps=3, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)}
+"""Shorter recipes of single profiles; all others make the base in full."""
+FULL = Recipe(perceive_steps=240, learn_steps=650)
+"""What the committed checkpoint was made with."""
 
 
 class Optimiser:
@@ -199,9 +205,25 @@ def _restore(path: Path, model: Any, heads: Heads, optimiser: Optimiser) -> int:
 
 
 def _finish(out: Path, model: Any, processor: Any, recipe: Recipe, seed: int) -> Path:
-    """The plain checkpoint, in bfloat16: half the bytes, and less than a thousandth of the weights' spread is lost."""
+    """The plain checkpoint, in bfloat16: half the bytes, and less than a hundredth of each weight is lost."""
     target = out / "model"
     model.to(torch.bfloat16).save_pretrained(target, safe_serialization=True)
     processor.save_pretrained(target)
     write_atomic(target / "recipe.json", json.dumps({"recipe": asdict(recipe), "seed": seed}, indent=1) + "\n")
+    return target
+
+
+def publish(run: Path, target: Path, card: str) -> Path:
+    """Copy a finished base with its log into the package, with the checksums that ``profiles`` holds it to.
+
+    Args:
+        run: folder of ``train``.
+        card: the model card's text.
+    """
+    files = {p.name: p.read_bytes() for p in sorted((run / "model").iterdir())}
+    files |= {"metrics.jsonl": (run / "metrics.jsonl").read_bytes(), "README.md": card.encode()}
+    for name, data in files.items():
+        write_atomic(target / name, data)
+    sums = "".join(f"{sha256(target / name)}  {name}\n" for name in sorted(files))
+    write_atomic(target / CHECKSUMS, sums)
     return target

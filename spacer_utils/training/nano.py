@@ -87,15 +87,16 @@ def processor(family: Family) -> Any:
 
     words = tokenizer()
     cell = (PATCH * MERGE) ** 2
-    shape = {"patch_size": PATCH, "merge_size": MERGE, "size": {"shortest_edge": cell, "longest_edge": 4096 * cell}}
-    clip = {**shape, "do_sample_frames": False, "cap_pixels_per_frame": False}
+    size = {"shortest_edge": cell, "longest_edge": 4096 * cell}
+    shape: dict[str, Any] = {"patch_size": PATCH, "merge_size": MERGE, "size": size}
+    clip: dict[str, Any] = {**shape, "do_sample_frames": False, "cap_pixels_per_frame": False}
     if family == "qwen3_vl":
         images = t.Qwen2VLImageProcessor(**shape, temporal_patch_size=1)
         videos = t.Qwen3VLVideoProcessor(**clip, temporal_patch_size=1)
         return t.Qwen3VLProcessor(image_processor=images, tokenizer=words, video_processor=videos, chat_template=TEMPLATE)
     images = t.Qwen2VLImageProcessor(**shape, temporal_patch_size=2)
-    videos = t.Qwen2VLVideoProcessor(**clip, temporal_patch_size=2)
-    return t.Qwen2_5_VLProcessor(image_processor=images, tokenizer=words, video_processor=videos, chat_template=TEMPLATE)
+    return t.Qwen2_5_VLProcessor(image_processor=images, tokenizer=words, chat_template=TEMPLATE,
+                                 video_processor=t.Qwen2VLVideoProcessor(**clip, temporal_patch_size=2))
 
 
 def config(family: Family, size: Size, words: Any) -> Any:
@@ -108,14 +109,16 @@ def config(family: Family, size: Size, words: Any) -> Any:
     section = [head // 2 - 2 * (head // 6), head // 6, head // 6]
     ids = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>", "vision_start_token_id": "<|vision_start|>",
            "vision_end_token_id": "<|vision_end|>"}
-    text = {"vocab_size": (len(words) + 63) // 64 * 64, "hidden_size": hidden, "intermediate_size": 3 * hidden,
-            "num_hidden_layers": depth, "num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": head,
-            "max_position_embeddings": 4096, "pad_token_id": words.pad_token_id, "eos_token_id": words.eos_token_id,
-            "bos_token_id": words.pad_token_id, "tie_word_embeddings": True,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": section}}
-    vision = {"depth": 1 if small else 4, "hidden_size": 32 if small else 128, "intermediate_size": 64 if small else 384,
-              "num_heads": 2 if small else 4, "in_channels": 3, "patch_size": PATCH, "spatial_merge_size": MERGE,
-              "out_hidden_size": hidden}
+    text: dict[str, Any] = {
+        "vocab_size": (len(words) + 63) // 64 * 64, "hidden_size": hidden, "intermediate_size": 3 * hidden,
+        "num_hidden_layers": depth, "num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": head,
+        "max_position_embeddings": 4096, "pad_token_id": words.pad_token_id, "eos_token_id": words.eos_token_id,
+        "bos_token_id": words.pad_token_id, "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": section}}
+    vision: dict[str, Any] = {
+        "depth": 1 if small else 4, "hidden_size": 32 if small else 128, "intermediate_size": 64 if small else 384,
+        "num_heads": 2 if small else 4, "in_channels": 3, "patch_size": PATCH, "spatial_merge_size": MERGE,
+        "out_hidden_size": hidden}
     tokens = {k: words.convert_tokens_to_ids(v) for k, v in ids.items()}
     if family == "qwen3_vl":
         text["rope_parameters"]["mrope_interleaved"] = True
