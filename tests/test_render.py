@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ import pytest
 from spacer_utils.render import Renderer, furniture, shell
 from spacer_utils.render.optics import NEAR, ray_matrix
 from spacer_utils.render.textures import atlas
+from spacer_utils.scenes import placement
 from spacer_utils.types import Box, Scene, SceneObject, WorkbookError
 
 SIZES = {name: furniture.RECIPES[furniture.ALIASES.get(name, name)].size for name in furniture.CATEGORIES}
@@ -83,6 +88,17 @@ def test_pixels_do_not_depend_on_threads(shadow):
     for pose, intrinsics in views(7, 4, 97, 61):
         for a, b in zip(one.render(pose, intrinsics, 97, 61), three.render(pose, intrinsics, 97, 61)):
             np.testing.assert_array_equal(a, b)
+
+
+def test_pixels_repeat_in_other_processes():
+    code = ("import hashlib, test_render as t; r = t.Renderer(t.furnished(2)); "
+            "print(hashlib.sha256(b''.join(a.tobytes() for p, k in t.views(2, 3, 90, 70) for a in r.render(p, k, 90, 70))).hexdigest())")
+    digests = set()
+    for number in ("1", "2"):
+        env = {**os.environ, "NUMBA_NUM_THREADS": number, "OMP_NUM_THREADS": number, "PYTHONHASHSEED": number}
+        run = subprocess.run([sys.executable, "-c", code], env=env, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        digests.add(run.stdout)
+    assert len(digests) == 1
 
 
 def test_numpy_backend_gives_equal_ids_and_depth():
@@ -209,3 +225,9 @@ def test_floors_of_any_outline_are_covered_once(outline):
     areas = (edge[:, 0] * side[:, 1] - edge[:, 1] * side[:, 0]) / 2
     assert (areas >= -1e-9).all()
     assert areas.sum() == pytest.approx(whole)
+
+
+def test_what_is_drawn_to_hang_or_rest_is_placed_so():
+    where = {**dict.fromkeys(placement.HANGING, "wall"), **dict.fromkeys(placement.RESTING, "on-top"),
+             **dict.fromkeys(placement.CEILING, "ceiling")}
+    assert {name: where.get(name, "floor") for name in furniture.CATEGORIES} == furniture.MOUNT

@@ -69,6 +69,8 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     spread = ((mesh.uv[corners].transpose(0, 2, 1) @ slope) ** 2).sum(1).max(1) * SIDE * SIDE
     level = np.clip(np.ceil(np.log2(np.maximum(spread, 1e-12) / 2) / 2), 0, LEVELS - 1).astype(int)
     normal = (weights[:, :, None] * mesh.normals[corners]).sum(1)
+    behind = (mesh.normals[corners].sum(1) * (eye - mesh.vertices[corners[:, 0]])).sum(1) < 0
+    normal[behind] *= -1
     tint = mesh.colors[face].astype(np.float64)
     bright, shine = _light(stage, face, normal, -(pixel @ ray.T) * depth[:, None], eye)
     glows = mesh.glows[face]
@@ -101,7 +103,6 @@ def _texels(row: Ints, level: NDArray[np.int_], uv: Floats) -> Floats:
 def _light(stage: Stage, face: Ints, normal: Floats, to_eye: Floats, eye: Floats) -> tuple[Floats, Floats]:
     """Brightness and highlight of each pixel."""
     normal = normal / np.sqrt((normal * normal).sum(1, keepdims=True) + 1e-30)
-    normal = np.where((normal * to_eye).sum(1, keepdims=True) < 0, -normal, normal)
     lamp, light = stage.lamp_of[face], stage.light
     to_lamp = stage.lamps[lamp] - eye + to_eye
     square = (to_lamp * to_lamp).sum(1)

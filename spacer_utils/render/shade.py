@@ -24,7 +24,7 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     """
     mesh, textures = stage.mesh, atlas()
     height, width = seen.owner.shape
-    plane = planes(seen.edges, seen.triangle, mesh.faces, mesh.uv, mesh.normals)
+    plane = planes(seen.edges, seen.triangle, mesh.faces, mesh.vertices, mesh.uv, mesh.normals, eye)
     image = (np.empty((height, width, 3), np.uint8), np.empty((height, width), np.int32), np.empty((height, width), np.float32))
     in_bands(threads, height, lambda first, last: shade(
         plane, seen.triangle, mesh.colors, mesh.glows, mesh.textures, mesh.ids, stage.lamp_of, stage.lamps, stage.cubes,
@@ -99,18 +99,26 @@ def glint(nx: float, ny: float, nz: float, lx: float, ly: float, lz: float, ex: 
 
 
 @kernel
-def planes(edges: Floats, index: Ints, faces: Ints, uv: Floats, normals: Floats) -> Any:
-    """(v, 18) for each triangle in view: coefficients of x, y and 1 that give 1 / depth, and u, v and the normal over depth."""
+def planes(edges: Floats, index: Ints, faces: Ints, vertices: Floats, uv: Floats, normals: Floats, eye: Floats) -> Any:
+    """(v, 18) for each triangle in view: coefficients of x, y and 1 that give 1 / depth, and u, v and the normal over depth.
+
+    The normals of a triangle seen from behind are turned round, all three or none: turned one pixel at a time, the rim of every
+    rounded edge would go dark.
+    """
     plane = np.empty((edges.shape[0], 18))
     for o in range(edges.shape[0]):
         a, b, c = faces[index[o], 0], faces[index[o], 1], faces[index[o], 2]
+        towards = 0.0
+        for k in range(3):
+            towards += (normals[a, k] + normals[b, k] + normals[c, k]) * (eye[k] - vertices[a, k])
+        side = 1.0 if towards >= 0 else -1.0
         for d in range(3):
             e0, e1, e2 = edges[o, d], edges[o, 3 + d], edges[o, 6 + d]
             plane[o, d] = e0 + e1 + e2
             for k in range(2):
                 plane[o, UV + 3 * k + d] = e0 * uv[a, k] + e1 * uv[b, k] + e2 * uv[c, k]
             for k in range(3):
-                plane[o, NORMAL + 3 * k + d] = e0 * normals[a, k] + e1 * normals[b, k] + e2 * normals[c, k]
+                plane[o, NORMAL + 3 * k + d] = side * (e0 * normals[a, k] + e1 * normals[b, k] + e2 * normals[c, k])
     return plane
 
 
@@ -152,8 +160,6 @@ def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, i
                 ny = plane[o, 12] * u + plane[o, 13] * v + plane[o, 14]
                 nz = plane[o, 15] * u + plane[o, 16] * v + plane[o, 17]
                 scale = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-30)
-                if nx * ex + ny * ey + nz * ez < 0:
-                    scale = -scale
                 nx, ny, nz = nx * scale, ny * scale, nz * scale
                 lamp = lamp_of[t]
                 lx, ly, lz = lamps[lamp, 0] - eye[0] + ex, lamps[lamp, 1] - eye[1] + ey, lamps[lamp, 2] - eye[2] + ez
