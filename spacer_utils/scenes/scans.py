@@ -1,0 +1,272 @@
+"""Real scans (ScanNet, ScanNet++, ARKitScenes) from a folder on disk, through scenezoo (optional extra ``scans``).
+
+A scan becomes a ``Scene`` (boxes, floor) and, with ``film``, a ``Clip`` of its own frames. Scans are split by physical space,
+and the rooms of VSI-Bench never enter training or held-out data.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+
+from ..frames import sample_indices
+from ..profiles import Data
+from ..registry import SCENES
+from ..types import Box, Clip, Scene, SceneObject, Split, WorkbookError
+from .contents import room_type
+from .geometry import Floats
+from .real_layouts import upright
+
+BENCHMARK_ROOMS = Path(__file__).parent.parent / "assets" / "benchmark_rooms.json"
+GENERIC = frozenset({"wall", "floor", "ceiling", "object", "objects", "unknown", "remove", "split", "unlabeled"})
+"""Labels that no question may name."""
+HELDOUT_SHARE = 0.1
+"""Share of the physical spaces that are held out."""
+FLOOR_CELL = 0.1
+"""Side of the cells in which a scan's floor area is counted, metres."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """How one dataset lies on disk and is asked for."""
+
+    zoo: str
+    """Its name in scenezoo."""
+    scans: tuple[str, ...]
+    """Folders that hold one folder per scan."""
+    box_type: str
+    rate: float
+    """Frames per second of the camera."""
+    frames: dict[str, Any] = field(default_factory=dict)
+    """Options of scenezoo's ``get_frames``."""
+
+
+RELEASES: dict[str, Release] = {
+    "scannet": Release("scannetv2", ("scans",), "mobb_gravity", 30.0),
+    "scannetpp": Release("scannetppv2", ("data",), "mobb_gravity", 60.0, {"source": "iphone"}),
+    "arkitscenes": Release("arkitscenes", ("raw/Training", "raw/Validation"), "obb_gt", 30.0, {"source": "vga_wide"}),
+}
+
+
+@SCENES.register("scans", needs="folder")
+def rooms(split: Split = "train", count: int | None = None, seed: int = 0, *, folder: Path | str, dataset: str = "scannet",
+          exclude: Collection[str] = (), **options: Any) -> Iterator[Scene]:
+    """Real scans of ScanNet, ScanNet++ or ARKitScenes on disk (needs the extra ``scans``).
+
+    Args:
+        count: at most this many, in an order that ``seed`` fixes; None for all.
+        folder: where the dataset was downloaded to.
+        exclude: scans, or physical spaces, that must not appear, beside the rooms of VSI-Bench.
+        options: passed on to ``scenezoo.get_dataset``.
+
+    Raises:
+        WorkbookError: scenezoo is missing, another split than train or heldout, an unknown dataset, or an empty folder.
+    """
+    if split not in ("train", "heldout"):
+        raise WorkbookError(f"scans are split into train and heldout, not {split!r}.")
+    reader = open_dataset(dataset, folder, **options)
+    shunned = benchmark_spaces(reader, dataset) | set(exclude)
+    left = count
+    for scan_id in sorted(scan_ids(dataset, folder), key=lambda s: (crc32(f"{seed}:{s}".encode()), s)):
+        space = space_of(reader, dataset, scan_id)
+        if left == 0:
+            return
+        if shunned & {space, scan_id, f"{dataset}-{scan_id}"} or split_of(space, seed) != split:
+            continue
+        try:
+            scene = read_scan(reader, dataset, scan_id, split)
+        except (WorkbookError, OSError, ValueError, KeyError, _zoo().SceneZooError) as error:
+            warnings.warn(f"{dataset} scan {scan_id} left out: {error}", stacklevel=2)
+            continue
+        yield scene
+        left = None if left is None else left - 1
+
+
+def _zoo() -> Any:
+    try:
+        import scenezoo
+    except ImportError as error:
+        raise WorkbookError(f"real scans need scenezoo ({error}). Run: pip install 'spacer-workbook[scans]'") from error
+    return scenezoo
+
+
+def open_dataset(dataset: str, folder: Path | str, **options: Any) -> Any:
+    """The scenezoo reader of a downloaded dataset.
+
+    Raises:
+        WorkbookError: scenezoo is missing, or the dataset is unknown.
+    """
+    if dataset not in RELEASES:
+        raise WorkbookError(f"unknown scan dataset {dataset!r}. Known: {', '.join(RELEASES)}.")
+    return _zoo().get_dataset(RELEASES[dataset].zoo, str(folder), **options)
+
+
+def scan_ids(dataset: str, folder: Path | str) -> list[str]:
+    """Names of the scans that lie on disk.
+
+    Raises:
+        WorkbookError: there is none.
+    """
+    places = [Path(folder) / p for p in RELEASES[dataset].scans]
+    found = sorted(scan.name for place in places if place.is_dir() for scan in place.iterdir() if scan.is_dir())
+    if not found:
+        raise WorkbookError(f"no {dataset} scan under {folder}: expected folders in {', '.join(RELEASES[dataset].scans)}. "
+                            f"Download the dataset with its own script, then pass its folder.")
+    return found
+
+
+def space_of(reader: Any, dataset: str, scan_id: str) -> str:
+    """Physical space of a scan: ScanNet's ``sceneXXXX``, ARKitScenes' visit, ScanNet++'s scene."""
+    if dataset == "scannet":
+        return f"scannet-{scan_id.rsplit('_', 1)[0]}"
+    if dataset == "arkitscenes" and (visit := reader.metadata.get(scan_id, {}).get("visit_id")) is not None:
+        return f"arkitscenes-visit{visit}"
+    return f"{dataset}-{scan_id}"
+
+
+def benchmark_spaces(reader: Any, dataset: str) -> set[str]:
+    """Physical spaces of VSI-Bench's rooms in a dataset; the list ships with the package."""
+    return {space_of(reader, dataset, scan_id) for scan_id in json.loads(BENCHMARK_ROOMS.read_text())[dataset]}
+
+
+def split_of(space: str, seed: int) -> Split:
+    """``train`` or ``heldout``, the same for all scans of a space."""
+    return "heldout" if crc32(f"{seed}:{space}".encode()) % 1000 < 1000 * HELDOUT_SHARE else "train"
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A scan's mesh in the scene's frame: floor at z = 0, walls along the axes where the dataset says how."""
+
+    vertices: Floats
+    faces: npt.NDArray[np.int32]
+    align: Floats
+    """(4, 4) from the dataset's world to the scene's frame."""
+
+
+def surface(reader: Any, dataset: str, scan_id: str) -> Surface:
+    """The mesh of a scan, aligned and set on its floor."""
+    mesh = reader.get_mesh(scan_id)
+    align = np.eye(4) if dataset != "scannet" else np.asarray(reader.get_alignment(scan_id), dtype=np.float64)
+    vertices = np.asarray(mesh.vertices) @ align[:3, :3].T + align[:3, 3]
+    if len(vertices) < 3 or not np.isfinite(vertices).all():
+        raise WorkbookError(f"its mesh has {len(vertices)} vertices, not all of them finite. Leave the scan out.")
+    drop = np.eye(4)
+    drop[2, 3] = -float(np.quantile(vertices[:, 2], 0.01))
+    return Surface(vertices + drop[:3, 3], np.ascontiguousarray(mesh.triangles, dtype=np.int32), drop @ align)
+
+
+def read_scan(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
+    """A scan as a scene: upright boxes of annotated objects (``seed`` is the annotation's key), outline and floor area.
+
+    Raises:
+        WorkbookError: no usable object, or a box with a side that is not a length.
+    """
+    ground = surface(reader, dataset, scan_id)
+    boxes, names = reader.get_boxes(scan_id, box_type=RELEASES[dataset].box_type)
+    objects: list[SceneObject] = []
+    for key in sorted(boxes):
+        label = str(names[key]).strip().lower()
+        if label not in GENERIC:
+            box = _box(boxes[key], ground.align, f"object {key} ({label})")
+            objects.append(SceneObject(len(objects) + 1, label, box, seed=int(key)))
+    if not objects:
+        raise WorkbookError("no annotated object")
+    outline, area = floor_of(ground)
+    return Scene(
+        scene_id=f"{dataset}-{scan_id}", space_id=space_of(reader, dataset, scan_id), source="scans", split=split,
+        polygon=outline, floor_area=area, ceiling_height=round(float(np.quantile(ground.vertices[:, 2], 0.999)), 3),
+        objects=tuple(objects), room_type=room_type({o.category for o in objects}), seed=crc32(scan_id.encode()),
+    )
+
+
+def _box(box: Any, align: Floats, where: str) -> Box:
+    axes = (align[:3, :3] @ np.asarray(box.R)).T
+    center = align[:3, :3] @ np.asarray(box.center) + align[:3, 3]
+    try:
+        return upright({"axesLengths": list(box.extent), "centroid": list(center), "normalizedAxes": axes.ravel().tolist()})
+    except ValueError as error:
+        raise WorkbookError(f"{where}: {error}") from error
+
+
+def floor_of(ground: Surface) -> tuple[tuple[tuple[float, float], ...], float]:
+    """(convex outline, floor area in m2) of what was scanned, seen from above; gaps of half a metre are closed."""
+    from ..render.raster import visible
+
+    flat = ground.vertices[:, :2]
+    hull = ConvexHull(flat)
+    outline = tuple((float(x), float(y)) for x, y in flat[hull.vertices])
+    low, scale = flat.min(0) - 1.0, 1 / FLOOR_CELL
+    width, height = (int(v) for v in (flat.max(0) + 1.0 - low) * scale)
+    from_above = np.array([(scale, 0, 0, -low[0] * scale), (0, scale, 0, -low[1] * scale), (0, 0, 0, 1.0)])
+    seen = visible(ground.vertices, ground.faces, from_above, width, height).owner >= 0
+    closed = ndimage.binary_fill_holes(ndimage.binary_closing(seen, iterations=5))
+    return outline, round(min(float(closed.sum()) * FLOOR_CELL**2, float(hull.volume)), 3)
+
+
+def film(reader: Any, dataset: str, scene: Scene, data: Data) -> tuple[npt.NDArray[np.uint8], Clip]:
+    """Evenly spaced real frames of a scan with their poses; visible shares come from its mesh, seen from the same cameras.
+
+    Returns:
+        (T, H, W, 3) uint8 frames, cropped to ``data.width`` x ``data.height``, and their clip at its true rate.
+
+    Raises:
+        WorkbookError: the scan has no frame with a pose.
+    """
+    from ..render.optics import camera_rows
+    from ..render.raster import visible
+
+    scan_id = scene.scene_id.removeprefix(f"{dataset}-")
+    release, size = RELEASES[dataset], (data.width, data.height)
+    usable = reader.get_frames(scan_id, items=("world_to_camera",), **release.frames).indices
+    if not len(usable):
+        raise WorkbookError(f"{scene.scene_id}: no frame with a camera pose. Leave the scan out.")
+    picked = usable[sample_indices(len(usable), data.clip_frames)]
+    batch = reader.get_frames(scan_id, indices=picked, items=("rgb", "rgb_intrinsics", "world_to_camera"), output_size=size,
+                              center_crop=True, **release.frames)
+    ground = surface(reader, dataset, scan_id)
+    owner = face_owners(reader, scene, scan_id, ground.faces)
+    poses = np.round(ground.align @ np.linalg.inv(batch.world_to_camera.astype(np.float64)), 6)
+    matrix = batch.rgb_intrinsics.astype(np.float64).mean(0)
+    matrix[:2, 2] += 0.5  # scenezoo puts pixel centres on whole numbers, the renderer on halves
+    shares = np.zeros((len(poses), len(scene.objects) + 1))
+    for k, pose in enumerate(poses):
+        cover = visible(ground.vertices, ground.faces, camera_rows(pose, matrix), *size)
+        seen = np.append(owner[cover.triangle], 0)[cover.owner]
+        shares[k] = np.bincount(seen.ravel(), minlength=len(scene.objects) + 1) / seen.size
+    step = (picked[-1] - picked[0]) / max(len(picked) - 1, 1)
+    return batch.rgb, Clip(
+        video_id=scene.scene_id, scene=scene, fps=float(release.rate / max(step, 1.0)), width=data.width, height=data.height,
+        intrinsics=tuple(tuple(float(v) for v in row) for row in matrix),
+        poses=tuple(tuple(tuple(float(v) for v in row) for row in p) for p in poses),
+        visible_share={o.instance_id: tuple(np.round(shares[:, o.instance_id], 6).tolist()) for o in scene.objects},
+    )
+
+
+def face_owners(reader: Any, scene: Scene, scan_id: str, faces: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """(m,) instance id of each triangle of the scan's mesh, by two of its three corners; 0 for none."""
+    labels = reader.get_segmentation(scan_id).labels
+    labels = labels if labels.ndim == 1 else labels[:, 0]
+    instance = {o.seed: o.instance_id for o in scene.objects}
+    of_vertex: npt.NDArray[np.int64] = np.array([instance.get(int(v), 0) for v in labels], dtype=np.int64)
+    a, b, c = of_vertex[faces].T
+    owner: npt.NDArray[np.int64] = np.where(b == c, b, a)
+    return owner
+
+
+@functools.cache
+def benchmark_names() -> frozenset[str]:
+    """Scene ids and physical spaces (``scannet-scene0011_00``, ``scannet-scene0011``) of VSI-Bench's rooms, for audits."""
+    found = {f"{dataset}-{scan}" for dataset in RELEASES for scan in json.loads(BENCHMARK_ROOMS.read_text())[dataset]}
+    return frozenset(found | {name.rsplit("_", 1)[0] for name in found if name.startswith("scannet-")})

@@ -1,0 +1,159 @@
+"""Real scans: a room written in ScanNet's on-disk format comes back with its boxes, poses, frames and visibility."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import sys
+import zlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from spacer_utils import profiles, video
+from spacer_utils.registry import SCENES
+from spacer_utils.render import Renderer
+from spacer_utils.scenes import geometry, procedural, scans
+from spacer_utils.types import Clip, Scene, WorkbookError
+
+DATA = replace(profiles.get("smoke").data, clip_frames=6, width=96, height=72)
+Floats = npt.NDArray[np.float64]
+
+
+def turned(degrees: float, shift: tuple[float, float, float]) -> Floats:
+    """(4, 4) turn about z, then shift: the scanner's world is not the room's."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    result = np.eye(4)
+    result[:2, :2], result[:3, 3] = [(c, -s), (s, c)], shift
+    return result
+
+
+def write_sens(path: Path, pictures: Iterable[npt.NDArray[np.uint8]], poses: Floats, matrix: Floats) -> None:
+    """ScanNet's sensor stream, version 4: JPEG colour, zlib depth (empty here), camera-to-world poses, no IMU."""
+    frames = [np.asarray(p) for p in pictures]
+    height, width, _ = frames[0].shape
+    intrinsic = np.eye(4, dtype="<f4")
+    intrinsic[:3, :3] = matrix
+    depth = zlib.compress(np.zeros((height, width), "<u2").tobytes())
+    name = b"StructureSensor"
+    parts = [struct.pack("<IQ", 4, len(name)), name, *[m.astype("<f4").tobytes() for m in (intrinsic, np.eye(4)) * 2],
+             struct.pack("<ii", 2, 1), struct.pack("<IIII", width, height, width, height), struct.pack("<f", 1000.0),
+             struct.pack("<Q", len(frames))]
+    for k, (picture, pose) in enumerate(zip(frames, poses)):
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "JPEG", quality=98, subsampling=0)
+        parts += [pose.astype("<f4").tobytes(), struct.pack("<QQ", 33_333 * k, 33_333 * k),
+                  struct.pack("<QQ", buffer.tell(), len(depth)), buffer.getvalue(), depth]
+    path.write_bytes(b"".join([*parts, struct.pack("<Q", 0)]))
+
+
+def write_ply(path: Path, vertices: Floats, faces: npt.NDArray[np.int32]) -> None:
+    header = (f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\nproperty float x\nproperty float y\n"
+              f"property float z\nelement face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n")
+    rows = np.empty(len(faces), dtype=[("n", "u1"), ("v", "<i4", 3)])
+    rows["n"], rows["v"] = 3, faces
+    path.write_bytes(header.encode() + vertices.astype("<f4").tobytes() + rows.tobytes())
+
+
+def write_scannet(root: Path, scan_id: str, scene: Scene, clip: Clip, pictures: npt.NDArray[np.uint8]) -> None:
+    """The files of one ScanNet scan that hold mesh, annotation, alignment and sensor stream, 30 degrees off the room's axes."""
+    folder = root / "scans" / scan_id
+    folder.mkdir(parents=True)
+    align = turned(30.0, (1.5, -2.0, 0.0))
+    world = np.linalg.inv(align)
+    mesh = Renderer(scene, shadow=False).stage.mesh
+    owner = np.zeros(len(mesh.vertices), dtype=int)
+    owner[mesh.faces.ravel()] = np.repeat(mesh.ids, 3)
+    write_ply(folder / f"{scan_id}_vh_clean_2.ply", mesh.vertices @ world[:3, :3].T + world[:3, 3], mesh.faces)
+    groups = [{"id": k, "objectId": k, "segments": [o.instance_id], "label": o.category} for k, o in enumerate(scene.objects)]
+    groups.append({"id": len(groups), "objectId": len(groups), "segments": [0], "label": "wall"})
+    (folder / f"{scan_id}_vh_clean_2.0.010000.segs.json").write_text(json.dumps({"segIndices": owner.tolist()}))
+    (folder / f"{scan_id}.aggregation.json").write_text(json.dumps({"segGroups": groups}))
+    (folder / f"{scan_id}.txt").write_text("axisAlignment = " + " ".join(str(v) for v in align.ravel()) + "\n")
+    matrix = np.array(clip.intrinsics)
+    matrix[:2, 2] -= 0.5
+    write_sens(folder / f"{scan_id}.sens", pictures, world @ np.array(clip.poses), matrix)
+
+
+def test_scenezoo_is_named_when_it_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "scenezoo", None)
+    with pytest.raises(WorkbookError, match=r"pip install .*scans"):
+        next(SCENES["scans"]("train", 1, 0, folder=tmp_path))
+
+
+def test_benchmark_rooms_are_known_without_their_files() -> None:
+    names = scans.benchmark_names()
+    assert len(names) == 288 + 88
+    assert {"scannet-scene0025", "scannet-scene0025_01", "arkitscenes-41069025", "scannetpp-7b6477cb95"} <= names
+
+
+def test_splits_never_divide_a_space() -> None:
+    reader = SimpleNamespace(metadata={"1": {"visit_id": 7}, "2": {"visit_id": 7}, "3": {"visit_id": None}})
+    assert scans.space_of(reader, "scannet", "scene0100_02") == "scannet-scene0100"
+    assert scans.space_of(reader, "arkitscenes", "1") == scans.space_of(reader, "arkitscenes", "2") == "arkitscenes-visit7"
+    assert scans.space_of(reader, "arkitscenes", "3") == "arkitscenes-3"
+    splits = [scans.split_of(f"scannet-scene{k:04d}", 0) for k in range(1000)]
+    assert 60 < splits.count("heldout") < 140
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene, Clip, npt.NDArray[np.uint8]]:
+    pytest.importorskip("scenezoo", reason="the extra 'scans' is not installed", exc_type=ImportError)
+    root = tmp_path_factory.mktemp("scannet")
+    scene = procedural.room("train", 3, 7, min_objects=7)
+    pictures, clip = video.film(scene, DATA)
+    trained = next(f"scene{k:04d}" for k in range(9000, 9999) if scans.split_of(f"scannet-scene{k:04d}", 0) == "train")
+    for scan_id in (f"{trained}_00", f"{trained}_01", "scene0025_01", "scene0025_09"):
+        write_scannet(root, scan_id, scene, clip, pictures)
+    (root / "scans" / f"{trained}_01" / f"{trained}_01.aggregation.json").write_text("{")
+    return root, scene, clip, pictures
+
+
+def test_a_written_scan_comes_back(written: tuple[Path, Scene, Clip, npt.NDArray[np.uint8]]) -> None:
+    root, scene, clip, pictures = written
+    with pytest.warns(UserWarning, match=r"scan scene9\d+_01 left out"):
+        found = list(SCENES["scans"]("train", None, 0, folder=root))
+    assert len(found) == 1
+    back = found[0]
+    assert back.source == "scans"
+    assert [o.category for o in back.objects] == [o.category for o in scene.objects]
+    for ours, theirs in zip(scene.objects, back.objects):
+        assert np.array(theirs.box.center) == pytest.approx(np.array(ours.box.center), abs=0.02)
+        assert sorted(theirs.box.size) == pytest.approx(sorted(ours.box.size), abs=0.03)
+    assert geometry.area(back.polygon) == pytest.approx(geometry.area(scene.polygon), rel=0.1)
+    assert back.floor_area == pytest.approx(scene.floor_area, rel=0.15)
+    reader = scans.open_dataset("scannet", root)
+    frames, seen = scans.film(reader, "scannet", back, DATA)
+    assert frames.shape == pictures.shape
+    assert np.abs(frames.astype(int) - pictures.astype(int)).mean() < 3
+    assert np.array(seen.poses) == pytest.approx(np.array(clip.poses), abs=0.02)
+    assert np.array(seen.intrinsics) == pytest.approx(np.array(clip.intrinsics), abs=1e-3)
+    assert seen.fps == pytest.approx(30.0)
+    for instance, shares in clip.visible_share.items():
+        assert np.array(seen.visible_share[instance]) == pytest.approx(np.array(shares), abs=0.01)
+    folder = root / "clips"
+    assert video.read_clip(video.write_clip(frames, seen, folder).with_suffix(".json")) == seen
+
+
+def test_benchmark_and_listed_scans_stay_out(written: tuple[Path, Scene, Clip, npt.NDArray[np.uint8]]) -> None:
+    root = written[0]
+    with pytest.warns(UserWarning, match="left out"):
+        ids = [s.scene_id for split in ("train", "heldout") for s in SCENES["scans"](split, None, 0, folder=root)]
+    assert len(ids) == 1
+    assert not any("scene0025" in i for i in ids)
+    space = ids[0].rsplit("_", 1)[0]
+    assert list(SCENES["scans"]("train", None, 0, folder=root, exclude=[space])) == []
+    with pytest.raises(WorkbookError, match="real_layouts"):
+        next(SCENES["scans"]("real_layouts", 1, 0, folder=root))
+
+
+def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(WorkbookError, match="expected folders in scans"):
+        scans.scan_ids("scannet", tmp_path)
