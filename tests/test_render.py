@@ -90,13 +90,15 @@ def test_pixels_do_not_depend_on_threads(shadow):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_pixels_repeat_in_other_processes():
-    code = ("import hashlib, test_render as t; r = t.Renderer(t.furnished(2)); "
-            "print(hashlib.sha256(b''.join(a.tobytes() for p, k in t.views(2, 3, 90, 70) for a in r.render(p, k, 90, 70))).hexdigest())")
+    code = ("import hashlib, test_render as t; r = t.Renderer(t.furnished(2)); arrays = [a for pose, k in t.views(2, 3, 90, 70) "
+            "for a in r.render(pose, k, 90, 70)]; print(hashlib.sha256(b''.join(a.tobytes() for a in arrays)).hexdigest())")
     digests = set()
     for number in ("1", "2"):
         env = {**os.environ, "NUMBA_NUM_THREADS": number, "OMP_NUM_THREADS": number, "PYTHONHASHSEED": number}
-        run = subprocess.run([sys.executable, "-c", code], env=env, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        run = subprocess.run([sys.executable, "-c", code], env=env, cwd=Path(__file__).parent, capture_output=True, text=True,
+                             check=True)
         digests.add(run.stdout)
     assert len(digests) == 1
 
