@@ -23,7 +23,7 @@ EYE_HEIGHT, PITCH = (1.5, 0.08), (-20.0, 4.0)
 """Mean and deviation: metres above the floor, degrees above the horizon."""
 WALKING_SPEED = 0.8
 """Metres per second."""
-CANDIDATES = 6
+CANDIDATES = 8
 """Spots or paths that are compared: seen objects and frames that show one count, as shares."""
 TRAJECTORIES = ("sweep", "walk")
 _PROBES = np.array([(0, 0, 0), (0.6, 0, 0.6), (-0.6, 0, 0.6), (0, 0.6, 0.6), (0, -0.6, 0.6)])

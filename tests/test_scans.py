@@ -11,11 +11,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from spacer_utils import profiles, video
 from spacer_utils.registry import SCENES
@@ -62,19 +64,25 @@ def write_ply(path: Path, vertices: Floats, faces: npt.NDArray[np.int32]) -> Non
     path.write_bytes(header.encode() + vertices.astype("<f4").tobytes() + rows.tobytes())
 
 
+def labelled_mesh(scene: Scene, world: Floats) -> tuple[Floats, npt.NDArray[np.int32], list[int], list[dict[str, Any]]]:
+    """(vertices in the scanner's world, faces, segment of each vertex, annotated groups of segments)."""
+    mesh = Renderer(scene, shadow=False).stage.mesh
+    owner = np.zeros(len(mesh.vertices), dtype=int)
+    owner[mesh.faces.ravel()] = np.repeat(mesh.ids, 3)
+    named = [(o.category, o.instance_id) for o in scene.objects] + [("wall", 0)]
+    groups = [{"id": k, "objectId": k, "segments": [segment], "label": label} for k, (label, segment) in enumerate(named)]
+    return mesh.vertices @ world[:3, :3].T + world[:3, 3], mesh.faces, owner.tolist(), groups
+
+
 def write_scannet(root: Path, scan_id: str, scene: Scene, clip: Clip, pictures: npt.NDArray[np.uint8]) -> None:
     """The files of one ScanNet scan that hold mesh, annotation, alignment and sensor stream, 30 degrees off the room's axes."""
     folder = root / "scans" / scan_id
     folder.mkdir(parents=True)
     align = turned(30.0, (1.5, -2.0, 0.0))
     world = np.linalg.inv(align)
-    mesh = Renderer(scene, shadow=False).stage.mesh
-    owner = np.zeros(len(mesh.vertices), dtype=int)
-    owner[mesh.faces.ravel()] = np.repeat(mesh.ids, 3)
-    write_ply(folder / f"{scan_id}_vh_clean_2.ply", mesh.vertices @ world[:3, :3].T + world[:3, 3], mesh.faces)
-    groups = [{"id": k, "objectId": k, "segments": [o.instance_id], "label": o.category} for k, o in enumerate(scene.objects)]
-    groups.append({"id": len(groups), "objectId": len(groups), "segments": [0], "label": "wall"})
-    (folder / f"{scan_id}_vh_clean_2.0.010000.segs.json").write_text(json.dumps({"segIndices": owner.tolist()}))
+    vertices, faces, segments, groups = labelled_mesh(scene, world)
+    write_ply(folder / f"{scan_id}_vh_clean_2.ply", vertices, faces)
+    (folder / f"{scan_id}_vh_clean_2.0.010000.segs.json").write_text(json.dumps({"segIndices": segments}))
     (folder / f"{scan_id}.aggregation.json").write_text(json.dumps({"segGroups": groups}))
     (folder / f"{scan_id}.txt").write_text("axisAlignment = " + " ".join(str(v) for v in align.ravel()) + "\n")
     matrix = np.array(clip.intrinsics)
@@ -103,6 +111,73 @@ def test_splits_never_divide_a_space() -> None:
     assert 60 < splits.count("heldout") < 140
 
 
+def write_scannetpp(root: Path, scan_id: str, scene: Scene) -> None:
+    """Mesh and annotation of one ScanNet++ scan."""
+    folder = root / "data" / scan_id / "scans"
+    folder.mkdir(parents=True)
+    vertices, faces, segments, groups = labelled_mesh(scene, np.eye(4))
+    write_ply(folder / "mesh_aligned_0.05.ply", vertices, faces)
+    (folder / "segments.json").write_text(json.dumps({"segIndices": segments}))
+    (folder / "segments_anno.json").write_text(json.dumps({"segGroups": groups}))
+
+
+def write_arkitscenes(root: Path, scan_id: str, visit: int, scene: Scene, clip: Clip, pictures: npt.NDArray[np.uint8]) -> None:
+    """Mesh, boxes, trajectory and 640 x 480 stream of one ARKitScenes capture, whose world is only gravity-aligned."""
+    folder = root / "raw" / "Training" / scan_id
+    for stream in ("vga_wide", "vga_wide_intrinsics"):
+        (folder / stream).mkdir(parents=True)
+    world = turned(-20.0, (0.3, 0.7, -1.1))
+    vertices, faces, _, _ = labelled_mesh(scene, world)
+    write_ply(folder / f"{scan_id}_3dod_mesh.ply", vertices, faces)
+    boxes = []
+    for o in scene.objects:
+        axes = (world @ turned(float(np.degrees(o.box.yaw)), (0, 0, 0)))[:3, :3]
+        center = world[:3, :3] @ np.array(o.box.center) + world[:3, 3]
+        boxes.append({"label": o.category, "segments": {"obbAligned": {
+            "centroid": center.tolist(), "axesLengths": [side + 0.01 for side in o.box.size],
+            "normalizedAxes": axes.T.ravel().tolist()}}})
+    (folder / f"{scan_id}_3dod_annotation.json").write_text(json.dumps({"data": boxes}))
+    rows = []
+    (fx, _, cx), (_, fy, cy), _ = clip.intrinsics
+    for k, (picture, pose) in enumerate(zip(pictures, np.array(clip.poses))):
+        to_camera = np.linalg.inv(world @ pose)
+        rows.append([k / 30, *Rotation.from_matrix(to_camera[:3, :3]).as_rotvec(), *to_camera[:3, 3]])
+        Image.fromarray(picture).save(folder / "vga_wide" / f"{scan_id}_{k / 30:.3f}.png")
+        (folder / "vga_wide_intrinsics" / f"{scan_id}_{k / 30:.3f}.pincam").write_text(f"640 480 {fx} {fy} {cx - 0.5} {cy - 0.5}")
+    np.savetxt(folder / "lowres_wide.traj", rows)
+    (root / "raw" / "metadata.csv").write_text("video_id,visit_id,fold,sky_direction\n" + f"{scan_id},{visit},Training,Up\n")
+
+
+def agree(back: Scene, scene: Scene, align: bool = True) -> None:
+    """The same categories and box sizes; the same centres too where the dataset's axes are the room's."""
+    assert [o.category for o in back.objects] == [o.category for o in scene.objects]
+    for ours, theirs in zip(scene.objects, back.objects):
+        assert sorted(theirs.box.size) == pytest.approx(sorted(ours.box.size), abs=0.03)
+        if align:
+            assert np.array(theirs.box.center) == pytest.approx(np.array(ours.box.center), abs=0.02)
+    assert geometry.area(back.polygon) == pytest.approx(geometry.area(scene.polygon), rel=0.1)
+    assert back.floor_area == pytest.approx(scene.floor_area, rel=0.15)
+
+
+def test_scannetpp_and_arkitscenes_come_back(tmp_path: Path) -> None:
+    pytest.importorskip("scenezoo", reason="the extra 'scans' is not installed", exc_type=ImportError)
+    scene = procedural.room("train", 3, 9, min_objects=5)
+    data = replace(DATA, width=640, height=480, clip_frames=3)
+    pictures, clip = video.film(scene, data)
+    write_scannetpp(tmp_path / "pp", "0123456789", scene)
+    write_arkitscenes(tmp_path / "arkit", "10000001", 4, scene, clip, pictures)
+    for dataset, folder in (("scannetpp", tmp_path / "pp"), ("arkitscenes", tmp_path / "arkit")):
+        found = [s for split in ("train", "heldout") for s in SCENES["scans"](split, 1, 0, folder=folder, dataset=dataset)]
+        assert len(found) == 1
+        agree(found[0], scene, dataset == "scannetpp")
+    assert found[0].space_id == "arkitscenes-visit4"
+    frames, seen = scans.film(scans.open_dataset("arkitscenes", tmp_path / "arkit"), "arkitscenes", found[0], data)
+    assert (frames == pictures).all()
+    assert seen.fps == pytest.approx(30.0)
+    for instance, shares in clip.visible_share.items():
+        assert np.array(seen.visible_share[instance]) == pytest.approx(np.array(shares), abs=0.01)
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene, Clip, npt.NDArray[np.uint8]]:
     pytest.importorskip("scenezoo", reason="the extra 'scans' is not installed", exc_type=ImportError)
@@ -123,12 +198,7 @@ def test_a_written_scan_comes_back(written: tuple[Path, Scene, Clip, npt.NDArray
     assert len(found) == 1
     back = found[0]
     assert back.source == "scans"
-    assert [o.category for o in back.objects] == [o.category for o in scene.objects]
-    for ours, theirs in zip(scene.objects, back.objects):
-        assert np.array(theirs.box.center) == pytest.approx(np.array(ours.box.center), abs=0.02)
-        assert sorted(theirs.box.size) == pytest.approx(sorted(ours.box.size), abs=0.03)
-    assert geometry.area(back.polygon) == pytest.approx(geometry.area(scene.polygon), rel=0.1)
-    assert back.floor_area == pytest.approx(scene.floor_area, rel=0.15)
+    agree(back, scene)
     reader = scans.open_dataset("scannet", root)
     frames, seen = scans.film(reader, "scannet", back, DATA)
     assert frames.shape == pictures.shape
