@@ -58,7 +58,7 @@ def value(name: str, rewards: RewardSet, sample: Sample, answer: Answer) -> floa
     """What one term of a set counts for one completion, the gate applied."""
     if name == "accuracy_with_map":
         return with_map(rewards, sample, answer, value("accuracy", rewards, sample, answer),
-                        term(rewards.map_term, sample, answer)[0])[0]
+                        lambda: term(rewards.map_term, sample, answer)[0])[0]
     found = term(rewards.rules.get(name, name), sample, answer)[0]
     if found is None or not name.startswith("map"):
         return found

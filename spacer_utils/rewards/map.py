@@ -18,10 +18,13 @@ Pair = list[int]
 MATCHED = 256
 """Predicted pairs of one category that are still matched: more than 1,024 tokens can write. Those beyond count as wrong."""
 _DIAGONAL = 10 * math.sqrt(2)
-_ROUND_PAIR = re.compile(r"\(\s*(-?[\d.]+\s*,\s*-?[\d.]+)\s*\)", re.ASCII)
+_OTHER_BRACKET = re.compile(r"\((?!\s*-?[\d.]+\s*,\s*-?[\d.]+\s*\))", re.ASCII)
+_BARE_NAME = re.compile(r"\{\s*(?!(?:True|False|None)\b)[A-Za-z_][\w ]*:", re.ASCII)
+_read_json = json.JSONDecoder().raw_decode
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _WRAPPED_NUMBER = re.compile(r"[<\[(]*(-?\d+(?:\.\d+)?)[>\])]*")
 _KEY = re.compile(r"[^\w\s]*([\w\s]+)[^\w\s]*")
+_PLAIN = (int, float)
 
 
 class _Irregular(Exception):
@@ -64,61 +67,82 @@ def read(text: str, categories: Sequence[str]) -> dict[str, list[Pair]]:
     >>> read("tv at 1, 2; sofa: 3", ("tv", "sofa"))
     {'tv': [[1, 2]]}
     """
-    names = [c for c in categories if c]
     text = text.strip()
-    if not text or not names or len(text) > MAX_MAP:
+    known = _lower(tuple(categories))
+    if not text or not known or len(text) > MAX_MAP:
         return {}
-    known = {c.lower() for c in names}
     literal = text
     if text.startswith("str{") and text.endswith("}"):
         inner = text[4:-1].strip()
         literal = inner if inner.startswith("{") and inner.endswith("}") else text
-    if literal.startswith("{") and literal.endswith("}"):
+    if literal.startswith("{") and literal.endswith("}") and not _BARE_NAME.match(literal):
         try:
             return _read_regular(literal, known)
         except (_Irregular, ValueError, RecursionError):
-            pass
-        try:
-            data = ast.literal_eval(literal)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            data = None
-        if isinstance(data, dict):
-            return _from_dict(data, known)
-    return _from_words(text, names)
+            data = _literal(literal)
+            if isinstance(data, dict):
+                return _from_dict(data, known)
+    return _from_words(text.lower(), known)
 
 
-def _read_regular(text: str, known: set[str]) -> dict[str, list[Pair]]:
-    """The usual form, names in quotes and lists of number pairs, by the JSON reader: ten times as fast as ``literal_eval``.
+@lru_cache(maxsize=4096)
+def _lower(categories: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(c.lower() for c in categories if c)
+
+
+def _read_regular(text: str, known: frozenset[str]) -> dict[str, list[Pair]]:
+    """The usual form, names in quotes and lists of number pairs, by the JSON reader, ten times as fast as ``literal_eval``.
+
+    Numbers that stand in a list without being paired are passed over, as released.
 
     Raises:
         _Irregular, ValueError, RecursionError: the text has another form, or one that JSON and Python read differently.
     """
-    if "(" in text:
-        text = _ROUND_PAIR.sub(r"[\1]", text)
-    if not text.isascii() or "\\" in text or "(" in text:
-        raise _Irregular
+    round_ = "(" in text
+    if round_:
+        if text.count("(") != text.count(")") or _OTHER_BRACKET.search(text):
+            raise _Irregular
+        text = text.replace("(", "[").replace(")", "]")
     if "'" in text:
         if '"' in text:
             raise _Irregular
         text = text.replace("'", '"')
+    if not text.isascii() or "\\" in text:
+        raise _Irregular
+    data, end = _read_json(text)
+    if end != len(text):
+        raise _Irregular
     found: dict[str, list[Pair]] = {}
-    for key, value in json.loads(text).items():
-        if type(value) is not list:
-            raise _Irregular
-        pairs = []
-        for pair in value:
-            if type(pair) is not list or len(pair) != 2:
-                raise _Irregular
-            x, y = pair
-            if type(x) is not int or type(y) is not int:
-                if not (type(x) in (int, float) and type(y) in (int, float) and math.isfinite(x) and math.isfinite(y)):
-                    raise _Irregular
-                pair = [int(x), int(y)]
-            pairs.append(pair)
-        name = _clean_key(key)
-        if pairs and name in known:
+    for key, value in data.items():
+        pairs = _regular_pairs(value, round_)
+        if pairs and (name := _clean_key(key)) in known:
             found[name] = found[name] + pairs if name in found else pairs
     return found
+
+
+def _regular_pairs(value: Any, round_: bool) -> list[Pair]:
+    if type(value) is not list:
+        raise _Irregular
+    pairs = []
+    for item in value:
+        if type(item) is list and len(item) == 2:
+            x, y = item
+            if type(x) is int is type(y):
+                pairs.append(item)
+            elif type(x) in _PLAIN and type(y) in _PLAIN and math.isfinite(x) and math.isfinite(y):
+                pairs.append([int(x), int(y)])
+            else:
+                raise _Irregular
+        elif round_ or type(item) not in _PLAIN:  # (1, 2) for a value is a pair, [1, 2] is none
+            raise _Irregular
+    return pairs
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
 
 
 @lru_cache(maxsize=4096)
@@ -128,7 +152,7 @@ def _clean_key(key: str) -> str:
     return match[1].strip() if match else key
 
 
-def _from_dict(data: Mapping[Any, Any], known: set[str]) -> dict[str, list[Pair]]:
+def _from_dict(data: Mapping[Any, Any], known: frozenset[str]) -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = {}
     for key, value in data.items():
         name = _clean_key(str(key))
@@ -164,26 +188,31 @@ def _whole(value: Any) -> int:
     raise TypeError
 
 
-def _from_words(text: str, names: Iterable[str]) -> dict[str, list[Pair]]:
-    """Whole-word names, the longest where they overlap; the numbers up to the next name are read in pairs."""
-    spans = sorted(((m.start(), -m.end(), c.lower()) for c in names for m in _whole_word(c).finditer(text)), key=lambda s: s[:2])
+def _from_words(text: str, known: Iterable[str]) -> dict[str, list[Pair]]:
+    """Whole-word names in a lower-case text, the longest where they overlap; numbers up to the next name are read in pairs."""
+    spans = []
+    for name in known:
+        start = text.find(name)
+        while start >= 0:
+            end = start + len(name)
+            if whole := not ("a" <= text[start - 1:start] <= "z" or "a" <= text[end:end + 1] <= "z"):  # ASCII letters only
+                spans.append((start, -end, name))
+            start = text.find(name, end if whole else start + 1)
     kept: list[tuple[int, int, str]] = []
-    for start, minus_end, name in spans:
+    for start, minus_end, name in sorted(spans):
         if not kept or start >= kept[-1][1]:
             kept.append((start, -minus_end, name))
         elif -minus_end > kept[-1][1]:
             kept[-1] = (start, -minus_end, name)
     found: dict[str, list[Pair]] = {}
-    for (_, end, name), following in zip(kept, [s for s, _, _ in kept[1:]] + [len(text)]):
-        numbers = [int(float(n)) for n in _NUMBER.findall(text, end, following)]
-        if len(numbers) > 1:
-            found.setdefault(name, []).extend([x, y] for x, y in zip(numbers[::2], numbers[1::2]))
+    following = len(text)
+    for start, end, name in reversed(kept):
+        digits = _NUMBER.findall(text, end, following)
+        numbers = map(int, map(float, digits[:len(digits) & ~1]))
+        if pairs := [[x, y] for x, y in zip(numbers, numbers)]:
+            found[name] = pairs + found[name] if name in found else pairs
+        following = start
     return found
-
-
-@lru_cache(maxsize=4096)
-def _whole_word(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![a-zA-Z]){re.escape(name)}(?![a-zA-Z])", re.IGNORECASE)
 
 
 def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells) -> float:
@@ -199,9 +228,10 @@ def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells) ->
         pairs = predicted.get(category)
         if not pairs or not places:
             continue
-        if count == 1 and len(pairs) == 1:
+        if count == 1 == len(pairs):
             (x, y), (u, v) = pairs[0], places[0]
-            earned += max(0.0, 1.0 - math.sqrt((x - u) ** 2 + (y - v) ** 2) / _DIAGONAL)
+            near = 1.0 - math.sqrt((x - u) * (x - u) + (y - v) * (y - v)) / _DIAGONAL
+            earned += near if near > 0 else 0.0
         else:
             earned += _greedy(pairs[:MATCHED], places) * count / max(len(pairs), count)
     if not total:
@@ -211,13 +241,13 @@ def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells) ->
 
 def _greedy(pairs: Sequence[Sequence[float]], places: Sequence[Sequence[float]]) -> float:
     """Sum of the pair scores when the closest pair is matched first; ties go to the earlier predicted, then true, pair."""
-    order = sorted([((x - u) ** 2 + (y - v) ** 2, i, j) for i, (x, y) in enumerate(pairs) for j, (u, v) in enumerate(places)])
-    free, open_places, total = set(range(len(pairs))), set(range(len(places))), 0.0
-    for squared, i, j in order:
-        if i in free and j in open_places:
+    order = [((x - u) * (x - u) + (y - v) * (y - v), i, j) for i, (x, y) in enumerate(pairs) for j, (u, v) in enumerate(places)]
+    left, used, taken, total = min(len(pairs), len(places)), 0, 0, 0.0
+    for squared, i, j in sorted(order):
+        if not (used >> i & 1 or taken >> j & 1):
             total += max(0.0, 1.0 - math.sqrt(squared) / _DIAGONAL)
-            free.discard(i)
-            open_places.discard(j)
-            if not free or not open_places:
+            left -= 1
+            if not left:
                 break
+            used, taken = used | 1 << i, taken | 1 << j
     return total

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..registry import REWARDS
 from ..types import Answer, Sample
-from .matching import Array, Drawn, drawn, matched
+from .matching import Array, Drawn, distances, drawn, matched
 
 MOST = 100
 """Objects whose relations are compared: the work grows with the cube of their number."""
@@ -45,7 +45,7 @@ def _pairs(map_: Drawn) -> tuple[Array, Array]:
     """(n, 2) true and drawn places of the matched objects; both maps are centred and scaled before they are matched."""
     true = _normal({c: np.array(ps) for c, ps in map_.true.items() if map_.valid[c]})
     mine = _normal({c: np.array(map_.valid[c][:2 * len(map_.true[c])]) for c in true})
-    index = {c: matched(mine[c], true[c]) for c in true}
+    index = {c: matched(distances(mine[c], true[c])) for c in true}
     pick = [np.concatenate([m[c][index[c][side]] for c in m] or [np.empty((0, 2))])[:MOST] for side, m in ((1, true), (0, mine))]
     return pick[0], pick[1]
 
@@ -61,19 +61,19 @@ def _normal(places: dict[str, Array]) -> dict[str, Array]:
 def _directions(true: Array, mine: Array) -> float | None:
     """Mean cosine over the pairs that stand apart in truth; a pair drawn on one spot counts 0."""
     a, b = true[:, None] - true[None], mine[:, None] - mine[None]
-    lengths = np.hypot(*a.transpose(2, 0, 1)), np.hypot(*b.transpose(2, 0, 1))
-    apart = lengths[0] > 1e-9
-    norm = lengths[0] * lengths[1]
+    length = distances(true, true)
+    apart = length > 1e-9
+    norm = length * distances(mine, mine)
     cosines = np.divide((a * b).sum(-1), norm, out=np.zeros_like(norm), where=norm > 1e-12)
     return float(np.clip(cosines[apart], -1, 1).mean()) if apart.any() else None
 
 
 def _order(true: Array, mine: Array) -> float | None:
     """Agreements minus disagreements on "is B or C nearer to A", over all triples that truth decides."""
-    distances = [np.hypot(*(p[:, None] - p[None]).transpose(2, 0, 1)) for p in (true, mine)]
+    tables = [distances(p, p) for p in (true, mine)]
     agreement = decided = 0.0
     for k in range(len(true)):
-        others = [np.delete(d[k], k) for d in distances]
+        others = [np.delete(table[k], k) for table in tables]
         want, got = (np.sign(np.round(o[:, None] - o[None], 9)) for o in others)
         agreement += float((want * got).sum())
         decided += float(np.abs(want).sum())

@@ -59,19 +59,25 @@ def compare(true: MapCells, predicted: Points, grid: int = GRID) -> Drawn:
     return Drawn(places, valid, {c: len(ps) for c, ps in mine.items()}, extra)
 
 
-def matched(points: Array, places: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Indices of the one-to-one matching with least total distance (Hungarian method); (k, 2), (n, 2) -> min(k, n) each."""
+def distances(points: Array, places: Array) -> Array:
+    """(..., k, 2) and (n, 2) -> (..., k, n) cells."""
+    gaps = points[..., :, None, :] - places
+    return np.hypot(gaps[..., 0], gaps[..., 1])
+
+
+def matched(table: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the one-to-one matching with the least total distance (Hungarian method); (k, n) -> min(k, n) each."""
     from scipy.optimize import linear_sum_assignment
 
-    return linear_sum_assignment(np.hypot(*(points[:, None] - places[None]).transpose(2, 0, 1)))  # type: ignore[no-any-return]
+    return linear_sum_assignment(table)  # type: ignore[no-any-return]
 
 
-def closeness(points: Array, places: Array, grid: int) -> float:
+def closeness(table: Array, grid: float) -> float:
     """Sum over matched pairs of 1 - distance / (grid * sqrt 2), the paper's pair score."""
-    if not len(points):
+    if not table.size:
         return 0.0
-    rows, columns = matched(points, places)
-    return float(np.maximum(0.0, 1 - np.hypot(*(points[rows] - places[columns]).T) / (grid * np.sqrt(2))).sum())
+    nearest = table.min() if 1 in table.shape else table[matched(table)]
+    return float(np.maximum(0.0, 1 - nearest / (grid * np.sqrt(2))).sum())
 
 
 # ------------------------------------------------------------------------------------------------------------- calibration
@@ -84,23 +90,25 @@ def to_centre(points: Array, grid: int) -> Array:
 
 def spread(points: Array, grid: int) -> float:
     """Sum of the points' distances from the middle, cells."""
-    return float(np.hypot(*(points - to_centre(points, grid)).T).sum())
+    gaps = points - to_centre(points, grid)
+    return float(np.hypot(gaps[..., 0], gaps[..., 1]).sum())
 
 
 @lru_cache(maxsize=4096)
 def scatter_cost(count: int, places: tuple[tuple[float, float], ...], grid: int) -> float:
-    """What ``count`` points scattered at random lose against the same points in the middle, per cell of spread.
+    """Closeness that ``count`` points scattered at random lose against the same points in the middle, per cell of spread.
 
     The mean over random cells is exact for one point; for more, every point visits every cell equally often (a Latin hypercube,
-    fixed seed).
+    fixed seed). Negative where scattering helps, as for many objects along the walls.
     """
     cells = np.stack(np.meshgrid(np.arange(grid), np.arange(grid)), -1).reshape(-1, 2).astype(float)
     rng = np.random.default_rng([count, len(places), grid])
     rounds = 1 if count == 1 or count * len(places) > 100 else 4
     draws = np.concatenate([np.stack([cells[rng.permutation(len(cells))] for _ in range(count)], 1) for _ in range(rounds)])
     target = np.array(places)
-    lost = np.mean([closeness(to_centre(p, grid), target, grid) - closeness(p, target, grid) for p in draws])
-    return float(lost) / (count * spread(cells, grid) / len(cells))
+    lost = sum(closeness(middle, grid) - closeness(scattered, grid) for middle, scattered in
+               zip(distances(to_centre(draws, grid), target), distances(draws, target)))
+    return lost / spread(draws, grid)
 
 
 def excess(points: Sequence[tuple[float, float]], places: Sequence[tuple[float, float]], grid: int) -> float:
@@ -108,8 +116,8 @@ def excess(points: Sequence[tuple[float, float]], places: Sequence[tuple[float, 
     if not points:
         return 0.0
     p, t = np.array(points, float), np.array(places, float)
-    uninformed = closeness(to_centre(p, grid), t, grid) - spread(p, grid) * scatter_cost(len(points), tuple(places), grid)
-    return closeness(p, t, grid) - uninformed
+    uninformed = closeness(distances(to_centre(p, grid), t), grid) - spread(p, grid) * scatter_cost(len(p), tuple(places), grid)
+    return closeness(distances(p, t), grid) - uninformed
 
 
 def calibrated(map_: Drawn, grid: int = GRID) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -80,30 +80,32 @@ def score(sample: Sample, completion: str, reward_set: str | RewardSet = "strict
     aliased = set(rewards.rules.values())
     found = {name: term(rewards.rules.get(name, name), sample, answer)
              for name in REWARDS.names() if name not in aliased and not name.endswith("_spacer")}
-    found["accuracy_with_map"] = with_map(rewards, sample, answer, found["accuracy"][0], found[rewards.map_term][0])
+    found["accuracy_with_map"] = with_map(rewards, sample, answer, found["accuracy"][0], lambda: found[rewards.map_term][0])
     terms = {name: value for name, (value, _) in found.items()}
     total = sum(weight * (terms[name] or 0.0) for name, weight in rewards.weights.items())
     return Score(terms, {name: reason for name, (_, reason) in found.items()}, total)
 
 
 def with_map(rewards: RewardSet, sample: Sample, answer: Answer, accuracy: float | None,
-             drawn: float | None) -> tuple[float | None, str]:
+             drawn: Callable[[], float | None]) -> tuple[float | None, str]:
     """Accuracy and what the map adds to it.
 
     Args:
-        accuracy, drawn: values of the set's accuracy and map term for this completion.
+        accuracy: value of the set's accuracy for this completion.
+        drawn: gives the value of the set's map term; called only where the map counts.
     """
     if accuracy is None:
         return None, "accuracy does not apply"
     if rewards.released:
         return _released(sample, answer, accuracy, drawn)
-    if drawn is None:
-        return accuracy, "the sample has no map to compare with"
     if answer.map_text is None:
         return accuracy, "no map"
     if not gate_open(rewards.gate, answer, accuracy):
         return accuracy, f"the map doesn't count: it stands outside the think block, or gate {rewards.gate!r} is closed"
-    return accuracy + credit(drawn), f"map adds {credit(drawn):.2f}"
+    value = drawn()
+    if value is None:
+        return accuracy, "there is no true map to compare with"
+    return accuracy + credit(value), f"map adds {credit(value):.2f}"
 
 
 def gate_open(gate: Gate, answer: Answer, accuracy: float | None) -> bool:
@@ -118,12 +120,13 @@ def credit(drawn: float) -> float:
     return min(1.0, max(0.0, drawn))
 
 
-def _released(sample: Sample, answer: Answer, accuracy: float, drawn: float | None) -> tuple[float, str]:
+def _released(sample: Sample, answer: Answer, accuracy: float, drawn: Callable[[], float | None]) -> tuple[float, str]:
     """The released gate: the map of a right answer adds its score, or, without one, takes the answer's reward away."""
     if sample.problem_type not in MAPPED_TYPES or accuracy <= 0.5 or "<map>" not in answer.text or "</map>" not in answer.text:
         return accuracy, "no map counts here"
-    if drawn is None:
+    value = drawn()
+    if value is None:
         return 0.0, "void: a map, but the sample has none"
-    if drawn <= 0:
+    if value <= 0:
         return 0.0, "void: a map without score"
-    return accuracy + drawn, f"map adds {drawn:.2f}"
+    return accuracy + value, f"map adds {value:.2f}"
