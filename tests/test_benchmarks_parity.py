@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import shutil
 import sys
 import types
 from collections.abc import Callable
@@ -20,8 +22,9 @@ import pandas as pd
 import pytest
 
 from spacer_utils.benchmarks import spar_bench, vsi_bench, wemath
+from spacer_utils.files import read_jsonl
 from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import Item, Question, extract, judge_row, vk
+from spacer_utils.scoring import Item, Question, export, extract, judge_row, vk
 
 TASKS = Path(os.environ.get("SPACER_LMMS_EVAL_DIR", "")) / "lmms_eval" / "tasks"
 N = 1_500
@@ -194,3 +197,54 @@ def test_wemath_levels() -> None:
     assert f"{ours['score_loose']:.2%}" == row["Score (Loose)"]
     assert f"{ours['levels']['RM_strict']:.2%}" == rates["RoteMemorization_strict_rate"]
     assert f"{ours['levels']['CM_loose']:.2%}" == rates["CompleteMastery_loose_rate"]
+
+
+@pytest.mark.parametrize("text", ["<think>x</think><answer>A</answer>",
+                                  "<map>{'a': [[1, 2]]}</map><think>x</think><answer>A</answer>",
+                                  "<think>x<map>m</map></think><answer>A</answer>",
+                                  "<think>x</think><map>m</map><answer>A</answer>",
+                                  "<answer>A</answer>", "x</think><answer>A</answer>", "<think>x</think>A", "A"])
+def test_reasoning_tags_leave_the_bare_answer(text: str) -> None:
+    strip = load("../api/reasoning.py").strip_reasoning_tags
+    assert strip(text, json.loads(export.REASONING_TAGS)) == "A"
+
+
+@pytest.mark.slow
+def test_lmms_eval_runs_our_checkpoint_to_the_same_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through lmms-eval's own evaluator; it needs some of its dependencies besides the wheel (on PYTHONPATH)."""
+    import spacer_utils.training  # noqa: F401  (makes torchvision importable first)
+
+    monkeypatch.syspath_prepend(str(TASKS.parents[1]))
+    monkeypatch.delitem(sys.modules, "loguru", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    evaluator = pytest.importorskip("lmms_eval.evaluator", reason="lmms-eval's dependencies are not installed",
+                                    exc_type=ImportError)
+    from lmms_eval import models, tasks  # type: ignore[import-not-found]
+
+    from spacer_utils import profiles
+    from spacer_utils.scoring.load import synthetic
+    from spacer_utils.scoring.plugin import manifest
+    from spacer_utils.scoring.run import run_benchmark
+    from spacer_utils.training import nano
+
+    data = synthetic("vsi_bench", tmp_path / "vsibench")
+    rows = [{**BENCHMARKS["vsi_bench"].sample[n % 2], "id": n, "question_type": kind,
+             "ground_truth": "4" if kind in vsi_bench.NUMERIC else "B",
+             "options": None if kind in vsi_bench.NUMERIC else ["A. x", "B. y"]}
+            for n, kind in enumerate(BENCHMARKS["vsi_bench"].tasks)]  # fmt: skip
+    pd.DataFrame(rows).to_parquet(data / "full" / "sample.parquet")
+    model = str(nano.build(tmp_path / "model", size="tiny"))
+    ours = run_benchmark(model, "vsi_bench", data, tmp_path / "out", profiles.get("smoke"))
+    shutil.copytree(TASKS / "vsibench", tmp_path / "task", ignore=shutil.ignore_patterns("vsibench_*.yaml"))
+    (tmp_path / "task" / "local.yaml").write_text(
+        "task: vsi_local\ntest_split: test\ndataset_path: parquet\ndataset_kwargs:\n  data_files:\n"
+        f"    test: {data / 'full' / 'sample.parquet'}\ninclude: _default_template_yaml\n")
+    models.MODEL_REGISTRY_V2.register_manifest(manifest(), overwrite=True)
+    theirs = evaluator.simple_evaluate(
+        model="spacer_workbook", model_args=f"pretrained={model},profile=smoke", tasks=["vsi_local"], log_samples=True,
+        task_manager=tasks.TaskManager(include_path=str(tmp_path / "task")), gen_kwargs="max_new_tokens=96")
+    said = {p["key"]: p["output"] for batch in read_jsonl(tmp_path / "out" / "predictions.0.jsonl") for p in batch}
+    assert [s["resps"][0][0] for s in sorted(theirs["samples"]["vsi_local"],
+                                             key=lambda s: s["doc_id"])] == [said[k] for k in sorted(said)]
+    found = {k.split(",")[0]: v for k, v in theirs["results"]["vsi_local"].items()}
+    assert found["vsibench_overall"] * 100 == pytest.approx(ours["headline"], abs=1e-4)
