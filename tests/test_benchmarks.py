@@ -418,3 +418,10 @@ def test_rows_need_no_more_than_their_rule_uses(name: str) -> None:
         if field not in ("options", "A"):
             with pytest.raises(BadRow, match="no field"):
                 BENCHMARKS[name].score({k: v for k, v in row.items() if k != field}, "official")
+
+
+def test_scoring_needs_no_torch() -> None:
+    code = ("import sys, spacer_utils.__main__, spacer_utils.scoring.run; from spacer_utils.registry import BENCHMARKS as b; "
+            "b.names(); "
+            "print([m for m in ('torch', 'transformers', 'pandas', 'datasets', 'pyarrow', 'PIL') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
