@@ -19,8 +19,10 @@ from .types import Scene, WorkbookError
 
 FIELD_OF_VIEW = 70.0
 """Horizontal, degrees: the main camera of a phone spans 55 to 70."""
-EYE_HEIGHT, PITCH = (1.5, 0.08), (-20.0, 4.0)
+EYE_HEIGHT, PITCH = (1.5, 0.08), (-18.0, 4.0)
 """Mean and deviation: metres above the floor, degrees above the horizon."""
+NOD = 12.0
+"""Degrees by which the camera looks up and down meanwhile, once or twice."""
 WALKING_SPEED = 0.8
 """Metres per second."""
 CANDIDATES = 8
@@ -72,7 +74,8 @@ def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, hei
         path = ground.spot(rng, frames) if still else ground.path(rng, frames, fps, bool(scene.rooms))
         shake = _hand(rng, frames)
         yaw = rng.uniform(0, 2 * math.pi) + rng.choice([-1, 1]) * np.arange(frames) * 2 * math.pi * turns / frames
-        pitch = math.radians(rng.normal(*PITCH))
+        nod = np.sin(np.arange(frames) * 2 * math.pi * rng.integers(1, 3) / frames + rng.uniform(0, 2 * math.pi))
+        pitch = np.radians(rng.normal(*PITCH) + NOD * nod)
         eyes = np.column_stack([path, np.full(frames, eye_height)]) + shake[:, :3]
         option = poses(eyes, yaw + shake[:, 3], pitch + shake[:, 4], shake[:, 5])
         seen = glimpsed(scene, option, matrix, width, height)

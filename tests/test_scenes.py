@@ -135,6 +135,8 @@ def test_real_layouts_hold_every_room_and_box(real_layouts: Path) -> None:
         assert geometry.contains(scene.polygon, points, 1e-6).all()
         assert geometry.area(scene.polygon) > 0
         assert scene.split == "real_layouts"
+        lights = [o.box.center[2] - o.box.size[2] / 2 for o in scene.instances("ceiling light")]
+        assert min(lights, default=2.0) > 1.9
 
 
 def test_upright_boxes_reproduce_the_published_extent(real_layouts: Path) -> None:

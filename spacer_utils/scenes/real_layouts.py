@@ -23,13 +23,15 @@ from ..registry import SCENES
 from ..types import Box, Scene, SceneObject, WorkbookError
 from .contents import room_type
 from .geometry import Floats, corners, footprints
-from .placement import HANGING, RESTING, face_room
+from .placement import CEILING, HANGING, RESTING, face_room
 
 DATASETS = ("arkitscenes", "scannet", "scannetpp")
 HOW_TO_GET = ("Get data/meta_info/{arkitscenes,scannet,scannetpp}_meta_info_val.json of the public repository "
               "vision-x-nyu/thinking-in-space, and set REAL_LAYOUTS to their folder.")
 MIN_SIDE, MAX_SIDE = 0.005, 20.0
 """Sides of a believable box, metres."""
+HALF_HEIGHT = 1.2
+"""The middle of a scanned room lies about this far above its floor, metres."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _scene(dataset: str, name: str, room: dict[str, Any], where: str, known: Col
             problems.append(f"{where}: category {category!r} left out ({error})")
     if not found:
         raise ValueError("no usable object")
-    floor = _floor_level(found)
+    floor = _floor_level(found, float(center[2]))
     polygon = room_outline(footprints(box for _, box in found), center[:2], area)
     objects = tuple(
         SceneObject(k, category, face_room(category, _stand(category, box, floor), polygon), crc32(f"{name}:{k}".encode()))
@@ -172,16 +174,22 @@ def upright(row: dict[str, Any]) -> Box:
                (float(lengths[first]), float(lengths[second]), float(lengths[up])), yaw)
 
 
-def _floor_level(found: list[tuple[str, Box]]) -> float:
-    """z of the floor: a low quantile of where the things that stand on floors end."""
-    bottoms = [box.center[2] - box.size[2] / 2 for category, box in found if category not in HANGING and category not in RESTING]
-    return float(np.quantile(bottoms or [min(b.center[2] - b.size[2] / 2 for _, b in found)], 0.1))
+def _stands(category: str) -> bool:
+    """Does such a thing reach down to the floor?"""
+    return HANGING.get(category) == 0.0 or not (category in HANGING or category in RESTING or category in CEILING)
+
+
+def _floor_level(found: list[tuple[str, Box]], middle: float) -> float:
+    """z of the floor: a low quantile of where the things that stand on floors end; without any, well below the room's middle."""
+    bottoms = [(category, box.center[2] - box.size[2] / 2) for category, box in found]
+    standing = [z for category, z in bottoms if _stands(category)]
+    return float(np.quantile(standing, 0.1)) if standing else min(middle - HALF_HEIGHT, *(z for _, z in bottoms))
 
 
 def _stand(category: str, box: Box, floor: float, slack: float = 0.35) -> Box:
     """The box above floor 0; a thing that stands on floors and ends within ``slack`` of it is set on it."""
     bottom = box.center[2] - box.size[2] / 2 - floor
-    if bottom < 0 or (bottom < slack and category not in HANGING and category not in RESTING):
+    if bottom < 0 or (bottom < slack and _stands(category)):
         bottom = 0.0
     return Box((box.center[0], box.center[1], bottom + box.size[2] / 2), box.size, box.yaw)
 
