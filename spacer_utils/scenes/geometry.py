@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Outline = Sequence[tuple[float, float]]
 Footprint = tuple[float, float, float, float, float]
 _SIGNS = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
+_FOUR = ndimage.generate_binary_structure(2, 1)
 CELL = 0.1
 """Side of a cell of the free-floor grid, metres."""
 BODY_RADIUS = 0.22
@@ -144,7 +145,7 @@ class Floor:
 
     def largest(self) -> npt.NDArray[np.bool_]:
         """The largest connected part of the free cells (four neighbours)."""
-        labels, count = ndimage.label(self.free)
+        labels, count = ndimage.label(self.free, _FOUR)
         if count == 0:
             return np.zeros_like(self.free)
         return np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,8 +56,8 @@ TRIES = 40
 DOOR_CLEARANCE = 0.8
 """Floor kept free in front of a door, metres."""
 GAP = 0.01
-PASSAGE = BODY_RADIUS + CELL / 2
-"""A little more than a body, so that a way found here is there on every grid, metres."""
+RADII = (BODY_RADIUS, BODY_RADIUS + CELL / 2)
+"""Bodies for which the floor must stay in one piece: the second makes sure of it whatever grid is laid over the room; metres."""
 
 
 @dataclass
@@ -66,7 +66,8 @@ class Room:
 
     outline: Outline
     ceiling: float
-    floor: Floor
+    floors: list[Floor]
+    """What is left to walk on, for each of ``RADII``."""
     names: list[str] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
     keepouts: list[Footprint] = field(default_factory=list)
@@ -74,7 +75,7 @@ class Room:
 
     @classmethod
     def empty(cls, outline: Outline, ceiling: float, keepouts: Iterable[Footprint] = ()) -> Room:
-        return cls(outline, ceiling, Floor.of_outline(outline, PASSAGE), keepouts=list(keepouts))
+        return cls(outline, ceiling, [Floor.of_outline(outline, r) for r in RADII], keepouts=list(keepouts))
 
     def add(self, category: str, box: Box) -> None:
         self.names.append(category)
@@ -161,10 +162,10 @@ def _settle(room: Room, category: str, rects: Floats, size: tuple[float, float, 
     for rect in room.clear(rects, bottom, bottom + size[2])[:6]:
         box = Box((float(rect[0]), float(rect[1]), bottom + size[2] / 2), size, float(rect[4]))
         if bottom < HEADROOM and bottom + size[2] > RUG_HEIGHT:
-            free = room.floor.free & ~room.floor.covered(rect, PASSAGE)
-            if not _walkable(Floor(room.floor.x0, room.floor.y0, free), room):
+            left = [replace(f, free=f.free & ~f.covered(rect, radius)) for f, radius in zip(room.floors, RADII)]
+            if not all(_walkable(f, room.keepouts) for f in left):
                 continue
-            room.floor.free = free
+            room.floors = left
         room.add(category, box)
         if category == "door":
             reach = size[1] / 2 + DOOR_CLEARANCE / 2
@@ -174,14 +175,14 @@ def _settle(room: Room, category: str, rects: Floats, size: tuple[float, float, 
     return False
 
 
-def _walkable(floor: Floor, room: Room) -> bool:
+def _walkable(floor: Floor, before_doors: Iterable[Footprint]) -> bool:
     """One connected floor, but for slivers, that is large enough to stand in and reaches every door."""
     total = int(floor.free.sum())
     largest = floor.largest()
     held = int(largest.sum())
     if held < 30 or held < 0.95 * total:
         return False
-    return all((largest & floor.covered(k, 0.0)).any() for k in room.keepouts)
+    return all((largest & floor.covered(k, 0.0)).any() for k in before_doors)
 
 
 def _along_walls(room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float) -> Floats:

@@ -71,23 +71,31 @@ def _singles(scene: Scene) -> int:
     return sum(n == 1 for n in Counter(o.category for o in scene.objects).values())
 
 
-PER_ROOM: dict[str, tuple[str, Callable[[Scene], float]]] = {
-    "floor area": ("m²", lambda s: s.floor_area),
-    "objects": ("per room", lambda s: float(len(s.objects))),
-    "categories": ("per room", lambda s: float(len(s.categories))),
-    "categories with one instance": ("per room", lambda s: float(_singles(s))),
-    "objects per m²": ("1/m²", lambda s: len(s.objects) / s.floor_area),
-    "aspect of the objects' rectangle": ("long / short", aspect),
-    "off the room's axes": ("degrees", lambda s: math.nan),
+def neighbours(scene: Scene) -> list[float]:
+    """Distance from each object's centre to the nearest other one's, metres."""
+    centers = np.array([o.box.center for o in scene.objects])
+    apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1) + np.where(np.eye(len(centers)), np.inf, 0)
+    return [float(v) for v in apart.min(1)] if len(centers) > 1 else []
+
+
+QUANTITIES: dict[str, tuple[str, Callable[[Scene], list[float]]]] = {
+    "floor area": ("m²", lambda s: [s.floor_area]),
+    "objects": ("per room", lambda s: [float(len(s.objects))]),
+    "categories": ("per room", lambda s: [float(len(s.categories))]),
+    "categories with one instance": ("per room", lambda s: [float(_singles(s))]),
+    "objects per m²": ("1/m²", lambda s: [len(s.objects) / s.floor_area]),
+    "aspect of the objects' rectangle": ("long / short", lambda s: [aspect(s)]),
+    "off the room's axes": ("degrees", yaw_offsets),
+    "longest side": ("m", lambda s: [max(o.box.size) for o in s.objects]),
+    "gap to the rim": ("m", lambda s: [gap for _, gap in wall_gaps(s)]),
+    "nearest neighbour": ("m", neighbours),
 }
-"""Quantity -> (unit, value of one room). The last one has a value per elongated object, see ``yaw_offsets``."""
+"""Quantity -> (unit, its values in one room: one for the room, or one for each object that has it)."""
 
 
 def values(scenes: Sequence[Scene], quantity: str) -> Floats:
-    """All values of one of the seven quantities."""
-    if quantity == "off the room's axes":
-        return np.array([v for s in scenes for v in yaw_offsets(s)])
-    return np.array([PER_ROOM[quantity][1](s) for s in scenes])
+    """All values of one quantity."""
+    return np.array([v for s in scenes for v in QUANTITIES[quantity][1](s)])
 
 
 def quantiles(data: Floats, digits: int = 4) -> list[float]:
@@ -114,7 +122,7 @@ def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> lis
     """
     shipped = json.loads(STATISTICS.read_text())["quantities"]
     rows = []
-    for name, (unit, _) in PER_ROOM.items():
+    for name, (unit, _) in QUANTITIES.items():
         ours = quantiles(values(scenes, name))
         theirs = quantiles(values(real, name)) if real is not None else shipped[name]
         rows.append({"quantity": name, "unit": unit, "generated": ours, "real": theirs,
@@ -128,6 +136,13 @@ def compare_categories(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
     ours = category_table(scenes)
     return [{"category": c, **{f"{side} {key}": t[c][key] if c in t else None for key in ("rooms", "longest", "wall")
                                for side, t in (("generated", ours), ("real", real))}} for c in sorted(real)]
+
+
+def compare_pairs(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
+    """One row per pair of categories that real rooms often hold: how much more often than by chance they share a room."""
+    ours = {(a, b): lift for a, b, lift in _lift(scenes)}
+    real = json.loads(STATISTICS.read_text())["lift"]
+    return [{"pair": f"{a}, {b}", "generated": ours[a, b], "real": lift} for a, b, lift in real if (a, b) in ours]
 
 
 def category_table(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
@@ -195,7 +210,7 @@ def aggregate(scenes: Sequence[Scene]) -> dict[str, Any]:
         "size_levels": list(SIZE_LEVELS),
         "source": "aggregates of the 288 rooms in data/meta_info of vision-x-nyu/thinking-in-space (Apache-2.0)",
         "room_types": shares, "categories": category_table(scenes), "lift": _lift(scenes),
-        "quantities": {name: quantiles(values(scenes, name)) for name in PER_ROOM},
+        "quantities": {name: quantiles(values(scenes, name)) for name in QUANTITIES},
     }
 
 
