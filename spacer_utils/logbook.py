@@ -118,8 +118,8 @@ def finite(rows: Iterable[Mapping[str, Any]]) -> bool:
 
 def weights_differ(model: Path, base: str) -> bool:
     """Some tensor of the checkpoint differs from the tensor of that name in the base's folder."""
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file  # numpy has no bfloat16
 
     ours = {k: v for f in sorted(Path(model).glob("*.safetensors")) for k, v in load_file(f).items()}
     theirs = {k: v for f in sorted(Path(base).glob("*.safetensors")) for k, v in load_file(f).items()}
-    return any(not np.array_equal(v.astype(np.float32), theirs[k].astype(np.float32)) for k, v in ours.items() if k in theirs)
+    return any(not bool((v.float() == theirs[k].float()).all()) for k, v in ours.items() if k in theirs)

@@ -27,7 +27,7 @@ _FIXED = {
 }
 """Colours that never change; everything else takes a stable place in the Okabe-Ito cycle."""
 
-sns.set_theme(style="whitegrid", context="notebook", rc={
+sns.set_theme(style="whitegrid", context="paper", font_scale=1.05, rc={
     "figure.dpi": 100, "axes.titlesize": "medium", "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "spacer",
 })
 
@@ -61,6 +61,22 @@ def frames_sheet(frames: Sequence[npt.NDArray[np.uint8]], titles: Sequence[str] 
         axis.axis("off")
         if k < len(titles):
             axis.set_title(titles[k], fontsize=9)
+    return figure
+
+
+def token_names(frames: Sequence[npt.NDArray[np.uint8]], names: Sequence[Sequence[Sequence[str]]], columns: int = 3) -> Figure:
+    """Pictures under the grid of their vision tokens, with the name that each token is told; see ``training.perception``."""
+    figure, axes = _grid(len(frames), columns, 3.4, 3.4)
+    for frame, table, axis in zip(frames, names, axes):
+        axis.imshow(frame)
+        axis.axis("off")
+        step = frame.shape[0] / len(table)
+        for y, row in enumerate(table):
+            for x, name in enumerate(row):
+                axis.add_patch(plt.Rectangle((x * step, y * step), step, step, fill=False, lw=0.6, color="white"))
+                box = {"boxstyle": "round,pad=0.15", "fc": "black", "lw": 0, "alpha": 0.55 if name else 0}
+                axis.text((x + 0.5) * step, (y + 0.5) * step, name.replace(" ", "\n"), color="white", fontsize=7,
+                          ha="center", va="center", bbox=box)
     return figure
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from . import nano
 from .fresh_rooms import IGNORE, FreshRooms, RoomBatch, Rows
 from .media import token_types
 from .perception import NOTHING, Heads, known_loss, recall, seen_loss
+
+Progress = Callable[[int, int, Mapping[str, Any]], None]
+"""Called after every step with (step, steps in all, the step's metrics)."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
     return {k: float(v.detach()) for k, v in losses.items()}
 
 
-def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progress: Callable[[str], None] = print) -> Path:
+def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None) -> Path:
     """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands in ``out/model``.
 
     Args:
@@ -145,7 +148,7 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size)
-    for stage, steps in (("perceive", recipe.perceive_steps), ("learn", recipe.learn_steps)):
+    for stage, before, steps in (("perceive", 0, recipe.perceive_steps), ("learn", recipe.perceive_steps, recipe.learn_steps)):
         optimiser = Optimiser(model, heads, recipe, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
         if stage == "perceive":
@@ -161,7 +164,8 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
             row = {"stage": stage, "step": step + 1, "loss": float(loss.detach()), **found, "grad_norm": norm,
                    "seconds": round(time.monotonic() - began, 3)}
             append_jsonl(out / "metrics.jsonl", [row])
-            progress(f"{stage} {step + 1}/{steps} " + " ".join(f"{k} {v:.3f}" for k, v in row.items() if isinstance(v, float)))
+            if progress:
+                progress(before + step + 1, recipe.perceive_steps + recipe.learn_steps, row)
             if (step + 1) % recipe.save_steps == 0 or step + 1 == steps:
                 _save(out / f"{stage}.pt", model, heads, optimiser, step + 1)
     return _finish(out, model, processor, recipe, seed)

@@ -8,6 +8,7 @@ are the same vector.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,14 +50,11 @@ def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32
     """
     frames, height, width = ids.shape
     rows, columns = height // side, width // side
-    blocks = ids.reshape(frames, rows, side, columns, side).transpose(0, 1, 3, 2, 4).reshape(-1, side * side)
-    objects = clip.scene.objects
-    share = np.stack([(blocks == o.instance_id).mean(1) for o in objects], 1) if objects else np.zeros((len(blocks), 1))
-    found = np.where(share.max(1) >= MIN_SHARE, share.argmax(1), -1)
+    found, objects = _covering(clip, ids, side), clip.scene.objects
     middle = depth.reshape(frames, rows, side, columns, side)[:, :, side // 2, :, side // 2].reshape(-1)
-    name = np.full(len(blocks), token_of[NOTHING], np.int64)
-    cell = np.full((len(blocks), 2), -1, np.int64)
-    place = np.zeros((len(blocks), 3), np.float32)
+    name = np.full(len(found), token_of[NOTHING], np.int64)
+    cell = np.full((len(found), 2), -1, np.int64)
+    place = np.zeros((len(found), 3), np.float32)
     place[:, 0] = np.log(np.maximum(middle, 0.1))
     focal = clip.intrinsics[0][0] / clip.width * 2
     views = np.linalg.inv(np.array(clip.poses))
@@ -66,6 +64,23 @@ def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32
         x, _, z, _ = views[token // (rows * columns)] @ np.array([*o.box.center, 1.0])
         place[token, 1:] = np.log(max(float(np.hypot(x, z)), 0.1)), np.clip(focal * x / max(float(z), 0.1), -2, 2)
     return Labels(name, cell, place)
+
+
+def _covering(clip: Clip, ids: npt.NDArray[np.int32], side: int) -> npt.NDArray[np.int64]:
+    """(N,) index of the object that covers most of each vision token, -1 where none covers ``MIN_SHARE``."""
+    frames, height, width = ids.shape
+    blocks = ids.reshape(frames, height // side, side, width // side, side).transpose(0, 1, 3, 2, 4).reshape(-1, side * side)
+    objects = clip.scene.objects
+    share = np.stack([(blocks == o.instance_id).mean(1) for o in objects], 1) if objects else np.zeros((len(blocks), 1))
+    return np.where(share.max(1) >= MIN_SHARE, share.argmax(1), -1)
+
+
+def shown(clip: Clip, ids: Sequence[npt.NDArray[np.int32]], side: int) -> list[list[list[str]]]:
+    """Per frame, row and column: the category that the vision token there is told, or an empty text."""
+    names = np.array([*(o.category for o in clip.scene.objects), ""])
+    rows, columns = ids[0].shape[0] // side, ids[0].shape[1] // side
+    told: list[list[list[str]]] = names[_covering(clip, np.stack(ids), side)].reshape(len(ids), rows, columns).tolist()
+    return told
 
 
 class Heads(nn.Module):

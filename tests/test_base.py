@@ -1,0 +1,123 @@
+"""The nano base: dense labels are true, batches depend on their number alone, a killed training ends with the same weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rooms import room
+
+from spacer_utils import profiles
+from spacer_utils.camera import intrinsics, poses
+from spacer_utils.render import Renderer
+from spacer_utils.training import base, nano, perception
+from spacer_utils.training.fresh_rooms import IGNORE, FreshRooms, object_cells
+from spacer_utils.types import Box, Clip, WorkbookError
+
+SMOKE = profiles.get("smoke")
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory: pytest.TempPathFactory):
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(nano.build(tmp_path_factory.mktemp("tiny"), size="tiny"))
+
+
+def test_every_category_and_tag_is_one_token_and_text_comes_back(processor) -> None:
+    from spacer_utils.render.furniture import CATEGORIES
+
+    words = processor.tokenizer
+    for text in (*CATEGORIES, *nano.TAGS, *nano.SPECIAL):
+        assert len(words(text)["input_ids"]) == 1, text
+    text = "<think><map>{'trash bin': [[1, 2], [9, 0]]}</map></think><answer>A. chair, 3.5 m; ü 漢</answer>\n"
+    assert words.decode(words(text)["input_ids"], skip_special_tokens=True) == text
+    inside, alone = words(" the chair(s) 'chair'")["input_ids"], words("chair")["input_ids"][0]
+    assert inside.count(alone) == 2
+
+
+def test_saved_nano_loads_with_the_plain_auto_classes(tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    for family in ("qwen3_vl", "qwen2_5_vl"):
+        out = nano.build(tmp_path / family, size="tiny", family=family)
+        model = AutoModelForImageTextToText.from_pretrained(out)
+        assert model.config.model_type == family
+        assert AutoProcessor.from_pretrained(out).video_processor.patch_size == nano.PATCH
+    assert sum(p.numel() for p in AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path / "n")).parameters()) < 6e6
+    with pytest.raises(WorkbookError, match="unknown model family 'gpt'"):
+        nano.build(tmp_path / "x", family="gpt")  # type: ignore[arg-type]
+
+
+def test_dense_labels_name_the_object_in_its_token_and_its_cell() -> None:
+    scene = room([("sofa", Box((5.4, 2.4, 0.4), (0.9, 1.8, 0.8)))], side=(6.0, 5.0))
+    matrix = intrinsics(112, 112)
+    camera = poses(np.array([[2.0, 2.4, 1.2]]), np.zeros(1), np.array([-0.2]), np.zeros(1))[0]
+    frame = Renderer(scene, shadow=False).render(camera, matrix, 112, 112)
+    clip = Clip("v", scene, 2.0, 112, 112, tuple(map(tuple, matrix.tolist())), (tuple(map(tuple, camera.tolist())),), {1: (0.1,)})
+    cells = object_cells(clip)
+    assert cells == {1: (5, 9)}  # straight ahead of the first view: middle of the map's upper edge
+    found = perception.labels(clip, frame.ids[None], frame.depth[None], cells, {"sofa": 7, perception.NOTHING: 3}, side=28)
+    names = found.name.reshape(4, 4)
+    assert (names == 7).any()
+    assert (names[0] == 3).all()
+    assert (found.cell[found.name == 7] == (5, 9)).all()
+    assert (found.cell[found.name == 3] == -1).all()
+    seen = found.place[found.name == 7]
+    assert np.allclose(seen[:, 1], np.log(3.4), atol=0.05)  # metres to the object's centre
+    assert np.allclose(seen[:, 2], 0.0, atol=1e-6)  # in the middle between left and right
+    shown = np.array(perception.shown(clip, [frame.ids], 28)[0])
+    assert ((shown == "sofa") == (names == 7)).all()
+
+
+def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(processor) -> None:
+    rooms = FreshRooms(processor, SMOKE, 2, 5, "learn", text_rows=2)
+    stream = rooms.batches()
+    next(stream)
+    one, again = next(stream), rooms.draw(1)
+    assert torch.equal(one.pixels, again.pixels)
+    assert torch.equal(one.rows.ids, again.rows.ids)
+    assert not torch.equal(one.pixels, rooms.draw(2).pixels)
+    assert len(one.name) == int((one.rows.ids == processor.video_token_id).sum())
+    for row, labels in zip(one.rows.ids, one.rows.labels):
+        completion = processor.tokenizer.decode(row[labels != IGNORE])
+        assert completion.startswith("<think>")
+        assert completion.endswith("</answer><|im_end|>")
+    assert not (one.text.ids == processor.video_token_id).any()
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = nano.build
+    monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
+    recipe = base.Recipe(perceive_steps=2, learn_steps=3, batch=2, text_rows=2, warmup=1, save_steps=1)
+    whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
+
+    class Killed(Exception):
+        pass
+
+    def die(done: int, total: int, row: object) -> None:
+        if done == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        base.train(tmp_path / "cut", SMOKE, recipe, seed=3, progress=die)
+    resumed = base.train(tmp_path / "cut", SMOKE, recipe, seed=3)
+    assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
+
+
+def test_a_damaged_committed_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    (run / "model").mkdir(parents=True)
+    (run / "model/model.safetensors").write_bytes(b"weights")
+    (run / "metrics.jsonl").write_text("{}\n")
+    target = base.publish(run, tmp_path / "assets/base", "a card")
+    monkeypatch.setattr(profiles, "PROJECT", tmp_path)
+    profile = replace(SMOKE, model="assets/base")
+    assert profile.model_path == str(target)
+    (target / "model.safetensors").write_bytes(b"weight")
+    with pytest.raises(WorkbookError, match=r"assets/base/model.safetensors is missing or damaged"):
+        _ = profile.model_path
