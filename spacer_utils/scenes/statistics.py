@@ -103,19 +103,17 @@ def quantiles(data: Floats, digits: int = 4) -> list[float]:
     return [round(float(q), digits) for q in np.quantile(data, LEVELS)] if len(data) else []
 
 
-def distance(generated: Sequence[float], real: Sequence[float]) -> float | None:
-    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; None if one is empty.
+def distance(generated: Sequence[float], real: Sequence[float]) -> float:
+    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; 0 is equal.
 
     The outermost twentieths are left out: they are single rooms.
     """
-    if not generated or not real:
-        return None
     a, b = np.array(generated[1:-1]), np.array(real[1:-1])
     return round(float(np.abs(a - b).mean() / max(real[18] - real[2], 1e-9)), 4)
 
 
 def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> list[dict[str, Any]]:
-    """One row per quantity: median and 10-90% range of these rooms and of the real ones, and their ``distance``.
+    """One row per quantity that these rooms have: its quantiles here and in the real rooms, and their ``distance``.
 
     Args:
         real: the real rooms; None takes their quantiles as shipped with the package.
@@ -125,8 +123,8 @@ def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> lis
     for name, (unit, _) in QUANTITIES.items():
         ours = quantiles(values(scenes, name))
         theirs = quantiles(values(real, name)) if real is not None else shipped[name]
-        rows.append({"quantity": name, "unit": unit, "generated": ours, "real": theirs,
-                     "distance": distance(ours, theirs)})
+        if ours and theirs:
+            rows.append({"quantity": name, "unit": unit, "generated": ours, "real": theirs, "distance": distance(ours, theirs)})
     return rows
 
 
