@@ -78,7 +78,7 @@ def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, hei
         pitch = np.radians(rng.normal(*PITCH) + NOD * nod)
         eyes = np.column_stack([path, np.full(frames, eye_height)]) + shake[:, :3]
         option = poses(eyes, yaw + shake[:, 3], pitch + shake[:, 4], shake[:, 5])
-        seen = glimpsed(scene, option, matrix, width, height)
+        seen = glimpsed(scene, option[::max(1, frames // 16)], matrix, width, height)
         score = float(seen.any(0).mean() + seen.any(1).mean())
         if score > most:
             best, most = option, score
