@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from spacer_utils.benchmarks import spar_bench, tempcompass
 from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import baselines, judge_row, report
-from spacer_utils.scoring.load import load, synthetic
+from spacer_utils.scoring import baselines, judge_row, mra, report
+from spacer_utils.scoring.load import load, media_file, synthetic
 from spacer_utils.scoring.record import PROFILES, inline_options, letter_of, options_of, read
 from spacer_utils.scoring.shell import score_lines
 from spacer_utils.scoring.styles import STYLES
@@ -117,6 +117,8 @@ def test_synthetic_sample_loads_as_published(name: str, tmp_path: Path) -> None:
     if name == "vsi_bench_debiased":
         expected = [q for q in expected if q.gold]
     assert [(q.task, q.gold, q.options) for q in questions] == [(q.task, q.gold, q.options) for q in expected]
+    files = [media_file(medium, tmp_path) for question in questions for medium in question.media]
+    assert all(path and (b"ftyp" in path.read_bytes()[:16]) == (BENCHMARKS[name].media == "video") for path in files)
     with pytest.raises(WorkbookError, match="holds none of"):
         load(name, tmp_path / "empty")
 
@@ -182,6 +184,48 @@ def test_spar_numbers(task: str, output: str, answer: Any, value: float) -> None
 
 
 @pytest.mark.parametrize(("output", "official", "spacer"), [
+    ("3", 3, 3), ("3 meters", 3, 3), ("There are 3 chairs", None, 3), ("three", None, 3), ("1,200", None, 1), ("-3", -3, 3),
+    ("twenty-one", None, 1), ("a chair at 3.5 m", None, 1), ("<think>9</think><answer>four</answer>", None, 4), ("1e1", 10, 1),
+    ("nan", None, None), ("inf", None, None)])
+def test_vsi_numbers_by_profile(output: str, official: float | None, spacer: float | None) -> None:
+    for profile, value, rule in (("official", official, "FT"), ("spacer", spacer, "SE-NUM")):
+        item = judge_row(BENCHMARKS["vsi_bench"], {**BENCHMARKS["vsi_bench"].sample[0], "output": output}, profile)
+        assert item.parsed == value
+        assert item.score == (0 if value is None else pytest.approx(mra(value, 4)))
+        assert item.reason.startswith(rule)
+
+
+@pytest.mark.parametrize(("output", "official", "spacer"), [
+    ("A", 1, 1), ("A. chair", 1, 1), ("a", 1, 1), ("a.", 1, 0), ("A..", 1, 0), (" A", 0, 1), ("Answer: A", 0, 1), ("(A)", 0, 0),
+    ("The answer is A", 0, 0), ("A\nbecause", 0, 0), ("A:", 0, 0), ("<answer>A</answer>", 1, 1),
+    ("<answer>A</answer> or B", 1, 1)])
+def test_vsi_letters_by_profile(output: str, official: int, spacer: int) -> None:
+    for profile, value in (("official", official), ("spacer", spacer)):
+        assert score("vsi_bench", output, profile, sample=1, ground_truth="A") == value
+
+
+@pytest.mark.parametrize(("name", "output", "truth", "value"), [
+    ("embspatial", "(C) table", 2, 1), ("embspatial", "The answer is C", 2, 0), ("embspatial", "c", 2, 1),
+    ("embspatial", "**C**", 2, 0),
+    ("viewspatial", "It is a left view", "A. right", 1), ("viewspatial", "so\nB. left", "B. left", 1),
+    ("viewspatial", "B\n", "B. left", 0),
+    ("mmstar", "Option C", "C", 1), ("mmstar", "The answer is C", "C", 1), ("mmstar", "Answer: C", "C", 0),
+    ("mmstar", "a street", "A", 1),
+    ("mindcube", "I considered A. and B. so C", "B", 1), ("mindcube", "A or B", "A", 1), ("mindcube", "c", "C", 0),
+    ("wemath", "Because C", "B", 1), ("wemath", "The answer is C", "C", 0), ("wemath", "<Answer>: <<C. 5 cm>>", "C", 1),
+    ("video_mme", "As seen in the video, B", "A", 1), ("video_mme", "Best option: D", "D", 1),
+    ("longvideobench", "Answer: C", "C", 1),
+    ("blink", "I pick (A)", "(A)", 1), ("blink", "(A) or (B)", "(A)", 0),
+    ("hrbench_4k", "B it is, as far as I can see here", "B", 1),
+    ("mmbench", "It is B.", "B", 1), ("mmbench", "A cup is below", "A", 0), ("pope", "No, there isn't", "no", 1),
+    ("pope", "None", "no", 0)])
+def test_official_rules(name: str, output: str, truth: Any, value: int) -> None:
+    field = {"mindcube": "gt_answer", "longvideobench": "correct_choice"}.get(name, "answer")
+    truth = "ABCDE".index(truth) if name == "longvideobench" else truth
+    assert score(name, output, **{field: truth}) == value
+
+
+@pytest.mark.parametrize(("output", "official", "spacer"), [
     ("The answer is C", 1, 0), ("A 3.5m", 0, 0), ("C", 1, 1), ("C.", 1, 1), ("(c)", 1, 1), ("Option c", 1, 1), ("", 0, 0),
     ("c", 0, 0), ("Ans='C'", 1, 1), ("answer C is correct", 1, 1)])
 def test_sti_rules(output: str, official: int, spacer: int) -> None:
@@ -223,6 +267,18 @@ def test_tempcompass_judge() -> None:
     assert score("tempcompass", "a caption", sample=3, judge_output="Answer: A. dunking or B. passing") == 0
     assert score("tempcompass", "It is (A)", judge_output="Correct") == 1
     assert score("tempcompass", "It is (A)", judge_output="Incorrect") == 0
+
+
+def test_tempcompass_strips_only_officially() -> None:
+    assert [score("tempcompass", "A\n", profile) for profile in PROFILES] == [1, 0]
+
+
+def test_rows_without_an_answer_are_not_scored_nor_unparsed() -> None:
+    for output, missing in (("A", False), (None, True)):
+        item = judge_row(BENCHMARKS["blink"], {**BENCHMARKS["blink"].sample[2], "output": output})
+        assert (item.score, item.missing) == (None, missing)
+        counts = report(BENCHMARKS["blink"], [item])["counts"]
+        assert (counts["n_scored"], counts["n_unparsed"], counts["n_missing"] + counts["n_not_scored"]) == (0, 0, 1)
 
 
 def test_tempcompass_reads_the_file_that_spacer_evaluates() -> None:
