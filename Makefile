@@ -13,7 +13,8 @@ REAL_LAYOUTS ?=
 OUT := $(or $(SPACER_OUTPUTS),outputs)/$(PROFILE)
 VENV := $(if $(filter .venv/%,$(PY)),venv)
 ifneq ($(REAL_LAYOUTS),)
-export REAL_LAYOUTS := $(abspath $(REAL_LAYOUTS))
+override REAL_LAYOUTS := $(abspath $(REAL_LAYOUTS))
+export REAL_LAYOUTS
 endif
 
 # Dependency lines of the notebooks, renewed when a notebook or a module changes (needs no package but Python itself).

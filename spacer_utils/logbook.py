@@ -116,10 +116,15 @@ def finite(rows: Iterable[Mapping[str, Any]]) -> bool:
     return all(math.isfinite(v) for r in rows for v in r.values() if isinstance(v, float))
 
 
-def weights_differ(model: Path, base: str) -> bool:
-    """Some tensor of the checkpoint differs from the tensor of that name in the base's folder."""
+def weights_differ(model: Path, base: str, part: str = "") -> bool:
+    """Some tensor of the checkpoint whose name contains ``part`` differs from that of the base.
+
+    A base that is a hub id can't be compared: then the whole counts as different and a part as equal.
+    """
     from safetensors.torch import load_file  # numpy has no bfloat16
 
     ours = {k: v for f in sorted(Path(model).glob("*.safetensors")) for k, v in load_file(f).items()}
     theirs = {k: v for f in sorted(Path(base).glob("*.safetensors")) for k, v in load_file(f).items()}
-    return any(not bool((v.float() == theirs[k].float()).all()) for k, v in ours.items() if k in theirs)
+    if not theirs:
+        return not part
+    return any(not bool((v.float() == theirs[k].float()).all()) for k, v in ours.items() if k in theirs and part in k)

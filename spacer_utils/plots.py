@@ -296,7 +296,7 @@ def visibility(shares: Mapping[str, Sequence[float]], threshold: float) -> Figur
     axis.set_yticks(range(len(shares)), list(shares), fontsize=8)
     axis.set_xlabel("frame")
     axis.grid(visible=False)
-    axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 1.18))
+    axis.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return figure
 
 

@@ -109,6 +109,8 @@ class Profile:
     minutes: float = 0.0
     """Measured wall time of ``make reproduce`` on the named hardware; 0 where nobody has measured it."""
     reward_set: str = "strict"
+    full: bool = True
+    """Full fine-tuning fits the hardware; else notebooks 04 and 06 train LoRA."""
 
     @property
     def outputs(self) -> Path:
@@ -169,7 +171,7 @@ _GPU_LORA = Profile(
     train=Train(sft_steps=500, sft_batch=8, sft_lr=1e-5, rl_steps=1000, prompts_per_step=8, group_size=8,
                 rl_lr_full=1e-6, rl_lr_lora=1e-5, completion_tokens=1024, lora_rank=64, save_steps=50),
     evaluation=Evaluation(questions=2000, batch=16, max_new_tokens=1024),
-    min_gpus=1, min_gpu_gb=75, min_ram_gb=64,
+    min_gpus=1, min_gpu_gb=75, min_ram_gb=64, full=False,
 )
 
 PROFILES: dict[str, Profile] = {
@@ -196,7 +198,7 @@ PROFILES: dict[str, Profile] = {
         replace(
             _GPU_LORA, name="gpu-full", purpose="the paper's setting: Qwen2.5-VL-7B, full", hardware="8 x 80 GB", min_gpus=8,
             train=replace(_GPU_LORA.train, top_p=0.95),
-            min_ram_gb=512, reward_set="spacer",
+            min_ram_gb=512, reward_set="spacer", full=True,
         ),
     )
 }

@@ -11,6 +11,7 @@ import html
 import inspect
 import io
 import json
+import math
 import os
 import random
 import re
@@ -176,12 +177,7 @@ def real_layouts(value: str | None) -> Path | None:
 
 def source(thing: Any) -> None:
     """Show the package's own code of a function or class."""
-    try:
-        from IPython.display import Code, display
-    except ImportError:
-        print(inspect.getsource(thing))
-    else:
-        display(Code(inspect.getsource(thing), language="python"))
+    _display({"text/markdown": f"````python\n{inspect.getsource(thing)}````"})
 
 
 # ------------------------------------------------------------------------------------------------------------------- text
@@ -222,28 +218,36 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _cell(value: Any) -> str:
-    value = _plain(value)
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        size = abs(value)
-        return format(value, ",.0f" if size >= 1000 else ".1f" if size >= 100 else ".2f" if size >= 1 else ".3g")
-    return html.escape(str(value)).replace("\n", "<br>")
+def _column(values: Sequence[Any]) -> list[str]:
+    """One column's cells as escaped text: numbers with as many decimals as the largest of them allows."""
+    plain = [_plain(v) for v in values]
+    numbers = [abs(v) for v in plain if isinstance(v, float) and math.isfinite(v)]
+    largest = max(numbers, default=0.0)
+    form = ",.0f" if largest >= 1000 else ",.1f" if largest >= 20 else ".2f" if largest >= 0.1 else ".2g"
+
+    def cell(value: Any) -> str:
+        if value is None or value != value:
+            return "–"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, int):
+            return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return format(value, form) if isinstance(value, float) else html.escape(str(value)).replace("\n", "<br>")
+
+    return [cell(v) for v in plain]
 
 
 def html_table(rows: Sequence[Mapping[str, Any]], caption: str = "", kind: str = "data", filters: Sequence[str] = ()) -> str:
     """An HTML table with every cell escaped; numbers right-aligned, columns in order of first appearance."""
-    columns = list(dict.fromkeys(k for r in rows for k in r))
-    numeric = {c for c in columns if all(isinstance(_plain(r.get(c)), int | float | None) for r in rows)}
+    names = list(dict.fromkeys(k for r in rows for k in r))
+    numeric = {n for n in names if all(isinstance(_plain(r.get(n)), int | float | None) for r in rows)}
+    columns = [_column([r.get(n) for r in rows]) for n in names]
 
-    def cell(tag: str, column: str, content: str) -> str:
-        return f'<{tag} class="number">{content}</{tag}>' if column in numeric else f"<{tag}>{content}</{tag}>"
+    def cell(tag: str, name: str, content: str) -> str:
+        return f'<{tag} class="number">{content}</{tag}>' if name in numeric else f"<{tag}>{content}</{tag}>"
 
-    head = "".join(cell("th", c, html.escape(str(c)).replace("_", " ")) for c in columns)
-    body = "".join("<tr>" + "".join(cell("td", c, _cell(r.get(c))) for c in columns) + "</tr>" for r in rows)
+    head = "".join(cell("th", n, html.escape(str(n)).replace("_", " ")) for n in names)
+    body = "".join("<tr>" + "".join(cell("td", n, text) for n, text in zip(names, line)) + "</tr>" for line in zip(*columns))
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     choices = f' data-filters="{html.escape("|".join(filters))}"' if filters else ""
     return f'<table class="{kind}"{choices}>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
