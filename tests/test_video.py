@@ -17,7 +17,7 @@ from PIL import Image
 
 from spacer_utils import camera, frames, profiles, video
 from spacer_utils.profiles import Data, Frames
-from spacer_utils.scenes import procedural
+from spacer_utils.scenes import geometry, procedural
 from spacer_utils.types import Box, Clip, Scene, SceneObject, WorkbookError
 
 DATA = replace(profiles.get("smoke").data, clip_frames=8, width=96, height=64)
@@ -50,11 +50,12 @@ def levels(pixels: Pixels) -> list[int]:
 
 @pytest.mark.parametrize("kind", camera.TRAJECTORIES)
 def test_cameras_stand_on_free_floor(kind: str) -> None:
-    for k in range(12):
-        room = procedural.room("train", 4, k, rooms=1 + k % 3)
+    for k in range(15):
+        room = procedural.room("train", 4, k, rooms=1 + k % 3, min_objects=12 if k % 2 else 1)
         cameras = camera.trajectory(room, kind, 12, 2.0, 112, 112, np.random.default_rng(k))
         assert cameras.shape == (12, 4, 4)
         assert camera.inside_room(room, cameras)
+        assert geometry.free_floor(room, 0.02).is_free(cameras[:, :2, 3]).all()
         assert (cameras[:, 2, 3] > 1.2).all()
         assert (cameras[:, 2, 3] < room.ceiling_height).all()
         turned = cameras[:, :3, :3]
