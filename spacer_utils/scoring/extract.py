@@ -120,10 +120,9 @@ def se_num(text: str) -> float | None:
     >>> se_num("a chair at 3.5 m"), se_num("-3"), se_num("twenty-one")
     (1.0, 3.0, 1.0)
     """
-    text = text.strip().lower()
-    for word, value in _SE_WORDS.items():
-        if re.search(rf"\b{word}\b", text):
-            return float(value)
+    words = set(re.findall(r"\w+", text.lower()))
+    if spoken := next((word for word in _SE_WORDS if word in words), None):
+        return float(_SE_WORDS[spoken])
     digits = re.search(r"\d+(?:\.\d+)?", text)
     return float(digits[0]) if digits else None
 
