@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kill_and_resume import prove, traces
 from training_kit import tiny_model, write_data
 
 from spacer_utils import logbook, profiles, train
@@ -19,7 +20,6 @@ from spacer_utils.files import read_jsonl, sha256
 from spacer_utils.types import MissingArtifact, WorkbookError
 
 torch = pytest.importorskip("torch")
-CLOCK = ("time", "tokens_per_second", "peak_memory_mb")
 PROFILE = profiles.get("smoke").with_overrides(
     completion_tokens=12, size=56, rl_steps=4, sft_steps=4, prompts_per_step=2, group_size=4, sft_batch=3, save_steps=1,
     rl_lr_full=1e-3, rl_lr_lora=1e-2, lora_rank=4)
@@ -53,17 +53,6 @@ def lively(monkeypatch: pytest.MonkeyPatch) -> None:
 def go(method: str, tuning: str, model: str, data: Path, out: Path, profile: Any = PROFILE, **more: Any) -> Path:
     torch.set_num_threads(1)
     return train.run(profile, method, tuning, 0, data, out, model=model, **more)  # type: ignore[arg-type]
-
-
-def steady(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Log rows without what the clock decides."""
-    return [{k: v for k, v in r.items() if k not in CLOCK and not k.startswith("seconds/")} for r in rows]
-
-
-def traces(folder: Path) -> tuple[Any, Any, str]:
-    rollouts = folder / "rollouts.jsonl"
-    return (steady(read_jsonl(folder / "metrics.jsonl")), read_jsonl(rollouts) if rollouts.exists() else [],
-            sha256(folder / "model" / "model.safetensors"))
 
 
 class Killed(Exception):
@@ -220,3 +209,10 @@ def test_an_interrupt_saves_and_the_same_command_goes_on(model: str, data: Path,
     assert "Run the same command to go on" in errors
     assert subprocess.run(command(model, data, tmp_path), env=environment, capture_output=True, check=True)
     assert [r["step"] for r in read_jsonl(metrics)] == list(range(1, 31))
+
+
+@pytest.mark.slow
+def test_random_kills_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # real rewards
+    for row in prove(3, tmp_path, seed=1):
+        assert all(row[k] for k in ("metrics", "rollouts", "weights", "moved")), row
