@@ -18,7 +18,7 @@ from spacer_utils.registry import BENCHMARKS
 from spacer_utils.scoring import baselines, judge_row, mra, report
 from spacer_utils.scoring.load import load, media_file, synthetic
 from spacer_utils.scoring.record import PROFILES, inline_options, letter_of, options_of, read
-from spacer_utils.scoring.shell import score_lines
+from spacer_utils.scoring.shell import listing, score_lines
 from spacer_utils.scoring.styles import STYLES
 from spacer_utils.types import BadRow, WorkbookError
 
@@ -138,6 +138,13 @@ def test_prompts_name_question_and_options(name: str) -> None:
 def test_baselines_are_shares(name: str) -> None:
     for table in baselines(BENCHMARKS[name], gold_rows(name)).values():
         assert table["headline"] is None or 0 <= table["headline"] <= 100
+
+
+def test_listing_tells_what_a_full_run_needs() -> None:
+    rows = {row["name"]: row for row in listing()}
+    assert set(NAMES) <= set(rows)
+    assert "gated" in rows["longvideobench"]["licence"]
+    assert all(row["needs"] and row["size"] and row["description"] for row in rows.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -390,7 +397,8 @@ def test_older_layouts_load(tmp_path: Path) -> None:
     (b'{"question_type": "route_planning", "ground_truth": "A", "output": 5}\n', "line 3: output is int"),
     (b'{"question_type": "object_counting", "ground_truth": "many", "output": "5"}\n', "line 3: a field of the row is broken"),
     (b'{"question_type": "route_planning", "output": "5"}\n', "line 3: the row has no field 'ground_truth'"),
-    (b"[" * 100_000 + b"\n", "line 3: not JSON")])
+    (b"[" * 100_000 + b"\n", "line 3: not JSON"),
+    (b'{"question_type": null, "ground_truth": "A", "output": "A"}\n', "line 3: unknown task None")])
 def test_broken_lines_are_named(line: bytes, message: str) -> None:
     rows = lines([dict(BENCHMARKS["vsi_bench"].sample[0])])
     with pytest.raises(BadRow, match=message):

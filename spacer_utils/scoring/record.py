@@ -72,9 +72,9 @@ class Item:
     unwrapped: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"key": self.question.key, "task": self.question.task, "score": self.score, "parsed": self.parsed,
-                "reason": self.reason,
-                "gold": self.question.gold, "missing": self.missing, "truncated": self.truncated, "unwrapped": self.unwrapped}
+        return {"key": self.question.key, "task": self.question.task, "gold": self.question.gold, "score": self.score,
+                "parsed": self.parsed, "reason": self.reason, "missing": self.missing, "truncated": self.truncated,
+                "unwrapped": self.unwrapped}
 
 
 class Benchmark:
@@ -114,8 +114,7 @@ def read(benchmark: Any, row: Row) -> Question:
         BadRow: a field is missing or broken, or the task is unknown.
     """
     try:
-        task = row[benchmark.task_field] if benchmark.task_field else None
-        if task is not None and benchmark.tasks and task not in benchmark.tasks:
+        if benchmark.task_field and (task := row[benchmark.task_field]) not in benchmark.tasks:
             raise BadRow(f"unknown task {task!r} in {benchmark.task_field}. Known: {', '.join(benchmark.tasks)}.")
         question: Question = benchmark.read(row)
     except KeyError as error:

@@ -78,3 +78,9 @@ def parse_line(line: bytes) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise BadRow(f"a JSON {type(row).__name__}, not an object with the record's fields and output.")
     return row
+
+
+def listing() -> list[Table]:
+    """One row per benchmark: name, description, file and what its file says of version, licence, size and needs."""
+    return [{"name": e.name, "description": e.description, "file": e.file, **{k: v for k, v in e.info.items() if k != "files"}}
+            for e in BENCHMARKS]
