@@ -57,7 +57,8 @@ def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, hei
     """Poses inside the free floor from which, as far as possible, every object is seen.
 
     ``sweep`` turns once around in place; ``walk`` goes through the room and turns once around meanwhile. A flat of several
-    rooms is always walked, with a turn for each. The direction of the first frame is random.
+    rooms is always walked, with a turn for each. The first frame looks along a random room axis within 30 degrees, so that a
+    map turned to the axis nearest to the first view is never a toss-up.
 
     Raises:
         WorkbookError: unknown kind, or the room has no floor to stand on.
@@ -73,7 +74,8 @@ def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, hei
         still = kind == "sweep" and not scene.rooms
         path = ground.spot(rng, frames) if still else ground.path(rng, frames, fps, bool(scene.rooms))
         shake = _hand(rng, frames)
-        yaw = rng.uniform(0, 2 * math.pi) + rng.choice([-1, 1]) * np.arange(frames) * 2 * math.pi * turns / frames
+        start = rng.integers(4) * math.pi / 2 + rng.uniform(-math.pi / 6, math.pi / 6)
+        yaw = start + rng.choice([-1, 1]) * np.arange(frames) * 2 * math.pi * turns / frames
         nod = np.sin(np.arange(frames) * 2 * math.pi * rng.integers(1, 3) / frames + rng.uniform(0, 2 * math.pi))
         pitch = np.radians(rng.normal(*PITCH) + NOD * nod)
         eyes = np.column_stack([path, np.full(frames, eye_height)]) + shake[:, :3]

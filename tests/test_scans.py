@@ -170,6 +170,8 @@ def test_scannetpp_and_arkitscenes_come_back(tmp_path: Path) -> None:
         found = [s for split in ("train", "heldout") for s in SCENES["scans"](split, 1, 0, folder=folder, dataset=dataset)]
         assert len(found) == 1
         agree(found[0], scene, dataset == "scannetpp")
+        sides = np.array([o.box.yaw for o in found[0].objects]) - np.array([o.box.yaw for o in scene.objects])
+        assert np.median(np.abs(np.remainder(sides + np.pi / 4, np.pi / 2) - np.pi / 4)) < 0.02
     assert found[0].space_id == "arkitscenes-visit4"
     frames, seen = scans.film(scans.open_dataset("arkitscenes", tmp_path / "arkit"), "arkitscenes", found[0], data)
     assert (frames == pictures).all()

@@ -134,6 +134,7 @@ def test_real_layouts_hold_every_room_and_box(real_layouts: Path) -> None:
         points = geometry.corners(geometry.footprints(o.box for o in scene.objects))
         assert geometry.contains(scene.polygon, points, 1e-6).all()
         assert geometry.area(scene.polygon) > 0
+        assert len({x for x, _ in scene.polygon}) == len({y for _, y in scene.polygon}) == 2
         assert scene.split == "real_layouts"
         lights = [o.box.center[2] - o.box.size[2] / 2 for o in scene.instances("ceiling light")]
         assert min(lights, default=2.0) > 1.9

@@ -69,13 +69,16 @@ def test_cameras_stand_on_free_floor(kind: str) -> None:
 
 def test_a_sweep_turns_once_around_from_a_random_direction(scene: Scene) -> None:
     firsts = []
-    for seed in range(6):
+    for seed in range(12):
         cameras = camera.trajectory(scene, "sweep", 24, 2.0, 112, 112, np.random.default_rng(seed))
         yaw = np.unwrap(np.arctan2(cameras[:, 1, 2], cameras[:, 0, 2]))
         assert abs(yaw[-1] - yaw[0]) == pytest.approx(2 * math.pi * 23 / 24, abs=0.2)
         assert np.ptp(cameras[:, :2, 3], axis=0).max() < 0.15
-        firsts.append(yaw[0] % (2 * math.pi))
-    assert np.ptp(firsts) > 1.0
+        firsts.append(yaw[0])
+    off_axis = np.abs(np.remainder(np.array(firsts) + math.pi / 4, math.pi / 2) - math.pi / 4)
+    assert off_axis.max() < math.radians(36)
+    assert off_axis.max() > math.radians(10)
+    assert len(np.unique(np.round(np.array(firsts) / (math.pi / 2)) % 4)) == 4
 
 
 def test_most_objects_are_seen() -> None:

@@ -120,7 +120,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _scene(dataset: str, name: str, room: dict[str, Any], where: str, known: Collection[str], problems: list[str]) -> Scene:
-    """One room with its floor at z = 0; raises what a broken schema raises."""
+    """One room with its floor at z = 0 and its main axes along x and y; raises what a broken schema raises."""
     area, center = float(room["room_size"]), np.asarray(room["room_center"], dtype=np.float64)
     if not (math.isfinite(area) and area > 0 and center.shape == (3,) and np.isfinite(center).all()):
         raise ValueError(f"room_size {room['room_size']!r}, room_center {room['room_center']!r}")
@@ -135,7 +135,9 @@ def _scene(dataset: str, name: str, room: dict[str, Any], where: str, known: Col
     if not found:
         raise ValueError("no usable object")
     floor = _floor_level(found, float(center[2]))
-    polygon = room_outline(footprints(box for _, box in found), center[:2], area)
+    yaw = main_direction(footprints(box for _, box in found))
+    found = [(category, turned(box, -yaw)) for category, box in found]
+    polygon = room_outline(footprints(box for _, box in found), rotation(-yaw) @ center[:2], area)
     objects = tuple(
         SceneObject(k, category, face_room(category, _stand(category, box, floor), polygon), crc32(f"{name}:{k}".encode()))
         for k, (category, box) in enumerate(found, 1)
@@ -194,24 +196,35 @@ def _stand(category: str, box: Box, floor: float, slack: float = 0.35) -> Box:
     return Box((box.center[0], box.center[1], bottom + box.size[2] / 2), box.size, box.yaw)
 
 
+def main_direction(rects: Floats) -> float:
+    """Angle of the furniture's main axis to the scan's, radians, within 45 degrees: large and long things count most."""
+    weight = rects[:, 2] * rects[:, 3] * (1 + np.abs(np.log(rects[:, 2] / rects[:, 3])))
+    return float(np.angle(np.sum(weight * np.exp(4j * rects[:, 4])))) / 4
+
+
+def rotation(yaw: float) -> Floats:
+    """(2, 2) counter-clockwise turn."""
+    return np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+
+
+def turned(box: Box, yaw: float) -> Box:
+    """The box after a turn of the whole room about the scan's origin."""
+    x, y = rotation(yaw) @ np.array(box.center[:2])
+    return Box((float(x), float(y), box.center[2]), box.size, box.yaw + yaw)
+
+
 def room_outline(rects: Floats, center: Floats, area: float) -> tuple[tuple[float, float], ...]:
-    """Rectangle along the furniture's main axis that holds every footprint and, where the furniture leaves room, has ``area``.
+    """Rectangle that holds every footprint and, where the furniture leaves room, has ``area``.
 
     The files give a floor area and a centre but no walls: the furniture's own rectangle grows about that centre.
     """
-    weight = rects[:, 2] * rects[:, 3] * (1 + np.abs(np.log(rects[:, 2] / rects[:, 3])))
-    yaw = float(np.angle(np.sum(weight * np.exp(4j * rects[:, 4])))) / 4
-    turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
-    points = corners(rects).reshape(-1, 2) @ turn
+    points = corners(rects).reshape(-1, 2)
     low, high = points.min(0) - 0.02, points.max(0) + 0.02
-    middle, half = center @ turn, np.maximum((high - low) / 2, 0.5)
+    half = np.maximum((high - low) / 2, 0.5)
     small, large = 0.0, 50.0
     for _ in range(60):
         scale = (small + large) / 2
-        grown = np.minimum(low, middle - scale * half), np.maximum(high, middle + scale * half)
-        if np.prod(grown[1] - grown[0]) > area:
-            large = scale
-        else:
-            small = scale
-    (x0, y0), (x1, y1) = np.minimum(low, middle - small * half), np.maximum(high, middle + small * half)
-    return tuple((float(x), float(y)) for x, y in np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) @ turn.T)
+        sides = np.maximum(high, center + scale * half) - np.minimum(low, center - scale * half)
+        small, large = (small, scale) if np.prod(sides) > area else (scale, large)
+    (x0, y0), (x1, y1) = np.minimum(low, center - small * half).tolist(), np.maximum(high, center + small * half).tolist()
+    return (x0, y0), (x1, y0), (x1, y1), (x0, y1)

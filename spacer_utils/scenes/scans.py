@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ from ..profiles import Data
 from ..registry import SCENES
 from ..types import Box, Clip, Scene, SceneObject, Split, WorkbookError
 from .contents import room_type
-from .geometry import Floats
-from .real_layouts import upright
+from .geometry import Floats, bounding_rectangle
+from .real_layouts import rotation, upright
 
 BENCHMARK_ROOMS = Path(__file__).parent.parent / "assets" / "benchmark_rooms.json"
 GENERIC = frozenset({"wall", "floor", "ceiling", "object", "objects", "unknown", "remove", "split", "unlabeled"})
@@ -147,7 +148,7 @@ def split_of(space: str, seed: int) -> Split:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A scan's mesh in the scene's frame: floor at z = 0, walls along the axes where the dataset says how."""
+    """A scan's mesh in the scene's frame: floor at z = 0, main walls along the axes."""
 
     vertices: Floats
     faces: npt.NDArray[np.int32]
@@ -158,10 +159,16 @@ class Surface:
 def surface(reader: Any, dataset: str, scan_id: str) -> Surface:
     """The mesh of a scan, aligned and set on its floor."""
     mesh = reader.get_mesh(scan_id)
-    align = np.eye(4) if dataset != "scannet" else np.asarray(reader.get_alignment(scan_id), dtype=np.float64)
-    vertices = np.asarray(mesh.vertices) @ align[:3, :3].T + align[:3, 3]
+    vertices = np.asarray(mesh.vertices)
     if len(vertices) < 3 or not np.isfinite(vertices).all():
         raise WorkbookError(f"its mesh has {len(vertices)} vertices, not all of them finite. Leave the scan out.")
+    align = np.eye(4)
+    if dataset == "scannet":
+        align = np.asarray(reader.get_alignment(scan_id), dtype=np.float64)
+    else:
+        yaw = bounding_rectangle(vertices[ConvexHull(vertices[:, :2]).vertices, :2])[2]
+        align[:2, :2] = rotation(-math.remainder(yaw, math.pi / 2))
+    vertices = vertices @ align[:3, :3].T + align[:3, 3]
     drop = np.eye(4)
     drop[2, 3] = -float(np.quantile(vertices[:, 2], 0.01))
     return Surface(vertices + drop[:3, 3], np.ascontiguousarray(mesh.triangles, dtype=np.int32), drop @ align)
