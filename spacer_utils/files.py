@@ -16,6 +16,8 @@ from .types import BadRow, WorkbookError
 def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
     """Write ``data`` (whole, or piece by piece) under a temporary name in the same folder, flush it to disk, then rename.
 
+    A pipe or a device is written to, not replaced.
+
     Raises:
         WorkbookError: the folder can't be written or the disk is full; nothing half-written is left behind.
     """
@@ -24,10 +26,13 @@ def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if (path.exists() and not path.is_file() and not path.is_dir()) or path.is_relative_to("/dev"):
+            with open(path, "wb") as stream:
+                stream.writelines(_bytes(piece) for piece in pieces)
+            return path
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            for piece in pieces:
-                file.write(piece.encode() if isinstance(piece, str) else piece)
+            file.writelines(_bytes(piece) for piece in pieces)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -39,6 +44,10 @@ def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
     return path
+
+
+def _bytes(piece: bytes | str) -> bytes:
+    return piece.encode() if isinstance(piece, str) else piece
 
 
 def json_line(row: Any) -> str:

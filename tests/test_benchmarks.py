@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -489,3 +490,17 @@ def test_scoring_needs_no_torch() -> None:
             "b.names(); "
             "print([m for m in ('torch', 'transformers', 'pandas', 'datasets', 'pyarrow', 'PIL') if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_items_may_go_to_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "spacer_utils", "score-benchmark", "vsi_bench", "--items", str(pipe)]
+    rows = lines([{**BENCHMARKS["vsi_bench"].sample[0], "output": "4"}])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        process.stdin.writelines(rows)
+        process.stdin.close()
+        assert json.loads(pipe.read_text())["score"] == 1
+    assert process.returncode == 0
+    assert pipe.is_fifo()
