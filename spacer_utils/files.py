@@ -38,8 +38,9 @@ def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise WorkbookError(f"could not write {path}: {error.strerror or error}. Nothing was changed. Free some space or make "
-                            f"the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command again.") from error
+        raise WorkbookError(f"could not write {path}: {error.strerror or error}. Nothing was changed. Free some space or "
+                            "make the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command "
+                            "again.") from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
