@@ -15,6 +15,7 @@ from .profiles import PROFILES, PROJECT
 from .types import WorkbookError
 
 PACKAGE = "spacer_utils"
+NOTEBOOKS = PROJECT / "notebooks"
 REGISTRIES = {"SCENES": "scenes", "QUESTIONS": "questions", "REWARDS": "rewards", "BENCHMARKS": "benchmarks"}
 """A module that uses a registry reaches every file of its folder."""
 
@@ -75,9 +76,9 @@ def read(path: Path, package: Path | None = None) -> Notebook:
                             "Its metadata needs a spacer block: see 00_start_here.ipynb.") from error
 
 
-def notebooks(folder: Path = PROJECT / "notebooks") -> list[Notebook]:
+def notebooks() -> list[Notebook]:
     """Every notebook in the order of its number, appendices last."""
-    return [read(p) for p in sorted(folder.glob("[0-9A-Z]*_*.ipynb"))]
+    return [read(p) for p in sorted(NOTEBOOKS.glob("[0-9A-Z]*_*.ipynb"))]
 
 
 def find(key: str) -> Notebook:
@@ -96,7 +97,7 @@ def find(key: str) -> Notebook:
 def at_a_glance(block: dict[str, Any]) -> str:
     """The *At a glance* cell of a notebook, from its metadata block."""
     reads, writes = (", ".join(f"`{n}`" for n in block[key]) or "nothing" for key in ("reads", "writes"))
-    times = ", ".join(f"{profile} {minutes:g} min" for profile, minutes in block["minutes"].items()) or "not measured yet"
+    times = ", ".join(f"{p} {block['minutes'][p]:g} min" for p in PROFILES if p in block["minutes"]) or "not measured yet"
     rows = {"reads": reads, "writes": writes, "time": times, "hardware": block["hardware"], "paper": block["paper"]}
     return "\n".join(["*At a glance*", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
 

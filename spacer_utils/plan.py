@@ -76,7 +76,7 @@ def _state(notebook: dag.Notebook, out: Path, last: dict[str, Any], before: list
     if before:
         return "to run", f"after {before[0].name}"
     made = target.stat().st_mtime_ns
-    sources = [PROJECT / "notebooks" / f"{notebook.name}.ipynb", *(PROJECT / m for m in notebook.modules),
+    sources = [dag.NOTEBOOKS / f"{notebook.name}.ipynb", *(PROJECT / m for m in notebook.modules),
                *(out / "executed" / f"{u.name}.ipynb" for u in dag.upstream(notebook, dag.notebooks()))]
     newer = [p for p in sources if p.stat().st_mtime_ns > made]
     if newer:

@@ -84,7 +84,7 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
 
 def _facts(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     return {"profile": parameters["PROFILE"], "parameters": parameters, "seed": parameters.get("SEED", 0),
-            "git": manifest.code(), "notebook_sha256": sha256(PROJECT / "notebooks" / f"{notebook.name}.ipynb"),
+            "git": manifest.code(), "notebook_sha256": sha256(dag.NOTEBOOKS / f"{notebook.name}.ipynb"),
             "versions": manifest.versions(), "hardware": manifest.hardware(), "inputs": manifest.digest(out, notebook.reads)}
 
 
@@ -98,7 +98,7 @@ def _papermill(notebook: dag.Notebook, partial: Path, parameters: dict[str, Any]
 
     encrypted = Config()
     encrypted.KernelManager.transport_encryption = "auto" if zmq.has("curve") else "disabled"
-    folder = PROJECT / "notebooks"
+    folder = dag.NOTEBOOKS
     with environment({run.LOG: str(log.resolve()), "JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"}):
         try:
             papermill.execute_notebook(str(folder / f"{notebook.name}.ipynb"), str(partial), parameters, kernel_name="python3",
@@ -142,12 +142,16 @@ def _heading(path: Path, count: int | None) -> str:
 
 
 def tidy(path: Path) -> Any:
-    """The notebook without what differs between two equal runs: times, paths, random cell ids, papermill's error banners."""
+    """The notebook without what differs between two equal runs: times, paths, random cell ids, papermill's error banners.
+
+    A file that a full disk cut off reads as an empty notebook.
+    """
     import nbformat
 
-    if not path.exists():
+    try:
+        raw = nbformat.read(str(path), as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError):
         return nbformat.v4.new_notebook()
-    raw = nbformat.read(str(path), as_version=4)
     raw.cells = [c for c in raw.cells if not any(t.startswith("papermill-error") for t in c.metadata.get("tags", ()))]
     raw.metadata.pop("papermill", None)
     raw.metadata.pop("widgets", None)
