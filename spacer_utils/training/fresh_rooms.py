@@ -102,8 +102,8 @@ class FreshRooms:
         chosen = [samples[int(rng.integers(len(samples)))] for samples, _, _ in found]
         data, rows = self._rows(chosen, rng.random(len(found)) < MAP_SHARE, clips)
         told = text_rows(s for samples, _, _ in found for s in samples)
-        picked = [told[int(k)] for k in rng.permutation(len(told))[:self.text_rows]]
-        text = self._rows(picked, np.zeros(len(picked), bool), None)[1] if picked else None
+        picked = [_reordered(told[int(k)], rng) for k in rng.permutation(len(told))[:self.text_rows]]
+        text = self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
         return RoomBatch(data["pixel_values_videos"], data["video_grid_thw"], name, cell, place, rows, text)
 
     def _labels(self, frames: list[Frame], clip: Clip) -> perception.Labels:
@@ -132,6 +132,12 @@ class FreshRooms:
         for row, length in enumerate(lengths):
             labels[row, -length:] = data["input_ids"][row, -length:]
         return data, Rows(data["input_ids"], data["attention_mask"], labels)
+
+
+def _reordered(sample: Sample, rng: np.random.Generator) -> Sample:
+    """A text row that asks for its map's categories in another order: every name has to be looked up and its cells copied."""
+    cells = list((sample.cognitive_map or {}).items())
+    return replace(sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells))))
 
 
 def _types(rng: np.random.Generator) -> list[str]:
