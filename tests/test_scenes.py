@@ -140,6 +140,11 @@ def test_real_layouts_hold_every_room_and_box(real_layouts: Path) -> None:
         assert min(lights, default=2.0) > 1.9
 
 
+def test_shipped_statistics_are_those_of_the_real_rooms(real_layouts: Path, tmp_path: Path) -> None:
+    written = statistics.write(layouts.read(real_layouts).scenes, tmp_path / "table.json")
+    assert json.loads(written.read_text()) == json.loads(contents.STATISTICS.read_text())
+
+
 def test_upright_boxes_reproduce_the_published_extent(real_layouts: Path) -> None:
     rooms = json.loads((real_layouts / "arkitscenes_meta_info_val.json").read_text())
     for row in [r for room in list(rooms.values())[:20] for rows in room["object_bbox"].values() for r in rows]:
