@@ -23,7 +23,6 @@ class LongVideoBench(Benchmark):
 
     tasks = (*PERCEPTION, *RELATION)
     task_field = "question_category"
-    media = "video"
     sample = (
         {"video_id": "abc", "id": "abc_0", "video_path": "abc.mp4", "subtitle_path": "abc_en.json",
          "question": "What is on the desk?",

@@ -31,7 +31,6 @@ class StiBench(Benchmark):
 
     tasks = (*STATIC, *DYNAMIC)
     task_field = "Task"
-    media = "video"
     spacer_headline = "overall_macro8"
     sample = (
         {"Video": "scene0000_00.mp4", "Source": "scannet", "ID": 1, "Task": "Dimensional Measurement",

@@ -62,7 +62,6 @@ class TempCompass(Benchmark):
     """7,540 questions on 410 videos in four formats; official average over all, SpaceR on multiple choice alone."""
 
     tasks = FORMATS
-    media = "video"
     spacer_headline = "multi-choice"
     sample = (
         {"video_id": "1", "dim": "action", "question": "What is the man doing in the video?\nA. dunking a basketball\nB. "

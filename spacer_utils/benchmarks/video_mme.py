@@ -26,7 +26,6 @@ class VideoMme(Benchmark):
 
     tasks = KINDS
     task_field = "task_type"
-    media = "video"
     sample = tuple(
         {"video_id": f"{n:03d}", "duration": duration, "domain": "Knowledge", "sub_category": "Humanity & History",
          "url": f"https://www.youtube.com/watch?v=invented{n}", "videoID": f"invented{n}", "question_id": f"{n:03d}-1",

@@ -24,7 +24,6 @@ class VsiBench(Benchmark):
 
     tasks = (*NUMERIC, "object_rel_distance", *DIRECTION, "route_planning", "obj_appearance_order")
     task_field = "question_type"
-    media = "video"
     sample = (
         {"id": 0, "dataset": "arkitscenes", "scene_name": "00000001", "question_type": "object_counting",
          "question": "How many table(s) are in this room?", "ground_truth": "4", "options": None, "pruned": False},

@@ -22,7 +22,7 @@ from ..registry import BENCHMARKS
 from ..types import BadRow, WorkbookError
 from .record import Row, read
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".mkv", ".webm")
+IMAGES, VIDEOS = (".png", ".jpg", ".jpeg", ".webp"), (".mp4", ".mkv", ".webm")
 Rows = list[dict[str, Any]]
 
 
@@ -112,7 +112,7 @@ def media_file(value: Any, root: Path) -> Path | None:
         value = value.get("bytes") or value.get("path")
     if value is None:
         return None
-    if isinstance(value, str) and value.lower().endswith(SUFFIXES):
+    if isinstance(value, str) and value.lower().endswith(IMAGES + VIDEOS):
         return inside(root, value)
     try:
         data = base64.b64decode(value, validate=True) if isinstance(value, str) else bytes(value)
@@ -136,7 +136,7 @@ def synthetic(name: str, folder: Path) -> Path:
         for medium in read(benchmark, row).media:
             path = media_file(medium, folder)
             if path is not None and not path.exists():
-                write_atomic(path, _clip(path.name) if benchmark.media == "video" else _picture(path.name))
+                write_atomic(path, _clip(path.name) if path.suffix in VIDEOS else _picture(path.name))
     return folder
 
 

@@ -16,7 +16,6 @@ NUMBERS = ("numerical", "regression")
 class OwnRows(Benchmark):
     """``official``: our strict reading of letters and numbers; ``spacer``: SpaceR-Eval's of the same text."""
 
-    media = "video"
     sample = (
         {"problem_id": 0, "problem": "Which of these objects (chair, sofa, tv, lamp) is the closest to the door?",
          "data_type": "video",

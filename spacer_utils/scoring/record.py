@@ -13,13 +13,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ..types import BadRow, WorkbookError
 from .extract import mra, unwrap
 
 Row = Mapping[str, Any]
-Media = Literal["image", "video"]
 PROFILES = ("official", "spacer")
 """``official``: the benchmark authors' rule; ``spacer``: SpaceR-Eval's, where it has one (else the official rule)."""
 MISSING = ("wrong", "drop")
@@ -89,7 +88,6 @@ class Benchmark:
     """Known tasks; empty if the published list is open."""
     task_field: ClassVar[str] = ""
     """The field that holds the task, so that an unknown one is named before the other fields are read."""
-    media: ClassVar[Media] = "image"
     empty_is_missing: ClassVar[bool] = False
     """The rule would credit an empty text, so an empty output counts as missing."""
     spacer_headline: ClassVar[str] = ""

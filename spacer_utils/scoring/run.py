@@ -17,7 +17,7 @@ from ..files import write_atomic, write_jsonl
 from ..profiles import Profile
 from ..registry import BENCHMARKS
 from ..types import WorkbookError
-from .load import load, media_file, synthetic
+from .load import VIDEOS, load, media_file, synthetic
 from .record import PROFILES, Row, judge_row, read
 from .report import Table, baselines, report
 from .styles import STYLES
@@ -30,7 +30,7 @@ def prompts_of(name: str, rows: Sequence[Row], root: Path, style: str) -> list[e
         question = read(benchmark, row)
         files = [path for medium in question.media if (path := media_file(medium, root)) is not None]
         if all(path.exists() for path in files):
-            media = tuple((benchmark.media, str(path)) for path in files)
+            media = tuple(("video" if path.suffix.lower() in VIDEOS else "image", str(path)) for path in files)
             items.append(evaluate.Item(f"{number:06d}", benchmark.prompt(question, row, style), media))
     return items
 
