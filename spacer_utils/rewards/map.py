@@ -129,7 +129,7 @@ def _regular_pairs(value: Any, round_: bool) -> list[Pair]:
             x, y = item
             if type(x) is int is type(y):
                 pairs.append(item)
-            elif type(x) in _PLAIN and type(y) in _PLAIN and math.isfinite(x) and math.isfinite(y):
+            elif type(x) in _PLAIN and type(y) in _PLAIN and x - x == 0 == y - y:  # finite, however many digits
                 pairs.append([int(x), int(y)])
             else:
                 raise _Irregular
@@ -173,18 +173,19 @@ def _pair(item: Any) -> Pair | None:
     if not isinstance(item, list | tuple) or len(item) != 2:
         return None
     try:
-        return [_whole(v) for v in item]
+        x, y = (_value(v) for v in item)
+        return [int(x), int(y)]
     except (ValueError, TypeError):
         return None
 
 
-def _whole(value: Any) -> int:
+def _value(value: Any) -> float:
     if isinstance(value, str):
         value = value.strip()
         match = _WRAPPED_NUMBER.fullmatch(value)
-        return int(float(match[1] if match else value))
+        return float(match[1] if match else value)
     if isinstance(value, int | float):
-        return int(value)
+        return value
     raise TypeError
 
 
@@ -242,8 +243,10 @@ def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells) ->
 def _greedy(pairs: Sequence[Sequence[float]], places: Sequence[Sequence[float]]) -> float:
     """Sum of the pair scores when the closest pair is matched first; ties go to the earlier predicted, then true, pair."""
     order = [((x - u) * (x - u) + (y - v) * (y - v), i, j) for i, (x, y) in enumerate(pairs) for j, (u, v) in enumerate(places)]
+    order.sort()
+    math.sqrt(order[-1][0])  # the released code takes every root, so one that overflows ends it, matched or not
     left, used, taken, total = min(len(pairs), len(places)), 0, 0, 0.0
-    for squared, i, j in sorted(order):
+    for squared, i, j in order:
         if not (used >> i & 1 or taken >> j & 1):
             total += max(0.0, 1.0 - math.sqrt(squared) / _DIAGONAL)
             left -= 1

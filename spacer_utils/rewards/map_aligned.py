@@ -11,7 +11,7 @@ from ..answers import Points
 from ..maps import GRID, Frame
 from ..registry import REWARDS
 from ..types import Answer, Sample
-from .matching import Array, Drawn, calibrated, closeness, distances, drawn
+from .matching import Array, Drawn, calibrated, closeness, drawn
 
 
 @REWARDS.register("map_aligned")
@@ -48,14 +48,15 @@ def aligned_metric(predicted: Points, true: Points) -> float:
     >>> round(aligned_metric({"tv": [(0, 0)], "bed": [(0, 2)]}, {"tv": [(1, 1)], "bed": [(3, 1)]}), 9)
     1.0
     """
-    arrays = {c: (np.array(predicted[c], float), np.array(true[c], float)) for c in true if predicted.get(c) and true[c]}
-    count = sum(map(len, true.values()))
-    size = float(np.hypot(*np.ptp(np.array([p for ps in true.values() for p in ps], float), axis=0))) or 1.0 if count else 1.0
-    if not arrays:
+    both = [c for c in true if predicted.get(c) and true[c]]
+    if not both:
         return 0.0
-    move = _rigid(np.array([p.mean(0) for p, _ in arrays.values()]), np.array([t.mean(0) for _, t in arrays.values()]))
-    earned = sum(closeness(distances(move(p), t), size / np.sqrt(2)) * len(t) / max(len(p), len(t)) for p, t in arrays.values())
-    return earned / (count + sum(len(ps) for c, ps in predicted.items() if not true.get(c)))
+    everything = [p for ps in true.values() for p in ps]
+    diagonal = float(np.hypot(*np.ptp(np.array(everything), axis=0))) or 1.0
+    move = _rigid(*(np.array([np.mean(map_[c], axis=0) for c in both]) for map_ in (predicted, true)))
+    earned = sum(closeness(move(np.array(predicted[c])).tolist(), true[c], diagonal) * len(true[c])
+                 / max(len(predicted[c]), len(true[c])) for c in both)
+    return earned / (len(everything) + sum(len(ps) for c, ps in predicted.items() if not true.get(c)))
 
 
 def _rigid(points: Array, places: Array) -> Callable[[Array], Array]:

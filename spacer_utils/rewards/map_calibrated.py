@@ -13,7 +13,8 @@ def map_calibrated(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
     Two maps tell nothing about a room: everything in the middle, which the paper's score pays best, and everything scattered at
     random, which it pays least. What a drawn map has to beat lies between the two by how far its points stand from the middle,
-    with the drawn counts: then both earn 0 (the scattered ones on average), and nothing but where things are earns more.
+    with the drawn counts: then both earn 0 (the scattered ones on average), and nothing but where things are earns more. What
+    does stand in the middle (four cells) earns nothing either: an uninformed map has it right too.
 
     >>> from spacer_utils.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..registry import REWARDS
 from ..types import Answer, Sample
-from .matching import Array, Drawn, distances, drawn, matched
+from .matching import Array, Drawn, drawn, matched
 
 MOST = 100
 """Objects whose relations are compared: the work grows with the cube of their number."""
@@ -45,9 +45,8 @@ def _pairs(map_: Drawn) -> tuple[Array, Array]:
     """(n, 2) true and drawn places of the matched objects; both maps are centred and scaled before they are matched."""
     true = _normal({c: np.array(ps) for c, ps in map_.true.items() if map_.valid[c]})
     mine = _normal({c: np.array(map_.valid[c][:2 * len(map_.true[c])]) for c in true})
-    index = {c: matched(distances(mine[c], true[c])) for c in true}
-    pick = [np.concatenate([m[c][index[c][side]] for c in m] or [np.empty((0, 2))])[:MOST] for side, m in ((1, true), (0, mine))]
-    return pick[0], pick[1]
+    pairs = [(mine[c][i], true[c][j]) for c in true for i, j in matched(mine[c].tolist(), true[c].tolist())][:MOST]
+    return np.array([place for _, place in pairs]), np.array([point for point, _ in pairs])
 
 
 def _normal(places: dict[str, Array]) -> dict[str, Array]:
@@ -61,16 +60,15 @@ def _normal(places: dict[str, Array]) -> dict[str, Array]:
 def _directions(true: Array, mine: Array) -> float | None:
     """Mean cosine over the pairs that stand apart in truth; a pair drawn on one spot counts 0."""
     a, b = true[:, None] - true[None], mine[:, None] - mine[None]
-    length = distances(true, true)
-    apart = length > 1e-9
-    norm = length * distances(mine, mine)
+    apart = np.hypot(a[..., 0], a[..., 1]) > 1e-9
+    norm = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))  # exactly a's square for b = a
     cosines = np.divide((a * b).sum(-1), norm, out=np.zeros_like(norm), where=norm > 1e-12)
     return float(np.clip(cosines[apart], -1, 1).mean()) if apart.any() else None
 
 
 def _order(true: Array, mine: Array) -> float | None:
     """Agreements minus disagreements on "is B or C nearer to A", over all triples that truth decides."""
-    tables = [distances(p, p) for p in (true, mine)]
+    tables = [np.hypot(*np.moveaxis(p[:, None] - p, -1, 0)) for p in (true, mine)]
     agreement = decided = 0.0
     for k in range(len(true)):
         others = [np.delete(table[k], k) for table in tables]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from ..maps import GRID
 from ..types import Answer, MapCells, Sample
 
 Array = npt.NDArray[np.float64]
+Place = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -59,74 +62,87 @@ def compare(true: MapCells, predicted: Points, grid: int = GRID) -> Drawn:
     return Drawn(places, valid, {c: len(ps) for c, ps in mine.items()}, extra)
 
 
-def distances(points: Array, places: Array) -> Array:
-    """(..., k, 2) and (n, 2) -> (..., k, n) cells."""
-    gaps = points[..., :, None, :] - places
-    return np.hypot(gaps[..., 0], gaps[..., 1])
-
-
-def matched(table: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the one-to-one matching with the least total distance (Hungarian method); (k, n) -> min(k, n) each."""
+def matched(points: Sequence[Place], places: Sequence[Place]) -> list[tuple[int, int]]:
+    """(point, place) indices of the one-to-one matching with the least total distance (Hungarian method for larger sets)."""
+    if len(points) > len(places):
+        return [(i, j) for j, i in matched(places, points)]
+    table = [[math.dist(p, q) for q in places] for p in points]
+    if math.perm(len(places), len(points)) <= 24:
+        tries = permutations(range(len(places)), len(points))
+        return list(enumerate(min(tries, key=lambda columns: sum(row[j] for row, j in zip(table, columns)))))
     from scipy.optimize import linear_sum_assignment
 
-    return linear_sum_assignment(table)  # type: ignore[no-any-return]
+    rows, columns = linear_sum_assignment(np.array(table))
+    return list(zip(rows.tolist(), columns.tolist()))
 
 
-def closeness(table: Array, grid: float) -> float:
-    """Sum over matched pairs of 1 - distance / (grid * sqrt 2), the paper's pair score."""
-    if not table.size:
-        return 0.0
-    nearest = table.min() if 1 in table.shape else table[matched(table)]
-    return float(np.maximum(0.0, 1 - nearest / (grid * np.sqrt(2))).sum())
+def closeness(points: Sequence[Place], places: Sequence[Place], reach: float) -> float:
+    """Sum over matched pairs of 1 - distance / reach, the paper's pair score for a reach of ``grid * sqrt 2``."""
+    return sum(max(0.0, 1 - math.dist(points[i], places[j]) / reach) for i, j in matched(points, places))
 
 
 # ------------------------------------------------------------------------------------------------------------- calibration
 
 
-def to_centre(points: Array, grid: int) -> Array:
-    """The points moved to the nearest place of the grid's middle: one cell of an odd grid, the square of four of an even one."""
-    return np.clip(points, (grid - 1) // 2, grid // 2)
+def to_centre(point: Place, grid: int) -> Place:
+    """The nearest place of the grid's middle: one cell of an odd grid, the square of four of an even one."""
+    low, high = (grid - 1) // 2, grid // 2
+    return min(max(point[0], low), high), min(max(point[1], low), high)
 
 
-def spread(points: Array, grid: int) -> float:
+def spread(points: Sequence[Place], grid: int) -> float:
     """Sum of the points' distances from the middle, cells."""
-    gaps = points - to_centre(points, grid)
-    return float(np.hypot(gaps[..., 0], gaps[..., 1]).sum())
+    return sum(math.dist(p, to_centre(p, grid)) for p in points)
 
 
-@lru_cache(maxsize=4096)
-def scatter_cost(count: int, places: tuple[tuple[float, float], ...], grid: int) -> float:
+@lru_cache(maxsize=16384)
+def scatter_cost(count: int, places: tuple[Place, ...], grid: int) -> float:
     """Closeness that ``count`` points scattered at random lose against the same points in the middle, per cell of spread.
 
     The mean over random cells is exact for one point; for more, every point visits every cell equally often (a Latin hypercube,
     fixed seed). Negative where scattering helps, as for many objects along the walls.
     """
-    cells = np.stack(np.meshgrid(np.arange(grid), np.arange(grid)), -1).reshape(-1, 2).astype(float)
+    cells = [(float(x), float(y)) for x in range(grid) for y in range(grid)]
     rng = np.random.default_rng([count, len(places), grid])
     rounds = 1 if count == 1 or count * len(places) > 100 else 4
-    draws = np.concatenate([np.stack([cells[rng.permutation(len(cells))] for _ in range(count)], 1) for _ in range(rounds)])
-    target = np.array(places)
-    lost = sum(closeness(middle, grid) - closeness(scattered, grid) for middle, scattered in
-               zip(distances(to_centre(draws, grid), target), distances(draws, target)))
-    return lost / spread(draws, grid)
+    order = np.concatenate([np.stack([rng.permutation(len(cells)) for _ in range(count)], 1) for _ in range(rounds)])
+    farther = (_least_totals(np.array([[math.dist(p, q) for q in places] for p in ends])[order])
+               for ends in (cells, [to_centre(p, grid) for p in cells]))
+    scattered, middle = (float(total.sum()) for total in farther)
+    return (scattered - middle) / (grid * math.sqrt(2)) / (count * rounds * spread(cells, grid))
 
 
-def excess(points: Sequence[tuple[float, float]], places: Sequence[tuple[float, float]], grid: int) -> float:
+def _least_totals(tables: Array) -> Array:
+    """Total distance of the best matching in each of many tables, (M, k, n) -> (M,)."""
+    if tables.shape[1] > tables.shape[2]:
+        tables = tables.swapaxes(1, 2)
+    k, n = tables.shape[1:]
+    if math.perm(n, k) <= 120:  # few enough to try them all, for every table at once
+        rows = np.arange(k)
+        return np.min([tables[:, rows, list(columns)].sum(1) for columns in permutations(range(n), k)], axis=0)  # type: ignore[no-any-return]
+    from scipy.optimize import linear_sum_assignment
+
+    return np.array([table[linear_sum_assignment(table)].sum() for table in tables])
+
+
+@lru_cache(maxsize=16384)
+def excess(points: tuple[Place, ...], places: tuple[Place, ...], grid: int) -> float:
     """Closeness of a category's points above that of an uninformative drawing with the same count and the same spread."""
     if not points:
         return 0.0
-    p, t = np.array(points, float), np.array(places, float)
-    uninformed = closeness(distances(to_centre(p, grid), t), grid) - spread(p, grid) * scatter_cost(len(p), tuple(places), grid)
-    return closeness(distances(p, t), grid) - uninformed
+    reach = grid * math.sqrt(2)
+    centred = [to_centre(p, grid) for p in points]
+    return (closeness(points, places, reach) - closeness(centred, places, reach)
+            + spread(points, grid) * scatter_cost(len(points), places, grid))
 
 
 def calibrated(map_: Drawn, grid: int = GRID) -> float:
     """0 for an uninformative map, 1 for a perfect one; negative for one that is worse than knowing nothing."""
     earned = possible = 0.0
-    for category, places in map_.true.items():
-        n = len(places)
-        points = map_.valid[category][:2 * n]  # a category drawn more than twice too often earns little in any case
-        earned += excess(points, places, grid) * n / max(map_.written[category], n)
+    for category, there in map_.true.items():
+        places, n = tuple(there), len(there)
+        points = tuple(map_.valid[category][:2 * n])  # a category drawn more than twice too often earns little in any case
+        earned += excess(points, places, grid) * (n / max(map_.written[category], n))
         possible += excess(places, places, grid)
     if possible < 1e-9:  # the truth itself stands in the middle
         return float(map_.written == {c: len(p) for c, p in map_.true.items()} and map_.valid == map_.true and not map_.extra)

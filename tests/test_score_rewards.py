@@ -1,0 +1,149 @@
+"""``python -m spacer_utils score-rewards`` on rows from outsiders, and the lists."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacer_utils.__main__ import LISTS, main
+from spacer_utils.rewards.rows import score_stream
+from spacer_utils.types import BadRow
+
+GOOD: dict[str, Any] = {
+    "problem_type": "multiple choice", "solution": "<answer>B</answer>", "cognitive_map": {"tv": [[8, 1]]},
+    "completion": "<think><map>{'tv': [[8, 1]]}</map></think><answer>B</answer>", "options": ["A. bed", "B. tv"]}
+
+
+def line(**changes: Any) -> bytes:
+    row = {k: v for k, v in {**GOOD, **changes}.items() if v != "absent"}
+    return json.dumps(row).encode() + b"\n"
+
+
+def run(*lines: bytes, reward_set: str = "strict") -> list[dict[str, Any]]:
+    out = io.StringIO()
+    score_stream(lines, out, reward_set)
+    return [json.loads(text) for text in out.getvalue().splitlines()]
+
+
+def test_a_row_has_every_term_by_name_with_its_reason() -> None:
+    row, = run(line())
+    assert {k: v for k, v in row.items() if k not in ("reasons", "line")} == {
+        "accuracy": 1.0, "format": 1.0, "map": 1.0, "map_calibrated": 1.0, "map_aligned": 1.0, "map_relations": None,
+        "accuracy_with_map": 2.0, "length": None, "temporal": None, "total": 3.0}
+    assert row["line"] == 1
+    assert set(row["reasons"]) == set(row) - {"line", "total", "reasons"}
+    assert all(row["reasons"].values())
+
+
+def test_the_released_set_differs_where_it_should() -> None:
+    strict, spacer = (run(line(completion="<think></think><answer>B.</answer>"), reward_set=s)[0] for s in ("strict", "spacer"))
+    assert (strict["accuracy"], spacer["accuracy"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("changes", [
+    {"cognitive_map": None}, {"cognitive_map": "absent"}, {"cognitive_map": {}}, {"cognitive_map": {"tv": []}},
+    {"cognitive_map": {"tv": [[-3, 400]]}}, {"cognitive_map": {"Größe chaise 2": [[1.5, 2]]}}, {"options": "absent"},
+    {"options": None}, {"options": []}, {"completion": ""}, {"solution": ""}, {"problem_type": "riddle"},
+    {"completion": "\ud800 \x00 é ж"}, {"more": {"of": ["anything", None]}}, {"completion": "9" * 100_000},
+])
+@pytest.mark.parametrize("reward_set", ["strict", "spacer"])
+def test_odd_but_sound_rows_are_scored(changes: dict[str, Any], reward_set: str) -> None:
+    row, = run(line(**changes), reward_set=reward_set)
+    assert isinstance(row["total"], float)
+
+
+@pytest.mark.parametrize(("broken", "message"), [
+    (b"not json\n", "not JSON"), (b"{\n", "not JSON"), (b"\xff\xfe\n", "not UTF-8"),
+    (b"[1]\n", "expected a JSON object, got a list"), (b"null\n", "got null"), (b"1\n", "got a number"),
+    (b"[" * 100_000 + b"\n", "not JSON"), (b'{"a": ' + b"9" * 5000 + b"}\n", "not JSON"),
+    (line(completion="absent"), "'completion' is missing"), (line(completion=None), "'completion' must be text, got null"),
+    (line(solution=3), "'solution' must be text, got a number"),
+    (line(problem_type=[]), "'problem_type' must be text, got a list"),
+    (line(options="A. bed"), "'options' must be a list of texts, got text"),
+    (line(options=["A", 1]), "'options' must be a list of texts"),
+    (line(cognitive_map=[[1, 2]]), "'cognitive_map' must be an object"),
+    (line(cognitive_map="{}"), "'cognitive_map' must be an object"),
+    (line(cognitive_map={"tv": None}), "'cognitive_map' of 'tv'"),
+    (line(cognitive_map={"tv": [1, 2]}), "'cognitive_map' of 'tv'"),
+    (line(cognitive_map={"tv": [[1, 1]] * 1001}), "more than 1,000 objects"),
+    *((line(cognitive_map={"tv": [place]}), "two finite numbers")
+      for place in ([1, 2, 3], [1], [1, None], [1, True], [1, "2"], [1, float("nan")], [float("inf"), 1], [1, 10**30])),
+])
+def test_a_broken_line_is_named_and_those_before_it_are_written(broken: bytes, message: str) -> None:
+    out = io.StringIO()
+    with pytest.raises(BadRow, match="line 3: ") as error:
+        score_stream([line(), b"\r\n", broken, line()], out)
+    assert message in str(error.value)
+    assert [json.loads(text)["line"] for text in out.getvalue().splitlines()] == [1]
+
+
+def test_byte_order_marks_blank_lines_and_line_ends() -> None:
+    rows = run(b"\xef\xbb\xbf" + line().replace(b"\n", b"\r\n"), b"\n", b"  \n", line().rstrip(b"\n"))
+    assert [r["line"] for r in rows] == [1, 4]
+    assert run() == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+                    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=5), x, max_size=3), max_leaves=8),
+       st.sampled_from(sorted(GOOD)), st.sampled_from(["strict", "spacer"]))
+def test_any_value_in_any_field_is_scored_or_named(value: Any, field: str, reward_set: str) -> None:
+    with suppress(BadRow):
+        run(line(**{field: value}), reward_set=reward_set)
+
+
+def shell(*arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "spacer_utils", *arguments], input=text, capture_output=True, timeout=120)
+
+
+def test_from_a_shell() -> None:
+    done = shell("score-rewards", "--set", "spacer", text=line() + b"broken\n" + line())
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.decode().startswith("error: line 2: not JSON")
+    assert b"Traceback" not in done.stderr
+    good = shell("score-rewards", text=line(completion="ж \ud800") * 2)
+    assert (good.returncode, good.stderr, len(good.stdout.splitlines())) == (0, b"", 2)
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m spacer_utils score-rewards | head -n 1"
+    done = subprocess.run(["bash", "-c", command], input=line() * 3000, capture_output=True, timeout=120)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == b""
+
+
+def test_golden_rows_through_the_shell(golden: Path) -> None:
+    text = (golden / "spacer_rewards.jsonl").read_bytes()
+    done = shell("score-rewards", "--set", "spacer", text=text)
+    rows = [(json.loads(a), json.loads(b)) for a, b in zip(text.splitlines(), done.stdout.splitlines(), strict=True)]
+    assert all(abs(want["accuracy_with_map"] - got["accuracy_with_map"]) < 1e-9 for want, got in rows)
+    assert all(want["format"] == got["format"] for want, got in rows)
+
+
+@pytest.mark.parametrize("noun", LISTS)
+def test_lists_have_name_file_and_description(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"list-{noun}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    for text in lines:
+        name, file, description = text.split(" | ", 2)
+        assert name
+        assert file.startswith(f"{noun}/")
+        assert description
+
+
+def test_scoring_loads_no_heavy_library() -> None:
+    code = "import sys, spacer_utils.__main__ as m; sys.stdin.close(); import spacer_utils.rewards; " \
+           "print([n for n in ('torch', 'transformers', 'trl', 'numba', 'matplotlib', 'pandas') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
