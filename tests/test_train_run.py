@@ -117,6 +117,7 @@ def test_the_result_is_a_plain_checkpoint(model: str, data: Path, tmp_path: Path
     inputs = processor(text=["How many chairs?"], return_tensors="pt")
     assert torch.isfinite(loaded(**inputs).logits).all()
     assert not list(folder.glob("checkpoint-*"))
+    assert loaded.dtype == torch.float32
     if tuning == "lora":
         from peft import PeftModel
 

@@ -99,12 +99,15 @@ def restore(model: Any, checkpoint: Path) -> None:
                             "It was written by another model or version. Delete the run's folder to start again.")
 
 
-def merge_adapter(base: str, adapter: Path, out: Path, processor: Any) -> Path:
-    """Fold a LoRA adapter into its base and save a plain checkpoint that AutoModelForImageTextToText and AutoProcessor load."""
+def merge_adapter(base: str, adapter: Path, out: Path, processor: Any, dtype: torch.dtype) -> Path:
+    """Fold a LoRA adapter into its base and save a plain checkpoint that AutoModelForImageTextToText and AutoProcessor load.
+
+    ``dtype`` is what the base was trained in: a base saved in bfloat16 would round small updates away.
+    """
     from peft import PeftModel
     from transformers import AutoModelForImageTextToText
 
-    model = AutoModelForImageTextToText.from_pretrained(base, trust_remote_code=False)
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype, trust_remote_code=False)
     merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     merged.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)

@@ -22,7 +22,7 @@ METRICS, ROLLOUTS = "metrics.jsonl", "rollouts.jsonl"
 
 
 def rollout(step: int, sample: Sample, completion: str, terms: Mapping[str, float], weights: Mapping[str, float],
-            advantage: float, *, tokens: int, truncated: bool) -> dict[str, Any]:
+            advantage: float, *, tokens: int, vision_tokens: int, truncated: bool) -> dict[str, Any]:
     """One row of ``rollouts.jsonl``; a term that does not apply is None."""
     parsed = answers.parse(completion)
     found = {name: None if math.isnan(value) else value for name, value in terms.items()}
@@ -33,11 +33,14 @@ def rollout(step: int, sample: Sample, completion: str, terms: Mapping[str, floa
     return {"step": step, "group": str(sample.problem_id), "problem_type": sample.problem_type,
             "question_type": sample.question_type, "scene_id": sample.scene_id, "gold": sample.gold, "completion": completion,
             "terms": found, "reward": total, "advantage": advantage, "problems": list(parsed.problems), "has_map": has_map,
-            "tokens": tokens, "truncated": truncated}
+            "tokens": tokens, "vision_tokens": vision_tokens, "truncated": truncated}
 
 
 def summary(rows: Rows) -> dict[str, float]:
-    """What TRL does not log: reward and accuracy per question type; shares of parseable maps, format failures, truncation."""
+    """What TRL does not log: reward and accuracy per question type; shares of parseable maps, format failures, truncation.
+
+    Vision tokens are a sum: a clip counts in each of its rows.
+    """
     by_type: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for r in rows:
         by_type[r["question_type"] or r["problem_type"]].append(r)
@@ -52,7 +55,7 @@ def summary(rows: Rows) -> dict[str, float]:
     causes = Counter(p for r in rows for p in r["problems"])
     found |= {f"format/{cause}": n / len(rows) for cause, n in causes.items()}
     found["format/well formed"] = _mean([not r["problems"] for r in rows])
-    return {**found, "truncated": _mean([r["truncated"] for r in rows])}
+    return {**found, "truncated": _mean([r["truncated"] for r in rows]), "vision_tokens": sum(r["vision_tokens"] for r in rows)}
 
 
 def _mean(values: list[Any]) -> float:

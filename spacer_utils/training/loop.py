@@ -72,9 +72,7 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     processor = AutoProcessor.from_pretrained(plan.model, trust_remote_code=False, padding_side="left")
     samples = load(plan.data / "train.jsonl")
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
-    # fp32 weights for training in place (bf16 autocast on a GPU); a frozen base under LoRA can be bf16 there
-    dtype = torch.bfloat16 if torch.cuda.is_available() and plan.tuning == "lora" else torch.float32
-    model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=dtype, trust_remote_code=False)
+    model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=_dtype(plan), trust_remote_code=False)
     args = arguments(plan)
     given: dict[str, Any] = {
         "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
@@ -89,6 +87,11 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
                                shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0)
     return _quiet(trainer), window_of(args)
+
+
+def _dtype(plan: Plan) -> torch.dtype:
+    """fp32 weights where they are trained in place (bf16 autocast on a GPU); a frozen base under LoRA can be bf16 there."""
+    return torch.bfloat16 if torch.cuda.is_available() and plan.tuning == "lora" else torch.float32
 
 
 def _quiet(trainer: Any) -> Any:
@@ -159,7 +162,7 @@ def save(plan: Plan, trainer: Any) -> None:
     else:
         trainer.save_model(str(plan.out / "adapter"))
         if main:
-            checkpoints.merge_adapter(plan.model, plan.out / "adapter", part, trainer.encoder.processor)
+            checkpoints.merge_adapter(plan.model, plan.out / "adapter", part, trainer.encoder.processor, _dtype(plan))
     if main:
         (part / "training_args.bin").unlink(missing_ok=True)
         shutil.rmtree(plan.out / "model", ignore_errors=True)

@@ -48,10 +48,6 @@ class Pixels:
     seconds: float | None
     """Seconds per temporal patch; None where the family writes timestamps as text instead."""
 
-    def tokens(self, merge: int) -> int:
-        """Tokens that stand for the medium in the prompt."""
-        return int(self.grid.prod()) // merge**2
-
 
 @dataclass
 class Batch:
@@ -67,6 +63,10 @@ class Batch:
     def wanted(self, kind: str, rows: Sequence[int]) -> list[int]:
         """Media of one kind in the order in which their placeholders appear in these rows."""
         return [m for r in rows for m in self.rows[r] if self.media[m].kind == kind]
+
+    def tokens(self, row: int, merge: int) -> int:
+        """Vision tokens in the prompt of one row."""
+        return sum(int(self.media[m].grid.prod()) // merge**2 for m in self.rows[row])
 
     def positions(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         """What rotary positions need: one grid (and time step) per placeholder, repeated media included."""

@@ -45,6 +45,8 @@ class VideoSFTTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
     The dataset has the columns ``prompt`` (text of the user turn), ``media`` (JSON list of ``[kind, path]``) and ``completion``.
     """
 
+    _total_train_tokens: int
+
     def __init__(self, *args: Any, encoder: Encoder, **kwargs: Any) -> None:
         self.encoder, self.collate = encoder, Collator(encoder)
         super().__init__(*args, processing_class=encoder.processor, data_collator=self.collate, **kwargs)
@@ -56,7 +58,7 @@ class VideoSFTTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
             self._total_train_tokens = self.state.log_history[-1]["num_tokens"]
         texts = {k: v for k, v in inputs.items() if k != "media"}
         self._metrics["train" if model.training else "eval"]["vision_tokens"].append(
-            float(sum(batch.media[m].tokens(self.encoder.merge) for row in batch.rows for m in row)))
+            float(sum(batch.tokens(row, self.encoder.merge) for row in range(len(batch.rows)))))
         with self._sight.rows(batch, range(len(batch.rows)), inputs["input_ids"].device) as media:
             return super().compute_loss(model, {**texts, **media}, *args, **kwargs)
 

@@ -164,15 +164,15 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         ended = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         rows = [
             logs.rollout(self.state.global_step + 1, Sample.from_json_text(x["sample"]), text, dict(zip(weights, terms)), weights,
-                         advantage, tokens=len(ids), truncated=not ids or ids[-1] not in ended)
-            for x, text, ids, terms, advantage in zip(inputs, seen["texts"], seen["ids"], seen["terms"], advantages)
+                         advantage, tokens=len(ids), vision_tokens=batch.tokens(k, self.encoder.merge),
+                         truncated=not ids or ids[-1] not in ended)
+            for k, (x, text, ids, terms, advantage) in enumerate(
+                zip(inputs, seen["texts"], seen["ids"], seen["terms"], advantages))
         ]
-        merge = self.encoder.merge
         seconds = {f"seconds/{k}": seen.get(k, 0.0) for k in ("decode", "generate", "reward")}
         seconds["seconds/score"] = seen["total"] - sum(seconds.values())
         tokens = sum(r["tokens"] for r in rows)
         numbers = {**seconds, "tokens_per_second": tokens / max(seconds["seconds/generate"], 1e-9),
-                   "vision_tokens": float(sum(batch.media[m].tokens(merge) for row in batch.rows for m in row)),
                    "unique_media": float(len(batch.media)), "peak_memory_mb": logs.peak_memory_mb()}
         everywhere = logs.gather(rows)
         for name, value in {**numbers, **logs.summary(everywhere)}.items():

@@ -1,0 +1,78 @@
+"""Two processes give what one gives, and either continues the other's checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_kit import tiny_model, write_data
+
+from spacer_utils.files import read_jsonl
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+WORKER = Path(__file__).parent / "two_processes.py"
+SAME = ("loss", "grad_norm", "kl", "entropy", "reward", "reward_std", "completions/mean_length", "vision_tokens")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_model(tmp_path_factory.mktemp("base"), "qwen2_5_vl")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def run(processes: int, model: str, data: Path, out: Path, tuning: str, stop: int = 0, status: int = 0) -> None:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
+    line = [sys.executable, *launcher, str(WORKER), model, str(data), str(out), tuning, str(stop)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent.parent), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert (done.returncode == 0) == (status == 0), done.stderr[-3000:]
+
+
+def close(a: Path, b: Path) -> None:
+    """Equal logs and weights up to the rounding of a sum that is taken in another order."""
+    ours, theirs = (read_jsonl(p / "metrics.jsonl") for p in (a, b))
+    assert [r["step"] for r in ours] == [r["step"] for r in theirs] == [1, 2, 3, 4]
+    for one, two in zip(ours, theirs):
+        for name in SAME:
+            assert one.get(name) == pytest.approx(two.get(name), rel=1e-3, abs=1e-5), name
+    rows, others = (read_jsonl(p / "rollouts.jsonl") for p in (a, b))
+    assert [(r["step"], r["group"], r["completion"], r["terms"]) for r in rows] == \
+        [(r["step"], r["group"], r["completion"], r["terms"]) for r in others]
+    assert [r["advantage"] for r in rows] == pytest.approx([r["advantage"] for r in others], abs=1e-4)
+    one, two = weights(a), weights(b)
+    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-4
+
+
+def weights(run: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = load_file(run / "model" / "model.safetensors")
+    return found
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_two_processes_equal_one(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
+    name = f"rlvr-{tuning}-s0"
+    run(1, model, data, tmp_path / "one", tuning)
+    run(2, model, data, tmp_path / "two", tuning)
+    close(tmp_path / "one" / name, tmp_path / "two" / name)
+    answers = [json.loads((tmp_path / p).read_text()) for p in ("one/answers.0.json", "two/answers.0.json", "two/answers.1.json")]
+    assert answers[0] == answers[1] == answers[2]
+    first, second = (tmp_path / "two" / "eval" / f"predictions.{rank}.jsonl" for rank in (0, 1))
+    assert len(read_jsonl(first)) == len(read_jsonl(second)) == 2  # both processes worked
+    for before, after in ((2, 1), (1, 2)):  # a checkpoint of one world size is read by another
+        out = tmp_path / f"{before}then{after}"
+        run(before, model, data, out, tuning, stop=3, status=1)
+        assert not (out / name / "run.json").exists()
+        run(after, model, data, out, tuning)
+        close(tmp_path / "one" / name, out / name)

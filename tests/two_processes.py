@@ -1,0 +1,59 @@
+"""Worker of test_distributed.py: one rank of a training run and of an evaluation whose samples do not depend on the rank.
+
+    torchrun --nproc_per_node 2 tests/two_processes.py MODEL DATA OUT TUNING STOP
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from training_kit import FRAMES
+
+from spacer_utils import evaluate, profiles, train
+from spacer_utils.rows import load
+
+PROFILE = profiles.get("smoke").with_overrides(
+    completion_tokens=12, size=56, rl_steps=4, prompts_per_step=4, group_size=4, save_steps=1, rl_lr_full=1e-3, rl_lr_lora=1e-2,
+    lora_rank=4)
+
+
+def written(self: Any, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
+    """Completions that follow from the prompt and the place in its group alone."""
+    eos = self.processing_class.tokenizer.eos_token_id
+    seeds = [sum(ids) + 7919 * (k % PROFILE.train.group_size) for k, ids in enumerate(prompt_ids)]
+    return [[300 + (s * (j + 3)) % 500 for j in range(4 + s % 5)] + [eos] for s in seeds], None
+
+
+def rewarded(terms: Any, *_: Any) -> tuple[list[Any], list[float]]:
+    def accuracy(completions: Any, **_: Any) -> list[float]:
+        return [completion[0]["content"].count("e") / 4 for completion in completions]
+
+    return [accuracy], [1.0]
+
+
+def main() -> None:
+    model, data, out, tuning, stop = sys.argv[1:]
+    torch.set_num_threads(1)
+    from spacer_utils.training import loop
+    from spacer_utils.training.trainer import VideoGRPOTrainer
+
+    VideoGRPOTrainer._generate_single_turn = written
+    loop.rewards.trl_reward_functions = rewarded
+
+    def progress(step: int, steps: int, metrics: Any) -> None:
+        if step == int(stop):
+            os._exit(9)  # as if killed: step is logged and not saved
+
+    train.run(PROFILE, "rlvr", tuning, 0, Path(data), Path(out), model=model, progress=progress)  # type: ignore[arg-type]
+    items = evaluate.items_from_samples(load(Path(data) / "train.jsonl"), Path(data), "compact", True)
+    found = evaluate.generate(model, items, Path(out) / "eval", frames=FRAMES, batch=3, max_new_tokens=8)
+    (Path(out) / f"answers.{os.environ.get('RANK', 0)}.json").write_text(json.dumps({k: p.output for k, p in found.items()}))
+
+
+if __name__ == "__main__":
+    main()
