@@ -26,6 +26,7 @@ from conftest import SHARED
 
 from spacer_utils import answers
 from spacer_utils.files import read_jsonl
+from spacer_utils.map_batch import map_scores
 from spacer_utils.rewards import map as released_map
 from spacer_utils.rewards.accuracy_spacer import accuracy_spacer
 from spacer_utils.rewards.format_spacer import format_spacer
@@ -221,7 +222,7 @@ def slow_rouge(reference: str, hypothesis: str) -> float:
 
 def slow_answer(text: str) -> str:
     match = re.search(r"<answer>\s*(.*?)\s*</answer>", text, re.DOTALL)
-    return match.group(1).strip() if match else ""
+    return str(match.group(1).strip()) if match else ""
 
 
 def slow_with_map(row: dict[str, Any], accuracy: float) -> float:
@@ -295,9 +296,15 @@ def main() -> None:
         for r in maps:
             slow_score(slow_read(r["map_text"], r["categories"]), r["solution"])
 
+    texts, truths = [r["map_text"] for r in maps], [r["solution"] for r in maps]
+    assert max(abs(value - r["score"]) for value, r in zip(map_scores(texts, truths), maps)) < 1e-9
+
     def fast_maps() -> None:
         for r in maps:
             released_map.score(released_map.read(r["map_text"], r["categories"]), r["solution"])
+
+    def batch_maps() -> None:
+        map_scores(texts, truths)
 
     def slow_rows() -> None:
         for r in rows:
@@ -308,7 +315,9 @@ def main() -> None:
         for r, s in zip(rows, samples):
             fast_rewards(s, r["completion"])
 
-    for what, slow, fast in (("map parse and score", slow_maps, fast_maps), ("all rewards of a row", slow_rows, fast_rows)):
+    for what, slow, fast in (("map parse and score, compiled batch", slow_maps, batch_maps),
+                             ("map parse and score, row by row", slow_maps, fast_maps),
+                             ("all rewards of a row", slow_rows, fast_rows)):
         quick = fastest(fast)
         quiet = fastest(slow, 3)
         with open(os.devnull, "w") as nowhere:
