@@ -31,6 +31,10 @@ endif
 EXECUTED := $(NOTEBOOKS:%=$(OUT)/executed/%.ipynb)
 REPORTS := $(NOTEBOOKS:%=$(OUT)/reports/%.html)
 STUDY := $(filter-out A%,$(NOTEBOOKS))
+METHODS ?= sft sft_map rlvr t_grpo sg_rlvr sg_rlvr_calibrated sg_rlvr_aligned sg_rlvr_relations
+SEEDS ?= 0 1 2
+TUNING ?= full
+RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
 
@@ -68,8 +72,22 @@ else
 reproduce: $(STUDY:%=$(OUT)/reports/%.html) ## the whole study: notebooks, reports, index
 	@echo "open $(OUT)/reports/index.html"
 ## nbNN one notebook with what it needs, e.g. nb05
-data: $(OUT)/executed/02_questions.ipynb ## videos, questions and maps of the profile
-reports: $(REPORTS) ## HTML of every notebook that has run
+ifeq ($(SIZE),)
+data: $(OUT)/reports/02_questions.html ## videos, questions and maps (SIZE=paper: the paper's mix, ENGINE=ray: on a cluster)
+else
+data: | $(VENV)
+	@$(PY) -m spacer_utils.dataset --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED)
+endif
+reports: $(REPORTS) ## HTML of every notebook, run where needed
+base: | $(VENV) ready ## the small base model, with the whole recipe (hours on two cores)
+	@$(PY) -m spacer_utils.runner A1 --profile $(PROFILE) --set SEED=$(SEED) --set FULL=True
+	@$(PY) -m spacer_utils.report A1 --profile $(PROFILE)
+study: $(RUNS:%=$(OUT)/train/%/run.json) ## METHODS x SEEDS with equal budgets, then notebooks 07 to 10
+	@$(MAKE) reproduce
+# <method>-<tuning>-s<seed>; a killed run goes on from its last checkpoint
+$(OUT)/train/%/run.json: $(OUT)/executed/02_questions.ipynb | ready
+	@set -- $$(echo $* | sed -E 's/^(.*)-(lora|full)-s([0-9]+)$$/\1 \2 \3/'); \
+	$(PY) -m spacer_utils.train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3
 
 ready: | $(VENV)
 	@$(PY) -m spacer_utils.plan check --profile $(PROFILE)
@@ -100,6 +118,8 @@ lab: | $(VENV) ## JupyterLab on notebook 00
 	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
 serve: | $(VENV) ## reports at http://localhost:8000
 	@$(PY) -m http.server 8000 --bind localhost --directory $(OUT)/reports
+bench: | $(VENV) ## speed of rendering, rewards and training
+	@for file in tests/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils.plan du
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +161,15 @@ def reached(sources: list[str], package: Path) -> tuple[str, ...]:
     while todo:
         path = todo.pop()
         found.add(path)
-        here = path.relative_to(package).parts[:-1]
-        todo |= _imports(ast.parse(path.read_text(encoding="utf-8")), package, here) - found
-        todo |= _parents(path, package) - found
+        todo |= _file_imports(path, package, path.stat().st_mtime_ns) - found
     return tuple(sorted(f"{PACKAGE}/{p.relative_to(package).as_posix()}" for p in found))
+
+
+@cache
+def _file_imports(path: Path, package: Path, changed: int) -> frozenset[Path]:
+    """What one file needs of the package; ``changed`` (its time of change) makes an edited file count as another."""
+    here = path.relative_to(package).parts[:-1]
+    return frozenset(_imports(ast.parse(path.read_text(encoding="utf-8")), package, here) | _parents(path, package))
 
 
 def _parents(path: Path, package: Path) -> set[Path]:

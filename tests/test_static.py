@@ -13,8 +13,8 @@ from typing import Any
 
 import nbformat
 import pytest
-
 from conftest import PROJECT
+
 from spacer_utils import dag
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
@@ -81,7 +81,9 @@ def test_notebook_sections_are_short_and_define_nothing(notebook: Path) -> None:
     for code in sources(raw_of(notebook), "code"):
         assert len(code.splitlines()) <= 25, code
         assert not [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.FunctionDef | ast.ClassDef)], code
-        assert not re.search(r"^\s*[!%]|https?://|urlopen|requests\.|[\"'](/(home|root|tmp|usr|mnt|data|work)\b|~/|[A-Z]:\\)", code, re.MULTILINE), code
+        assert not re.search(
+            r"^\s*[!%]|https?://|urlopen|requests\.|[\"'](/(home|root|tmp|usr|mnt|data|work)\b|~/|[A-Z]:\\)", code, re.MULTILINE
+        ), code
 
 
 def test_notebook_ends_with_checks_findings_and_an_invitation(notebook: Path) -> None:
@@ -157,7 +159,10 @@ def test_the_lock_pins_every_package_exactly_and_names_no_index() -> None:
 def test_torch_and_torchvision_are_pinned_as_a_pair_and_decord_has_its_twin() -> None:
     lines = lock_lines()
     assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(lines)
-    assert [line.split(";")[1].strip() for line in lines if "decord" in line] == ["platform_machine == 'x86_64'", "platform_machine != 'x86_64'"]
+    assert [line.split(";")[1].strip() for line in lines if "decord" in line] == [
+        "platform_machine == 'x86_64'",
+        "platform_machine != 'x86_64'",
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------- who imports whom
@@ -196,9 +201,12 @@ def test_types_import_nothing_of_ours() -> None:
 
 
 def test_importing_what_the_light_notebooks_use_does_not_import_torch() -> None:
-    code = ("import sys; from spacer_utils import analysis, audit, dag, dataset, frames, interactive, logbook, manifest, maps, plan, plots, "
-            "reference, registry, rewards, run, samples, video; [r.names() for r in registry.ALL]; "
-            "print([m for m in ('torch', 'transformers', 'trl', 'papermill') if m in sys.modules])")
+    code = (
+        "import sys; from spacer_utils import analysis, audit, dag, dataset, frames, interactive, logbook, manifest, maps, plan; "
+        "from spacer_utils import plots, "
+        "reference, registry, rewards, run, samples, video; [r.names() for r in registry.ALL]; "
+        "print([m for m in ('torch', 'transformers', 'trl', 'papermill') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

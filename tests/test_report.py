@@ -1,0 +1,265 @@
+"""Reports: hostile text stays text, nothing runs and nothing is fetched; pages hold what they promise."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import io
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from spacer_utils import dag, interactive, manifest, profiles, report, run
+from spacer_utils.types import MissingArtifact, WorkbookError
+
+HOSTILE = (
+    "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"></textarea></pre></td></table>"
+    "<svg onload=\"document.title='owned'\"><iframe src=\"javascript:parent.document.title='owned'\"></iframe>"
+    "[link](javascript:document.title='owned') ![](http://HOST/pixel.png) <a href=\"javascript:alert(1)\">x</a> {{7*7}} ${7*7}"
+)
+
+
+def picture() -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 480), "#0072B2").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def show(data: dict[str, Any], **metadata: Any) -> Any:
+    return nbformat.v4.new_output("display_data", data, metadata=metadata)
+
+
+def executed(hostile: str = "", failed: bool = False) -> Any:
+    """An executed notebook with one output of every kind."""
+    note = {"alt": f"a blue square {hostile}", "caption": f"Figure 03.1. A square. {hostile}", "twin": True}
+    plot = json.loads(
+        interactive.curves({f"run {hostile}": [{"step": 1, "reward": 0.1}, {"step": 2, "reward": 0.4}]}, "reward", "r").to_json()
+    )
+    outputs = [
+        nbformat.v4.new_output("stream", text=f"plain {hostile}\n"),
+        show(
+            {
+                "text/html": run.html_table(
+                    [{"question": hostile, "model": "base"}, {"question": "b", "model": "sft"}], "answers", "gallery", ("model",)
+                )
+            }
+        ),
+        show({"text/html": f"<p>raw {hostile}</p>"}),
+        show({"text/plain": hostile}),
+        show({"application/javascript": "document.title='owned'"}),
+        show({"text/markdown": run.fill("It said {x}.", {"x": hostile})}),
+        show({"text/markdown": f"raw {hostile}"}),
+        show({report.PLOTLY: plot}, spacer=note),
+        show({"image/png": picture(), "text/plain": ""}, spacer=note),
+        show({"text/markdown": "*Figure*"}, spacer={"part": "caption"}),
+        show({"image/svg+xml": f"<svg>{hostile}</svg>"}),
+    ]
+    if failed:
+        outputs.append(
+            nbformat.v4.new_output(
+                "error", ename="ValueError", evalue=f"bad {hostile}", traceback=[f"\x1b[31mTrace\x1b[0m {hostile}"]
+            )
+        )
+    cells = [
+        nbformat.v4.new_markdown_cell(
+            "# 03 Rewards by hand\n\nEuler: $e^{i\\pi} = -1$\n\n$$\\frac{a}{b}$$\n\n## Section\n\n[next](04_sft_baseline.ipynb)"
+        ),
+        nbformat.v4.new_code_cell(f"x = 1  # {hostile}".replace("\n", " "), outputs=outputs),
+    ]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def page_of(raw: Any, **facts: Any) -> str:
+    every = dag.notebooks()
+    about = {
+        "state": "done",
+        "profile": "smoke",
+        "seed": 0,
+        "seconds": 75.0,
+        "peak_memory_mb": 512,
+        "started": "2026-01-01T00:00:00",
+        "git": {"commit": "0123456789abcdef", "dirty": True},
+        **facts,
+    }
+    return report.export(raw, about, dag.find("03"), every)
+
+
+def test_a_page_holds_run_bar_equations_figures_and_neighbours() -> None:
+    page = page_of(executed())
+    for part in ("done", "012345678 + changes", "1:15", "seed 0", "02_questions.html", "04_sft_baseline.html", "index.html"):
+        assert part in page, part
+    assert page.count("<math") == 2
+    assert "$e^" not in page
+    assert 'alt="a blue square ' in page
+    assert "<figcaption>Figure 03.1. A square." in page
+    assert page.count("Figure 03.1") == 1, "the caption for JupyterLab is not repeated"
+    assert '<a href="#Section">Section</a>' in page
+    assert "document.title='owned'" not in page, "scripts in outputs are dropped"
+
+
+def test_plotly_comes_once_and_only_where_it_is_used() -> None:
+    assert page_of(executed()).count("plotly.js v") <= 2
+    assert len(page_of(executed())) > 3_000_000
+    plain = executed()
+    plain.cells[1].outputs = plain.cells[1].outputs[:1]
+    assert len(page_of(plain)) < 100_000
+
+
+def test_a_page_loads_nothing_from_anywhere() -> None:
+    page = page_of(executed())
+    body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", body)
+    assert "default-src 'none'" in page
+    assert "unsafe-eval" not in page
+    assert re.search(r"script-src 'sha256-", page)
+
+
+def test_hostile_text_is_shown_as_text() -> None:
+    page = page_of(executed(HOSTILE, failed=True), state="failed", error=f"bad {HOSTILE}")
+    tree = BeautifulSoup(re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.DOTALL), "html.parser")
+    assert not tree.find_all(["script", "svg", "iframe", "object", "form", "base"])
+    for tag in tree.find_all(True):
+        assert not [name for name in tag.attrs if name.startswith("on")], tag.name
+        for name in ("href", "src"):
+            assert not re.match(r"\s*(javascript|https?):", str(tag.get(name, ""))), tag
+    assert page.count("&lt;script&gt;") >= 8
+
+
+def test_json_cannot_leave_its_script_element() -> None:
+    assert "</script>" not in report.script_json({"a": "</script><script>x", "b": "\u2028"})
+    assert json.loads(report.script_json({"a": "</script>"})) == {"a": "</script>"}
+
+
+def test_a_failed_notebook_gets_a_red_card_at_the_cell() -> None:
+    page = page_of(executed(failed=True), state="failed", error="cell 2: ValueError: bad")
+    assert 'class="card-failed"' in page
+    assert 'id="failed"' in page
+    assert 'href="#failed"' in page
+    assert "\x1b" not in page
+    assert '<details class="code" open="">' in page
+
+
+def test_clean_keeps_tables_and_data_pictures_only() -> None:
+    kept = '<table class="data"><tbody><tr><td>1</td></tr></tbody></table><img src="data:image/png;base64,AA==" alt="x">'
+    assert report.clean(kept) == kept
+    assert "http" not in report.clean('<img src="http://example.org/x.png">')
+    assert "onclick" not in report.clean('<b onclick="x()">a</b>')
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
+    out = tmp_path / "smoke"
+    (out / "executed").mkdir(parents=True)
+    return out
+
+
+def write(out: Path, raw: Any, name: str = "03_rewards_by_hand", **facts: Any) -> None:
+    (out / "executed" / f"{name}{'.failed' if facts.get('state') == 'failed' else ''}.ipynb").write_text(nbformat.writes(raw))
+    manifest.write(
+        out,
+        name,
+        {
+            "state": "done",
+            "profile": "smoke",
+            "seconds": 3.0,
+            "metrics": {"centre": 0.74, "rooms": 12345},
+            "hardware": {"cores": 2, "memory_gb": 8.0, "gpus": []},
+            "git": {"commit": "0123456789"},
+            **facts,
+        },
+    )
+
+
+def test_the_index_has_a_card_for_every_notebook(outputs: Path) -> None:
+    write(outputs, executed())
+    write(outputs, executed(failed=True), "05_sg_rlvr_lora", state="failed", error=f"cell 2: {HOSTILE}")
+    for key in ("03", "05"):
+        report.write(key, profiles.get("smoke"))
+    text = (outputs / "reports" / "index.html").read_text()
+    assert text.count("<article") == len(dag.notebooks())
+    for part in ("0.74", "12,345", "1 of 12 done", "2 cores, 8 GB", "data:image/webp;base64,", 'alt="a blue square '):
+        assert part in text, part
+    assert "<script>document" not in text
+    assert len(text) < 1_000_000
+    assert report.hero(outputs / "executed" / "missing.ipynb") is None
+
+
+def test_what_has_not_run_or_is_damaged_is_said(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(MissingArtifact, match="make nb03 PROFILE=smoke"):
+        report.write("03", profiles.get("smoke"))
+    (outputs / "executed" / "03_rewards_by_hand.ipynb").write_text("")
+    with pytest.raises(WorkbookError, match=r"03_rewards_by_hand.ipynb is damaged .* Delete it and run: make nb03 PROFILE=smoke"):
+        report.write("03", profiles.get("smoke"))
+    assert report.main(["03", "--profile", "smoke"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------------------ browser
+
+
+@pytest.fixture
+def requests() -> Iterator[tuple[str, list[str]]]:
+    """A server on this machine and the list of what was asked of it."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+
+
+def browse(path: Path, profile: Path) -> str:
+    """The page's document after its scripts ran, in Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--virtual-time-budget=8000",
+        f"--user-data-dir={profile}",
+        "--dump-dom",
+    ]
+    return subprocess.run([chromium, *flags, path.as_uri()], capture_output=True, text=True, timeout=180, check=True).stdout
+
+
+@pytest.mark.slow
+def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(tmp_path: Path, requests: tuple[str, list[str]]) -> None:
+    host, asked = requests
+    hostile = HOSTILE.replace("HOST", host)
+    bait = tmp_path / "bait.html"
+    bait.write_text(f"<title>bait</title>{hostile}<img src='http://{host}/control.png'>")
+    assert "<title>owned</title>" in browse(bait, tmp_path / "one"), "the text is hostile where nothing guards the page"
+    assert asked, "and the server would notice"
+    asked.clear()
+    page = tmp_path / "page.html"
+    page.write_text(page_of(executed(hostile, failed=True), state="failed", error=hostile))
+    document = browse(page, tmp_path / "two")
+    assert "<title>03 Rewards by hand</title>" in document
+    assert not asked
+    assert "main-svg" in document, "the interactive figure is drawn under the page's policy"
+    assert "2 of 2" in document, "the gallery's filter counts its rows"
+    assert 'data-theme="light"' in document
