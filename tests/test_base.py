@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from rooms import room
 
 from spacer_utils import profiles
 from spacer_utils.camera import intrinsics, poses
+from spacer_utils.files import read_jsonl
 from spacer_utils.render import Renderer
 from spacer_utils.training import base, nano, perception
 from spacer_utils.training.fresh_rooms import IGNORE, FreshRooms, object_cells
@@ -74,7 +77,7 @@ def test_dense_labels_name_the_object_in_its_token_and_its_cell() -> None:
 
 
 def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(processor) -> None:
-    rooms = FreshRooms(processor, SMOKE, 2, 5, "learn", text_rows=2)
+    rooms = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", text_rows=2)
     stream = rooms.batches()
     next(stream)
     one, again = next(stream), rooms.draw(1)
@@ -89,23 +92,47 @@ def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(process
     assert not (one.text.ids == processor.video_token_id).any()
 
 
+def test_a_told_map_has_to_be_written_down_by_name(processor) -> None:
+    from spacer_utils.answers import parse, parse_map
+
+    rooms = FreshRooms(processor, SMOKE, 40, seed=5, stage="read", kind="told")
+    rows = rooms.draw_told(0)
+    maps_written = reordered = 0
+    for ids, labels in zip(rows.ids, rows.labels):
+        text, completion = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
+                            for part in (labels == IGNORE, labels != IGNORE))
+        told = ast.literal_eval(text[text.index("Map: ") + 5:text.index("}") + 1])
+        answer = parse(completion)
+        asked = re.search(r"How many (.+)\(s\)", text).group(1)
+        assert int(answer.answer) == len(told[asked])
+        if answer.map_text:
+            maps_written += 1
+            written = parse_map(answer.map_text, tuple(told))
+            assert written == told
+            reordered += list(written) != list(told)
+    assert maps_written > 10
+    assert reordered > 5
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(perceive_steps=2, learn_steps=3, batch=2, text_rows=2, warmup=1, save_steps=1)
+    recipe = base.Recipe(perceive_steps=2, read_steps=1, learn_steps=3, batch=2, text_rows=2, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):
         pass
 
     def die(done: int, total: int, row: object) -> None:
-        if done == 4:
+        if done == 5:
             raise Killed
 
     with pytest.raises(Killed):
         base.train(tmp_path / "cut", SMOKE, recipe, seed=3, progress=die)
     resumed = base.train(tmp_path / "cut", SMOKE, recipe, seed=3)
+    rows = [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "cut/metrics.jsonl")]
+    assert rows == [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "whole/metrics.jsonl")]
     assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
 
 

@@ -1,8 +1,9 @@
 """How the nano base is made (``make base``, notebook A1): look first, then write maps and answers.
 
-Stage ``perceive`` trains the vision tower alone on dense labels; stage ``learn`` trains everything on fresh rooms: dense labels
-at the vision tokens, maps and answers as text, and text-only rows that teach the geometry for almost nothing. Every batch is
-drawn from ``(seed, step)``, so a killed run resumes where it stood and gives the same weights.
+Stage ``perceive`` trains the vision tower alone on dense labels. Stage ``read`` tells maps as text and has them written down
+again: to look a name up and copy its cells is the skill that maps of videos need too, and text costs almost nothing. Stage
+``learn`` trains everything on fresh rooms: dense labels at the vision tokens, maps and answers, and text-only rows about the
+same rooms. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..files import append_jsonl, sha256, write_atomic
+from ..files import append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
 from ..profiles import CHECKSUMS, Profile
 from . import nano
 from .fresh_rooms import IGNORE, FreshRooms, RoomBatch, Rows
@@ -33,9 +35,10 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the two stages."""
+    """Sizes of the three stages."""
 
     perceive_steps: int
+    read_steps: int
     learn_steps: int
     batch: int = 16
     """Rooms per step of stage ``learn``; half as many, but every frame of them, per step of stage ``perceive``."""
@@ -50,10 +53,10 @@ class Recipe:
     """Threads of the trainer; one more process renders."""
 
 
-RECIPES = {"smoke": Recipe(perceive_steps=3, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)}
+RECIPES = {"smoke": Recipe(perceive_steps=3, read_steps=3, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)}
 """Shorter recipes of single profiles; all others make the base in full."""
-FULL = Recipe(perceive_steps=240, learn_steps=650)
-"""What the committed checkpoint was made with."""
+FULL = Recipe(perceive_steps=240, read_steps=400, learn_steps=650)
+"""What ``make base`` runs."""
 
 
 class Optimiser:
@@ -111,10 +114,17 @@ def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
     losses = {"text": written_loss(model, hidden, rows), **dense}
     total = losses["text"] + recipe.dense_weight * (dense["name"] + dense["cell"])
     if batch.text is not None:
-        told = model.model(input_ids=batch.text.ids, attention_mask=batch.text.mask).last_hidden_state
-        losses["text_only"] = written_loss(model, told, batch.text)
-        total = total + losses["text_only"]
+        told, _ = read_step(model, batch.text)
+        losses["text_only"] = told
+        total = total + told
     return total, {**_floats(losses), "recall": recall(logits.detach(), batch.name, nothing_id(processor))}
+
+
+def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of text-only rows."""
+    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state
+    loss = written_loss(model, hidden, rows)
+    return loss, {"text_only": float(loss.detach())}
 
 
 def nothing_id(processor: Any) -> int:
@@ -148,27 +158,40 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size)
-    for stage, before, steps in (("perceive", 0, recipe.perceive_steps), ("learn", recipe.perceive_steps, recipe.learn_steps)):
+    draw = partial(FreshRooms, processor, seed=seed)
+    stages: list[tuple[str, int, Any, Any]] = [
+        ("perceive", recipe.perceive_steps, draw(every_frame(profile), recipe.batch // 2, stage="perceive", kind="views"),
+         lambda batch: perceive_step(model, heads, batch, processor)),
+        ("read", recipe.read_steps, draw(profile, 2 * recipe.batch, stage="read", kind="told"),
+         lambda rows: read_step(model, rows)),
+        ("learn", recipe.learn_steps, draw(profile, recipe.batch, stage="learn", text_rows=recipe.text_rows),
+         lambda batch: learn_step(model, heads, batch, recipe, processor))]
+    total, before = sum(steps for _, steps, _, _ in stages), 0
+    for stage, steps, rooms, loss_of in stages:
         optimiser = Optimiser(model, heads, recipe, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
-        if stage == "perceive":
-            rooms = FreshRooms(processor, every_frame(profile), recipe.batch // 2, seed, stage, questions=False)
-        else:
-            rooms = FreshRooms(processor, profile, recipe.batch, seed, stage, text_rows=recipe.text_rows)
+        _forget(out / "metrics.jsonl", stage, first)
         for step, batch in zip(range(first, steps), _ahead(rooms, first)):
             began = time.monotonic()
-            loss, found = (perceive_step(model, heads, batch, processor) if stage == "perceive"
-                           else learn_step(model, heads, batch, recipe, processor))
+            loss, found = loss_of(batch)
             loss.backward()
             norm = optimiser.step()
             row = {"stage": stage, "step": step + 1, "loss": float(loss.detach()), **found, "grad_norm": norm,
                    "seconds": round(time.monotonic() - began, 3)}
             append_jsonl(out / "metrics.jsonl", [row])
             if progress:
-                progress(before + step + 1, recipe.perceive_steps + recipe.learn_steps, row)
+                progress(before + step + 1, total, row)
             if (step + 1) % recipe.save_steps == 0 or step + 1 == steps:
                 _save(out / f"{stage}.pt", model, heads, optimiser, step + 1)
+        before += steps
     return _finish(out, model, processor, recipe, seed)
+
+
+def _forget(log: Path, stage: str, step: int) -> None:
+    """Drop the rows of steps that a kill undid and that will be done again."""
+    if log.exists():
+        rows = read_jsonl(log, tolerate_torn_end=True)
+        write_jsonl(log, [r for r in rows if r["stage"] != stage or r["step"] <= step])
 
 
 def every_frame(profile: Profile) -> Profile:
@@ -176,16 +199,16 @@ def every_frame(profile: Profile) -> Profile:
     return profile.with_overrides(num_frames=profile.data.clip_frames)
 
 
-def _ahead(rooms: FreshRooms, first: int) -> Iterator[RoomBatch]:
+def _ahead(rooms: FreshRooms, first: int) -> Iterator[RoomBatch | Rows]:
     """Batches from step ``first`` on, drawn by a process of their own while the trainer computes."""
     return iter(DataLoader(_Stream(rooms, first), batch_size=None, num_workers=1, prefetch_factor=4))
 
 
-class _Stream(IterableDataset[RoomBatch]):
+class _Stream(IterableDataset[RoomBatch | Rows]):
     def __init__(self, rooms: FreshRooms, first: int) -> None:
         self.rooms, self.first = rooms, first
 
-    def __iter__(self) -> Iterator[RoomBatch]:
+    def __iter__(self) -> Iterator[RoomBatch | Rows]:
         torch.set_num_threads(1)
         return self.rooms.batches(self.first)
 

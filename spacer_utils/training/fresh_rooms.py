@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..frames import sampling
 from ..profiles import Profile
 from ..registry import QUESTIONS, SCENES
 from ..render import Frame, Renderer
+from ..render.furniture import CATEGORIES
 from ..types import Clip, Sample, Scene, WorkbookError
 from . import perception
 
@@ -70,18 +71,20 @@ class FreshRooms:
     """Rooms per batch."""
     seed: int
     stage: str
-    questions: bool = True
+    kind: Literal["views", "told", "rows"] = "rows"
+    """Frames with dense labels only; maps told as text, without rooms; or frames with labels and questions."""
     text_rows: int = 0
 
-    def batches(self, first: int = 0) -> Iterator[RoomBatch]:
+    def batches(self, first: int = 0) -> Iterator[RoomBatch | Rows]:
         """Batches from number ``first`` on, without end."""
         step = first
         while True:
-            yield self.draw(step)
+            yield self.draw_told(step) if self.kind == "told" else self.draw(step)
             step += 1
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step; a room without a question, or with nowhere to stand, is passed over."""
+        questions = self.kind == "rows"
         rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
         found: list[tuple[list[Sample], list[Frame], Clip]] = []
         while len(found) < self.rooms:
@@ -90,13 +93,13 @@ class FreshRooms:
                 frames, clip = given_frames(room, self.profile, self.seed)
             except WorkbookError:
                 continue
-            samples = room_samples(clip, self.profile, self.seed, types=_types(rng)) if self.questions else []
-            if samples or not self.questions:
+            samples = room_samples(clip, self.profile, self.seed, types=_types(rng)) if questions else []
+            if samples or not questions:
                 found.append((samples, frames, clip))
         dense = [self._labels(frames, clip) for _, frames, clip in found]
         clips = [np.stack([f.rgb for f in frames]) for _, frames, _ in found]
         name, cell, place = (torch.from_numpy(np.concatenate([getattr(d, k) for d in dense])) for k in ("name", "cell", "place"))
-        if not self.questions:
+        if not questions:
             seen = self.processor.video_processor(clips, do_sample_frames=False, return_tensors="pt")
             return RoomBatch(seen["pixel_values_videos"], seen["video_grid_thw"], name, cell, place)
         chosen = [samples[int(rng.integers(len(samples)))] for samples, _, _ in found]
@@ -105,6 +108,12 @@ class FreshRooms:
         picked = [_reordered(told[int(k)], rng) for k in rng.permutation(len(told))[:self.text_rows]]
         text = self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
         return RoomBatch(data["pixel_values_videos"], data["video_grid_thw"], name, cell, place, rows, text)
+
+    def draw_told(self, step: int) -> Rows:
+        """Rows of one step without pictures or rooms: a map is told, and has to be written down again in another order."""
+        rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
+        samples = [_told(rng) for _ in range(self.rooms)]
+        return self._rows(samples, rng.random(len(samples)) < MAP_SHARE, None)[1]
 
     def _labels(self, frames: list[Frame], clip: Clip) -> perception.Labels:
         tokens = perception.token_ids(self.processor.tokenizer, clip.scene.categories)
@@ -138,6 +147,16 @@ def _reordered(sample: Sample, rng: np.random.Generator) -> Sample:
     """A text row that asks for its map's categories in another order: every name has to be looked up and its cells copied."""
     cells = list((sample.cognitive_map or {}).items())
     return replace(sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells))))
+
+
+def _told(rng: np.random.Generator) -> Sample:
+    """How many of a category a made-up map shows; no room stands behind it."""
+    names = [str(n) for n in rng.choice(CATEGORIES, int(rng.integers(2, 9)), replace=False)]
+    cells = {n: rng.integers(0, maps.GRID, (int(rng.choice([1, 1, 1, 2, 3])), 2)).tolist() for n in names}
+    asked = names[int(rng.integers(len(names)))]
+    problem = f"Map: {prompts.map_text(cells)}\nHow many {asked}(s) are in this room?"
+    return _reordered(Sample(0, problem, "text", "numerical", (), f"<answer>{len(cells[asked])}</answer>", "", "made up",
+                             "object_counting", cognitive_map=cells), rng)
 
 
 def _types(rng: np.random.Generator) -> list[str]:
