@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +23,30 @@ pytestmark = pytest.mark.slow
 
 def make(goal: str, outputs: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """``make GOAL PROFILE=smoke`` with this Python and an outputs folder of its own."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED", "REAL_LAYOUTS")}
+    clean = {
+        k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED", "REAL_LAYOUTS")
+    }
     done = subprocess.run(
-        ["make", goal, "PROFILE=smoke", f"PY={sys.executable}", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False,
-        stdin=subprocess.DEVNULL, env={**clean, "SPACER_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"})
+        ["make", goal, "PROFILE=smoke", f"PY={sys.executable}", *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**clean, "SPACER_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"},
+    )
     if check and done.returncode:
         pytest.fail(f"make {goal}: {done.stdout[-1500:]}\n{done.stderr[-3000:]}")
     return done
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Outputs of one ``make reproduce PROFILE=smoke``, with real layouts where they are at hand, and the appendix."""
     outputs = tmp_path_factory.mktemp("study")
     layouts = SHARED / "data" / "real_layouts"
     make("reproduce", outputs, "nbA1", *([f"REAL_LAYOUTS={layouts}"] if layouts.is_dir() else []))
-    yield outputs
+    return outputs
 
 
 def executed(outputs: Path) -> list[Path]:
@@ -110,8 +117,14 @@ def copy(study: Path, tmp_path: Path) -> Path:
 
 
 def runner(outputs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "spacer_utils.runner", *arguments, "--profile", "smoke"], cwd=PROJECT, check=False,
-                          capture_output=True, text=True, env={**os.environ, "SPACER_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"})
+    return subprocess.run(
+        [sys.executable, "-m", "spacer_utils.runner", *arguments, "--profile", "smoke"],
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SPACER_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"},
+    )
 
 
 def test_a_lost_artefact_is_named_and_make_writes_it_again(copy: Path) -> None:
