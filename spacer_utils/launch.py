@@ -5,6 +5,7 @@ A kernel cannot be eight ranks, so a profile for several GPUs trains in processe
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -47,8 +48,13 @@ def changes(profile: Profile) -> dict[str, Any]:
 
 
 def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
-    """The command line that people would type themselves."""
+    """The command line that people would type themselves.
+
+    The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch`` (``zero3``, ``zero2``, ...).
+    """
+    launcher = os.environ.get("SPACER_LAUNCHER", "fsdp2" if tuning == "full" else "ddp")
     line = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(profile.min_gpus),
+            "--config_file", f"spacer_utils/assets/launch/{launcher}.yaml",
             "-m", "spacer_utils.train", "--profile", profile.name, "--method", method, "--tuning", tuning, "--seed", str(seed)]
     for name, value in changes(profile).items():
         line += ["--set", f"{name}={value!r}"]

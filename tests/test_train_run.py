@@ -190,6 +190,15 @@ def test_order_shows_every_prompt_before_any_comes_again() -> None:
     assert found == train.order(5, 12, 3) != train.order(5, 12, 4)
 
 
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero2", "zero3"])
+def test_launch_configurations_are_understood(name: str) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    path = Path(train.__file__).parent / "assets" / "launch" / f"{name}.yaml"
+    config: Any = load_config_from_file(str(path))
+    assert (config.num_processes, config.mixed_precision) == (8, "bf16")
+
+
 def command(model: str, data: Path, out: Path, method: str = "rlvr", **fields: Any) -> list[str]:
     settings = {"completion_tokens": 12, "size": 56, "rl_steps": 30, "prompts_per_step": 2, "group_size": 4, "save_steps": 2}
     flags = [f"--set={k}={v}" for k, v in (settings | fields).items()]
