@@ -153,12 +153,12 @@ class Profile:
 _CPU = Profile(
     name="cpu", purpose="the whole study with real learning", hardware="2 cores, 8 GB",
     model=NANO_BASE, prompt_style="compact",
-    data=Data(train_rooms=240, heldout_rooms=100, real_rooms=60, questions_per_type=2, general_rows=60,
+    data=Data(train_rooms=160, heldout_rooms=80, real_rooms=40, questions_per_type=2, general_rows=60,
               clip_frames=16, width=224, height=224, fps=2.0),
     frames=Frames(num_frames=6, size=112),
-    train=Train(sft_steps=120, sft_batch=16, sft_lr=3e-4, rl_steps=60, prompts_per_step=4, group_size=8,
-                rl_lr_full=2e-5, rl_lr_lora=2e-4, completion_tokens=192, save_steps=20),
-    evaluation=Evaluation(questions=500, batch=32, max_new_tokens=192),
+    train=Train(sft_steps=80, sft_batch=16, sft_lr=3e-4, rl_steps=30, prompts_per_step=4, group_size=8,
+                rl_lr_full=1e-4, rl_lr_lora=5e-4, completion_tokens=160, save_steps=10),
+    evaluation=Evaluation(questions=300, batch=32, max_new_tokens=160),
     min_ram_gb=8,
 )
 

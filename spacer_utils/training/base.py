@@ -53,8 +53,8 @@ class Recipe:
     """Threads of the trainer; one more process renders."""
 
 
-RECIPES = {"smoke": Recipe(perceive_steps=3, read_steps=3, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)}
-"""Shorter recipes of single profiles; all others make the base in full."""
+SHORT = Recipe(perceive_steps=3, read_steps=3, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)
+"""Enough to see that every stage runs."""
 FULL = Recipe(perceive_steps=240, read_steps=400, learn_steps=650)
 """What ``make base`` runs."""
 
