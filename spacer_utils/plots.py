@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
+from matplotlib.patches import Polygon, Rectangle
 
 from .types import Clip, MapCells, Scene
 
@@ -73,7 +73,7 @@ def token_names(frames: Sequence[npt.NDArray[np.uint8]], names: Sequence[Sequenc
         step = frame.shape[0] / len(table)
         for y, row in enumerate(table):
             for x, name in enumerate(row):
-                axis.add_patch(plt.Rectangle((x * step, y * step), step, step, fill=False, lw=0.6, color="white"))
+                axis.add_patch(Rectangle((x * step, y * step), step, step, fill=False, lw=0.6, color="white"))
                 box = {"boxstyle": "round,pad=0.15", "fc": "black", "lw": 0, "alpha": 0.55 if name else 0}
                 axis.text((x + 0.5) * step, (y + 0.5) * step, name.replace(" ", "\n"), color="white", fontsize=7,
                           ha="center", va="center", bbox=box)

@@ -27,6 +27,7 @@ from . import profiles
 from .types import MissingArtifact, WorkbookError
 
 METRICS = "application/vnd.spacer.metrics+json"
+"""Output type of the recorded figures: ``[[name, value], ...]``, since notebook files sort the keys of objects."""
 LOG = "SPACER_LOG"
 """Environment variable: file that takes progress lines of a headless run; unset in JupyterLab."""
 
@@ -68,7 +69,7 @@ class Book:
     def found(self, *sentences: str) -> None:
         """The notebook's findings as a list, every number from the recorded metrics; hands the metrics to the runner."""
         text = "\n".join(f"* {fill(s, self.metrics)}" for s in sentences)
-        _display({"text/markdown": text, METRICS: self.metrics})
+        _display({"text/markdown": text, METRICS: list(map(list, self.metrics.items()))})
 
     def figure(self, figure: Any, caption: str, alt: str, *, interactive: Any = None,
                table: Iterable[Mapping[str, Any]] = ()) -> None:

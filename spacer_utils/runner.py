@@ -177,7 +177,7 @@ def metrics(raw: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for cell in raw.get("cells", ()):
         for output in cell.get("outputs", ()):
-            found |= output.get("data", {}).get(run.METRICS, {})
+            found |= dict(output.get("data", {}).get(run.METRICS, []))
     return found
 
 
