@@ -61,6 +61,7 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
     with manifest.Watch(log) as watch:
         error = _papermill(notebook, partial, parameters, log)
     raw = tidy(partial)
+    _note(log, take_stderr(raw))
     facts |= {"seconds": round(time.monotonic() - began, 1), "peak_memory_mb": round(watch.peak_mb), "metrics": metrics(raw),
               "outputs": manifest.digest(out, notebook.writes)}
     if error is None:
@@ -70,8 +71,7 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
         _save(raw, failed)
         partial.unlink(missing_ok=True)
         manifest.write(out, notebook.name, {**facts, "state": "failed", "error": error})
-        with open(log, "a", encoding="utf-8") as file:
-            file.write(error + "\n")
+        _note(log, error + "\n")
         raise NotebookFailed(f"{notebook.name} failed: {error.rstrip('.')}. See {_shown(out)}/reports/{notebook.name}.html. "
                              "Then run the same make again: it goes on here.")
     _save(raw, final)
@@ -164,6 +164,21 @@ def tidy(path: Path) -> Any:
             if output.output_type == "stream":
                 output.text = re.sub(r"0x[0-9a-f]{6,}", "0x0", output.text)
     return raw
+
+
+def take_stderr(raw: Any) -> str:
+    """Remove what libraries wrote to stderr (warnings that name this machine's paths); returns it, for the log."""
+    taken = []
+    for cell in raw.get("cells", ()):
+        if cell.cell_type == "code":
+            taken += [o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr"]
+            cell.outputs = [o for o in cell.outputs if o.output_type != "stream" or o.name != "stderr"]
+    return "".join(taken)
+
+
+def _note(log: Path, text: str) -> None:
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _save(raw: Any, path: Path) -> None:

@@ -24,7 +24,8 @@ CELLS = {
         ["data/a.txt"],
         [],
         'book.record(answer=42, name="<b>")\n(book.out / "data").mkdir(parents=True, exist_ok=True)\n'
-        '(book.out / "data" / "a.txt").write_text(f"made with {SEED}")\nbook.progress("counting")(3, 3)',
+        '(book.out / "data" / "a.txt").write_text(f"made with {SEED}")\nbook.progress("counting")(3, 3)\n'
+            'import warnings; warnings.warn("of a library")',
     ),
     "01_second": (
         [],
@@ -88,6 +89,8 @@ def test_a_notebook_appears_whole_with_its_manifest(workbook: Path, capsys: pyte
     assert {"git", "versions", "hardware", "seconds", "peak_memory_mb", "notebook_sha256"} <= facts.keys()
     assert sorted(p.name for p in path.parent.iterdir()) == ["00_first.ipynb"], "no partial file is left"
     assert "counting | 3/3" in capsys.readouterr().out, "progress reaches the terminal"
+    assert "of a library" in (workbook / "logs" / "00.log").read_text(), "warnings go to the log"
+    assert "of a library" not in path.read_text().split("outputs")[-1]
     assert "counting" not in path.read_text().split("outputs")[-1], "and not the notebook"
     again = runner.execute("00", "smoke", {"SEED": 3}).read_text()
     assert again == path.read_text(), "two equal runs give equal notebooks"
