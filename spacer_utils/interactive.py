@@ -25,8 +25,8 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str, ylabel: st
         if points:
             steps, values = zip(*points)
             figure.add_trace(go.Scatter(
-                x=steps, y=smooth(values).tolist(), customdata=values, name=name, mode="lines",
-                line={"color": colour(name), "dash": "dash" if name.endswith("-full") else "solid"},
+                x=steps, y=smooth(values).tolist(), customdata=values, name=name, mode="lines+markers",
+                line={"color": colour(name), "dash": "dash" if "-full" in name else "solid"}, marker={"size": 4},
                 hovertemplate="step %{x}<br>average %{y:.3f}<br>this step %{customdata:.3f}"))
     figure.update_layout(xaxis_title="optimiser step", yaxis_title=ylabel, template="plotly_white", height=380,
                          margin={"l": 50, "r": 10, "t": 20, "b": 45})

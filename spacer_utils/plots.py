@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "
 _FIXED = {
     "base": "#7f7f7f", "sft": "#56B4E9", "sft_map": "#0072B2", "rlvr": "#E69F00", "t_grpo": "#CC79A7", "sg_rlvr": "#009E73",
     "sg_rlvr_calibrated": "#D55E00", "sg_rlvr_aligned": "#8A6D00", "sg_rlvr_relations": "#5D3A9B",
-    "prior": "#bdbdbd", "blind": "#969696", "shuffled": "#636363", "chance": "#d9d9d9",
+    "prior": "#bdbdbd", "base, blind": "#969696", "base, shuffled": "#636363", "chance": "#d9d9d9",
     "object_counting": "#0072B2", "object_abs_distance": "#E69F00", "object_size_estimation": "#009E73",
     "room_size_estimation": "#D55E00", "object_rel_distance": "#CC79A7", "object_rel_direction_easy": "#56B4E9",
     "object_rel_direction_medium": "#3A7CA5", "object_rel_direction_hard": "#16425B", "obj_appearance_order": "#8A6D00",
@@ -34,7 +35,7 @@ sns.set_theme(style="whitegrid", context="paper", font_scale=1.05, rc={
 
 def colour(name: str) -> str:
     """Hex colour of a question type, method or category; the same in every figure and every run."""
-    base = name.removesuffix("-lora").removesuffix("-full")
+    base = re.sub(r"(-lora|-full)?(-s\d+)?( first third| last third)?$", "", name)
     return _FIXED.get(base, OKABE_ITO[sum(base.encode()) % 7])
 
 
@@ -198,7 +199,7 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str],
                 steps, values = zip(*points)
                 axis.plot(steps, values, color=colour(name), alpha=0.25, lw=1)
                 axis.plot(steps, smooth(values, window), color=colour(name), lw=2, label=name,
-                          ls="--" if name.endswith("-full") else "-")
+                          ls="--" if "-full" in name else "-", marker="o" if len(steps) < 4 else None, ms=4)
         axis.set_title((labels or {}).get(key, pretty(key)), fontsize=9)
         axis.set_xlabel("optimiser step", fontsize=8)
     handles, names = axes[0].get_legend_handles_labels() if axes else ([], [])
