@@ -30,11 +30,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("data"))
 
 
-def run(processes: int, model: str, data: Path, out: Path, tuning: str, stop: int = 0, status: int = 0) -> None:
+def launched(processes: int, worker: Path, *args: Any) -> subprocess.CompletedProcess[str]:
+    """A worker's script, in that many gloo processes."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
-    line = [sys.executable, *launcher, str(WORKER), model, str(data), str(out), tuning, str(stop)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent.parent), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    line = [sys.executable, *launcher, str(worker), *map(str, args)]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=400, check=False)
+
+
+def run(processes: int, model: str, data: Path, out: Path, tuning: str, stop: int = 0, status: int = 0) -> None:
+    done = launched(processes, WORKER, model, data, out, tuning, stop)
     assert (done.returncode == 0) == (status == 0), done.stderr[-3000:]
 
 
@@ -76,3 +81,10 @@ def test_two_processes_equal_one(model: str, data: Path, tmp_path: Path, tuning:
         assert not (out / name / "run.json").exists()
         run(after, model, data, out, tuning)
         close(tmp_path / "one" / name, out / name)
+
+
+def test_sharded_parameters_wait_for_no_media(model: str, tmp_path: Path) -> None:
+    """FSDP2 on the CPU: a rank with text alone runs the tower too, and gradients are those of the whole model."""
+    done = launched(2, WORKER.parent / "sharded_forward.py", model, tmp_path / "worst")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert float((tmp_path / "worst").read_text()) < 1e-4
