@@ -39,8 +39,8 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = ()) -
     """
     folder = Path(folder)
     splits = {s: folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").exists()}
-    found: Finding = {"profile": profile.name, "problems": list(problems), "splits": {}, "balance": [], "answerable": [], "oracle": [],
-                      "shortcuts": []}
+    found: Finding = {"profile": profile.name, "problems": list(problems), "splits": {}, "balance": [], "answerable": [],
+                      "oracle": [], "shortcuts": []}
     spaces, texts = {}, {}
     for split, path in splits.items():
         rows = [Sample.from_row(row) for _, row in iterate_jsonl(path)]
@@ -100,8 +100,9 @@ def balance(rows: Sequence[Sample]) -> list[Finding]:
         classes = Counter(c for s in mine if (c := answer_class(s)) is not None)
         sizes = {k: Counter(s.gold for s in mine if len(s.options) == k) for k in sorted({len(s.options) for s in mine} - {0})}
         letters = {k: {chr(65 + i): c[chr(65 + i)] for i in range(k)} for k, c in sizes.items()}
-        table.append({"question_type": name, "n": len(mine), "answers": dict(sorted(classes.items())), "answer excess": _excess(classes),
-                      "letters": letters, "letter excess": max(map(_excess, letters.values()), default=0.0)})
+        table.append({"question_type": name, "n": len(mine), "answers": dict(sorted(classes.items())),
+                      "answer excess": _excess(classes), "letters": letters,
+                      "letter excess": max(map(_excess, letters.values()), default=0.0)})
     return table
 
 
@@ -138,7 +139,8 @@ class Checks:
                     self.gaps[s.question_type].append((abs(float(s.gold) - second[0]), second[1]))
 
     def answerable(self) -> Finding:
-        return {"n": self.asked, **{f"{n} frames (%)": 100 * self.hits[n] / self.asked if self.asked else None for n in FRAME_COUNTS}}
+        share = {f"{n} frames (%)": 100 * self.hits[n] / self.asked if self.asked else None for n in FRAME_COUNTS}
+        return {"n": self.asked, **share}
 
     def opinions(self) -> list[Finding]:
         return [{"question_type": name, "checked": len(gaps), "largest difference": max(g for g, _ in gaps),
@@ -146,7 +148,7 @@ class Checks:
 
 
 def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
-    """Whether all that the question asks about is seen in ``frames`` evenly spaced frames: one instance of each category, all for a count."""
+    """Whether ``frames`` evenly spaced frames show what is asked about: one instance of each category, for a count all."""
     view = View(clip, tuple(sample_indices(clip.num_frames, frames)), share)
     enough = all if sample.question_type == "object_counting" else any
     named = [clip.scene.instances(c) for c in sample.categories]
@@ -194,13 +196,14 @@ def markdown(rows: Iterable[Finding]) -> str:
 def card(found: Finding) -> str:
     """The dataset's README: what it is, how to load it, and what the audit found."""
     data = "\n".join(f"      - split: {s}\n        path: {s}.jsonl" for s in found["splits"])
-    types = [{"question type": t, "problem type": QUESTIONS.entry(t).info.get("problem_type"), "unit": QUESTIONS.entry(t).info.get("unit"),
-              **{s: row["question types"].get(t, 0) for s, row in found["splits"].items()}, "truth": QUESTIONS.entry(t).description}
-             for t in sorted({t for row in found["splits"].values() for t in row["question types"]})]
-    sizes = [{"split": s, **{k: row[k] for k in ("rows", "scenes", "files", "duplicates", "conflicts")}} for s, row in found["splits"].items()]
+    asked = {t for row in found["splits"].values() for t in row["question types"]}
+    types = [{"question type": e.name, "problem type": e.info.get("problem_type"), "unit": e.info.get("unit"),
+              **{s: row["question types"].get(e.name, 0) for s, row in found["splits"].items()}, "truth": e.description}
+             for e in QUESTIONS if e.name in asked]
+    fields = ("rows", "scenes", "files", "duplicates", "conflicts")
+    sizes = [{"split": s, **{k: row[k] for k in fields}} for s, row in found["splits"].items()]
     flat = [{k: row[k] for k in ("split", "question_type", "n", "answer excess", "letter excess")} for row in found["balance"]]
-    seen = [{"split": s, "shared spaces": len(row["shared spaces"]), "question texts in train (%)": row["question texts in train (%)"]}
-            for s, row in found["leaks"].items()]
+    seen = [{**row, "split": s, "shared spaces": len(row["shared spaces"])} for s, row in found["leaks"].items()]
     return CARD.format(data=data, profile=found["profile"], types=markdown(types), sizes=markdown(sizes), flat=markdown(flat),
                        leaks=markdown(seen), answerable=markdown(found["answerable"]), oracle=markdown(found["oracle"]),
                        shortcuts=markdown(found["shortcuts"]), problems="\n".join(f"* {p}" for p in found["problems"]) or "None.",
@@ -216,9 +219,13 @@ configs:
 # Spatial questions about room videos (profile {profile})
 
 Rows have the fields of SpaceR-151k (`problem_id, problem, data_type, problem_type, options, solution, path, data_source`) and
-`question_type, scene_id, cognitive_map_id, categories`. `path` is relative to this folder. `cognitive_map.jsonl` holds one map per
-video (`video_id, cognitive_map, object_list`; 10 x 10 cells, the first frame looks up). `videos/<video_id>.json` holds poses,
-intrinsics, the room in metres and the visible share of every instance in every frame. `audit.json` holds all that is summarised here.
+`question_type, scene_id, cognitive_map_id, categories`. `path` is relative to this folder. `cognitive_map.jsonl` holds one map
+per video (`video_id, cognitive_map, object_list`; 10 x 10 cells, the first frame looks up). `videos/<video_id>.json` holds poses,
+intrinsics, the room in metres and the visible share of every instance in every frame. `audit.json` holds all that stands here.
+
+Training and held-out rooms follow the statistics of real ones, but are not drawn evenly from them: of every four, two hold at
+least six things that are the only one of their name, and one holds five to eight of a kind. Few real rooms do, and most questions
+need it.
 
 ```python
 from datasets import load_dataset

@@ -6,6 +6,7 @@ another type changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ CAP = 1.5
 """No answer class takes more than this multiple of its uniform share."""
 SCARCITY = 3.0
 """Weight of a class's scarcity against the balance of traits when candidates of one room compete."""
+CHANCE = 1.7
+"""Standard deviations that a trait may be off before the choice leans against it."""
 LETTERS = "ABCDEFGHIJ"
 Choice = tuple[int, int]
 """(room, candidate within the room)."""
@@ -34,8 +37,9 @@ def thin(candidates: Sequence[Candidate], limit: int, rng: np.random.Generator) 
         if (text := candidate.problem + str(candidate.media)) not in seen:
             seen.add(text)
             groups[candidate.balance].append(candidate)
-    turns = [group[k] for k in range(max(map(len, groups.values()), default=0)) for _, group in sorted(groups.items()) if k < len(group)]
-    return turns[:limit]
+    order = [sorted(groups)[int(k)] for k in rng.permutation(len(groups))]
+    rounds = max(map(len, groups.values()), default=0)
+    return [groups[c][k] for k in range(rounds) for c in order if k < len(groups[c])][:limit]
 
 
 def quotas(available: Mapping[str, int], target: int) -> dict[str, int]:
@@ -76,6 +80,7 @@ class Selector:
     available: Counter[str]
     per_room: int
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    energy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     chosen: list[tuple[Choice, str]] = field(default_factory=list)
 
     def room(self, number: int, candidates: Sequence[Candidate]) -> None:
@@ -93,18 +98,30 @@ class Selector:
 
     def _wanted(self, candidate: Candidate) -> bool:
         """Whether the class has places left and no trait gets further out of balance than one question can mend."""
-        lean = sum(self.sums.get(t, 0.0) * v for t, v in candidate.traits.items())
-        return self.quota.get(candidate.balance, 0) > 0 and lean <= sum(v * v for v in candidate.traits.values())
+        return (self.quota.get(candidate.balance, 0) > 0
+                and self._lean(candidate) <= sum(v * v for v in candidate.traits.values()))
+
+    def _lean(self, candidate: Candidate) -> float:
+        """How much the candidate adds to traits that are further off than chance would leave them.
+
+        Exactly even sums would be telling again: what was right in some rooms would be wrong in the others.
+        """
+        lean = 0.0
+        for trait, value in candidate.traits.items():
+            total = self.sums.get(trait, 0.0)
+            lean += value * math.copysign(max(abs(total) - CHANCE * math.sqrt(self.energy.get(trait, 0.0)), 0.0), total)
+        return lean
 
     def _worth(self, candidate: Candidate) -> float:
         scarcity = self.quota[candidate.balance] / max(self.available[candidate.balance], 1)
-        return SCARCITY * min(scarcity, 1.0) - sum(self.sums.get(t, 0.0) * v for t, v in candidate.traits.items())
+        return SCARCITY * min(scarcity, 1.0) - self._lean(candidate)
 
     def _take(self, choice: Choice, candidate: Candidate) -> None:
         self.quota[candidate.balance] -= 1
         self.chosen.append((choice, candidate.balance))
         for trait, value in candidate.traits.items():
             self.sums[trait] += value
+            self.energy[trait] += value * value
 
 
 def room_supply(candidates: Sequence[Candidate], per_room: int) -> Counter[str]:
@@ -112,8 +129,8 @@ def room_supply(candidates: Sequence[Candidate], per_room: int) -> Counter[str]:
     return Counter({c: min(n, per_room) for c, n in Counter(k.balance for k in candidates).items()})
 
 
-def choose(rooms: Callable[[], Iterable[Mapping[str, Sequence[Candidate]]]], targets: Mapping[str, int], per_room: Mapping[str, int],
-           seed: int) -> dict[str, list[Choice]]:
+def choose(rooms: Callable[[], Iterable[Mapping[str, Sequence[Candidate]]]], targets: Mapping[str, int],
+           per_room: Mapping[str, int], seed: int) -> dict[str, list[Choice]]:
     """Question type -> choices in order of the rooms; ``rooms()`` starts a fresh pass over the same rooms."""
     supply: dict[str, Counter[str]] = {t: Counter() for t in targets}
     for room in rooms():

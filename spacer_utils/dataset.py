@@ -1,47 +1,62 @@
-"""The SpaceR-style dataset: rooms -> clips -> candidate questions -> balanced choice -> JSONL files, maps, videos, card, audit.
+"""The SpaceR-style dataset on disk: rooms -> clips -> candidate questions -> balanced choice -> rows, maps, videos, card, audit.
 
-    python -m spacer_utils.dataset --profile smoke --out outputs/smoke/data
+    python -m spacer_utils.dataset --profile smoke
     python -m spacer_utils.dataset --size paper --engine ray --workers 8
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import math
+import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-import numpy as np
-
-from . import profiles
-from .balance import Choice, Letters, choose, thin
-from .engines import run
+from . import audit, media, profiles
+from .balance import Choice, Letters, choose
+from .engines import ENGINES, run
 from .files import iterate_jsonl, write_atomic, write_jsonl
-from .frames import sampling
-from .questions.view import WORDINGS, Candidate, View
+from .questions.view import WORDINGS, Candidate
 from .registry import QUESTIONS, SCENES
 from .rows import MAPS, load
-from .types import Clip, CognitiveMap, Sample, Scene, Split, WorkbookError
+from .samples import ask, check, room_samples, sample, stream, text_rows, true_map, view_of
+from .scenes.procedural import shopping_list
+from .types import Scene, Split, WorkbookError
+from .video import film, read_clip, write_clip
 
-__all__ = ["build", "load", "room_samples", "text_rows"]
+__all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]
 
 SPLITS: tuple[Split, ...] = ("train", "heldout", "real_layouts")
 WORDING: dict[Split, tuple[str, ...]] = {"train": ("spacer",), "heldout": WORDINGS, "real_layouts": ("vsi",)}
-SPARE = 6
-"""Candidates kept per question that a room may give: what the balancing can choose from."""
 WORK = ".work"
 """Folder of what finished rooms have left, so that a killed build goes on where it was."""
-Progress = Callable[[int, int], None]
+MIXES: dict[str, dict[str, int]] = {
+    "paper": {
+        "object_rel_direction_easy": 10205, "object_rel_direction_medium": 10205, "object_rel_direction_hard": 10204,
+        "object_abs_distance": 15000, "obj_appearance_order": 15000, "object_size_estimation": 13002,
+        "room_size_estimation": 1300, "object_rel_distance": 11335, "object_counting": 5064,
+        "general_ocr": 7499, "general_regression": 7499, "general_image_choice": 14999,
+        "general_free_form": 14999, "general_video_choice": 14999,
+    },
+}
+"""Training rows of each type: 91,315 spatial, 29,997 image and 29,998 video (SpaceR-151k)."""
+RICH = 6
+"""Every second room has this many things that are the only one of their name: what most questions need."""
+CROWDS = (5, 6, 7, 8)
+"""Every fourth room has that many instances of its commonest category: counts that real rooms seldom show."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One room to film and ask about; plain data that travels to any worker."""
+    """One clip to film and ask about; plain data that travels to any worker."""
 
     split: Split
     index: int
@@ -49,95 +64,64 @@ class Job:
     profile: profiles.Profile
     out: str
     work: str
-    per_room: int
+    per_clip: int
+    takes: int = 1
+    """Clips of each room."""
     layouts: str | None = None
 
     @property
     def file(self) -> Path:
         return Path(self.work) / f"{self.split}-{self.index:06d}.json"
 
-
-def stream(seed: int, scene_id: str, question_type: str) -> np.random.Generator:
-    """The random stream of one question type in one scene: no other type or scene shifts it."""
-    return np.random.default_rng([seed, crc32(scene_id.encode()), crc32(question_type.encode())])
-
-
-def view_of(clip: Clip, profile: profiles.Profile) -> View:
-    """The clip as the profile's model is given it."""
-    indices = sampling(profile.frames.sampling).indices(clip.num_frames, clip.fps, profile.frames.num_frames)
-    return View(clip, tuple(sorted(set(indices))), profile.data.min_visible_share)
+    def left(self) -> dict[str, Any]:
+        """What the finished job left in the work folder."""
+        row: dict[str, Any] = json.loads(self.file.read_text())
+        return row
 
 
-def ask(view: View, seed: int, wordings: Sequence[str], per_room: int,
-        types: Collection[str] | None = None) -> dict[str, list[Candidate]]:
-    """Candidates of every registered question type (or of ``types``), several for each of the ``per_room`` that may be chosen."""
-    found = {}
-    for entry in QUESTIONS:
-        if types is not None and entry.name not in types:
-            continue
-        rng = stream(seed, view.clip.scene.scene_id, entry.name)
-        wording = wordings[int(rng.integers(len(wordings)))]
-        found[entry.name] = thin(entry.value(view, rng, wording), SPARE * per_room, rng)
-    return found
-
-
-def true_map(view: View, frame: str = "first-view", grid: int = 10) -> CognitiveMap:
-    """The map of the objects that are seen in the given frames."""
-    from . import maps
-
-    clip = view.clip
-    cells = maps.cells(replace(clip, scene=replace(clip.scene, objects=view.seen)), frame=frame, grid=grid)
-    return CognitiveMap(clip.video_id, cells, tuple(cells))
-
-
-def check(clip: Clip) -> None:
-    """Refuse a clip that can't have true answers.
-
-    Raises:
-        WorkbookError: instance ids repeat, a box has no extent, or a pose or box is not finite; the message names the item.
-    """
-    scene = clip.scene
-    ids = [o.instance_id for o in scene.objects]
-    for o in scene.objects:
-        where = f"scene {scene.scene_id}: {o.category} (instance {o.instance_id})"
-        if ids.count(o.instance_id) > 1:
-            raise WorkbookError(f"{where} shares its id with another object. Give every object its own instance_id.")
-        if not np.isfinite([*o.box.center, *o.box.size, o.box.yaw]).all() or min(o.box.size) <= 0:
-            raise WorkbookError(f"{where} has box {o.box}. Sizes must be positive and all numbers finite.")
-    bad = [k for k, pose in enumerate(clip.poses) if not np.isfinite(pose).all()]
-    if bad:
-        raise WorkbookError(f"clip {clip.video_id}: pose of frame {bad[0]} is not finite. Film the room again or drop the frame.")
-
-
-# ---------------------------------------------------------------------------------------------------------------- one room
+# ---------------------------------------------------------------------------------------------------------------- one clip
 
 
 def scene_of(job: Job) -> Scene:
-    """The room that a job is about."""
+    """The room that a job is about: real ones in order, procedural ones by turns as they come, rich, rich, and crowded."""
+    scene: Scene
     if job.split == "real_layouts":
-        count = job.profile.data.real_rooms
-        return list(SCENES["real_layouts"](job.split, count, job.seed, folder=job.layouts))[job.index]
-    return next(iter(SCENES["procedural"](job.split, 1, job.seed, first=job.index)))
+        scenes = SCENES["real_layouts"](job.split, job.profile.data.real_rooms, job.seed, folder=job.layouts)
+        scene = list(scenes)[job.index]
+        return scene
+    room = job.index // job.takes
+    scene = next(iter(SCENES["procedural"](job.split, 1, job.seed, first=room_number(job.split, job.seed, room))))
+    return scene
 
 
-def do_room(job: Job) -> str:
-    """Film one room, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
+def room_number(split: Split, seed: int, room: int, tries: int = 1000) -> int:
+    """Number of the procedural room that stands at place ``room``: the first of its own thousand that has what its turn wants."""
+    wanted: Callable[[list[int]], bool] = (
+        lambda counts: True, lambda counts: counts.count(1) >= RICH, lambda counts: counts.count(1) >= RICH,
+        lambda counts: max(counts) == CROWDS[room // 4 % len(CROWDS)],
+    )[room % 4]
+    numbers = range(room * tries, (room + 1) * tries)
+    return next((n for n in numbers if wanted(list(shopping_list(split, seed, n).values()))), numbers[0])
 
-    A room that can't be used is reported and the others go on; a room that is already there is not done again.
+
+def do_clip(job: Job) -> str:
+    """Film one clip, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
+
+    A room that can't be used is reported and the others go on; a clip that is already there is not done again.
     """
     if job.file.exists():
-        return str(json.loads(job.file.read_text())["problem"])
-    from .video import film, write_clip
-
+        return str(job.left()["problem"])
     row: dict[str, Any] = {"problem": ""}
+    take = job.index % job.takes
     try:
-        frames, clip = film(scene_of(job), job.profile.data, job.seed)
+        frames, clip = film(scene_of(job), job.profile.data, job.seed + 7919 * take)
+        clip = replace(clip, video_id=f"{clip.video_id}-take{take}") if take else clip
         check(clip)
         view = view_of(clip, job.profile)
-        candidates = ask(view, job.seed, WORDING[job.split], job.per_room)
+        candidates = ask(view, job.seed, WORDING[job.split], job.per_clip)
         write_clip(frames, clip, Path(job.out) / "videos")
-        row |= {"video_id": clip.video_id, "scene_id": clip.scene.scene_id, "source": clip.scene.source, "map": true_map(view).to_json(),
-                "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
+        row |= {"video_id": clip.video_id, "scene_id": clip.scene.scene_id, "source": clip.scene.source,
+                "map": true_map(view).to_json(), "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
     except WorkbookError as error:
         if isinstance(error.__cause__, OSError):
             raise
@@ -147,52 +131,18 @@ def do_room(job: Job) -> str:
 
 
 def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]:
-    """The candidates of one type that a room left."""
+    """The candidates of one type that a clip left."""
     return [Candidate(**{**c, "categories": tuple(c["categories"]), "options": tuple(c["options"])})
             for c in row.get("candidates", {}).get(question_type, ())]
 
 
-def sample(candidate: Candidate, question_type: str, video_id: str, scene_id: str, source: str, letters: Letters,
-           rng: np.random.Generator) -> Sample:
-    """The row that a chosen candidate becomes."""
-    options, answer = letters.deal(candidate, rng) if candidate.options else ((), candidate.answer)
-    path = str(candidate.media.get("path", f"videos/{video_id}.mp4"))
-    general = "general" in QUESTIONS.entry(question_type).info
-    key = hashlib.blake2b(f"{path}|{candidate.problem}".encode(), digest_size=6)
-    return Sample(
-        problem_id=int.from_bytes(key.digest(), "big"), problem=candidate.problem, data_type=candidate.data_type,
-        problem_type=candidate.problem_type, options=options, solution=f"<answer>{answer}</answer>", path=path, data_source=source,
-        question_type=question_type, scene_id=scene_id, cognitive_map_id="" if general else video_id, categories=candidate.categories,
-    )
-
-
-def room_samples(clip: Clip, profile: profiles.Profile, seed: int = 0, wordings: Sequence[str] = ("spacer",),
-                 types: Collection[str] | None = None) -> list[Sample]:
-    """Questions about a single clip, map attached, at most ``questions_per_type`` of each type; no file is read or written.
-
-    Letters and answers are balanced within the clip only: for a stream of fresh rooms.
-    """
-    view = view_of(clip, profile)
-    per_room, letters = profile.data.questions_per_type, Letters()
-    cells = true_map(view).cognitive_map
-    rows = []
-    for name, candidates in ask(view, seed, wordings, per_room, types).items():
-        rng = stream(seed, clip.scene.scene_id, f"letters {name}")
-        for candidate in [c for c in candidates if not c.media][:per_room]:
-            row = sample(candidate, name, clip.video_id, clip.scene.scene_id, clip.scene.source, letters, rng)
-            rows.append(replace(row, cognitive_map=cells if row.cognitive_map_id else None))
-    return rows
-
-
-def text_rows(samples: Iterable[Sample]) -> list[Sample]:
-    """Rows without pictures: the true map as text before each question that a map can answer.
-
-    They teach a small base model the geometry for almost nothing.
-    """
-    from .prompts import map_text
-
-    return [replace(s, data_type="text", path="", problem=f"Map: {map_text(s.cognitive_map)}\n{s.problem}")
-            for s in samples if s.cognitive_map and QUESTIONS.entry(s.question_type).info.get("from_map")]
+def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
+    """Make the pictures and clips that the chosen general questions about a clip need."""
+    clip, chosen = job
+    row, out = clip.left(), Path(clip.out)
+    recipes = [m for t, k in chosen if (m := candidates_of(row, t)[k].media)]
+    if recipes:
+        media.make(recipes, read_clip(out / "videos" / f"{row['video_id']}.json"), out)
 
 
 # --------------------------------------------------------------------------------------------------------------- the whole
@@ -200,126 +150,159 @@ def text_rows(samples: Iterable[Sample]) -> list[Sample]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rows of each type a split shall have."""
+    """What one split shall hold."""
 
     targets: dict[str, int]
-    per_room: dict[str, int]
+    """Question type -> rows."""
+    per_clip: dict[str, int]
+    """Question type -> rows about one clip at most."""
+    jobs: list[Job]
 
 
-def plan(profile: profiles.Profile, rooms: int, mix: Mapping[str, int] | None = None) -> Plan:
-    """Targets of every registered type: by rooms and ``questions_per_type``, general types by ``general_rows``, or a fixed mix."""
-    targets, per_room = {}, {}
+def plan(split: Split, clips: int, profile: profiles.Profile, mix: Mapping[str, int] | None, **about: Any) -> Plan:
+    """Targets of every type: ``questions_per_type`` from every clip, general types by ``general_rows``, or a fixed mix."""
+    targets, per_clip = {}, {}
     for entry in QUESTIONS:
-        general = "general" in entry.info
-        usual = round(entry.info["share"] * profile.data.general_rows) if general else rooms * profile.data.questions_per_type
+        share = entry.info.get("share")
+        usual = round(share * profile.data.general_rows) if share else clips * profile.data.questions_per_type
         targets[entry.name] = usual if mix is None else mix.get(entry.name, 0)
-        even = math.ceil(2 * targets[entry.name] / max(rooms, 1))
-        per_room[entry.name] = even if general or mix else profile.data.questions_per_type
-    return Plan(targets, per_room)
+        even = math.ceil(2 * targets[entry.name] / max(clips, 1))
+        per_clip[entry.name] = even if share or mix is not None else profile.data.questions_per_type
+    most = max(per_clip.values())
+    return Plan(targets, per_clip, [Job(split, k, profile=profile, per_clip=most, **about) for k in range(clips)])
 
 
 def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1, real_layouts: Path | None = None,
-          progress: Progress | None = None, *, engine: str = "local", mix: Mapping[str, int] | None = None) -> dict[str, Any]:
+          progress: Callable[[int, int], None] | None = None, *, engine: str = "local", mix: str | None = None,
+          takes: int = 1) -> dict[str, Any]:
     """Write the whole dataset below ``out`` and return its audit; a killed build goes on where it was.
 
     Args:
         workers: processes; 1 or more give the same bytes.
         real_layouts: folder of the real rooms' metadata; None leaves that split out.
-        progress: called with (rooms done, rooms in all).
+        progress: called with (clips done, clips in all).
         engine: ``local`` or ``ray`` (all machines must see ``out``).
-        mix: question type -> rows of the training split; None: ``questions_per_type`` of each from every room.
+        mix: name in ``MIXES`` for the training split; None takes ``questions_per_type`` of each type from every clip.
+        takes: clips of each training room.
 
     Raises:
         WorkbookError: the disk refuses, or no room could be used.
     """
-    from . import audit
-
-    out = Path(out)
-    counts: dict[Split, int] = {"train": profile.data.train_rooms, "heldout": profile.data.heldout_rooms}
+    out, data = Path(out).absolute(), profile.data
+    work = out / WORK / _fingerprint(profile, seed, mix, takes)
+    about: dict[str, Any] = {"seed": seed, "out": str(out), "work": str(work)}
+    plans = {"train": plan("train", data.train_rooms * takes, profile, MIXES[mix] if mix else None, takes=takes, **about),
+             "heldout": plan("heldout", data.heldout_rooms, profile, None, **about)}
     if real_layouts is not None:
-        counts["real_layouts"] = profile.data.real_rooms
-    plans = {split: plan(profile, rooms, mix if split == "train" else None) for split, rooms in counts.items()}
-    work = out / WORK / _fingerprint(profile, seed, mix)
-    jobs = [Job(split, k, seed, profile, str(out), str(work), max(plans[split].per_room.values()),
-                str(real_layouts) if real_layouts else None) for split, rooms in counts.items() for k in range(rooms)]
-    problems = [p for p in run(do_room, jobs, workers, engine, progress) if p]
+        plans["real_layouts"] = plan("real_layouts", data.real_rooms, profile, None, layouts=str(real_layouts), **about)
+    jobs = [job for p in plans.values() for job in p.jobs]
+    problems = [p for p in run(do_clip, jobs, workers, engine, progress) if p]
     if len(problems) == len(jobs):
-        raise WorkbookError(f"no room could be used: {problems[0] if problems else 'none was asked for'}")
+        raise WorkbookError(f"no room could be used: {problems[0] if problems else 'the profile asks for none'}")
     for split in SPLITS:
-        mine = [j for j in jobs if j.split == split]
         if split in plans:
-            chosen = choose(lambda mine=mine, t=plans[split].targets: _candidates(mine, t), plans[split].targets, plans[split].per_room, seed)
-            run(do_media, list(zip(mine, _by_room(chosen, len(mine)))), workers, engine)
-            write_jsonl(out / f"{split}.jsonl", _rows(mine, chosen, seed))
+            _write_split(out / f"{split}.jsonl", plans[split], seed, partial(run, workers=workers, engine=engine))
         else:
             (out / f"{split}.jsonl").unlink(missing_ok=True)
-    write_jsonl(out / MAPS, (row["map"] for row in map(_left, jobs) if not row["problem"]))
+    write_jsonl(out / MAPS, (row["map"] for job in jobs if not (row := job.left())["problem"]))
     _prune(jobs, out, work)
-    result = audit.run(out, profile, problems=problems)
-    write_atomic(out / "README.md", audit.card(result))
-    return result
+    found = audit.run(out, profile, problems)
+    write_atomic(out / "README.md", audit.card(found))
+    return found
 
 
-def _left(job: Job) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads(job.file.read_text())
-    return row
+def _write_split(path: Path, plan: Plan, seed: int, run: Callable[..., Any]) -> None:
+    def candidates() -> Iterator[dict[str, list[Candidate]]]:
+        for job in plan.jobs:
+            row = job.left()
+            yield {t: candidates_of(row, t) for t in plan.targets}
+
+    chosen = _by_clip(choose(candidates, plan.targets, plan.per_clip, seed), len(plan.jobs))
+    run(do_media, list(zip(plan.jobs, chosen)))
+    write_jsonl(path, _rows(plan.jobs, chosen, seed))
 
 
-def _candidates(jobs: Sequence[Job], types: Iterable[str]) -> Iterator[dict[str, list[Candidate]]]:
-    for job in jobs:
-        row = _left(job)
-        yield {t: candidates_of(row, t) for t in types}
-
-
-def _by_room(chosen: Mapping[str, Sequence[Choice]], rooms: int) -> list[list[tuple[str, int]]]:
-    """For every room the (type, candidate) of the questions that were chosen from it."""
-    table: list[list[tuple[str, int]]] = [[] for _ in range(rooms)]
-    for t, choices in sorted(chosen.items()):
-        for room, k in choices:
-            table[room].append((t, k))
+def _by_clip(chosen: Mapping[str, Sequence[Choice]], clips: int) -> list[list[tuple[str, int]]]:
+    """For every clip the (type, candidate) of the questions that were chosen from it."""
+    table: list[list[tuple[str, int]]] = [[] for _ in range(clips)]
+    for question_type, choices in sorted(chosen.items()):
+        for clip, k in choices:
+            table[clip].append((question_type, k))
     return table
 
 
-def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
-    """Make the pictures and clips that the chosen general questions of a room need."""
-    from . import media
-    from .video import read_clip
-
-    room, chosen = job
-    row = _left(room)
-    recipes = [m for t, k in chosen if (m := candidates_of(row, t)[k].media)]
-    if recipes:
-        media.make(recipes, read_clip(Path(room.out) / "videos" / f"{row['video_id']}.json"), Path(room.out))
-
-
-def _rows(jobs: Sequence[Job], chosen: Mapping[str, Sequence[Choice]], seed: int) -> Iterator[dict[str, Any]]:
-    letters = {t: Letters() for t in chosen}
-    for job, picked in zip(jobs, _by_room(chosen, len(jobs))):
-        row = _left(job)
+def _rows(jobs: Iterable[Job], chosen: Iterable[list[tuple[str, int]]], seed: int) -> Iterator[dict[str, Any]]:
+    letters: dict[str, Letters] = {}
+    for job, picked in zip(jobs, chosen):
+        row = job.left()
         for t, k in picked:
-            rng = stream(seed, row["scene_id"], f"letters {t} {k}")
-            yield sample(candidates_of(row, t)[k], t, row["video_id"], row["scene_id"], row["source"], letters[t], rng).to_row()
+            rng = stream(seed, row["video_id"], f"letters {t} {k}")
+            dealer = letters.setdefault(t, Letters())
+            yield sample(candidates_of(row, t)[k], t, row["video_id"], row["scene_id"], row["source"], dealer, rng).to_row()
 
 
 def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
     """Remove media that no row of this build names, and what other builds left in the work folder."""
-    rooms = {f"videos/{row['video_id']}" for row in map(_left, jobs) if not row["problem"]}
-    named = {row["path"].rsplit(".", 1)[0] for split in SPLITS if (out / f"{split}.jsonl").exists()
-             for _, row in iterate_jsonl(out / f"{split}.jsonl")}
+    known = {f"videos/{row['video_id']}" for job in jobs if not (row := job.left())["problem"]}
+    known |= {row["path"].rsplit(".", 1)[0] for split in SPLITS if (out / f"{split}.jsonl").exists()
+              for _, row in iterate_jsonl(out / f"{split}.jsonl")}
     for path in [p for folder in ("videos", "images") for p in sorted((out / folder).rglob("*")) if p.is_file()]:
-        if path.relative_to(out).with_suffix("").as_posix() not in rooms | named:
+        if path.relative_to(out).with_suffix("").as_posix() not in known:
             path.unlink()
     for folder in (out / WORK).iterdir():
         if folder != work:
             shutil.rmtree(folder)
 
 
-def _fingerprint(profile: profiles.Profile, seed: int, mix: Mapping[str, int] | None) -> str:
-    """What the rooms' results depend on: settings, and the code that makes them."""
-    code = sorted(p for folder in ("questions", "scenes", "render") for p in (profiles.PROJECT / "spacer_utils" / folder).rglob("*.py"))
-    code += [profiles.PROJECT / "spacer_utils" / f for f in ("dataset.py", "balance.py", "video.py", "camera.py", "maps.py")]
-    digest = hashlib.blake2b(digest_size=8)
-    digest.update(repr((asdict(profile.data), asdict(profile.frames), seed, mix, QUESTIONS.names())).encode())
+def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
+    """What the clips' results depend on: settings, question types, and the code that makes them."""
+    package = profiles.PROJECT / "spacer_utils"
+    code = sorted(p for folder in ("questions", "scenes", "render") for p in (package / folder).rglob("*.py"))
+    code += [package / f"{name}.py" for name in ("dataset", "samples", "balance", "video", "camera", "frames", "maps")]
+    about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names())
+    digest = hashlib.blake2b(repr(about).encode(), digest_size=8)
     for path in code:
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+SIZES: dict[str, dict[str, Any]] = {"profile": {}, "paper": {"mix": "paper", "takes": 2}}
+"""What ``--size`` means besides the profile's own numbers."""
+
+
+def shell_progress(every: float = 10.0) -> Callable[[int, int], None]:
+    """Callback that writes one line with an estimate to standard error every few seconds."""
+    begun = told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= every or done >= total:
+            told = now
+            left = (now - begun) / done * (total - done)
+            print(f"{done} of {total} clips, {done / (now - begun):.2f} per second, {left / 60:.1f} min left", file=sys.stderr)
+
+    return tell
+
+
+def main() -> None:
+    """Shell entry: build one dataset, print where it is and which checks failed."""
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.dataset", description=build.__doc__)
+    parser.add_argument("--profile", default=None, help="default: cpu; gpu-lora for --size paper")
+    parser.add_argument("--size", choices=SIZES, default="profile", help="paper: SpaceR-151k's mix, 1,300 rooms filmed twice")
+    parser.add_argument("--rooms", type=int, help="training rooms, instead of the profile's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--engine", choices=ENGINES, default="local")
+    parser.add_argument("--real-layouts", type=Path, default=os.environ.get("REAL_LAYOUTS") or None)
+    parser.add_argument("--out", type=Path, help="default: outputs/<profile>/data, outputs/<size>/data")
+    a = parser.parse_args()
+    profile = profiles.get(a.profile or ("gpu-lora" if a.size == "paper" else "cpu")).with_overrides(train_rooms=a.rooms)
+    out = a.out or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size) / "data"
+    found = build(profile, out, a.seed, a.workers, a.real_layouts, shell_progress(), engine=a.engine, **SIZES[a.size])
+    print(f"{out}: " + ", ".join(f"{n['rows']} rows in {s}" for s, n in found["splits"].items()))
+    print("\n".join(f"failed check: {line}" for line in found["failures"]) or "all checks passed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Pictures and clips of the general rows, made from a room's own video by the recipe that its question carries.
 
-A recipe names its file (``path``) and either one ``frame`` (with a ``sign`` or a ``gauge`` to paint on the wall at ``corners``), or an
-``order`` of frames that becomes a clip of its own.
+A recipe names its file (``path``) and either one ``frame`` (with a ``sign`` or a ``gauge`` to paint on the wall at ``corners``),
+or an ``order`` of frames that becomes a clip of its own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def reordered(clip: Clip, order: Sequence[int], name: str) -> Clip:
     """The clip that shows the frames of another in the given order."""
     shares = {i: tuple(row[k] for k in order) for i, row in clip.visible_share.items()}
     folder = clip.video_id.rpartition("/")[0]
-    return replace(clip, video_id=f"{folder}/{name}" if folder else name, poses=tuple(clip.poses[k] for k in order), visible_share=shares)
+    return replace(clip, video_id=f"{folder}/{name}" if folder else name, visible_share=shares,
+                   poses=tuple(clip.poses[k] for k in order))
 
 
 def sign(text: str) -> Image.Image:
@@ -67,7 +68,8 @@ def sign(text: str) -> Image.Image:
     draw.rectangle((4, 4, panel.width - 5, panel.height - 5), outline=INK, width=6)
     words = text.split()
     lines = [words[0], " ".join(words[1:])] if len(words) > 1 else words
-    size = next(s for s in range(96, 8, -2) if max(draw.textlength(line, ImageFont.load_default(s)) for line in lines) < 0.88 * SIDE)
+    size = next(s for s in range(96, 8, -2)
+                if max(draw.textlength(line, ImageFont.load_default(s)) for line in lines) < 0.88 * SIDE)
     for k, line in enumerate(lines):
         height = panel.height * (2 * k + 1) / (2 * len(lines))
         draw.text((SIDE / 2, height), line, INK, ImageFont.load_default(size), anchor="mm")

@@ -1,7 +1,7 @@
 """An independent second opinion on every numeric truth: dense points instead of formulas.
 
-It shares no code with ``questions.geometry``: boxes are sampled on their surfaces, floors are rasterised, instances are counted in
-the visibility table.
+It shares no code with ``questions.geometry``: boxes are sampled on their surfaces, floors are rasterised, instances are counted
+in the visibility table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def surface(box: Box, step: float = STEP) -> Array:
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     shell = grid[(np.isclose(np.abs(grid), np.array(box.size) / 2)).any(1)]
     turned = (shell[:, 0] + 1j * shell[:, 1]) * np.exp(1j * box.yaw)
-    return np.stack([turned.real, turned.imag, shell[:, 2]], 1) + np.array(box.center)
+    points: Array = np.stack([turned.real, turned.imag, shell[:, 2]], 1) + np.array(box.center)
+    return points
 
 
 def inside(points: Array, box: Box) -> bool:

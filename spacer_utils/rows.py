@@ -1,14 +1,15 @@
 """Read rows of SpaceR-151k and its relatives: tolerant of known variants, strict about broken rows.
 
-Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for ``solution``, ``video`` or ``image``
-for ``path``, a solution with or without tags or in ``\\boxed{}``, options as a list, a dict or lines, types with hyphens or
-underscores, one JSON list instead of lines, paths that begin with ``./``.
+Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for ``solution``, ``video`` or
+``image`` for ``path``, a solution with or without tags or in ``\\boxed{}``, options as a list, a dict or lines, types with
+hyphens or underscores, one JSON list instead of lines, paths that begin with ``./``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def _join(sample: Sample, maps: dict[str, CognitiveMap], root: Path) -> Sample:
     if sample.cognitive_map_id and maps and name not in maps:
         raise BadRow(f"cognitive_map_id: {MAPS} has no row {name!r}")
     found = maps.get(name)
-    return Sample.from_row({**sample.to_row(), "cognitive_map_id": name, "cognitive_map": found.cognitive_map}) if found else sample
+    return replace(sample, cognitive_map_id=name, cognitive_map=found.cognitive_map) if found else sample
 
 
 def sample_of(row: Any, line: int = 0) -> Sample:

@@ -6,10 +6,12 @@ import numpy as np
 
 from spacer_utils.types import Box, Clip, Scene, SceneObject
 
-NAMES = ("bed", "sofa", "chair", "lamp", "door", "tv", "stool", "plant", "trash bin", "table", "mirror", "backpack", "radiator", "desk")
+NAMES = ("bed", "sofa", "chair", "lamp", "door", "tv", "stool", "plant", "trash bin", "table", "mirror", "backpack",
+         "radiator", "desk")
 
 
-def room(things: list[tuple[str, Box]], name: str = "room_0", side: tuple[float, float] = (6.0, 5.0), split: str = "train") -> Scene:
+def room(things: list[tuple[str, Box]], name: str = "room_0", side: tuple[float, float] = (6.0, 5.0),
+         split: str = "train") -> Scene:
     """A rectangular room with the given boxes."""
     w, d = side
     objects = tuple(SceneObject(k, c, b) for k, (c, b) in enumerate(things, 1))

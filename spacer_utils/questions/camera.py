@@ -20,20 +20,22 @@ def project(clip: Clip, frame: int, points: npt.ArrayLike) -> tuple[Array, Array
 
 def eye(clip: Clip, frame: int) -> Array:
     """(3,) the camera's place, metres."""
-    return np.array(clip.poses[frame])[:3, 3]
+    place: Array = np.array(clip.poses[frame])[:3, 3]
+    return place
 
 
 def yaws(clip: Clip) -> Array:
     """(T,) heading in degrees, unwrapped; a turn to the left grows it."""
     ahead = np.array(clip.poses)[:, :3, 2]
-    return np.degrees(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])))
+    heading: Array = np.degrees(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])))
+    return heading
 
 
 def into_box(points: Array, box: Box) -> Array:
     """Points (n, 3) in the box's own frame, metres from its centre."""
     c, s = np.cos(box.yaw), np.sin(box.yaw)
-    moved: Array = np.asarray(points, dtype=float) - np.array(box.center)
-    return moved @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    local: Array = (np.asarray(points, dtype=float) - np.array(box.center)) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    return local
 
 
 def distance_to_box(point: Array, box: Box) -> float:
@@ -66,7 +68,8 @@ def panel_corners(clip: Clip, frame: int, rng: np.random.Generator, aspect: floa
             continue
         along = edges[side] / lengths[side]
         # Seen from inside a counter-clockwise outline the wall runs from left to right against its direction.
-        left = outline[side] + along * rng.uniform(0.1 + width, max(lengths[side] - 0.1, 0.1 + width)) + np.array([-along[1], along[0]]) * 0.03
+        start = float(rng.uniform(0.1 + width, max(lengths[side] - 0.1, 0.1 + width)))
+        left = outline[side] + along * start + np.array([-along[1], along[0]]) * 0.03
         right, top = left - along * width, float(rng.uniform(1.5, 2.1))
         low = top - width / aspect
         corners = np.array([(*left, top), (*right, top), (*right, low), (*left, low)])
@@ -83,7 +86,7 @@ def _shows(clip: Clip, frame: int, corners: Array) -> bool:
     wide, high = pixels[1, 0] - pixels[0, 0], min(pixels[3, 1] - pixels[0, 1], pixels[2, 1] - pixels[1, 1])
     if wide < 0.3 * clip.width or high < 0.08 * clip.height:
         return False
-    start = eye(clip, frame)
-    targets = np.concatenate([corners, corners.mean(0, keepdims=True)])
-    inside = all(contains(start[:2] + (t[:2] - start[:2]) * u, np.array(clip.scene.polygon)) for t in targets for u in (0.25, 0.5, 0.75))
-    return inside and not any(blocked(start, t, o.box) for t in targets for o in clip.scene.objects)
+    start, targets = eye(clip, frame), np.concatenate([corners, corners.mean(0, keepdims=True)])
+    lines = (start + (targets[:, None] - start) * np.array([0.25, 0.5, 0.75])[None, :, None]).reshape(-1, 3)
+    return bool(contains(lines[:, :2], np.array(clip.scene.polygon)).all()
+                and not any(blocked(start, t, o.box) for t in targets for o in clip.scene.objects))

@@ -8,7 +8,8 @@ from ..registry import QUESTIONS
 from .camera import panel_corners
 from .view import Candidate, View
 
-FIRST = ("NORTH", "SOUTH", "EAST", "WEST", "GREEN", "RED", "BLUE", "GOLD", "QUIET", "OPEN", "MAIN", "UPPER", "LOWER", "OLD", "NEW")
+FIRST = ("NORTH", "SOUTH", "EAST", "WEST", "GREEN", "RED", "BLUE", "GOLD", "QUIET", "OPEN", "MAIN", "UPPER", "LOWER", "OLD",
+         "NEW")
 SECOND = ("ROOM", "LAB", "HALL", "STORE", "GATE", "DESK", "WING", "EXIT", "OFFICE", "STUDIO", "LIBRARY", "KITCHEN")
 ASPECT = 2.4
 FRAMES = 4

@@ -29,6 +29,7 @@ def general_regression(view: View, rng: np.random.Generator, wording: str) -> li
         for thing in view.singles:
             share = clip.visible_share[thing.instance_id][frame]
             if share >= LEAST_SHARE:
-                candidates.append(Candidate(SHARE.format(category=thing.category), "regression", f"{100 * share:.1f}", (thing.category,),
+                name = thing.category
+                candidates.append(Candidate(SHARE.format(category=name), "regression", f"{100 * share:.1f}", (name,),
                                             balance="share", data_type="image", media=media))
     return candidates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, permutations
+from itertools import permutations
 
 import numpy as np
 
@@ -43,6 +43,5 @@ def _ask(names: tuple[str, ...], order: list[str], rng: np.random.Generator) -> 
     others = [p for p in permutations(names) if list(p) != order]
     wrong = [others[int(i)] for i in rng.choice(len(others), 3, replace=False)]
     options = tuple(", ".join(p) for p in (order, *wrong))
-    traits = {f"{a}<{b}": 1.0 if order.index(a) < order.index(b) else -1.0 for a, b in combinations(sorted(names), 2)}
-    traits |= {f"place {n}": order.index(n) - 1.5 for n in names}
+    traits = {f"place {n}": order.index(n) - 1.5 for n in names}
     return Candidate(TEMPLATE.format(categories=", ".join(names)), "multiple choice", options[0], names, options, traits=traits)

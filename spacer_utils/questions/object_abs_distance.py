@@ -9,9 +9,10 @@ import numpy as np
 from ..registry import QUESTIONS
 from .view import Candidate, View, bin_name
 
+OPENING = "Measuring from the closest point of each object, what is the "
 TEMPLATES = {
-    "spacer": "Measuring from the closest point of each object, what is the direct distance between the {a} and the {b} (in meters)?",
-    "vsi": "Measuring from the closest point of each object, what is the distance between the {a} and the {b} (in meters)?",
+    "spacer": OPENING + "direct distance between the {a} and the {b} (in meters)?",
+    "vsi": OPENING + "distance between the {a} and the {b} (in meters)?",
 }
 LEAST = 0.2
 """Metres: below it, one decimal says nothing."""

@@ -16,8 +16,8 @@ HARD: Sectors = {"front-left": (0, 90), "back-left": (90, 180), "back-right": (1
 """Degrees counter-clockwise from straight ahead."""
 FACING, TURNED = "facing the {b}", "facing directly away from the {b}"
 OPENING = "If I am standing by the {a} and " + FACING + ", is the {c} "
-QUADRANTS = ("to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian plane "
-             "(if I am standing at the origin and facing along the positive y-axis).")
+QUADRANTS = ("to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian "
+             "plane (if I am standing at the origin and facing along the positive y-axis).")
 MARGIN = 10.0
 """Degrees to the nearest sector boundary."""
 LARGEST_FOOTPRINT, LEAST_GAP = 1.0, 1.0
@@ -34,8 +34,8 @@ def object_rel_direction_easy(view: View, rng: np.random.Generator, wording: str
 @QUESTIONS.register("object_rel_direction_medium", problem_type="multiple choice", unit="", from_map=True, classes=str)
 def object_rel_direction_medium(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """Left, right or back (135 degrees or more)."""
-    return _ask(view, rng, OPENING + "to my left, right, or back? An object is to my back if I would have to turn at least 135 degrees "
-                "in order to face it.", MEDIUM)
+    return _ask(view, rng, OPENING + "to my left, right, or back? An object is to my back if I would have to turn at least 135 "
+                "degrees in order to face it.", MEDIUM)
 
 
 @QUESTIONS.register("object_rel_direction_hard", problem_type="multiple choice", unit="", from_map=True, classes=str)
@@ -44,7 +44,7 @@ def object_rel_direction_hard(view: View, rng: np.random.Generator, wording: str
     return _ask(view, rng, OPENING + QUADRANTS, HARD)
 
 
-@QUESTIONS.register("object_rel_direction_backward", problem_type="multiple choice", unit="", from_map=True, classes=str, variant=True)
+@QUESTIONS.register("object_rel_direction_backward", problem_type="multiple choice", unit="", from_map=True, classes=str)
 def object_rel_direction_backward(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """One of four quadrants for someone who turns their back to the second object."""
     return _ask(view, rng, OPENING.replace(FACING, TURNED) + QUADRANTS, HARD, backward=True)
@@ -57,7 +57,8 @@ def _ask(view: View, rng: np.random.Generator, template: str, sectors: Sectors, 
         answer = direction(view, a, b, c, sectors, backward)
         if answer is not None:
             names = (a.category, b.category, c.category)
-            candidates.append(choice(template.format(a=names[0], b=names[1], c=names[2]), answer, tuple(sectors), names, balance=answer,
+            problem = template.format(a=names[0], b=names[1], c=names[2])
+            candidates.append(choice(problem, answer, tuple(sectors), names, balance=answer,
                                      contexts=[f"{role} {name}" for role, name in zip("abc", names)]))
     return candidates
 

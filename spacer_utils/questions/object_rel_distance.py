@@ -27,7 +27,7 @@ def object_rel_distance(view: View, rng: np.random.Generator, wording: str) -> l
     return _ask(view, rng, wording, "closest to")
 
 
-@QUESTIONS.register("object_rel_distance_farthest", problem_type="multiple choice", unit="", from_map=True, variant=True)
+@QUESTIONS.register("object_rel_distance_farthest", problem_type="multiple choice", unit="", from_map=True)
 def object_rel_distance_farthest(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """Farthest of four categories from a unique object; each category counts with its nearest instance."""
     return _ask(view, rng, wording, "farthest from")

@@ -13,7 +13,8 @@ BINS = (50, 90, 130, 180)
 """Centimetres: edges of the answer classes that are flattened."""
 
 
-@QUESTIONS.register("object_size_estimation", problem_type="numerical", unit="cm", classes=lambda gold: bin_name(float(gold), BINS))
+@QUESTIONS.register("object_size_estimation", problem_type="numerical", unit="cm",
+                    classes=lambda gold: bin_name(float(gold), BINS))
 def object_size_estimation(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """Longest box axis of a unique object in whole centimetres."""
     candidates = []

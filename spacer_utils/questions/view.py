@@ -57,8 +57,8 @@ class View:
 
     def first_seen(self, instance_id: int, share: float | None = None) -> int | None:
         """Position among the given frames at which the instance first covers ``share`` of one; None if never."""
-        row = self.shares.get(instance_id)
-        hits = np.flatnonzero(row >= (self.min_share if share is None else share)) if row is not None else ()
+        row = self.shares.get(instance_id, np.zeros(0))
+        hits = np.flatnonzero(row >= (self.min_share if share is None else share))
         return int(hits[0]) if len(hits) else None
 
     def is_seen(self, thing: SceneObject) -> bool:
@@ -76,8 +76,7 @@ class View:
     @cached_property
     def singles(self) -> tuple[SceneObject, ...]:
         """Seen objects that are the only one of their category in the room: "the sofa" means just one thing."""
-        counts = {c: len(self.clip.scene.instances(c)) for c in self.clip.scene.categories}
-        return tuple(o for o in self.seen if counts[o.category] == 1)
+        return tuple(o for o in self.seen if len(self.clip.scene.instances(o.category)) == 1)
 
     @cached_property
     def distances(self) -> npt.NDArray[np.float64]:

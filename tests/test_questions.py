@@ -1,0 +1,263 @@
+"""Question types: contracts over the registry, exact geometry, margins, and the balance of what is chosen."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rooms import clip_of, random_room, room
+
+from spacer_utils import balance, rewards
+from spacer_utils.oracle import distance as dense_distance
+from spacer_utils.questions import object_rel_direction as direction
+from spacer_utils.questions.geometry import boundary_gap, footprint, sector, surface_distances, turn
+from spacer_utils.questions.obj_appearance_order import first_frames
+from spacer_utils.questions.object_rel_distance import category_distances
+from spacer_utils.questions.view import GENERIC, WORDINGS, Candidate, View
+from spacer_utils.registry import QUESTIONS
+from spacer_utils.samples import sample, stream
+from spacer_utils.types import Box, Sample
+
+CLIPS = [clip_of(random_room(seed), seed) for seed in range(24)]
+VIEWS = [View(clip, tuple(range(0, 16, 2))) for clip in CLIPS]
+
+
+def asked(name: str, wording: str = "spacer", views: list[View] = VIEWS) -> list[tuple[View, Candidate]]:
+    return [(v, c) for v in views for c in QUESTIONS[name](v, stream(3, v.clip.scene.scene_id, name), wording)]
+
+
+def row(view: View, name: str, candidate: Candidate, letters: balance.Letters | None = None) -> Sample:
+    clip = view.clip
+    dealer = letters or balance.Letters()
+    rng = np.random.default_rng(len(candidate.problem))
+    return sample(candidate, name, clip.video_id, clip.scene.scene_id, "test", dealer, rng)
+
+
+@pytest.mark.parametrize("name", QUESTIONS.names())
+class TestEveryType:
+    def test_asks_something_and_the_same_again(self, name: str) -> None:
+        assert asked(name)
+        assert asked(name) == asked(name)
+
+    @pytest.mark.parametrize("wording", WORDINGS)
+    def test_fills_its_templates_and_names_no_generic_thing(self, name: str, wording: str) -> None:
+        for _, c in asked(name, wording):
+            assert not re.search(r"[{}]|None|nan", c.problem + c.answer)
+            assert not set(c.categories) & GENERIC
+            assert len(set(c.categories)) == len(c.categories)
+
+    def test_the_gold_answer_scores_one_and_a_wrong_one_less(self, name: str) -> None:
+        for view, c in asked(name)[:30]:
+            s = row(view, name, c)
+            number = s.problem_type in ("numerical", "regression")
+            other = f"{float(s.gold) * 3 + 5:g}" if number else next((o[0] for o in s.options if o[0] != s.gold), "nothing")
+            gold, bad = (rewards.score(s, f"<think></think><answer>{a}</answer>", "strict").terms["accuracy"]
+                         for a in (s.gold, other))
+            assert gold == 1.0
+            assert bad is not None
+            assert bad < 1.0
+
+    def test_options_are_distinct_hold_the_answer_and_letters_are_even(self, name: str) -> None:
+        letters, dealt = balance.Letters(), Counter()
+        for view, c in asked(name):
+            if c.problem_type != "multiple choice":
+                assert c.options == ()
+                continue
+            assert len(set(c.options)) == len(c.options) >= 2
+            s = row(view, name, c, letters)
+            assert next(o for o in s.options if o[0] == s.gold) == f"{s.gold}. {c.answer}"
+            dealt[len(s.options), s.gold] += 1
+        for size in {k for k, _ in dealt}:
+            shares = [dealt[size, "ABCD"[k]] for k in range(size)]
+            assert max(shares) - min(shares) <= 2
+
+    def test_survives_json(self, name: str) -> None:
+        for view, c in asked(name)[:20]:
+            s = row(view, name, c)
+            assert Sample.from_row(json.loads(json.dumps(s.to_row()))) == s
+            assert s.problem_type == QUESTIONS.entry(name).info["problem_type"]
+
+    def test_asks_only_about_what_the_given_frames_show(self, name: str) -> None:
+        if name == "general_video_choice" or name.startswith("general_image") or name in ("general_regression", "general_ocr"):
+            pytest.skip("asks about the camera, or about one picture")
+        for view, c in asked(name):
+            for category in c.categories:
+                things = view.clip.scene.instances(category)
+                assert not things or any(view.is_seen(o) for o in things)
+
+    def test_an_empty_room_does_no_harm(self, name: str) -> None:
+        view = View(clip_of(room([])), (0, 4, 8, 12))
+        for c in QUESTIONS[name](view, np.random.default_rng(0), "spacer"):
+            assert c.answer
+
+
+def test_units_are_those_of_the_benchmark() -> None:
+    sofa, lamp = Box((1, 1, 0.4), (2.004, 0.9, 0.8)), Box((4.5, 1, 0.5), (0.4, 0.4, 1.0))
+    view = View(clip_of(room([("sofa", sofa), ("lamp", lamp)])), tuple(range(16)))
+    rng = np.random.default_rng(0)
+    answers = {n: {c.problem: c.answer for c in QUESTIONS[n](view, rng, "spacer")} for n in QUESTIONS.names()}
+    assert list(answers["object_abs_distance"].values()) == ["2.3"]
+    assert {q.split("height) of the ")[1].split(",")[0]: a for q, a in answers["object_size_estimation"].items()} == {
+        "sofa": "200", "lamp": "100"}
+    assert list(answers["room_size_estimation"].values()) == ["30.0"]
+    assert answers["object_counting"]["How many sofa(s) are in this room?"] == "1"
+    assert "0" in answers["object_counting"].values()
+
+
+def test_wordings_are_the_training_sets_and_the_benchmarks() -> None:
+    assert "what is the direct distance between" in asked("object_abs_distance")[0][1].problem
+    assert "what is the distance between" in asked("object_abs_distance", "vsi")[0][1].problem
+    assert "which of the following objects (" in asked("object_rel_distance")[0][1].problem
+    assert "which of these objects (" in asked("object_rel_distance", "vsi")[0][1].problem
+
+
+def test_margins_of_relative_distance() -> None:
+    for name, pick in (("object_rel_distance", min), ("object_rel_distance_farthest", max)):
+        for view, c in asked(name):
+            target = view.clip.scene.instances(c.categories[0])[0]
+            distances = category_distances(view, target)
+            margin = 0.30 if view.clip.scene.floor_area > 40 else 0.15
+            assert c.answer == pick(c.options, key=distances.__getitem__)
+            assert all(b - a >= margin for a, b in pairwise(sorted(distances[o] for o in c.options)))
+
+
+def test_of_several_instances_the_nearest_counts_and_an_unseen_one_spoils_its_category() -> None:
+    small = (0.2, 0.2, 0.2)
+    scene = room([("tv", Box((1, 1, 1), small)), ("chair", Box((2, 1, 1), small)), ("chair", Box((5, 1, 1), small))])
+    clip = clip_of(scene)
+    assert category_distances(View(clip, tuple(range(16))), scene.objects[0]) == {"chair": pytest.approx(0.8)}
+    hidden = replace(clip, visible_share={**clip.visible_share, 2: (0.0,) * 16})
+    assert category_distances(View(hidden, tuple(range(16))), scene.objects[0]) == {}
+
+
+@pytest.mark.parametrize(("name", "sectors", "half_turn"), [
+    ("object_rel_direction_easy", direction.EASY, 0), ("object_rel_direction_medium", direction.MEDIUM, 0),
+    ("object_rel_direction_hard", direction.HARD, 0), ("object_rel_direction_backward", direction.HARD, 180)])
+def test_margins_of_direction(name: str, sectors: direction.Sectors, half_turn: float) -> None:
+    for view, c in asked(name):
+        a, b, target = (view.clip.scene.instances(n)[0] for n in c.categories)
+        angle = turn(a.box.center, b.box.center, target.box.center) + half_turn
+        assert sector(angle, sectors) == c.answer
+        assert boundary_gap(angle, sectors) >= 10
+        assert max(o.box.size[0] * o.box.size[1] for o in (a, b, target)) <= 1
+        assert min(view.distance(a, b), view.distance(a, target), view.distance(b, target)) >= 1
+        corners = [turn(a.box.center, b.box.center, p) + half_turn for p in footprint(target.box)]
+        assert sum(sector(corner, sectors) != c.answer for corner in corners) <= 1
+
+
+def test_order_has_no_ties() -> None:
+    for view, c in asked("obj_appearance_order"):
+        first = first_frames(view, view.min_share)
+        frames = [first[n] for n in c.answer.split(", ")]
+        assert all(b > a for a, b in pairwise(frames))
+
+
+def test_the_route_of_a_bare_room_is_the_obvious_one() -> None:
+    small = (0.4, 0.4, 0.5)
+    things = [("tv", Box((1, 1, 0.25), small)), ("bed", Box((4, 1, 0.25), small)), ("sofa", Box((4, 4, 0.25), small))]
+
+    def answers(*more: tuple[str, Box]) -> list[str]:
+        view = View(clip_of(room([*things, *more])), tuple(range(16)))
+        return [c.answer for c in QUESTIONS["route_planning"](view, np.random.default_rng(0), "")
+                if "beginning at the tv and facing the bed. You want to navigate to the sofa" in c.problem]
+
+    assert answers() == ["turn left"]
+    assert answers(("wardrobe", Box((4, 2.5, 0.9), (3.0, 0.5, 1.1)))) == []
+
+
+def test_first_named_twice_is_never_asked_about_as_one() -> None:
+    scene = room([("chair", Box((1, 1, 0.5), (0.5, 0.5, 1))), ("chair", Box((4, 1, 0.5), (0.5, 0.5, 1)))])
+    view = View(clip_of(scene), tuple(range(16)))
+    assert not QUESTIONS["object_size_estimation"](view, np.random.default_rng(0), "spacer")
+    assert [c.answer for c in QUESTIONS["object_counting"](view, np.random.default_rng(0), "spacer") if "chair" in c.problem] == ["2"]
+
+
+# ---------------------------------------------------------------------------------------------------------------- geometry
+
+coordinate = st.floats(-4, 4)
+side = st.floats(0.05, 2)
+boxes = st.builds(Box, st.tuples(coordinate, coordinate, st.floats(0, 2)), st.tuples(side, side, side), st.floats(-3.2, 3.2))
+
+
+def moved(box: Box, angle: float = 0.0, mirror: bool = False, scale: float = 1.0) -> Box:
+    x, y, z = box.center
+    y, yaw = (-y, -box.yaw) if mirror else (y, box.yaw)
+    c, s = np.cos(angle), np.sin(angle)
+    center = (scale * (c * x - s * y), scale * (s * x + c * y), scale * z)
+    return Box(tuple(map(float, center)), tuple(scale * v for v in box.size), float(yaw + angle))
+
+
+@given(boxes, boxes, st.floats(-3.2, 3.2), st.booleans(), st.floats(0.2, 5))
+def test_distance_turns_mirrors_and_scales(a: Box, b: Box, angle: float, mirror: bool, scale: float) -> None:
+    before = surface_distances([a, b])
+    after = surface_distances([moved(a, angle, mirror, scale), moved(b, angle, mirror, scale)])
+    assert before[0, 1] == pytest.approx(before[1, 0], abs=1e-9)
+    assert before[0, 0] == 0
+    assert after[0, 1] == pytest.approx(scale * before[0, 1], abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(boxes, boxes)
+def test_distance_agrees_with_dense_samples(a: Box, b: Box) -> None:
+    exact, dense = float(surface_distances([a, b])[0, 1]), dense_distance(a, b)
+    assert exact - 1e-9 <= dense + 0.05
+    assert dense <= exact + 0.05
+
+
+points = st.tuples(coordinate, coordinate)
+
+
+@given(points, points, points, st.floats(-3.2, 3.2))
+def test_turns_rotate_and_mirror(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float], angle: float) -> None:
+    if min(np.hypot(b[0] - a[0], b[1] - a[1]), np.hypot(c[0] - a[0], c[1] - a[1])) < 0.1:
+        return
+    before = turn(a, b, c)
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotated = [(cos * x - sin * y, sin * x + cos * y) for x, y in (a, b, c)]
+    assert (turn(*rotated) - before + 180) % 360 - 180 == pytest.approx(0, abs=1e-4)
+    mirrored = turn(*[(x, -y) for x, y in (a, b, c)])
+    assert (mirrored + before + 180) % 360 - 180 == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("angle", "hard", "medium"), [
+    (45, "front-left", "left"), (-45, "front-right", "right"), (120, "back-left", "left"), (150, "back-left", "back"),
+    (-150, "back-right", "back")])
+def test_sectors(angle: float, hard: str, medium: str) -> None:
+    assert sector(angle, direction.HARD) == hard
+    assert sector(angle, direction.MEDIUM) == medium
+
+
+# ----------------------------------------------------------------------------------------------------------------- balance
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 500), min_size=1), st.integers(1, 2000))
+def test_quotas_keep_to_the_supply_and_the_cap(available: dict[str, int], target: int) -> None:
+    taken = balance.quotas(available, target)
+    total = sum(taken.values())
+    assert total <= target
+    assert all(taken[c] <= available[c] for c in available)
+    if len(available) > 1:
+        assert max(taken.values()) <= max(1, balance.CAP * total / len(available))
+
+
+def test_lopsided_rooms_give_an_even_choice() -> None:
+    rng = np.random.default_rng(0)
+
+    def candidates(k: int) -> list[Candidate]:
+        kinds = rng.choice(["left", "right", "back"], 6, p=[0.6, 0.35, 0.05])
+        options = ("left", "right", "back")
+        return [Candidate(f"{k}-{i}", "multiple choice", a, (), options, a) for i, a in enumerate(kinds.tolist())]
+
+    rooms = [{"t": candidates(k)} for k in range(300)]
+    chosen = balance.choose(lambda: rooms, {"t": 600}, {"t": 2}, 0)["t"]
+    counts = Counter(rooms[r]["t"][k].answer for r, k in chosen)
+    assert max(counts.values()) <= balance.CAP * sum(counts.values()) / 3
+    assert max(Counter(r for r, _ in chosen).values()) <= 2
+    assert sum(counts.values()) > 150
