@@ -75,7 +75,7 @@ def map_scrubber(frames: Sequence[npt.NDArray[np.uint8]], maps: Mapping[str, Map
                             for s in range(len(frames))], "currentvalue": {"prefix": "frame "}}])
     for k in range(len(maps)):
         figure.update_xaxes(range=[0, grid], dtick=1, showticklabels=False, row=1, col=k + 2)
-        figure.update_yaxes(range=[0, grid], dtick=1, showticklabels=False, scaleanchor=f"x{k + 2}", row=1, col=k + 2)
+        figure.update_yaxes(range=[0, grid + 0.8], dtick=1, showticklabels=False, scaleanchor=f"x{k + 2}", row=1, col=k + 2)
     figure.update_xaxes(visible=False, row=1, col=1)
     figure.update_yaxes(visible=False, row=1, col=1)
     return figure

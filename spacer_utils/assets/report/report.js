@@ -32,7 +32,7 @@
   // Interactive figures; their static twins stay for paper.
   document.querySelectorAll("div.plot").forEach((div) => {
     const spec = JSON.parse(document.getElementById(div.id + "-data").textContent);
-    Plotly.newPlot(div, spec.data, spec.layout, { displaylogo: false, responsive: true })
+    Plotly.newPlot(div, spec.data, spec.layout, { displaylogo: false, displayModeBar: false, responsive: true })
       .then(() => { if (spec.frames.length) { return Plotly.addFrames(div, spec.frames); } });
   });
 
