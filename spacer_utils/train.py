@@ -172,7 +172,7 @@ def finished(plan: Plan) -> bool:
         found = json.loads((plan.out / "run.json").read_text())
     except (OSError, json.JSONDecodeError):
         return False
-    return bool(found.get("fingerprint") == plan.fingerprint())
+    return (plan.out / "model").is_dir() and bool(found.get("fingerprint") == plan.fingerprint())
 
 
 def prepare_folder(plan: Plan) -> None:

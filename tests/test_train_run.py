@@ -67,11 +67,14 @@ def stop_at(step: int) -> train.Progress:
     return progress
 
 
-RESUMED = [("sg_rlvr_calibrated", "lora"), ("t_grpo", "full"), ("sft_map", "full"), ("sft", "lora")]
+RESUMED = [("sg_rlvr_calibrated", "lora", "qwen3_vl"), ("t_grpo", "full", "qwen2_5_vl"), ("sft_map", "full", "qwen2_5_vl"),
+           ("sft", "lora", "qwen3_vl")]
 
 
-@pytest.mark.parametrize(("method", "tuning"), RESUMED)
-def test_a_killed_run_goes_on_exactly(model: str, data: Path, tmp_path: Path, method: str, tuning: str) -> None:
+@pytest.mark.parametrize(("method", "tuning", "family"), RESUMED)
+def test_a_killed_run_goes_on_exactly(data: Path, tmp_path: Path, method: str, tuning: str, family: str) -> None:
+    """The stock trainer does not restore a full Qwen2.5-VL: its saved names differ from the module's, and it only warns."""
+    model = tiny_model(tmp_path / "base", family)
     whole = traces(go(method, tuning, model, data, tmp_path / "a"))
     assert len(whole[0]) == 4
     assert whole[0][-1]["grad_norm"] > 0
@@ -134,6 +137,9 @@ def test_a_finished_run_is_not_repeated(model: str, data: Path, tmp_path: Path) 
     assert result["outputs"]["model/model.safetensors"] == sha256(folder / "model" / "model.safetensors")
     go("sft", "lora", model, own, tmp_path / "out")
     assert (folder / "run.json").stat().st_mtime_ns == before
+    shutil.rmtree(folder / "model")
+    go("sft", "lora", model, own, tmp_path / "out")
+    assert (folder / "model" / "model.safetensors").exists()
     lines = (own / "train.jsonl").read_text().splitlines(keepends=True)
     (own / "train.jsonl").write_text("".join(lines[1:]))
     go("sft", "lora", model, own, tmp_path / "out")
