@@ -221,6 +221,12 @@ def test_no_cell_beats_the_true_one() -> None:
         assert max(scores.values()) < 1.0
 
 
+def test_a_wilder_map_does_not_exceed_a_truth_that_stands_in_the_middle() -> None:
+    true: MapCells = {"tv": [[5, 6]], "table": [[4, 5]]}
+    assert term("map_calibrated", true, true) == 1.0
+    assert term("map_calibrated", true, {"tv": [[5, 6]], "table": [[3, 3]]}) == 1.0
+
+
 def test_damage_lowers_the_calibrated_score_step_by_step() -> None:
     true: MapCells = {"tv": [[8, 1]], "chair": [[1, 2], [3, 8]], "table": [[6, 6]], "bed": [[0, 9]]}
     perfect = term("map_calibrated", true, true)

@@ -146,4 +146,5 @@ def calibrated(map_: Drawn, grid: int = GRID) -> float:
         possible += excess(places, places, grid)
     if possible < 1e-9:  # the truth itself stands in the middle
         return float(map_.written == {c: len(p) for c, p in map_.true.items()} and map_.valid == map_.true and not map_.extra)
-    return earned / possible * map_.count / (map_.count + map_.extra)
+    # where objects stand in the middle, of which the truth itself earns nothing, a wilder map could exceed it by a little
+    return min(1.0, earned / possible) * (map_.count / (map_.count + map_.extra))
