@@ -113,7 +113,7 @@ plan: | $(VENV) ## what would run, why, for how long, on how much disk
 profiles: | $(VENV) ## all profiles side by side
 	@$(PY) -m spacer_utils.plan profiles
 list: | $(VENV) ## every scene source, question type, reward and benchmark
-	@$(PY) -m spacer_utils.plan list
+	@$(PY) -m spacer_utils list
 lab: | $(VENV) ## JupyterLab on notebook 00
 	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
 serve: | $(VENV) ## reports at http://localhost:8000

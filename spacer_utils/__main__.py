@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shell.add_arguments(benchmark)
     for noun in LISTS:
         commands.add_parser(f"list-{noun}", help=f"registered {noun}: name | file | description")
+    commands.add_parser("list", help="all four lists")
     options = parser.parse_args(arguments)
     try:
         if options.command == "score-rewards":
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "score-benchmark":
             shell.run(options, sys.stdin.buffer, sys.stdout)
         else:
-            list_registered(options.command.removeprefix("list-"))
+            for noun in LISTS if options.command == "list" else [options.command.removeprefix("list-")]:
+                list_registered(noun)
         sys.stdout.flush()
     except WorkbookError as error:
         sys.stdout.flush()

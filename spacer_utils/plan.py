@@ -1,6 +1,6 @@
 """Before anything runs: what will run and why, for how long, on how much disk, and whether this machine can.
 
-``python -m spacer_utils.plan plan|check|profiles|list|du --profile cpu``
+``python -m spacer_utils.plan plan|check|profiles|du --profile cpu``
 """
 
 from __future__ import annotations
@@ -121,16 +121,6 @@ def _short(value: Any, limit: int = 34) -> str:
     return text if len(text) <= limit else text[:limit - 1] + "…"
 
 
-def print_registered() -> None:
-    """name | file | description of every scene source, question type, reward and benchmark."""
-    from . import registry
-
-    for kind in registry.ALL:
-        print(f"{kind.noun}s (spacer_utils/{kind.folder}/)")
-        for entry in kind:
-            print(f"  {entry.name} | {entry.file} | {entry.description}")
-
-
 def print_usage(outputs: Path) -> None:
     """Disk use of every study, folder by folder."""
     for study in sorted(p for p in outputs.glob("*") if p.is_dir()):
@@ -143,14 +133,12 @@ def print_usage(outputs: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.plan", description="What would run here, and whether it can.")
-    parser.add_argument("what", choices=("plan", "check", "profiles", "list", "du"))
+    parser.add_argument("what", choices=("plan", "check", "profiles", "du"))
     parser.add_argument("--profile", default="cpu")
     options = parser.parse_args(arguments)
     try:
         if options.what == "profiles":
             print_profiles()
-        elif options.what == "list":
-            print_registered()
         elif options.what == "du":
             print_usage(profiles.get("cpu").outputs.parent)
         else:

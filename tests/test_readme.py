@@ -52,10 +52,10 @@ def extended(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_the_four_additions_appear_and_work(extended: Path) -> None:
     listed = subprocess.run(
-        [sys.executable, "-m", "spacer_utils.plan", "list"], cwd=extended, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "spacer_utils", "list"], cwd=extended, capture_output=True, text=True, check=True
     ).stdout
     for name in ("brevity", "tallest_object", "empty_hall", "door_count"):
-        assert f"  {name} | " in listed
+        assert f"\n{name} | " in f"\n{listed}"
     used = subprocess.run([sys.executable, "-c", USE], cwd=extended, capture_output=True, text=True, check=False)
     assert used.stdout.strip() == "all four work", used.stderr[-2000:]
 

@@ -104,8 +104,9 @@ def test_no_finding_is_typed_by_hand(notebook: Path) -> None:
 def test_figures_have_caption_and_alternative_text(notebook: Path) -> None:
     for code in sources(raw_of(notebook), "code"):
         for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("figure", "video"):
-                assert len(node.args) == 3, ast.unparse(node)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("book.figure", "book.video"):
+                named = {k.arg for k in node.keywords} & {"caption", "alt"}
+                assert len(node.args) + len(named) == 3, ast.unparse(node)
 
 
 def test_links_between_notebooks_lead_somewhere(notebook: Path) -> None:
