@@ -79,7 +79,7 @@ data: | $(VENV)
 	@$(PY) -m spacer_utils.dataset --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED)
 endif
 reports: $(REPORTS) ## HTML of every notebook, run where needed
-base: | $(VENV) ready ## the small base model, with the whole recipe (hours on two cores)
+base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores)
 	@$(PY) -m spacer_utils.runner A1 --profile $(PROFILE) --set SEED=$(SEED) --set FULL=True
 	@$(PY) -m spacer_utils.report A1 --profile $(PROFILE)
 study: $(RUNS:%=$(OUT)/train/%/run.json) ## METHODS x SEEDS with equal budgets, then notebooks 07 to 10
