@@ -21,7 +21,7 @@ CAP = 1.5
 """No answer class takes more than this multiple of its uniform share."""
 SCARCITY = 3.0
 """Weight of a class's scarcity against the balance of traits when candidates of one room compete."""
-CHANCE = 1.7
+CHANCE = 1.8
 """Standard deviations that a trait may be off before the choice leans against it."""
 LETTERS = "ABCDEFGHIJ"
 Choice = tuple[int, int]

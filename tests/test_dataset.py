@@ -1,0 +1,268 @@
+"""The dataset on disk: same bytes from one or two processes and after a kill; tolerant and strict loading; media; damage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rooms import clip_of, random_room, room
+
+from spacer_utils import dataset, engines, media, profiles, samples, types, video
+from spacer_utils.questions.view import Candidate, View
+from spacer_utils.registry import QUESTIONS
+from spacer_utils.types import BadRow, Box, MissingArtifact, Sample, WorkbookError
+
+SMOKE = profiles.get("smoke")
+TINY = SMOKE.with_overrides(train_rooms=4, heldout_rooms=2, general_rows=5, width=64, height=48, clip_frames=8)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Relative path -> digest of every file that a user gets."""
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*"))
+            if p.is_file() and dataset.WORK not in p.parts}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data")
+    dataset.build(TINY, out, seed=1)
+    return out
+
+
+def test_writes_all_that_the_card_promises(built: Path) -> None:
+    assert {"train.jsonl", "heldout.jsonl", "cognitive_map.jsonl", "README.md", "audit.json"} <= {p.name for p in built.iterdir()}
+    rows = dataset.load(built / "train.jsonl")
+    assert {s.problem_type for s in rows} == set(types.PROBLEM_TYPES)
+    assert {s.data_type for s in rows} == {"image", "video"}
+    for s in rows:
+        assert (built / s.path).is_file()
+        assert (s.cognitive_map is None) == s.question_type.startswith("general_")
+    clips = list((built / "videos").glob("procedural-*.json"))
+    assert len(clips) >= 6
+    assert all(video.read_clip(p).num_frames for p in clips)
+
+
+def test_the_map_lists_only_what_is_seen(built: Path) -> None:
+    for row in map(json.loads, (built / "cognitive_map.jsonl").read_text().splitlines()):
+        view = samples.view_of(video.read_clip(built / "videos" / f"{row['video_id']}.json"), TINY)
+        assert set(row["cognitive_map"]) == {o.category for o in view.seen} == set(row["object_list"])
+        assert sum(map(len, row["cognitive_map"].values())) == len(view.seen)
+
+
+def test_every_file_loads_with_datasets(built: Path, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    for name in ("train", "heldout", "cognitive_map"):
+        rows = load_dataset("json", data_files=str(built / f"{name}.jsonl"), split="train", cache_dir=str(tmp_path))
+        assert len(rows) == len((built / f"{name}.jsonl").read_text().splitlines())
+
+
+def test_a_killed_build_goes_on_and_a_second_one_films_nothing(built: Path, tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    filmed: list[str] = []
+    real = video.film
+
+    def film(scene: Any, *rest: Any) -> Any:
+        if len(filmed) == 3:
+            raise KeyboardInterrupt
+        filmed.append(scene.scene_id)
+        return real(scene, *rest)
+
+    monkeypatch.setattr(dataset, "film", film)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.build(TINY, tmp_path, seed=1)
+    assert not (tmp_path / "train.jsonl").exists()
+    monkeypatch.setattr(dataset, "film", lambda scene, *rest: filmed.append(scene.scene_id) or real(scene, *rest))
+    dataset.build(TINY, tmp_path, seed=1)
+    assert len(filmed) == len(set(filmed)) == 6
+    dataset.build(TINY, tmp_path, seed=1)
+    assert len(filmed) == 6
+    assert tree(tmp_path) == tree(built)
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    dataset.build(TINY, tmp_path, seed=1, workers=2)
+    assert tree(tmp_path) == tree(built)
+
+
+@pytest.mark.slow
+def test_two_ray_workers_write_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is an optional extra")
+    dataset.build(TINY, tmp_path, seed=1, workers=2, engine="ray")
+    assert tree(tmp_path) == tree(built)
+
+
+@pytest.fixture
+def one_more_type() -> Iterator[str]:
+    @QUESTIONS.register("object_colour", problem_type="free-form")
+    def object_colour(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+        """A type of somebody's own."""
+        return [Candidate(f"What colour is the {o.category}?", "free-form", "red", (o.category,)) for o in view.singles]
+
+    yield "object_colour"
+    del QUESTIONS._entries["object_colour"]
+
+
+def test_another_question_type_changes_no_row(built: Path, tmp_path: Path, one_more_type: str) -> None:
+    dataset.build(TINY, tmp_path, seed=1)
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert any(r["question_type"] == one_more_type for r in rows)
+    old = [json.loads(line) for line in (built / "train.jsonl").read_text().splitlines()]
+    assert [r for r in rows if r["question_type"] != one_more_type] == old
+
+
+def test_a_room_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = dataset.scene_of
+
+    def scene_of(job: dataset.Job) -> Any:
+        scene = real(job)
+        if job.split == "train" and job.index == 1:
+            bad = replace(scene.objects[0], category="flying carpet")
+            return replace(scene, objects=(bad, *scene.objects[1:]))
+        return scene
+
+    monkeypatch.setattr(dataset, "scene_of", scene_of)
+    found = dataset.build(TINY, tmp_path, seed=1)
+    assert len(found["problems"]) == 1
+    assert "train room 1" in found["problems"][0]
+    assert "flying carpet" in found["problems"][0]
+    assert found["splits"]["train"]["scenes"] == 3
+    assert "flying carpet" in (tmp_path / "README.md").read_text()
+
+
+def test_clips_without_true_answers_are_refused() -> None:
+    clip = clip_of(random_room(0))
+    first, second, *rest = clip.scene.objects
+    twin = replace(second, instance_id=first.instance_id)
+    broken = {
+        "shares its id": replace(clip, scene=replace(clip.scene, objects=(first, twin, *rest))),
+        "must be positive": replace(clip, scene=room([("bed", Box((1, 1, 1), (1, -1, 1)))])),
+        "not finite": replace(clip, poses=(((float("nan"),) * 4,) * 4, *clip.poses[1:])),
+    }
+    samples.check(clip)
+    for message, bad in broken.items():
+        with pytest.raises(WorkbookError, match=message):
+            samples.check(bad)
+
+
+def test_an_unwritable_disk_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    with pytest.raises(WorkbookError, match="could not write"):
+        dataset.build(TINY, tmp_path / "data", seed=1)
+
+
+def test_rooms_take_turns() -> None:
+    lists = [dataset.shopping_list("train", 0, dataset.room_number("train", 0, k)) for k in range(16)]
+    assert all(list(lists[k].values()).count(1) >= dataset.RICH for k in range(16) if k % 4 in (1, 2))
+    assert [max(lists[k].values()) for k in (3, 7, 11, 15)] == [5, 6, 7, 8]
+
+
+def test_the_paper_mix_has_its_size() -> None:
+    mix = dataset.MIXES["paper"]
+    general = {t: n for t, n in mix.items() if t.startswith("general_")}
+    assert sum(mix.values()) - sum(general.values()) == 91315
+    assert sum(general.values()) == 59995
+    assert set(mix) <= set(QUESTIONS.names())
+
+
+def test_text_rows_carry_the_map_as_text() -> None:
+    rows = samples.room_samples(clip_of(random_room(1)), TINY)
+    told = samples.text_rows(rows)
+    assert {s.data_type for s in told} == {"text"}
+    assert all(s.path == "" and s.problem.startswith("Map: {'") for s in told)
+    assert {s.question_type for s in told} < {s.question_type for s in rows}
+
+
+def test_unknown_engine() -> None:
+    with pytest.raises(WorkbookError, match="unknown engine 'slurm'"):
+        engines.run(str, [1], engine="slurm")
+
+
+# --------------------------------------------------------------------------------------------------------------- loading
+
+CHOICE = {"problem_id": 1, "problem": "Which?", "data_type": "video", "problem_type": "multiple choice",
+          "options": ["A. bed", "B. tv"], "solution": "<answer>B</answer>", "path": "videos/a.mp4", "data_source": "x"}
+
+
+def read(tmp_path: Path, *rows: Any, problems: list[str] | None = None) -> list[Sample]:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    return dataset.load(path, problems)
+
+
+@pytest.mark.parametrize("variant", [
+    {}, {"path": "./videos/a.mp4"}, {"problem_type": "multiple-choice"}, {"problem_type": "MCQ"}, {"solution": "B"},
+    {"solution": "\\boxed{B}"}, {"solution": "<think>x</think> <answer> B </answer>"}, {"options": ["bed", "tv"]},
+    {"options": {"A": "bed", "B": "tv"}}, {"options": "A. bed\nB. tv"}, {"problem_type": None}, {"data_type": None},
+    {"solution": None, "answer": "B"}, {"problem": None, "question": "Which?"}, {"path": None, "video": "videos/a.mp4"},
+    {"process": "<think></think>", "reward": 1.0, "select": True}])
+def test_known_variants_mean_the_same(tmp_path: Path, variant: dict[str, Any]) -> None:
+    assert read(tmp_path, {**CHOICE, **variant}) == read(tmp_path, CHOICE)
+
+
+def test_a_json_list_and_rows_without_ids(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps([{k: v for k, v in CHOICE.items() if k != "problem_id"}] * 2))
+    assert [s.problem_id for s in dataset.load(tmp_path / "rows.json")] == [1, 2]
+
+
+@pytest.mark.parametrize(("bad", "says"), [
+    ({"problem": ""}, "problem: missing"), ({"solution": ""}, "solution: missing"), ({"solution": "D"}, "none of the options"),
+    ({"problem_type": "essay"}, "problem_type"), ({"data_type": "audio"}, "data_type"), ({"path": None}, "path: missing"),
+    ({"path": "../secrets.mp4"}, "leaves the dataset"), ({"path": "/etc/passwd"}, "leaves the dataset"),
+    ({"problem_type": "numerical", "options": [], "solution": "many"}, "holds no number"), ({"problem_id": "x"}, "problem_id")])
+def test_broken_rows_are_named_by_line(tmp_path: Path, bad: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadRow, match=f"line 2: .*{says}"):
+        read(tmp_path, CHOICE, {**CHOICE, "problem_id": 2, **bad})
+    problems: list[str] = []
+    assert len(read(tmp_path, CHOICE, {**CHOICE, "problem_id": 2, **bad}, {**CHOICE, "problem_id": 3}, problems=problems)) == 2
+    assert len(problems) == 1
+
+
+def test_ids_taken_twice_and_lines_that_are_no_json(tmp_path: Path) -> None:
+    with pytest.raises(BadRow, match="line 2: problem_id 1 is taken by line 1"):
+        read(tmp_path, CHOICE, CHOICE)
+    with pytest.raises(BadRow, match="line 1: not JSON"):
+        read(tmp_path, "{'problem'")
+    with pytest.raises(BadRow, match="line 1: a int, not an object"):
+        read(tmp_path, "3")
+
+
+def test_a_map_that_is_not_there(tmp_path: Path) -> None:
+    row = {"video_id": "a", "cognitive_map": {"tv": [[1, 2]]}, "object_list": ["tv"]}
+    (tmp_path / "cognitive_map.jsonl").write_text(json.dumps(row))
+    assert read(tmp_path, {**CHOICE, "cognitive_map_id": "a"})[0].cognitive_map == {"tv": [[1, 2]]}
+    assert read(tmp_path, CHOICE)[0].cognitive_map == {"tv": [[1, 2]]}  # rows of the paper name no map: the video's name does
+    with pytest.raises(BadRow, match="no row 'b'"):
+        read(tmp_path, {**CHOICE, "cognitive_map_id": "b"})
+
+
+def test_a_missing_file_says_who_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifact, match="02_questions"):
+        dataset.load(tmp_path / "train.jsonl")
+
+
+# ----------------------------------------------------------------------------------------------------------------- media
+
+
+def test_panels_are_painted_where_their_corners_are() -> None:
+    picture = Image.new("RGB", (200, 150), (0, 0, 255))
+    hung = np.asarray(media.hang(picture, Image.new("RGB", (480, 200), (255, 0, 0)),
+                                 np.array([(50.0, 40.0), (150.0, 50.0), (150.0, 100.0), (50.0, 110.0)])))
+    assert tuple(hung[75, 100]) == (255, 0, 0)
+    assert tuple(hung[20, 100]) == tuple(hung[75, 20]) == tuple(hung[44, 140]) == (0, 0, 255)
+
+
+def test_the_needle_points_to_its_value() -> None:
+    for value in (5, 50, 95):
+        pixels = np.asarray(media.gauge(value)).astype(int)
+        y, x = np.nonzero((pixels[..., 0] > 150) & (pixels[..., 1] < 80))
+        angle = np.degrees(np.arctan2(media.SIDE / 2 - y.mean(), x.mean() - media.SIDE / 2))
+        assert (225 - angle) % 360 / 2.7 == pytest.approx(value, abs=1)
