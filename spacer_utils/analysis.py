@@ -18,7 +18,7 @@ import numpy.typing as npt
 from . import rewards
 from .answers import parse, parse_map
 from .files import write_atomic
-from .maps import mirror, turn
+from .maps import mirror, scan_cells, turn
 from .registry import BENCHMARKS
 from .types import MapCells, Sample, Scene
 
@@ -48,6 +48,15 @@ def score_rows(split: str, model: str, samples: Sequence[Sample], outputs: Mappi
                      "parsed": item["parsed"] is not None, "missing": found is None, "gold": s.gold,
                      "truncated": bool(found and found.truncated), "output": found.output if found else ""})
     return rows
+
+
+def chance(samples: Iterable[Sample]) -> dict[str, float]:
+    """Expected score (%) of a uniform guess per question type that has options."""
+    shares: dict[str, list[float]] = defaultdict(list)
+    for s in samples:
+        if s.options:
+            shares[s.question_type].append(1 / len(s.options))
+    return {t: 100 * float(np.mean(v)) for t, v in shares.items()}
 
 
 def prior_rows(split: str, train: Sequence[Sample], samples: Sequence[Sample]) -> list[Row]:
@@ -138,7 +147,8 @@ def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row
     """Macro score of ``a`` minus ``b`` (points): the same rooms are drawn for both."""
     one, two = _select(rows, split=split, model=a), _select(rows, split=split, model=b)
     low, high = interval(room_bootstrap(one, seed=seed) - room_bootstrap(two, seed=seed))
-    return {"split": split, "a": a, "b": b, "difference": macro(one) - macro(two), "low": low, "high": high, "n": len(one)}
+    return {"split": split, "a": a, "b": b, "difference": macro(one) - macro(two), "low": low, "high": high, "n": len(one),
+            "rooms": len({r["scene_id"] for r in one})}
 
 
 PAIRS = (("sft", "base"), ("sft_map", "sft"), ("rlvr", "base"), ("sg_rlvr", "base"), ("sg_rlvr", "sft"), ("sg_rlvr", "rlvr"),
@@ -201,9 +211,12 @@ def score_map(true: MapCells, predicted: Mapping[str, Any]) -> dict[str, float]:
 
 
 def map_floor(scenes: Sequence[Scene], *, seed: int, grid: int = 10) -> dict[str, dict[str, list[float]]]:
-    """Scores of trivial and damaged maps against the true scan-frame maps: kind -> term -> one value per room."""
-    from .maps import scan_cells
+    """``floor_of`` the rooms' scan-frame maps; rooms with nothing to draw are left out."""
+    return floor_of([m for m in (scan_cells(s, grid=grid) for s in scenes) if m], seed=seed, grid=grid)
 
+
+def floor_of(true: Sequence[MapCells], *, seed: int, grid: int = 10) -> dict[str, dict[str, list[float]]]:
+    """Scores of trivial and damaged maps against the true ones: kind -> term -> one value per map."""
     rng = np.random.default_rng([seed, 3])
     middle = [(grid - 1) // 2, (grid - 1) // 2]
 
@@ -220,8 +233,6 @@ def map_floor(scenes: Sequence[Scene], *, seed: int, grid: int = 10) -> dict[str
         "noise of 1 cell": lambda m: noisy(m, 1.0),
         "noise of 2 cells": lambda m: noisy(m, 2.0),
     }
-    true = [scan_cells(s, grid=grid) for s in scenes]
-    true = [m for m in true if m]
     scored = {kind: [score_map(m, make(m)) for m in true] for kind, make in kinds.items()}
     return {kind: {t: [s[t] for s in values] for t in MAP_TERMS} for kind, values in scored.items()}
 

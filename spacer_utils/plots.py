@@ -175,7 +175,7 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
             axis.hlines(chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance" if i == 0 else None)
     axis.set_xticks(range(len(groups)), [pretty(g) for g in groups], rotation=25, ha="right", fontsize=8)
     axis.set_ylabel(ylabel)
-    axis.legend(fontsize=7, ncols=2)
+    axis.legend(fontsize=7, ncols=5, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)  # above: bars may reach the top
     return figure
 
 
