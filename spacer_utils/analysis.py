@@ -27,12 +27,13 @@ MAP_TERMS = ("map", "map_calibrated", "map_aligned", "map_relations")
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most ``limit`` samples, taken in turn from every question type and, within a type, in order of ``problem_id``."""
+    """At most ``limit`` samples, taken in turn from every question type (spatial ones first), by ``problem_id`` within a type."""
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in sorted(samples, key=lambda s: s.problem_id):
         by_type[s.question_type].append(s)
     longest = max(map(len, by_type.values()), default=0)
-    turns = (rows[k] for k in range(longest) for _, rows in sorted(by_type.items()) if k < len(rows))
+    spatial_first = sorted(by_type, key=lambda t: (t.startswith("general"), t))
+    turns = (by_type[t][k] for k in range(longest) for t in spatial_first if k < len(by_type[t]))
     return [s for s, _ in zip(turns, range(limit))]
 
 
