@@ -151,31 +151,36 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
          count: str = "n", ylabel: str = "score (%)", chance: Mapping[str, float] | None = None) -> Figure:
     """Grouped bars with intervals and n: one group per ``row[group]``, one bar per ``row[bar]``.
 
-    ``low`` and ``high`` are the ends of the interval in the same unit as ``value``; ``chance`` draws a tick per group.
+    ``low`` and ``high`` are the ends of the interval in the same unit as ``value``; ``chance`` draws a tick per group. Many
+    groups go over several rows of the figure; LoRA runs are hatched.
     """
     rows = list(rows)
     groups = list(dict.fromkeys(str(r[group]) for r in rows))
     names = list(dict.fromkeys(str(r[bar]) for r in rows))
-    figure, (axis,) = _grid(1, 1, max(6.5, 0.55 * len(groups) * max(2, len(names) * 0.55)), 4.2)
-    width = 0.8 / max(1, len(names))
     by_key = {(str(r[group]), str(r[bar])): r for r in rows}
-    for j, name in enumerate(names):
-        for i, g in enumerate(groups):
-            r = by_key.get((g, name))
-            if r is None or r[value] is None:
-                continue
-            x = i + (j - (len(names) - 1) / 2) * width
-            error = [[max(0.0, r[value] - r[low])], [max(0.0, r[high] - r[value])]] if r.get(low) is not None else None
-            axis.bar(x, r[value], width * 0.92, yerr=error, color=colour(name), error_kw={"lw": 1, "capsize": 2},
-                     label=pretty(name) if i == 0 or not any((groups[k], name) in by_key for k in range(i)) else None)
-            axis.annotate(f"n={r[count]}", (x, 0), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
-                          fontsize=6, rotation=90, color="white")
-    for i, g in enumerate(groups):
-        if chance and g in chance:
-            axis.hlines(chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance" if i == 0 else None)
-    axis.set_xticks(range(len(groups)), [pretty(g) for g in groups], rotation=25, ha="right", fontsize=8)
-    axis.set_ylabel(ylabel)
-    axis.legend(fontsize=7, ncols=5, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)  # above: bars may reach the top
+    per_row = max(1, 45 // max(1, len(names)))  # more bars side by side can't be told apart
+    parts = [groups[k:k + per_row] for k in range(0, len(groups), per_row)] or [[]]
+    figure, axes = _grid(len(parts), 1, 9.5 if len(parts) > 1 else max(6.5, 0.2 * len(rows) + 2), 3.6)
+    width = 0.8 / max(1, len(names))
+    for axis, part in zip(axes, parts):
+        for i, g in enumerate(part):
+            for j, name in enumerate(names):
+                r = by_key.get((g, name))
+                if r is None or r[value] is None:
+                    continue
+                x = i + (j - (len(names) - 1) / 2) * width
+                error = None if r.get(low) is None else [[max(0.0, r[value] - r[low])], [max(0.0, r[high] - r[value])]]
+                axis.bar(x, r[value], width * 0.92, yerr=error, color=colour(name), error_kw={"lw": 1, "capsize": 2},
+                         hatch="///" if name.endswith("-lora") else None, edgecolor="white", lw=0, label=pretty(name))
+                axis.annotate(f"n={r[count]}", (x, 0), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
+                              fontsize=6, rotation=90, color="white")
+            if chance and g in chance:
+                axis.hlines(chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance")
+        axis.set_xticks(range(len(part)), [pretty(g) for g in part], rotation=15, ha="right", fontsize=8)
+        axis.set_xlim(-0.6, per_row - 0.4 if len(parts) > 1 else len(part) - 0.4)
+        axis.set_ylabel(ylabel)
+    found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
+    axes[0].legend(found.values(), found, fontsize=7, ncols=5, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure
 
 
