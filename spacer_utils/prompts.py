@@ -22,7 +22,8 @@ TAGS = (
     "and then give your final answer between the <answer> </answer> tags."
 )
 SPACER_POST = {
-    "multiple choice": "Please provide only the single option letter (e.g., A, B, C, D, etc.) within the <answer> </answer> tags.",
+    "multiple choice": "Please provide only the single option letter (e.g., A, B, C, D, etc.) "
+                       "within the <answer> </answer> tags.",
     "numerical": "Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags.",
     "OCR": "Please transcribe text from the image/video clearly and provide your text answer within the <answer> </answer> tags.",
     "free-form": "Please provide your text answer within the <answer> </answer> tags.",
