@@ -17,6 +17,7 @@ from spacer_utils import answers, maps, rewards
 from spacer_utils.answers import parse
 from spacer_utils.registry import REWARDS
 from spacer_utils.rewards import RewardSet, length, temporal
+from spacer_utils.rewards import map as released_map
 from spacer_utils.rewards.sets import GATES
 from spacer_utils.rewards.text_overlap import rouge, word_errors
 from spacer_utils.types import MapCells, Sample, WorkbookError
@@ -183,6 +184,26 @@ def test_the_released_gate() -> None:
     assert rewards.score(crossed, "</map><map>" + said("A"), "spacer").terms["accuracy_with_map"] == 0.0
     huge = said("A", "{'tv': [[1, " + "9" * 400 + "]]}")
     assert rewards.score(crossed, huge, "spacer").terms["accuracy_with_map"] == 0.0
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("{'tv': [(1, 2)], 'lamp': [[3, 4)]}", {"tv": [[1, 2], [3, 4]]}),  # crossed brackets are no literal
+    ("trash bin bag 1, 2", {"bin bag": [[1, 2]]}),  # the later name reaches further
+    ("bin bag 1, 2; trash bin 3, 4", {"bin bag": [[1, 2]], "trash bin": [[3, 4]]}),
+    ("tv 1 2 " + "9" * 400, {"tv": [[1, 2]]}),  # a number without a partner is never converted
+    ("{'tv': (1, 2)}", {"tv": [[1, 2]]}),
+    ("{'tv': [1, 2]}", {}),
+])
+def test_corners_of_the_released_parser(text: str, found: dict[str, list[list[int]]]) -> None:
+    assert released_map.read(text, ("tv", "trash bin", "bin bag")) == found
+
+
+def test_bounds_of_the_released_score() -> None:
+    far = [[9, 9]] * (released_map.MATCHED + 1)
+    late, never = (released_map.score({"tv": [*far, last]}, {"tv": [[1, 2]]}) for last in ([1, 2], [9, 9]))
+    assert late == never
+    with pytest.raises(OverflowError):  # although the near pair would be matched
+        released_map.score({"tv": [[1, 2], [10**200, 1]]}, {"tv": [[1, 2]]})
 
 
 def test_the_strict_gates() -> None:

@@ -21,6 +21,5 @@ def format_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """
     text = answer.text
     # the same as that pattern's fullmatch, without its backtracking: the first seam is as good as any
-    matches = (text.startswith("<think>") and text.endswith("</answer>")
-               and _SEAM.search(text, len("<think>"), len(text) - len("</answer>")) is not None)
+    matches = text.startswith("<think>") and text.endswith("</answer>") and _SEAM.search(text) is not None
     return float(matches), "matches" if matches else "does not match think, then answer"
