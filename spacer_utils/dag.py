@@ -33,7 +33,7 @@ class Notebook:
     """Artefacts it needs: glob patterns below ``outputs/<profile>``, each among some other notebook's ``writes``."""
     writes: tuple[str, ...]
     minutes: dict[str, float]
-    """Profile -> minutes on that profile's hardware, as measured."""
+    """Profile -> minutes to expect on that profile's hardware."""
     disk_mb: dict[str, float]
     hardware: str
     paper: str
