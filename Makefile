@@ -21,7 +21,7 @@ endif
 SOURCES := $(shell find spacer_utils -name '*.py')
 -include .deps/notebooks.mk
 .deps/notebooks.mk: $(wildcard notebooks/*.ipynb) $(SOURCES)
-	@mkdir -p .deps && $(PYTHON) -m spacer_utils.dag > .deps/notebooks.tmp && mv .deps/notebooks.tmp $@
+	@mkdir -p .deps && $(PYTHON) -m spacer_utils.workbook.dag > .deps/notebooks.tmp && mv .deps/notebooks.tmp $@
 ifneq ($(PROFILES),)
 ifeq ($(filter $(PROFILE),$(PROFILES)),)
 $(error unknown profile '$(PROFILE)'. Known: $(PROFILES). Try: make reproduce PROFILE=cpu)
@@ -49,7 +49,7 @@ help: ## what there is to do
 setup: $(VENV) ## create .venv from requirements.lock
 	@echo "$(PY) is ready"
 venv:
-	@cmp -s requirements.lock .venv/installed.lock || $(PYTHON) spacer_utils/claim.py --wait .venv.lock $(MAKE) install
+	@cmp -s requirements.lock .venv/installed.lock || $(PYTHON) spacer_utils/workbook/claim.py --wait .venv.lock $(MAKE) install
 install:
 	@cmp -s requirements.lock .venv/installed.lock && exit 0; \
 	test -f .venv/installed.lock || rm -rf .venv; \
@@ -66,7 +66,7 @@ ifneq ($(and $(WRITING),$(if $(SPACER_CLAIMED),,1)),)
 $(WRITING): claimed
 	@:
 claimed:
-	@SPACER_CLAIMED=1 $(PYTHON) spacer_utils/claim.py $(OUT)/.lock $(MAKE) $(WRITING)
+	@SPACER_CLAIMED=1 $(PYTHON) spacer_utils/workbook/claim.py $(OUT)/.lock $(MAKE) $(WRITING)
 else
 # ------------------------------------------------------------------------------------------------------------------ study
 reproduce: $(STUDY:%=$(OUT)/reports/%.html) ## the whole study: notebooks, reports, index
@@ -76,11 +76,11 @@ ifeq ($(SIZE),)
 data: $(OUT)/reports/02_questions.html ## videos, questions and maps (SIZE=paper: the paper's mix, ENGINE=ray: on a cluster)
 else
 data: | $(VENV)
-	@$(PY) -m spacer_utils.dataset --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED)
+	@$(PY) -m spacer_utils.data.dataset --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED)
 endif
 reports: $(REPORTS) ## HTML of every notebook, run where needed
 base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores)
-	@$(PY) -m spacer_utils.runner A1 --profile $(PROFILE) --set SEED=$(SEED) --set FULL=True
+	@$(PY) -m spacer_utils.workbook.runner A1 --profile $(PROFILE) --set SEED=$(SEED) --set FULL=True
 	@$(PY) -m spacer_utils.report A1 --profile $(PROFILE)
 study: $(RUNS:%=$(OUT)/train/%/run.json) ## METHODS x SEEDS with equal budgets, then notebooks 07 to 10
 	@$(MAKE) reproduce
@@ -90,10 +90,10 @@ $(OUT)/train/%/run.json: $(OUT)/executed/02_questions.ipynb | ready
 	$(PY) -m spacer_utils.train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3
 
 ready: | $(VENV)
-	@$(PY) -m spacer_utils.plan check --profile $(PROFILE)
+	@$(PY) -m spacer_utils.workbook.plan check --profile $(PROFILE)
 
 $(OUT)/executed/%.ipynb: notebooks/%.ipynb | $(VENV) ready
-	@$(PY) -m spacer_utils.runner $* --profile $(PROFILE) --set SEED=$(SEED) || { $(PY) -m spacer_utils.report $* --profile $(PROFILE); exit 1; }
+	@$(PY) -m spacer_utils.workbook.runner $* --profile $(PROFILE) --set SEED=$(SEED) || { $(PY) -m spacer_utils.report $* --profile $(PROFILE); exit 1; }
 
 $(OUT)/reports/%.html: $(OUT)/executed/%.ipynb spacer_utils/report.py $(wildcard spacer_utils/assets/report/*)
 	@$(PY) -m spacer_utils.report $* --profile $(PROFILE)
@@ -109,9 +109,9 @@ endif
 
 # ---------------------------------------------------------------------------------------------------------------- look at
 plan: | $(VENV) ## what would run, why, for how long, on how much disk
-	@$(PY) -m spacer_utils.plan plan --profile $(PROFILE)
+	@$(PY) -m spacer_utils.workbook.plan plan --profile $(PROFILE)
 profiles: | $(VENV) ## all profiles side by side
-	@$(PY) -m spacer_utils.plan profiles
+	@$(PY) -m spacer_utils.workbook.plan profiles
 list: | $(VENV) ## every scene source, question type, reward and benchmark
 	@$(PY) -m spacer_utils list
 lab: | $(VENV) ## JupyterLab on notebook 00
@@ -121,7 +121,7 @@ serve: | $(VENV) ## reports at http://localhost:8000
 bench: | $(VENV) ## speed of rendering, rewards and training
 	@for file in tests/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 du: | $(VENV) ## disk use of every study
-	@$(PY) -m spacer_utils.plan du
+	@$(PY) -m spacer_utils.workbook.plan du
 
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU (under 20 minutes on two cores)
@@ -137,7 +137,7 @@ format: | $(VENV) ## mend what ruff can, strip notebook outputs
 clean: ## delete outputs/PROFILE, after asking
 	@test -d $(OUT) || { echo "$(OUT) is not there"; exit 0; }; \
 	if [ "$(YES)" != 1 ]; then printf 'delete %s (%s)? [y/N] ' "$(OUT)" "$$(du -sh $(OUT) | cut -f1)"; read answer; [ "$$answer" = y ] || exit 1; fi; \
-	$(PYTHON) spacer_utils/claim.py $(OUT)/.lock rm -rf $(OUT)
+	$(PYTHON) spacer_utils/workbook/claim.py $(OUT)/.lock rm -rf $(OUT)
 clean-all: clean ## clean, and .venv, .deps and caches too
 	@rm -rf .venv .venv.lock .deps .pytest_cache .mypy_cache .ruff_cache .hypothesis
 lock: ## resolve pyproject.toml anew into requirements.lock

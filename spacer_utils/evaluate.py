@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """``python -m spacer_utils.evaluate``, also by ``accelerate launch``: one checkpoint's answers to one split."""
     from . import profiles
     from .analysis import spread
-    from .rows import load
+    from .data.rows import load
 
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.evaluate", description="Answer a split; resumes by itself.")
     parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))

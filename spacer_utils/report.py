@@ -19,10 +19,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import dag, manifest, profiles
+from . import profiles
 from .files import write_atomic
 from .run import METRICS, clock
 from .types import MissingArtifact, WorkbookError
+from .workbook import dag, manifest
 
 ASSETS = Path(__file__).parent / "assets"
 TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "p", "div", "span", "b", "strong", "i",

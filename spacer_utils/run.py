@@ -156,7 +156,7 @@ def _version() -> str:
 
 def missing(pattern: str, profile: str) -> MissingArtifact:
     """The error for an artefact that is not there, naming the notebook that writes it."""
-    from . import dag
+    from .workbook import dag
 
     writer = next((n for n in dag.notebooks() for w in n.writes if w == pattern or Path(pattern).match(w)), None)
     by, number = (writer.name, writer.number) if writer else ("an earlier notebook", "02")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rooms import clip_of, random_room, room
 
-from spacer_utils import audit, balance, oracle, profiles, samples, shortcuts
+from spacer_utils import profiles
+from spacer_utils.data import audit, balance, oracle, samples, shortcuts
 from spacer_utils.files import write_jsonl
 from spacer_utils.types import Box, Clip, Sample
 

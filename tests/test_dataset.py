@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from rooms import clip_of, random_room, room
 
-from spacer_utils import dataset, engines, media, profiles, samples, types, video
+from spacer_utils import media, profiles, types, video
+from spacer_utils.data import dataset, engines, samples
 from spacer_utils.questions.view import Candidate, View
 from spacer_utils.registry import QUESTIONS
 from spacer_utils.types import BadRow, Box, MissingArtifact, Sample, WorkbookError

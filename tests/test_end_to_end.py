@@ -14,7 +14,8 @@ from typing import Any
 import nbformat
 import pytest
 
-from spacer_utils import dag, manifest, profiles
+from spacer_utils import profiles
+from spacer_utils.workbook import dag, manifest
 
 PROJECT = profiles.PROJECT
 SHARED = Path(os.environ.get("SPACER_SHARED", PROJECT.parent / "shared"))
@@ -124,7 +125,7 @@ def copy(study: Path, tmp_path: Path) -> Path:
 
 def runner(outputs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "spacer_utils.runner", *arguments, "--profile", "smoke"],
+        [sys.executable, "-m", "spacer_utils.workbook.runner", *arguments, "--profile", "smoke"],
         cwd=PROJECT,
         check=False,
         capture_output=True,

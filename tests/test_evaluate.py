@@ -9,7 +9,7 @@ import pytest
 from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
 from spacer_utils import evaluate, frames
-from spacer_utils.rows import load
+from spacer_utils.data.rows import load
 from spacer_utils.types import WorkbookError
 
 torch = pytest.importorskip("torch")

@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rooms import clip_of, random_room, room
 
-from spacer_utils import balance, rewards
-from spacer_utils.oracle import distance as dense_distance
+from spacer_utils import rewards
+from spacer_utils.data import balance
+from spacer_utils.data.oracle import distance as dense_distance
+from spacer_utils.data.samples import sample, stream
 from spacer_utils.questions import object_rel_direction as direction
 from spacer_utils.questions.geometry import boundary_gap, footprint, sector, surface_distances, turn
 from spacer_utils.questions.obj_appearance_order import first_frames
 from spacer_utils.questions.object_rel_distance import category_distances
 from spacer_utils.questions.view import GENERIC, WORDINGS, Candidate, View
 from spacer_utils.registry import QUESTIONS
-from spacer_utils.samples import sample, stream
 from spacer_utils.types import Box, Sample
 
 CLIPS = [clip_of(random_room(seed), seed) for seed in range(24)]

@@ -19,8 +19,9 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from spacer_utils import dag, interactive, manifest, profiles, report, run
+from spacer_utils import interactive, profiles, report, run
 from spacer_utils.types import MissingArtifact, WorkbookError
+from spacer_utils.workbook import dag, manifest
 
 HOSTILE = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"></textarea></pre></td></table>"

@@ -18,12 +18,12 @@ from scipy.optimize import linear_sum_assignment
 
 from spacer_utils import maps, rewards
 from spacer_utils.answers import Points, parse
-from spacer_utils.map_batch import map_scores
 from spacer_utils.prompts import target
 from spacer_utils.registry import REWARDS
 from spacer_utils.rewards import RewardSet
 from spacer_utils.rewards.map import read, score
 from spacer_utils.rewards.map_aligned import aligned, aligned_metric
+from spacer_utils.rewards.map_batch import map_scores
 from spacer_utils.rewards.matching import _least_totals, calibrated, closeness, compare, matched
 from spacer_utils.types import MapCells, Sample
 

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 
-from spacer_utils import claim, dag, launch, manifest, plan, plots, profiles, run, runner
+from spacer_utils import launch, plots, profiles, run
 from spacer_utils.types import MissingArtifact, WorkbookError
+from spacer_utils.workbook import claim, dag, manifest, plan, runner
 
 CELLS = {
     "00_first": (
@@ -323,7 +324,7 @@ def test_make_knows_the_profiles_and_dry_runs_without_writing(tmp_path: Path) ->
     assert wrong.returncode
     assert "unknown profile 'huge'. Known: smoke cpu" in wrong.stderr
     dry = make("-n", "reproduce", "PROFILE=smoke", SPACER_OUTPUTS=str(tmp_path))
-    assert [line.split()[3] for line in dry.stdout.splitlines() if "-m spacer_utils.runner" in line][:3] == [
+    assert [line.split()[3] for line in dry.stdout.splitlines() if "-m spacer_utils.workbook.runner" in line][:3] == [
         "00_start_here",
         "01_scenes_and_video",
         "02_questions",

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from conftest import PROJECT
 
-from spacer_utils import dag
+from spacer_utils.workbook import dag
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 PACKAGE = PROJECT / "spacer_utils"

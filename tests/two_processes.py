@@ -15,7 +15,7 @@ import torch
 from training_kit import FRAMES
 
 from spacer_utils import evaluate, profiles, train
-from spacer_utils.rows import load
+from spacer_utils.data.rows import load
 
 PROFILE = profiles.get("smoke").with_overrides(
     completion_tokens=12, size=56, rl_steps=4, prompts_per_step=4, group_size=4, save_steps=1, rl_lr_full=1e-3, rl_lr_lora=1e-2,

@@ -17,7 +17,7 @@ import torch
 from transformers.video_utils import VideoMetadata
 
 from .. import camera, maps, prompts
-from ..dataset import room_samples, text_rows
+from ..data.dataset import room_samples, text_rows
 from ..frames import sampling
 from ..profiles import Profile
 from ..registry import QUESTIONS, SCENES

@@ -17,8 +17,8 @@ from transformers.utils.logging import disable_progress_bar
 from trl import GRPOConfig, SFTConfig
 
 from .. import rewards
+from ..data.rows import load
 from ..files import append_jsonl, read_jsonl
-from ..rows import load
 from ..train import Plan, Progress, prepare_folder, rows, write_result
 from ..types import WorkbookError
 from . import checkpoints, logs

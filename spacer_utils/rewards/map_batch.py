@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from .answers import MAX_MAP
-from .rewards.map import MATCHED, read, score
-from .types import MapCells
+from ..answers import MAX_MAP
+from ..types import MapCells
+from .map import MATCHED, read, score
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]

@@ -1,7 +1,7 @@
 """The SpaceR-style dataset on disk: rooms -> clips -> candidate questions -> balanced choice -> rows, maps, videos, card, audit.
 
-    python -m spacer_utils.dataset --profile smoke
-    python -m spacer_utils.dataset --size paper --engine ray --workers 8
+    python -m spacer_utils.data.dataset --profile smoke
+    python -m spacer_utils.data.dataset --size paper --engine ray --workers 8
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import audit, media, profiles
+from .. import media, profiles
+from ..files import iterate_jsonl, write_atomic, write_jsonl
+from ..questions.view import WORDINGS, Candidate
+from ..registry import QUESTIONS, SCENES
+from ..scenes.procedural import shopping_list
+from ..types import Scene, Split, WorkbookError
+from ..video import film, read_clip, write_clip
+from . import audit
 from .balance import Choice, Letters, choose
 from .engines import ENGINES, run
-from .files import iterate_jsonl, write_atomic, write_jsonl
-from .questions.view import WORDINGS, Candidate
-from .registry import QUESTIONS, SCENES
 from .rows import MAPS, load
 from .samples import ask, check, room_samples, sample, stream, text_rows, true_map, view_of
-from .scenes.procedural import shopping_list
-from .types import Scene, Split, WorkbookError
-from .video import film, read_clip, write_clip
 
 __all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]
 
@@ -287,7 +288,7 @@ def shell_progress(every: float = 10.0) -> Callable[[int, int], None]:
 
 def main() -> None:
     """Shell entry: build one dataset, print where it is and which checks failed."""
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.dataset", description=build.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.data.dataset", description=build.__doc__)
     parser.add_argument("--profile", default=None, help="default: cpu; gpu-lora for --size paper")
     parser.add_argument("--size", choices=SIZES, default="profile", help="paper: SpaceR-151k's mix, 1,300 rooms filmed twice")
     parser.add_argument("--rooms", type=int, help="training rooms, instead of the profile's")

@@ -12,8 +12,8 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import lsqr
 
-from .scoring.extract import THRESHOLDS, mra
-from .types import Sample
+from ..scoring.extract import THRESHOLDS, mra
+from ..types import Sample
 
 FOLDS = 5
 WIDTH = 2**13

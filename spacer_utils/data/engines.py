@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
-from .types import WorkbookError
+from ..types import WorkbookError
 
 J = TypeVar("J")
 R = TypeVar("R")

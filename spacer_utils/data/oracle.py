@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from .types import Box, Clip, Sample
+from ..types import Box, Clip, Sample
 
 STEP = 0.04
 """Metres between surface samples."""

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .profiles import PROFILES, PROJECT
-from .types import WorkbookError
+from ..profiles import PROFILES, PROJECT
+from ..types import WorkbookError
 
 PACKAGE = "spacer_utils"
 NOTEBOOKS = PROJECT / "notebooks"

@@ -9,13 +9,13 @@ from zlib import crc32
 
 import numpy as np
 
-from . import maps, profiles
+from .. import maps, profiles
+from ..frames import sampling
+from ..prompts import map_text
+from ..questions.view import Candidate, View
+from ..registry import QUESTIONS
+from ..types import Clip, CognitiveMap, Sample, WorkbookError
 from .balance import Letters, thin
-from .frames import sampling
-from .prompts import map_text
-from .questions.view import Candidate, View
-from .registry import QUESTIONS
-from .types import Clip, CognitiveMap, Sample, WorkbookError
 
 SPARE = 6
 """Candidates kept per question that a clip may give: what the balancing can choose from."""

@@ -1,6 +1,6 @@
 """Before anything runs: what will run and why, for how long, on how much disk, and whether this machine can.
 
-``python -m spacer_utils.plan plan|check|profiles|du --profile cpu``
+``python -m spacer_utils.workbook.plan plan|check|profiles|du --profile cpu``
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import dag, manifest, profiles
-from .profiles import PROFILES, PROJECT, Profile
-from .run import clock
-from .types import WorkbookError
+from .. import profiles
+from ..profiles import PROFILES, PROJECT, Profile
+from ..run import clock
+from ..types import WorkbookError
+from . import dag, manifest
 
 
 def shortfalls(profile: Profile, memory_gb: float, gpus: Sequence[float]) -> list[str]:
@@ -132,7 +133,8 @@ def print_usage(outputs: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.plan", description="What would run here, and whether it can.")
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.workbook.plan",
+                                     description="What would run here, and whether it can.")
     parser.add_argument("what", choices=("plan", "check", "profiles", "du"))
     parser.add_argument("--profile", default="cpu")
     options = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """Execute one notebook with papermill: it appears complete or not at all, and its manifest says where it came from.
 
-``python -m spacer_utils.runner 03 --profile smoke --set SEED=1``
+``python -m spacer_utils.workbook.runner 03 --profile smoke --set SEED=1``
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import dag, manifest, profiles, run
-from .files import sha256, write_atomic
-from .profiles import PROJECT
-from .types import WorkbookError
+from .. import profiles, run
+from ..files import sha256, write_atomic
+from ..profiles import PROJECT
+from ..types import WorkbookError
+from . import dag, manifest
 
 
 class NotebookFailed(WorkbookError):
@@ -222,7 +223,7 @@ def _value(text: str) -> tuple[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.runner", description="Execute one notebook headless.")
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.workbook.runner", description="Execute one notebook headless.")
     parser.add_argument("notebook", help="number or name")
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebook")

@@ -14,8 +14,8 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
-from .files import inside, iterate_jsonl
-from .types import PROBLEM_TYPES, BadRow, CognitiveMap, MissingArtifact, Sample, WorkbookError
+from ..files import inside, iterate_jsonl
+from ..types import PROBLEM_TYPES, BadRow, CognitiveMap, MissingArtifact, Sample, WorkbookError
 
 ALIASES = {
     "problem": ("problem", "question"),

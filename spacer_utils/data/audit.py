@@ -13,16 +13,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from . import profiles
+from .. import profiles
+from ..files import iterate_jsonl, write_atomic
+from ..frames import sample_indices
+from ..questions.view import View
+from ..registry import QUESTIONS
+from ..types import Clip, Sample
+from ..video import read_clip
 from .balance import CAP
-from .files import iterate_jsonl, write_atomic
-from .frames import sample_indices
 from .oracle import opinion
-from .questions.view import View
-from .registry import QUESTIONS
 from .shortcuts import table
-from .types import Clip, Sample
-from .video import read_clip
 
 SPLITS = ("train", "heldout", "real_layouts")
 FRAME_COUNTS = (8, 16, 32)

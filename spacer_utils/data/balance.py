@@ -15,7 +15,7 @@ from zlib import crc32
 
 import numpy as np
 
-from .questions.view import Candidate
+from ..questions.view import Candidate
 
 CAP = 1.5
 """No answer class takes more than this multiple of its uniform share."""

@@ -1,0 +1,1 @@
+"""What runs, plans and records the notebooks."""
