@@ -344,7 +344,7 @@ def test_two_makes_at_once_are_refused(tmp_path: Path) -> None:
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    holder = subprocess.Popen([sys.executable, str(PROJECT / "spacer_utils" / "claim.py"), str(lock), "sleep", "60"])
+    holder = subprocess.Popen([sys.executable, str(PROJECT / "spacer_utils" / "workbook" / "claim.py"), str(lock), "sleep", "60"])
     while not (lock.exists() and lock.read_text().strip()):
         time.sleep(0.05)
     with pytest.raises(BlockingIOError):
