@@ -52,7 +52,27 @@ def heading(clip: Clip) -> float:
 
 def first_view_cells(clip: Clip, grid: int = GRID) -> MapCells:
     """The scan map in quarter turns, so that the first frame's direction, rounded to a room axis, is up; never mirrored."""
-    return turn(scan_cells(clip.scene, grid), round((math.pi / 2 - heading(clip)) / (math.pi / 2)), grid)
+    return turn(scan_cells(clip.scene, grid), quarter_turns(clip), grid)
+
+
+def quarter_turns(clip: Clip) -> int:
+    """Counter-clockwise quarter turns from the scan's axes to those of the first view."""
+    return round((math.pi / 2 - heading(clip)) / (math.pi / 2)) % 4
+
+
+def cameras(clip: Clip) -> list[tuple[float, ...]]:
+    """Per frame, on the first view's map: sine and cosine of where the camera looks (counter-clockwise from up), its place as
+    shares of the room's extent (x, y), and that extent (width, height) in metres."""
+    turns = quarter_turns(clip)
+    left, bottom, width, height = _extent(clip.scene)
+    found: list[tuple[float, ...]] = []
+    for pose in clip.poses:
+        angle = math.atan2(pose[1][2], pose[0][2]) + (turns - 1) * math.pi / 2
+        x, y = (pose[0][3] - left) / width, (pose[1][3] - bottom) / height
+        for _ in range(turns):
+            x, y = 1 - y, x
+        found.append((math.sin(angle), math.cos(angle), x, y, *((width, height) if turns % 2 == 0 else (height, width))))
+    return found
 
 
 def cells(clip: Clip, frame: Frame = "first-view", grid: int = GRID) -> MapCells:

@@ -80,8 +80,11 @@ def messages(sample: Sample, style: str = "spacer", with_map: bool = False, medi
 
 
 def map_text(cells: MapCells) -> str:
-    """``{'chair': [[1, 2]]}``: the dict as SpaceR prints it."""
-    return str({category: [list(cell) for cell in points] for category, points in cells.items()})
+    """``{'chair': [[1, 2]]}``: the dict as SpaceR prints it.
+
+    Instances of a category stand in the order of their cells: of all equal maps, the one that can be learned.
+    """
+    return str({category: sorted(list(cell) for cell in points) for category, points in cells.items()})
 
 
 def target(sample: Sample, with_map: bool = False) -> str:

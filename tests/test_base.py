@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,33 +91,74 @@ def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(process
     assert not (one.text.ids == processor.video_token_id).any()
 
 
-def test_a_told_map_has_to_be_written_down_by_name(processor) -> None:
+def test_told_maps_are_written_down_in_another_order(processor) -> None:
     from spacer_utils.answers import parse, parse_map
 
-    rooms = FreshRooms(processor, SMOKE, 40, seed=5, stage="read", kind="told")
-    rows = rooms.draw_told(0)
-    maps_written = reordered = 0
-    for ids, labels in zip(rows.ids, rows.labels):
-        text, completion = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
-                            for part in (labels == IGNORE, labels != IGNORE))
-        told = ast.literal_eval(text[text.index("Map: ") + 5:text.index("}") + 1])
-        answer = parse(completion)
-        asked = re.search(r"How many (.+)\(s\)", text).group(1)
-        assert int(answer.answer) == len(told[asked])
-        if answer.map_text:
-            maps_written += 1
-            written = parse_map(answer.map_text, tuple(told))
-            assert written == told
-            reordered += list(written) != list(told)
-    assert maps_written > 10
-    assert reordered > 5
+    written = reordered = 0
+    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", text_rows=12)
+    for step in range(3):
+        rows = rooms.draw(step).text
+        for ids, labels in zip(rows.ids, rows.labels):
+            text, completion = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
+                                for part in (labels == IGNORE, labels != IGNORE))
+            told = ast.literal_eval(text[text.index("{"):text.index("}") + 1])
+            answer = parse(completion)
+            if answer.map_text:
+                found = parse_map(answer.map_text, tuple(told))
+                assert told == found
+                written, reordered = written + 1, reordered + (list(found) != list(told))
+    assert written > 5
+    assert reordered > 2
+
+
+def test_odd_steps_show_the_rooms_before_in_a_mirror(processor) -> None:
+    rooms = FreshRooms(processor, SMOKE, 2, seed=5, stage="look")
+    one, twin, other = rooms.draw(2), rooms.draw(3), rooms.draw(4)
+    frames, side = SMOKE.frames.num_frames, 4
+
+    def flipped(values: torch.Tensor) -> torch.Tensor:
+        return values.reshape(2, frames, side, side, *values.shape[1:]).flip(3).reshape(values.shape)
+
+    assert torch.equal(twin.name, flipped(one.name))
+    inside = one.cell[:, 0] >= 0
+    mirrored = torch.where(inside[:, None], torch.stack([9 - one.cell[:, 0], one.cell[:, 1]], 1), one.cell)
+    assert torch.equal(twin.cell, flipped(mirrored))
+    assert torch.allclose(twin.camera[:, 2], 1 - one.camera[:, 2])
+    assert torch.allclose(twin.camera[:, [1, 3, 4, 5]], one.camera[:, [1, 3, 4, 5]])
+    assert torch.allclose(twin.place[:, 2], -flipped(one.place[:, 2]))
+    assert not torch.equal(twin.pixels, one.pixels)
+    assert other.name.shape != one.name.shape or not torch.equal(other.name, one.name)
+    assert not (one.rows.labels != IGNORE).any()
+    assert int((one.rows.ids == processor.video_token_id).sum()) == len(one.name)
+    asked = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", text_rows=2).draw(0)
+    length = one.rows.ids.shape[1]
+    row = asked.rows.ids[0][asked.rows.mask[0].bool()]
+    assert torch.equal(row[:length], one.rows.ids[0])  # a question only adds to what was looked at
+
+
+def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: Path, processor) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
+    batch = FreshRooms(processor, SMOKE, 2, seed=5, stage="look").draw(0)
+    heads = perception.Heads(model.config.text_config.hidden_size)
+    loss, found = base.look_step(model, heads, batch, processor)
+    loss.backward()
+    text = model.model.language_model
+    assert len(text.layers) == model.config.text_config.num_hidden_layers
+    learned = base.learn_step(model, heads, replace(batch, rows=replace(batch.rows, labels=batch.rows.ids)),
+                              base.SHORT, processor)[1]
+    for name in ("seen", "place", "known", "cell", "camera"):
+        assert found[name] == pytest.approx(learned[name], abs=1e-5), name
+    assert text.layers[base.low_layers(model) - 1].mlp.up_proj.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for layer in text.layers[base.low_layers(model):] for p in layer.parameters())
 
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(perceive_steps=2, read_steps=1, learn_steps=3, batch=2, text_rows=2, warmup=1, save_steps=2)
+    recipe = base.Recipe(look_steps=3, learn_steps=3, batch=2, text_rows=2, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

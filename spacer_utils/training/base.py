@@ -1,13 +1,14 @@
 """How the nano base is made (``make base``, notebook A1): look first, then write maps and answers.
 
-Stage ``perceive`` trains the vision tower alone on dense labels. Stage ``read`` tells maps as text and has them written down
-again: to look a name up and copy its cells is the skill that maps of videos need too, and text costs almost nothing. Stage
-``learn`` trains everything on fresh rooms: dense labels at the vision tokens, maps and answers, and text-only rows about the
-same rooms. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
+Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token, what
+it shows, in which map cell that stands, and where the camera is. Stage ``learn`` adds the upper layers, maps and answers, and
+text-only rows about the same rooms. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood
+and gives the same weights.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -35,28 +36,30 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the three stages."""
+    """Sizes of the two stages."""
 
-    perceive_steps: int
-    read_steps: int
+    look_steps: int
     learn_steps: int
     batch: int = 16
-    """Rooms per step of stage ``learn``; half as many, but every frame of them, per step of stage ``perceive``."""
+    """Rooms per step."""
     lr: float = 1.5e-3
     warmup: int = 30
     dense_weight: float = 0.5
     """Weight of the dense labels beside the text in stage ``learn``."""
-    text_rows: int = 12
+    text_rows: int = 8
     """Text-only rows per step of stage ``learn``."""
     save_steps: int = 50
     threads: int = 1
     """Threads of the trainer; one more process renders."""
 
 
-SHORT = Recipe(perceive_steps=3, read_steps=3, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)
-"""Enough to see that every stage runs."""
-FULL = Recipe(perceive_steps=240, read_steps=400, learn_steps=650)
+SHORT = Recipe(look_steps=4, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)
+"""Enough to see that both stages run."""
+FULL = Recipe(look_steps=1600, learn_steps=900)
 """What ``make base`` runs."""
+LOW = 0.6
+"""Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
+there early, because the layers above look it up by name when they write."""
 
 
 class Optimiser:
@@ -91,40 +94,75 @@ class Optimiser:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def perceive_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of the vision tower on one batch."""
-    features = torch.cat(model.model.get_video_features(batch.pixels, batch.grid, return_dict=True).pooler_output)
-    embed = model.get_input_embeddings().weight
-    losses = seen_loss(features, embed, heads, batch.name, batch.place)
-    with torch.no_grad():
-        seen = recall(features @ embed.T, batch.name, nothing_id(processor))
-    return losses["name"] + losses["place"], {**_floats(losses), "recall": seen}
+def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of the dense labels on one batch; only the lower layers run."""
+    text = model.model.language_model
+    every = text.layers
+    text.layers = every[:low_layers(model)]
+    try:
+        with _outputs(model.model.visual) as seen:
+            hidden = _hidden(model, batch, processor)
+    finally:
+        text.layers = every
+    losses, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), hidden, processor)
+    return torch.stack(list(losses.values())).sum(), found
 
 
 def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
                processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of maps, answers and dense labels on one batch, its text-only rows included."""
-    rows = batch.rows
-    assert rows is not None
-    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask, pixel_values_videos=batch.pixels,
-                         video_grid_thw=batch.grid, mm_token_type_ids=token_types(rows.ids, processor)).last_hidden_state
-    vision = hidden[rows.ids == model.config.video_token_id]
-    logits = model.lm_head(vision)
-    dense = known_loss(vision, logits, heads, batch.name, batch.cell)
-    losses = {"text": written_loss(model, hidden, rows), **dense}
-    total = losses["text"] + recipe.dense_weight * (dense["name"] + dense["cell"])
+    text = model.model.language_model
+    with _outputs(model.model.visual) as seen, _outputs(text.layers[low_layers(model) - 1]) as low:
+        hidden = _hidden(model, batch, processor)
+    dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), text.norm(low[0]), processor)
+    losses = {"text": written_loss(model, hidden, batch.rows)}
     if batch.text is not None:
-        told, _ = read_step(model, batch.text)
-        losses["text_only"] = told
-        total = total + told
-    return total, {**_floats(losses), "recall": recall(logits.detach(), batch.name, nothing_id(processor))}
+        told = model.model(input_ids=batch.text.ids, attention_mask=batch.text.mask).last_hidden_state
+        losses["text_only"] = written_loss(model, told, batch.text)
+    total = torch.stack(list(losses.values())).sum() + recipe.dense_weight * torch.stack(list(dense.values())).sum()
+    return total, {**_floats(losses), **found}
 
 
-def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of text-only rows."""
-    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state
-    loss = written_loss(model, hidden, rows)
-    return loss, {"text_only": float(loss.detach())}
+def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Tensor, hidden: torch.Tensor,
+                 processor: Any) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """What the tower says of each vision token and what the lower layers know of it, as losses and for the log.
+
+    Args:
+        features: (N, hidden) tokens as the language model receives them.
+        hidden: (B, L, hidden) normed states of the lower layers.
+    """
+    known = hidden[batch.rows.ids == model.config.video_token_id]
+    logits = model.lm_head(known)
+    losses = {**seen_loss(features, model.get_input_embeddings().weight, heads, batch.name, batch.place),
+              **known_loss(known, logits, heads, batch.name, batch.cell, batch.camera)}
+    inside = batch.cell[:, 0] >= 0
+    guess = heads.cell(known[inside]).view(-1, 2, heads.grid).softmax(-1) @ torch.arange(float(heads.grid))
+    off = (guess - batch.cell[inside]).norm(dim=1).mean()
+    return losses, {**_floats({**losses, "cells_off": off}), "recall": recall(logits.detach(), batch.name, nothing_id(processor))}
+
+
+def low_layers(model: Any) -> int:
+    """How many of the language model's layers end in the dense labels."""
+    return math.ceil(LOW * int(model.config.text_config.num_hidden_layers))
+
+
+def _hidden(model: Any, batch: RoomBatch, processor: Any) -> torch.Tensor:
+    rows = batch.rows
+    hidden: torch.Tensor = model.model(
+        input_ids=rows.ids, attention_mask=rows.mask, pixel_values_videos=batch.pixels, video_grid_thw=batch.grid,
+        mm_token_type_ids=token_types(rows.ids, processor)).last_hidden_state
+    return hidden
+
+
+@contextlib.contextmanager
+def _outputs(module: torch.nn.Module) -> Iterator[list[Any]]:
+    """What a module returns in the forwards inside the context."""
+    found: list[Any] = []
+    hook = module.register_forward_hook(lambda _, __, output: found.append(output))
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def nothing_id(processor: Any) -> int:
@@ -158,13 +196,10 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size)
-    draw = partial(FreshRooms, processor, seed=seed)
-    stages: list[tuple[str, int, Any, Any]] = [
-        ("perceive", recipe.perceive_steps, draw(every_frame(profile), recipe.batch // 2, stage="perceive", kind="views"),
-         lambda batch: perceive_step(model, heads, batch, processor)),
-        ("read", recipe.read_steps, draw(profile, 2 * recipe.batch, stage="read", kind="told"),
-         lambda rows: read_step(model, rows)),
-        ("learn", recipe.learn_steps, draw(profile, recipe.batch, stage="learn", text_rows=recipe.text_rows),
+    draw = partial(FreshRooms, processor, profile, recipe.batch, seed)
+    stages: list[tuple[str, int, FreshRooms, Any]] = [
+        ("look", recipe.look_steps, draw("look"), lambda batch: look_step(model, heads, batch, processor)),
+        ("learn", recipe.learn_steps, draw("learn", text_rows=recipe.text_rows),
          lambda batch: learn_step(model, heads, batch, recipe, processor))]
     total, before = sum(steps for _, steps, _, _ in stages), 0
     for stage, steps, rooms, loss_of in stages:
@@ -194,21 +229,16 @@ def _forget(log: Path, stage: str, step: int) -> None:
         write_jsonl(log, [r for r in rows if r["stage"] != stage or r["step"] <= step])
 
 
-def every_frame(profile: Profile) -> Profile:
-    """The profile with all frames of a clip given: for the tower, which sees each frame by itself."""
-    return profile.with_overrides(num_frames=profile.data.clip_frames)
-
-
-def _ahead(rooms: FreshRooms, first: int) -> Iterator[RoomBatch | Rows]:
+def _ahead(rooms: FreshRooms, first: int) -> Iterator[RoomBatch]:
     """Batches from step ``first`` on, drawn by a process of their own while the trainer computes."""
     return iter(DataLoader(_Stream(rooms, first), batch_size=None, num_workers=1, prefetch_factor=4))
 
 
-class _Stream(IterableDataset[RoomBatch | Rows]):
+class _Stream(IterableDataset[RoomBatch]):
     def __init__(self, rooms: FreshRooms, first: int) -> None:
         self.rooms, self.first = rooms, first
 
-    def __iter__(self) -> Iterator[RoomBatch | Rows]:
+    def __iter__(self) -> Iterator[RoomBatch]:
         torch.set_num_threads(1)
         return self.rooms.batches(self.first)
 

@@ -6,9 +6,12 @@ nano base's training shows another room. Only the frames that the model is given
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import lru_cache
+from itertools import islice
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -22,12 +25,13 @@ from ..frames import sampling
 from ..profiles import Profile
 from ..registry import QUESTIONS, SCENES
 from ..render import Frame, Renderer
-from ..render.furniture import CATEGORIES
 from ..types import Clip, Sample, Scene, WorkbookError
 from . import perception
 
 IGNORE = -100
 """Label of a token that no loss looks at."""
+START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
+"""How every prompt with a clip begins."""
 MAP_SHARE = 0.6
 """Share of rows that ask for a map before the answer; the others teach the plain answer."""
 
@@ -54,9 +58,10 @@ class RoomBatch:
     name: torch.Tensor
     cell: torch.Tensor
     place: torch.Tensor
+    camera: torch.Tensor
     """Dense labels of all vision tokens in order, see ``perception.Labels``."""
-    rows: Rows | None = None
-    """One question about each clip; None where only the tower is trained."""
+    rows: Rows
+    """One question about each clip; or the prompt up to the end of the clip, where nothing is asked."""
     text: Rows | None = None
     """Text-only rows about the same rooms."""
 
@@ -71,55 +76,68 @@ class FreshRooms:
     """Rooms per batch."""
     seed: int
     stage: str
-    kind: Literal["views", "told", "rows"] = "rows"
-    """Frames with dense labels only; maps told as text, without rooms; or frames with labels and questions."""
     text_rows: int = 0
+    """Text-only rows per batch; 0 makes batches of clips and dense labels alone, each room also seen in a mirror."""
 
-    def batches(self, first: int = 0) -> Iterator[RoomBatch | Rows]:
+    def batches(self, first: int = 0) -> Iterator[RoomBatch]:
         """Batches from number ``first`` on, without end."""
         step = first
         while True:
-            yield self.draw_told(step) if self.kind == "told" else self.draw(step)
+            yield self.draw(step)
             step += 1
 
     def draw(self, step: int) -> RoomBatch:
-        """The batch of one step; a room without a question, or with nowhere to stand, is passed over."""
-        questions = self.kind == "rows"
-        rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
-        found: list[tuple[list[Sample], list[Frame], Clip]] = []
-        while len(found) < self.rooms:
-            room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=int(rng.integers(2**31)))))
-            try:
-                frames, clip = given_frames(room, self.profile, self.seed)
-            except WorkbookError:
-                continue
-            samples = room_samples(clip, self.profile, self.seed, types=_types(rng)) if questions else []
-            if samples or not questions:
-                found.append((samples, frames, clip))
+        """The batch of one step."""
+        return self._asked(step) if self.text_rows else self._looked_at(step)
+
+    def _looked_at(self, step: int) -> RoomBatch:
+        """Rooms with dense labels; every odd step mirrors the rooms of the step before, which costs no drawing."""
+        clips, dense = _drawn(self, step // 2)
+        if step % 2:
+            side = clips[0].shape[1] // self._token_side
+            clips = [np.ascontiguousarray(c[:, :, ::-1]) for c in clips]
+            dense = [d.mirrored(side, side) for d in dense]
+        start = self._processed([START] * len(clips), clips)
+        seen = start["input_ids"]
+        end = int((seen[0] == self.processor.video_token_id).nonzero()[-1]) + 1
+        rows = Rows(seen[:, :end], start["attention_mask"][:, :end], torch.full_like(seen[:, :end], IGNORE))
+        return RoomBatch(start["pixel_values_videos"], start["video_grid_thw"], *_joined(dense), rows)
+
+    def _asked(self, step: int) -> RoomBatch:
+        """Rooms with dense labels, one question about each, and text-only rows about the same rooms."""
+        rng = self._stream(step)
+        found = list(islice(self._rooms(rng, asked=True), self.rooms))
         dense = [self._labels(frames, clip) for _, frames, clip in found]
         clips = [np.stack([f.rgb for f in frames]) for _, frames, _ in found]
-        name, cell, place = (torch.from_numpy(np.concatenate([getattr(d, k) for d in dense])) for k in ("name", "cell", "place"))
-        if not questions:
-            seen = self.processor.video_processor(clips, do_sample_frames=False, return_tensors="pt")
-            return RoomBatch(seen["pixel_values_videos"], seen["video_grid_thw"], name, cell, place)
         chosen = [samples[int(rng.integers(len(samples)))] for samples, _, _ in found]
         data, rows = self._rows(chosen, rng.random(len(found)) < MAP_SHARE, clips)
         told = text_rows(s for samples, _, _ in found for s in samples)
         picked = [_reordered(told[int(k)], rng) for k in rng.permutation(len(told))[:self.text_rows]]
         text = self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
-        return RoomBatch(data["pixel_values_videos"], data["video_grid_thw"], name, cell, place, rows, text)
+        return RoomBatch(data["pixel_values_videos"], data["video_grid_thw"], *_joined(dense), rows, text)
 
-    def draw_told(self, step: int) -> Rows:
-        """Rows of one step without pictures or rooms: a map is told, and has to be written down again in another order."""
-        rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
-        samples = [_told(rng) for _ in range(self.rooms)]
-        return self._rows(samples, rng.random(len(samples)) < MAP_SHARE, None)[1]
+    def _stream(self, step: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
+
+    def _rooms(self, rng: np.random.Generator, asked: bool) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
+        """Rooms without end; one without a question (if ``asked``), or with nowhere to stand, is passed over."""
+        while True:
+            room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=int(rng.integers(2**31)))))
+            with contextlib.suppress(WorkbookError):
+                frames, clip = given_frames(room, self.profile, self.seed)
+                samples = room_samples(clip, self.profile, self.seed, types=_types(rng)) if asked else []
+                if samples or not asked:
+                    yield samples, frames, clip
+
+    @property
+    def _token_side(self) -> int:
+        """Pixels of a vision token's side."""
+        return int(self.processor.video_processor.patch_size * self.processor.video_processor.merge_size)
 
     def _labels(self, frames: list[Frame], clip: Clip) -> perception.Labels:
         tokens = perception.token_ids(self.processor.tokenizer, clip.scene.categories)
-        side = self.processor.video_processor.patch_size * self.processor.video_processor.merge_size
         ids, depth = np.stack([f.ids for f in frames]), np.stack([f.depth for f in frames])
-        return perception.labels(clip, ids, depth, object_cells(clip), tokens, side)
+        return perception.labels(clip, ids, depth, object_cells(clip), tokens, self._token_side)
 
     def _rows(self, samples: list[Sample], with_map: npt.NDArray[np.bool_],
               clips: list[npt.NDArray[np.uint8]] | None) -> tuple[Any, Rows]:
@@ -130,33 +148,39 @@ class FreshRooms:
             end = prompts.target(sample, bool(ask)) + words.eos_token
             texts.append(self.processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True) + end)
             lengths.append(len(words(end)["input_ids"]))
-        if clips:
-            count, fps = len(clips[0]), given_fps(self.profile)
-            times = VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(range(count)), duration=count / fps)
-            data = self.processor(text=texts, videos=clips, video_metadata=[times] * len(clips), do_sample_frames=False,
-                                  padding=True, return_tensors="pt")
-        else:
-            data = words(texts, padding=True, return_tensors="pt")
+        data = self._processed(texts, clips) if clips else words(texts, padding=True, return_tensors="pt")
         labels = torch.full_like(data["input_ids"], IGNORE)
         for row, length in enumerate(lengths):
             labels[row, -length:] = data["input_ids"][row, -length:]
         return data, Rows(data["input_ids"], data["attention_mask"], labels)
 
 
+    def _processed(self, texts: list[str], clips: list[npt.NDArray[np.uint8]]) -> Any:
+        count, fps = len(clips[0]), given_fps(self.profile)
+        times = VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(range(count)), duration=count / fps)
+        return self.processor(text=texts, videos=clips, video_metadata=[times] * len(clips), do_sample_frames=False,
+                              padding=True, return_tensors="pt")
+
+
+@lru_cache(maxsize=1)
+def _drawn(rooms: FreshRooms, step: int) -> tuple[list[npt.NDArray[np.uint8]], list[perception.Labels]]:
+    """Frames and dense labels of the rooms of one pair of steps."""
+    found = list(islice(rooms._rooms(rooms._stream(step), asked=False), rooms.rooms))
+    return ([np.stack([f.rgb for f in frames]) for _, frames, _ in found],
+            [rooms._labels(frames, clip) for _, frames, clip in found])
+
+
+def _joined(dense: list[perception.Labels]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def joined(kind: str) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate([getattr(d, kind) for d in dense]))
+
+    return joined("name"), joined("cell"), joined("place"), joined("camera")
+
+
 def _reordered(sample: Sample, rng: np.random.Generator) -> Sample:
     """A text row that asks for its map's categories in another order: every name has to be looked up and its cells copied."""
     cells = list((sample.cognitive_map or {}).items())
     return replace(sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells))))
-
-
-def _told(rng: np.random.Generator) -> Sample:
-    """How many of a category a made-up map shows; no room stands behind it."""
-    names = [str(n) for n in rng.choice(CATEGORIES, int(rng.integers(2, 9)), replace=False)]
-    cells = {n: rng.integers(0, maps.GRID, (int(rng.choice([1, 1, 1, 2, 3])), 2)).tolist() for n in names}
-    asked = names[int(rng.integers(len(names)))]
-    problem = f"Map: {prompts.map_text(cells)}\nHow many {asked}(s) are in this room?"
-    return _reordered(Sample(0, problem, "text", "numerical", (), f"<answer>{len(cells[asked])}</answer>", "", "made up",
-                             "object_counting", cognitive_map=cells), rng)
 
 
 def _types(rng: np.random.Generator) -> list[str]:

@@ -9,7 +9,7 @@ are the same vector.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .. import maps
 from ..types import Clip
 
 NOTHING = "<|vision_pad|>"
@@ -36,6 +37,23 @@ class Labels:
     """(N, 2) map cell (x, y) of that object, -1 where there is none."""
     place: npt.NDArray[np.float32]
     """(N, 3) log depth of the token's centre; log distance and horizontal offset (half frames) of the object, 0 where none."""
+    camera: npt.NDArray[np.float32]
+    """(N, 6) ``maps.cameras`` of the token's frame, the room's extent as logarithms."""
+
+    def mirrored(self, rows: int, columns: int) -> Labels:
+        """Labels of the clip with left and right exchanged: what a mirrored room looks like.
+
+        Args:
+            rows, columns: vision tokens of a frame.
+        """
+        def flip(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return values.reshape(-1, rows, columns, *values.shape[1:])[:, :, ::-1].reshape(values.shape)
+
+        cell, place, camera = flip(self.cell), flip(self.place), self.camera.copy()
+        cell[:, 0] = np.where(cell[:, 0] < 0, -1, maps.GRID - 1 - cell[:, 0])
+        place[:, 2] *= -1
+        camera[:, 0], camera[:, 2] = -camera[:, 0], 1 - camera[:, 2]
+        return replace(self, name=flip(self.name), cell=cell, place=place, camera=camera)
 
 
 def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32], cells: dict[int, tuple[int, int]],
@@ -63,7 +81,9 @@ def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32
         name[token], cell[token] = token_of[o.category], cells[o.instance_id]
         x, _, z, _ = views[token // (rows * columns)] @ np.array([*o.box.center, 1.0])
         place[token, 1:] = np.log(max(float(np.hypot(x, z)), 0.1)), np.clip(focal * x / max(float(z), 0.1), -2, 2)
-    return Labels(name, cell, place)
+    camera = np.repeat(np.array(maps.cameras(clip), np.float32), rows * columns, 0)
+    camera[:, 4:] = np.log(camera[:, 4:])
+    return Labels(name, cell, place, camera)
 
 
 def _covering(clip: Clip, ids: npt.NDArray[np.int32], side: int) -> npt.NDArray[np.int64]:
@@ -84,13 +104,14 @@ def shown(clip: Clip, ids: Sequence[npt.NDArray[np.int32]], side: int) -> list[l
 
 
 class Heads(nn.Module):
-    """What is read off a vision token besides its name: the map cell, and depth, distance and offset."""
+    """What is read off a vision token besides its name: map cell; depth, distance and offset; the camera in the room."""
 
     def __init__(self, hidden: int, grid: int = 10) -> None:
         super().__init__()
         self.grid = grid
         self.cell = nn.Linear(hidden, 2 * grid)
         self.place = nn.Linear(hidden, 3)
+        self.camera = nn.Linear(hidden, 6)
 
 
 def seen_loss(features: torch.Tensor, embed: torch.Tensor, heads: Heads, name: torch.Tensor,
@@ -106,16 +127,17 @@ def seen_loss(features: torch.Tensor, embed: torch.Tensor, heads: Heads, name: t
     guess = heads.place(features)
     weight = torch.cat([torch.ones_like(shown), shown, shown], 1).float()
     off = F.smooth_l1_loss(guess, place, reduction="none", beta=0.2)
-    return {"name": _name_loss(features @ embed.T, name), "place": (off * weight).sum() / weight.sum()}
+    return {"seen": _name_loss(features @ embed.T, name), "place": (off * weight).sum() / weight.sum()}
 
 
-def known_loss(hidden: torch.Tensor, logits: torch.Tensor, heads: Heads, name: torch.Tensor,
-               cell: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Losses of the language model at its vision tokens: names by the language head, cells by the heads."""
+def known_loss(hidden: torch.Tensor, logits: torch.Tensor, heads: Heads, name: torch.Tensor, cell: torch.Tensor,
+               camera: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Losses of the language model at its vision tokens: names by the language head, cells and cameras by the heads."""
     inside = cell[:, 0] >= 0
     guess = heads.cell(hidden[inside]).view(-1, heads.grid)
     where = F.cross_entropy(guess, cell[inside].flatten()) if inside.any() else hidden.sum() * 0
-    return {"name": _name_loss(logits, name), "cell": where}
+    stands = F.smooth_l1_loss(heads.camera(hidden), camera, beta=0.1)
+    return {"known": _name_loss(logits, name), "cell": where, "camera": stands}
 
 
 def _name_loss(logits: torch.Tensor, name: torch.Tensor) -> torch.Tensor:
