@@ -109,11 +109,11 @@ def test_touching_the_plots_runs_only_what_plots(study: Path) -> None:
         dry = make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}")
     finally:
         os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
-    runs = re.findall(r"spacer_utils\.runner (\S+)", dry.stdout)
+    runs = re.findall(r"workbook\.runner (\S+)", dry.stdout)
     assert "00_start_here" not in runs
     plotting = {n.name for n in dag.notebooks() if "spacer_utils/plots.py" in n.modules and not n.name.startswith("A")}
     assert plotting <= set(runs)
-    assert not re.findall(r"spacer_utils\.runner", make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}").stdout)
+    assert not re.findall(r"workbook\.runner", make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}").stdout)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_lost_artefact_is_named_and_make_writes_it_again(copy: Path) -> None:
     done = runner(copy, "08")
     assert done.returncode == 1
     assert "data/heldout.jsonl (written by 02_questions). Run: make nb02 PROFILE=smoke" in done.stderr
-    assert "02_questions" in re.findall(r"spacer_utils\.runner (\S+)", make("nb08", copy, "-n").stdout)
+    assert "02_questions" in re.findall(r"workbook\.runner (\S+)", make("nb08", copy, "-n").stdout)
 
 
 def test_a_corrupt_clip_is_named_and_the_notebook_goes_on_once_it_is_mended(copy: Path) -> None:

@@ -18,7 +18,8 @@ ADDITIONS = dict(re.findall(r"```python\n# (spacer_utils/\S+)\n(.*?)```", README
 USE = """
 import doctest, sys
 import numpy as np
-from spacer_utils import profiles, registry, rewards, samples, video
+from spacer_utils import profiles, registry, rewards, video
+from spacer_utils.data import samples
 from spacer_utils.rewards import brevity
 from spacer_utils.scoring.report import report
 from spacer_utils.scoring.record import judge_row

@@ -130,7 +130,7 @@ def test_a_killed_kernel_is_reported_in_one_line(workbook: Path) -> None:
 def test_a_run_killed_in_the_middle_leaves_nothing_half_written(workbook: Path) -> None:
     tiny(dag.NOTEBOOKS, "02_slow", "import time\n(book.out / 'started').write_text('')\ntime.sleep(60)", [], [])
     code = (
-        f"from spacer_utils import dag, runner; from pathlib import Path; dag.NOTEBOOKS = Path({str(dag.NOTEBOOKS)!r}); "
+        f"from spacer_utils.workbook import dag, runner; from pathlib import Path; dag.NOTEBOOKS = Path({str(dag.NOTEBOOKS)!r}); "
         "runner.execute('02', 'smoke')"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, start_new_session=True)
@@ -146,7 +146,8 @@ def test_a_run_killed_in_the_middle_leaves_nothing_half_written(workbook: Path) 
 @pytest.mark.slow
 def test_a_full_disk_is_a_clear_error(workbook: Path) -> None:
     code = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)); from spacer_utils import dag, runner; "
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)); "
+        "from spacer_utils.workbook import dag, runner; "
         f"from pathlib import Path; dag.NOTEBOOKS = Path({str(dag.NOTEBOOKS)!r}); "
         "raise SystemExit(runner.main(['00', '--profile', 'smoke']))"
     )

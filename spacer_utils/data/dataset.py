@@ -259,7 +259,8 @@ def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
     """What the clips' results depend on: settings, question types, and the code that makes them."""
     package = profiles.PROJECT / "spacer_utils"
     code = sorted(p for folder in ("questions", "scenes", "render") for p in (package / folder).rglob("*.py"))
-    code += [package / f"{name}.py" for name in ("data/dataset", "data/samples", "data/balance", "video", "camera", "frames", "maps")]
+    modules = ("data/dataset", "data/samples", "data/balance", "video", "camera", "frames", "maps")
+    code += [package / f"{name}.py" for name in modules]
     about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names())
     digest = hashlib.blake2b(repr(about).encode(), digest_size=8)
     for path in code:
