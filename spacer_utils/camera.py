@@ -56,9 +56,10 @@ def poses(eyes: Floats, yaw: Floats, pitch: Floats, roll: Floats) -> Floats:
 def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, height: int, rng: np.random.Generator) -> Floats:
     """Poses inside the free floor from which, as far as possible, every object is seen.
 
-    ``sweep`` turns once around in place; ``walk`` goes through the room and turns once around meanwhile. A flat of several
-    rooms is always walked, with a turn for each. The first frame looks along a random room axis within 30 degrees, so that a
-    map turned to the axis nearest to the first view is never a toss-up.
+    ``sweep`` turns once around in place, to the right: the few frames that a model is given of it hardly overlap, and would
+    leave open which way it went, and with it left and right of the whole room. ``walk`` goes through the room and turns once
+    around meanwhile, either way. A flat of several rooms is always walked, with a turn for each. The first frame looks along a
+    random room axis within 30 degrees, so that a map turned to the axis nearest to the first view is never a toss-up.
 
     Raises:
         WorkbookError: unknown kind, or the room has no floor to stand on.
@@ -75,7 +76,8 @@ def trajectory(scene: Scene, kind: str, frames: int, fps: float, width: int, hei
         path = ground.spot(rng, frames) if still else ground.path(rng, frames, fps, bool(scene.rooms))
         shake = _hand(rng, frames)
         start = rng.integers(4) * math.pi / 2 + rng.uniform(-math.pi / 6, math.pi / 6)
-        yaw = start + rng.choice([-1, 1]) * np.arange(frames) * 2 * math.pi * turns / frames
+        way = rng.choice([-1, 1])
+        yaw = start + (-1 if still else way) * np.arange(frames) * 2 * math.pi * turns / frames
         nod = np.sin(np.arange(frames) * 2 * math.pi * rng.integers(1, 3) / frames + rng.uniform(0, 2 * math.pi))
         pitch = np.radians(rng.normal(*PITCH) + NOD * nod)
         eyes = np.column_stack([path, np.full(frames, eye_height)]) + shake[:, :3]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 from zlib import crc32
@@ -77,7 +76,7 @@ class FreshRooms:
     seed: int
     stage: str
     text_rows: int = 0
-    """Text-only rows per batch; 0 makes batches of clips and dense labels alone, each room also seen in a mirror."""
+    """Text-only rows per batch; 0 makes batches of clips and dense labels alone, about which nothing is asked."""
 
     def batches(self, first: int = 0) -> Iterator[RoomBatch]:
         """Batches from number ``first`` on, without end."""
@@ -88,36 +87,34 @@ class FreshRooms:
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
-        return self._asked(step) if self.text_rows else self._looked_at(step)
+        rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
+        return self._asked(rng) if self.text_rows else self._looked_at(rng)
 
-    def _looked_at(self, step: int) -> RoomBatch:
-        """Rooms with dense labels; every odd step mirrors the rooms of the step before, which costs no drawing."""
-        clips, dense = _drawn(self, step // 2)
-        if step % 2:
-            side = clips[0].shape[1] // self._token_side
-            clips = [np.ascontiguousarray(c[:, :, ::-1]) for c in clips]
-            dense = [d.mirrored(side, side) for d in dense]
+    def _looked_at(self, rng: np.random.Generator) -> RoomBatch:
+        """Rooms with dense labels; the prompt ends with the clip."""
+        dense, clips, _ = self._drawn(rng, asked=False)
         start = self._processed([START] * len(clips), clips)
-        seen = start["input_ids"]
-        end = int((seen[0] == self.processor.video_token_id).nonzero()[-1]) + 1
-        rows = Rows(seen[:, :end], start["attention_mask"][:, :end], torch.full_like(seen[:, :end], IGNORE))
+        end = int((start["input_ids"][0] == self.processor.video_token_id).nonzero()[-1]) + 1
+        ids, mask = start["input_ids"][:, :end], start["attention_mask"][:, :end]
+        rows = Rows(ids, mask, torch.full_like(ids, IGNORE))
         return RoomBatch(start["pixel_values_videos"], start["video_grid_thw"], *_joined(dense), rows)
 
-    def _asked(self, step: int) -> RoomBatch:
+    def _asked(self, rng: np.random.Generator) -> RoomBatch:
         """Rooms with dense labels, one question about each, and text-only rows about the same rooms."""
-        rng = self._stream(step)
-        found = list(islice(self._rooms(rng, asked=True), self.rooms))
-        dense = [self._labels(frames, clip) for _, frames, clip in found]
-        clips = [np.stack([f.rgb for f in frames]) for _, frames, _ in found]
-        chosen = [samples[int(rng.integers(len(samples)))] for samples, _, _ in found]
-        data, rows = self._rows(chosen, rng.random(len(found)) < MAP_SHARE, clips)
-        told = text_rows(s for samples, _, _ in found for s in samples)
+        dense, clips, asked = self._drawn(rng, asked=True)
+        chosen = [samples[int(rng.integers(len(samples)))] for samples in asked]
+        data, rows = self._rows(chosen, rng.random(len(clips)) < MAP_SHARE, clips)
+        told = text_rows(s for samples in asked for s in samples)
         picked = [_reordered(told[int(k)], rng) for k in rng.permutation(len(told))[:self.text_rows]]
         text = self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
         return RoomBatch(data["pixel_values_videos"], data["video_grid_thw"], *_joined(dense), rows, text)
 
-    def _stream(self, step: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
+    def _drawn(self, rng: np.random.Generator,
+               asked: bool) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
+        """Dense labels, frames and questions of this batch's rooms."""
+        found = list(islice(self._rooms(rng, asked), self.rooms))
+        return ([self._labels(frames, clip) for _, frames, clip in found],
+                [np.stack([f.rgb for f in frames]) for _, frames, _ in found], [samples for samples, _, _ in found])
 
     def _rooms(self, rng: np.random.Generator, asked: bool) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
         """Rooms without end; one without a question (if ``asked``), or with nowhere to stand, is passed over."""
@@ -160,14 +157,6 @@ class FreshRooms:
         times = VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(range(count)), duration=count / fps)
         return self.processor(text=texts, videos=clips, video_metadata=[times] * len(clips), do_sample_frames=False,
                               padding=True, return_tensors="pt")
-
-
-@lru_cache(maxsize=1)
-def _drawn(rooms: FreshRooms, step: int) -> tuple[list[npt.NDArray[np.uint8]], list[perception.Labels]]:
-    """Frames and dense labels of the rooms of one pair of steps."""
-    found = list(islice(rooms._rooms(rooms._stream(step), asked=False), rooms.rooms))
-    return ([np.stack([f.rgb for f in frames]) for _, frames, _ in found],
-            [rooms._labels(frames, clip) for _, frames, clip in found])
 
 
 def _joined(dense: list[perception.Labels]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

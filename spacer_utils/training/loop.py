@@ -21,7 +21,7 @@ from ..data.rows import load
 from ..files import append_jsonl, read_jsonl
 from ..train import Plan, Progress, prepare_folder, rows, write_result
 from ..types import WorkbookError
-from . import checkpoints, logs
+from . import checkpoints, engine, logs
 from .media import Encoder
 from .sft import VideoSFTTrainer
 from .trainer import VideoGRPOTrainer
@@ -66,14 +66,17 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     """The trainer of a plan and its generation window (optimiser steps per generation; 1 when supervised).
 
     Raises:
-        WorkbookError: the batch does not divide into whole groups per process, or checkpoints would fall inside a window.
+        WorkbookError: the batch does not divide into whole groups per process, checkpoints would fall inside a window, or
+            vllm is asked for and not there.
     """
+    args = arguments(plan)
+    if getattr(args, "use_vllm", False):
+        engine.check()
     repair_positions()
     processor = AutoProcessor.from_pretrained(plan.model, trust_remote_code=False, padding_side="left")
     samples = load(plan.data / "train.jsonl")
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
     model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=_dtype(plan), trust_remote_code=False)
-    args = arguments(plan)
     given: dict[str, Any] = {
         "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
         "peft_config": _lora(plan) if plan.tuning == "lora" else None,
@@ -147,7 +150,9 @@ def arguments(plan: Plan) -> Any:
     common |= {"learning_rate": t.rl_lr_lora if plan.tuning == "lora" else t.rl_lr_full, "num_generations": t.group_size,
                "max_completion_length": t.completion_tokens, "temperature": t.temperature, "top_p": t.top_p, "beta": t.beta,
                # TRL's defaults are dapo, bias-corrected KL and beta 0
-               "loss_type": "grpo", "use_bias_correction_kl": False, "scale_rewards": "group"}
+               "loss_type": "grpo", "use_bias_correction_kl": False, "scale_rewards": "group",
+               # room for the prompt and answer; at the checkpoint's own 128k tokens a colocated vllm finds no memory
+               "vllm_max_model_length": 16_384}
     return GRPOConfig(**{**common, **plan.options})
 
 

@@ -47,6 +47,8 @@ class Pixels:
     """(3,) patches along time, height and width."""
     seconds: float | None
     """Seconds per temporal patch; None where the family writes timestamps as text instead."""
+    source: tuple[Any, Any]
+    """What it was made from: the loader's frames and metadata."""
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Batch:
     media: list[Pixels]
     features: dict[tuple[int, int], Any] = field(default_factory=dict)
     """Vision features of a frozen tower, by (id of the model, index of the medium)."""
+    prompts: Sequence[Prompt] = ()
+    """What each row was made from."""
 
     def wanted(self, kind: str, rows: Sequence[int]) -> list[int]:
         """Media of one kind in the order in which their placeholders appear in these rows."""
@@ -145,7 +149,7 @@ class Encoder:
                     index[medium] = len(media)
                     media.append(processed)
             done[prompt] = ids, tuple(index[m] for m in prompt.media)
-        return Batch([done[p][0] for p in prompts], [done[p][1] for p in prompts], media)
+        return Batch([done[p][0] for p in prompts], [done[p][1] for p in prompts], media, prompts=prompts)
 
     def _frames(self, medium: Medium) -> tuple[Any, Any]:
         self.decoded += 1
@@ -167,20 +171,21 @@ class Encoder:
         given: dict[str, Any] = {"images": images} if images else {}
         if videos:
             # Qwen3-VL's processor pads the list of frame indices in place, so it gets a copy.
-            given |= {"videos": [f for f, _ in videos], "videos_kwargs": self._video_options(max(len(f) for f, _ in videos)),
+            given |= {"videos": [f for f, _ in videos], "videos_kwargs": self.video_options(max(len(f) for f, _ in videos)),
                       "video_metadata": [copy.deepcopy(m) for _, m in videos]}
         out = self.processor(text=[self.text(prompt)], return_tensors="pt", **given)
+        given_of = {"image": [(i, None) for i in images], "video": videos}
         parts: dict[str, list[Pixels]] = {}
         for kind, (values, grid) in NAMES.items():
             if grid in out:
                 pieces = torch.split(out[values], out[grid].prod(-1).tolist())
                 seconds = out.get("second_per_grid_ts") if kind == "video" else None
                 times = [None] * len(pieces) if seconds is None else [float(s) for s in seconds]
-                parts[kind] = [Pixels(kind, v, g, s) for v, g, s in zip(pieces, out[grid], times)]
+                parts[kind] = [Pixels(kind, *part) for part in zip(pieces, out[grid], times, given_of[kind])]
         queue = {kind: iter(found) for kind, found in parts.items()}
         return out["input_ids"][0].tolist(), [next(queue[kind]) for kind, _ in prompt.media]
 
-    def _video_options(self, count: int) -> dict[str, Any]:
+    def video_options(self, count: int) -> dict[str, Any]:
         """Processor options for frames that are already sampled; without a fixed size, the profile's pixel budget per frame."""
         options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
         if not self.frames.size:

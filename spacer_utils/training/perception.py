@@ -9,7 +9,7 @@ are the same vector.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,21 +39,6 @@ class Labels:
     """(N, 3) log depth of the token's centre; log distance and horizontal offset (half frames) of the object, 0 where none."""
     camera: npt.NDArray[np.float32]
     """(N, 6) ``maps.cameras`` of the token's frame, the room's extent as logarithms."""
-
-    def mirrored(self, rows: int, columns: int) -> Labels:
-        """Labels of the clip with left and right exchanged: what a mirrored room looks like.
-
-        Args:
-            rows, columns: vision tokens of a frame.
-        """
-        def flip(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return values.reshape(-1, rows, columns, *values.shape[1:])[:, :, ::-1].reshape(values.shape)
-
-        cell, place, camera = flip(self.cell), flip(self.place), self.camera.copy()
-        cell[:, 0] = np.where(cell[:, 0] < 0, -1, maps.GRID - 1 - cell[:, 0])
-        place[:, 2] *= -1
-        camera[:, 0], camera[:, 2] = -camera[:, 0], 1 - camera[:, 2]
-        return replace(self, name=flip(self.name), cell=cell, place=place, camera=camera)
 
 
 def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32], cells: dict[int, tuple[int, int]],

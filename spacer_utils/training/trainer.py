@@ -18,7 +18,7 @@ from trl import GRPOTrainer
 
 from .. import answers, rewards
 from ..types import Sample
-from . import logs
+from . import engine, logs
 from .checkpoints import Resumable
 from .media import Batch, Encoder, Prompt, token_types, vision_tokens
 from .vision import SharedVision
@@ -63,8 +63,11 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self._sight = SharedVision(self.model, always=sharded)
         self._reference_sight = SharedVision(self.ref_model, always=sharded) if self.ref_model is not None else self._sight
-        self.generation_config.suppress_tokens = vision_tokens(encoder.processor)
-        self.generation_kwargs["suppress_tokens"] = vision_tokens(encoder.processor)
+        if self.use_vllm:
+            self._engine = engine.Engine(self.vllm_generation, encoder, lambda: self._sight.frozen)
+        else:
+            self.generation_config.suppress_tokens = vision_tokens(encoder.processor)
+            self.generation_kwargs["suppress_tokens"] = vision_tokens(encoder.processor)
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -100,10 +103,15 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         assert self._context is not None
         return self._context[0].ids, None, _types(self._context[0], self.encoder.processor)
 
-    def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, *args: Any, **kwargs: Any) -> Any:
+    def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int,
+                              **kwargs: Any) -> Any:
         assert self._context is not None
-        with self._timed("generate"), self._vision(self.model).rows(*self._context, self.accelerator.device) as media:
-            return super()._generate_single_turn(prompt_ids, images, {**multimodal_fields, **media}, *args, **kwargs)
+        with self._timed("generate"):
+            if self.use_vllm:
+                self._engine.look(*self._context, num_generations)
+                return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, **kwargs)
+            with self._vision(self.model).rows(*self._context, self.accelerator.device) as media:
+                return super()._generate_single_turn(prompt_ids, images, {**multimodal_fields, **media}, num_generations, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         start, self._scored = time.perf_counter(), {}
@@ -113,6 +121,8 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         with self._looking_at(batch, range(len(inputs))):
             out: dict[str, Any] = super()._generate_and_score_completions(inputs)
         out["media_row"] = torch.arange(len(inputs), device=out["prompt_ids"].device)
+        if self.use_vllm and self.vllm_importance_sampling_correction:
+            engine.agree(self._metrics[self._mode]["sampling/sampling_logp_difference/mean"][-1])
         self._scored["total"] = time.perf_counter() - start
         self._log_rollouts(inputs, batch, out["advantages"].tolist())
         return out
