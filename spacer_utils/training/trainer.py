@@ -18,14 +18,14 @@ from trl import GRPOTrainer
 
 from .. import answers, rewards
 from ..types import Sample
-from . import engine, logs
+from . import engine, logs, packing
 from .checkpoints import Resumable
 from .media import Batch, Encoder, Prompt, token_types, vision_tokens
 from .vision import SharedVision
 
 
 class _Seeing:
-    """Stands in for the model while TRL scores rows chunk by chunk, and adds the media of each chunk."""
+    """Stands in for the model while TRL scores rows chunk by chunk: adds the media of each chunk, and puts its prompts once."""
 
     def __init__(self, model: Any, vision: SharedVision, batch: Batch, rows: Sequence[int]) -> None:
         self.model, self.vision, self.batch, self.rows = model, vision, batch, rows
@@ -35,8 +35,15 @@ class _Seeing:
         count = len(inputs["input_ids"])
         rows = self.rows[self.next:self.next + count]
         self.next += count
-        with self.vision.rows(self.batch, rows, inputs["input_ids"].device) as media:
-            return self.model(**inputs, **media)
+        members = packing.groups([(tuple(self.batch.ids[r]), self.batch.rows[r]) for r in rows])
+        if len(members) == count or not packing.possible(self.vision.model):
+            with self.vision.rows(self.batch, rows, inputs["input_ids"].device) as media:
+                return self.model(**inputs, **media)
+        positions = self.vision.text_positions(self.batch, rows, inputs)
+        packed = packing.pack(members, positions, **{k: inputs[k] for k in packing.NAMES})
+        rest = {k: v for k, v in inputs.items() if k not in packing.NAMES}
+        with self.vision.rows(self.batch, [rows[k] for k in packed.first], positions.device) as media:
+            return packed.outputs(self.model(**packed.inputs, **rest, **media))
 
 
 class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,6 +58,17 @@ class SharedVision:
             yield {k: v.to(device) for k, v in given.items()}
         finally:
             self._batch, self._wanted = before
+
+    def text_positions(self, batch: Batch, rows: Sequence[int], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(3, rows, tokens) rotary positions of these rows, as the model's forward would compute them."""
+        mask = inputs["attention_mask"]
+        given = batch.positions(rows)
+        if not given:  # the model counts such tokens in order
+            return (mask.cumsum(-1) - 1).clamp(min=0).expand(3, *mask.shape)
+        found: torch.Tensor = self.model.get_rope_index(
+            inputs["input_ids"], mm_token_type_ids=inputs["mm_token_type_ids"], attention_mask=mask,
+            **{k: v.to(mask.device) for k, v in given.items()})[0]
+        return found
 
     def _missing(self, kind: str) -> list[int]:
         """Unique media of the context that have no kept features, in order."""

@@ -1,0 +1,110 @@
+"""One sequence per prompt: its text and pixels go through the model once, and its completions stand side by side behind it.
+
+GRPO scores G completions of every prompt. As rows of a batch each repeats the prompt, which holds most of the tokens when the
+prompt is a video. Packed as ``prompt | completion 1 | completion 2 | ...``, with a mask that hides completions from each other
+and with the positions each would have on its own, they get the same log-probabilities and gradients for a fraction of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+IGNORE = -100
+NAMES = ("input_ids", "attention_mask", "labels", "mm_token_type_ids")
+"""What ``pack`` needs of the model's arguments."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Arguments of the model for the packed sequences, and the way back."""
+
+    inputs: dict[str, torch.Tensor]
+    first: list[int]
+    """Per sequence: the row whose prompt and media stand for all its rows."""
+    row: torch.Tensor
+    column: torch.Tensor
+    """(n,) where the prediction of each completion token belongs in the rows, which predict L - 1 tokens."""
+    sequence: torch.Tensor
+    index: torch.Tensor
+    """(n,) where it is found in the packed sequences."""
+    shape: tuple[int, int]
+
+    def unpack(self, values: torch.Tensor | None) -> torch.Tensor | None:
+        """(B, L - 1) values per predicted token from those of the packed sequences; 0 where a row predicts nothing."""
+        if values is None:
+            return None
+        return values.new_zeros(self.shape).index_put((self.row, self.column), values[self.sequence, self.index])
+
+    def outputs(self, found: Any) -> Any:
+        """The model's outputs as TRL reads them of unpacked rows."""
+        return SimpleNamespace(log_probs=self.unpack(found.log_probs), entropy=self.unpack(found.entropy),
+                               aux_loss=found.aux_loss)
+
+
+def possible(model: Any) -> bool:
+    """Whether the model's attention takes a mask of its own for every pair of tokens."""
+    return bool(model.config.get_text_config()._attn_implementation == "sdpa")
+
+
+def groups(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Rows with the same prompt, in the order of their first."""
+    found: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        found.setdefault(key, []).append(row)
+    return list(found.values())
+
+
+def pack(members: Sequence[Sequence[int]], positions: torch.Tensor, input_ids: torch.Tensor, attention_mask: torch.Tensor,
+         labels: torch.Tensor, mm_token_type_ids: torch.Tensor) -> Packed:
+    """Pack the rows of a batch, prompts padded on the left and completions on the right.
+
+    The prompt's last token is repeated before every completion: it predicts the first token of each.
+
+    Args:
+        members: rows of each packed sequence; they have the same prompt.
+        positions: (3, B, L) rotary positions of the rows.
+        labels: (B, L) the completions' tokens, ``IGNORE`` elsewhere.
+    """
+    mask = attention_mask.bool()
+    written = labels != IGNORE
+    columns, segments, back = [], [], []
+    for sequence, rows in enumerate(members):
+        prompt = torch.nonzero(mask[rows[0]] & ~_after_prompt(written, rows))[:, 0]
+        parts, owner = [torch.stack([torch.full_like(prompt[:-1], rows[0]), prompt[:-1]])], [torch.zeros_like(prompt[:-1])]
+        start = len(prompt) - 1
+        for k, row in enumerate(rows):
+            own = torch.nonzero(written[row])[:, 0]
+            segment = torch.cat([prompt[-1:], own])
+            parts.append(torch.stack([torch.full_like(segment, row), segment]))
+            owner.append(torch.full_like(segment, k + 1))
+            back.append(torch.stack([torch.full_like(own, row), own - 1, torch.full_like(own, sequence),
+                                     start + torch.arange(len(own), device=own.device)]))
+            start += len(segment)
+        columns.append(torch.cat(parts, 1))
+        segments.append(torch.cat(owner))
+    length = max(c.shape[1] for c in columns)
+    taken = torch.stack([torch.nn.functional.pad(c, (0, length - c.shape[1])) for c in columns])
+    owners = torch.stack([torch.nn.functional.pad(s, (0, length - len(s)), value=-1) for s in segments])
+    at = taken[:, 0], taken[:, 1]  # padding repeats the batch's first token, which is text without a label
+    inputs = {"input_ids": input_ids[at], "mm_token_type_ids": mm_token_type_ids[at], "labels": labels[at],
+              "position_ids": positions[:, at[0], at[1]], "attention_mask": _visible(owners)}
+    row, column, sequence_of, index = torch.cat(back, 1)
+    return Packed(inputs, [rows[0] for rows in members], row, column, sequence_of, index,
+                  (input_ids.shape[0], input_ids.shape[1] - 1))
+
+
+def _after_prompt(written: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """(L,) columns from the first completion token of any of these rows on."""
+    return written[list(rows)].any(0).long().cumsum(0) > 0
+
+
+def _visible(owners: torch.Tensor) -> torch.Tensor:
+    """(sequences, 1, N, N) may a token look at another: at an earlier one of the prompt (owner 0) or of its own completion."""
+    query, key = owners[:, :, None], owners[:, None, :]
+    causal = torch.ones(owners.shape[1], owners.shape[1], dtype=torch.bool, device=owners.device).tril()
+    return (causal & ((key == 0) | (query == key)))[:, None]
