@@ -109,8 +109,10 @@ def room_bootstrap(rows: Sequence[Row], *, seed: int, draws: int = 2000) -> npt.
     return scores
 
 
-def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile interval of 95%."""
+def interval(values: npt.NDArray[np.float64], *parts: Sequence[Row]) -> tuple[float, float] | tuple[None, None]:
+    """Percentile interval of 95% of draws made from ``parts``; none where a part has one room, which redraws as itself."""
+    if min(len({r["scene_id"] for r in rows}) for rows in parts) < 2:
+        return None, None
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
@@ -120,14 +122,18 @@ def _select(rows: Iterable[Row], **want: Any) -> list[Row]:
 
 
 def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per split and model: macro score with interval, and counts that account for every question."""
+    """Per split and model: macro score with interval, and counts as ``scoring.report`` has them.
+
+    Missing answers score 0 in the macro score; n_expected = n_scored + n_missing, and unparsed ones are among the scored.
+    """
     table = []
     for split, model in dict.fromkeys((r["split"], r["model"]) for r in rows):
         mine = _select(rows, split=split, model=model)
-        low, high = interval(room_bootstrap(mine, seed=seed))
+        low, high = interval(room_bootstrap(mine, seed=seed), mine)
+        missing = sum(r["missing"] for r in mine)
         table.append({"split": split, "model": model, "macro": macro(mine), "low": low, "high": high,
-                      "rooms": len({r["scene_id"] for r in mine}), "n_expected": len(mine), "n_scored": len(mine),
-                      "n_missing": sum(r["missing"] for r in mine), "n_unparsed": sum(not r["parsed"] for r in mine),
+                      "rooms": len({r["scene_id"] for r in mine}), "n_expected": len(mine), "n_scored": len(mine) - missing,
+                      "n_missing": missing, "n_unparsed": sum(not r["parsed"] and not r["missing"] for r in mine),
                       "truncated": sum(r["truncated"] for r in mine)})
     return table
 
@@ -138,7 +144,7 @@ def by_type(rows: Sequence[Row], split: str, *, seed: int) -> list[Row]:
     for question_type in sorted({r["question_type"] for r in rows if r["split"] == split}):
         for model in dict.fromkeys(r["model"] for r in rows if r["split"] == split):
             mine = _select(rows, split=split, model=model, question_type=question_type)
-            low, high = interval(room_bootstrap(mine, seed=seed))
+            low, high = interval(room_bootstrap(mine, seed=seed), mine)
             table.append({"question_type": question_type, "model": model, "score": macro(mine), "low": low, "high": high,
                           "n": len(mine)})
     return table
@@ -147,7 +153,7 @@ def by_type(rows: Sequence[Row], split: str, *, seed: int) -> list[Row]:
 def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row:
     """Macro score of ``a`` minus ``b`` (points): the same rooms are drawn for both."""
     one, two = _select(rows, split=split, model=a), _select(rows, split=split, model=b)
-    low, high = interval(room_bootstrap(one, seed=seed) - room_bootstrap(two, seed=seed))
+    low, high = interval(room_bootstrap(one, seed=seed) - room_bootstrap(two, seed=seed), one)
     return {"split": split, "a": a, "b": b, "difference": macro(one) - macro(two), "low": low, "high": high, "n": len(one),
             "rooms": len({r["scene_id"] for r in one})}
 
@@ -256,7 +262,7 @@ def map_rows(samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]
 def map_summary(split: str, model: str, rows: Sequence[Row], *, seed: int) -> Row:
     """Mean map scores with an interval over rooms, share of parseable maps, median distance of single instances in cells."""
     scored = [{**r, "score": r["map_calibrated"], "question_type": "map"} for r in rows]
-    low, high = interval(room_bootstrap(scored, seed=seed) / 100)
+    low, high = interval(room_bootstrap(scored, seed=seed) / 100, scored)
     off = [d for r in rows for d in r["cells_off"]]
     return {"split": split, "model": model, "n": len(rows), "rooms": len({r["scene_id"] for r in rows}),
             "parseable (%)": 100 * float(np.mean([r["has_map"] for r in rows])), "map": float(np.mean([r["map"] for r in rows])),
@@ -272,7 +278,7 @@ def map_answer_link(model: str, rows: Sequence[Row], *, seed: int) -> Row:
     if not better or not worse:
         return {"model": model, "n": len(rows), "worse maps (%)": macro(rows)} | dict.fromkeys(
             ("better maps (%)", "difference", "low", "high"))
-    low, high = interval(room_bootstrap(better, seed=seed) - room_bootstrap(worse, seed=seed + 1))
+    low, high = interval(room_bootstrap(better, seed=seed) - room_bootstrap(worse, seed=seed + 1), better, worse)
     return {"model": model, "n": len(rows), "worse maps (%)": macro(worse), "better maps (%)": macro(better),
             "difference": macro(better) - macro(worse), "low": low, "high": high}
 

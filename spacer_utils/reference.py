@@ -35,7 +35,8 @@ def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout") -> list[d
         a, b = claim["pair"]
         found = [p for p in pairs if p["split"] == split and _method(p["a"]) == a and _method(p["b"]) == b]
         for p in (*found, *([] if found else [None])):
-            here = "not run" if p is None else f"{p['difference']:+.1f} [{p['low']:+.1f}, {p['high']:+.1f}], n={p['n']}"
+            within = "no interval" if p is None or p["low"] is None else f"[{p['low']:+.1f}, {p['high']:+.1f}]"
+            here = "not run" if p is None else f"{p['difference']:+.1f} {within}, n={p['n']}"
             run = "-" if p is None else f"{p['a']} minus {p['b']}"
             table.append({"claim": claim["claim"], "paper": claim["paper"], "source": claim["source"], "this run": run,
                           "points": here, "why they differ": claim["why"]})

@@ -298,10 +298,47 @@ def test_tempcompass_reads_the_file_that_spacer_evaluates() -> None:
         "B, C, D, etc.).")
 
 
-def test_pope_empty_text_says_yes() -> None:
-    assert score("pope", "") == 1
-    assert score("pope", "", sample=1) == 0
-    assert score("pope", "NO", sample=1) == 0
+@pytest.mark.parametrize(("output", "said", "parsed"), [
+    ("", "yes", None), ("?", "yes", None), ("None", "yes", None), ("There is a dog.", "yes", None), ("NO", "yes", "yes"),
+    ("Yes.", "yes", "yes"), ("no\n", "yes", "yes"), ("No, none", "no", "no"), ("It is not", "no", "no")])
+def test_pope_takes_what_is_no_answer_for_yes_and_counts_it_as_unparsed(output: str, said: str, parsed: str | None) -> None:
+    items = [judge_row(BENCHMARKS["pope"], {**BENCHMARKS["pope"].sample[n], "output": output}) for n in (0, 1)]
+    assert [i.score for i in items] == [said == "yes", said == "no"]
+    assert [i.parsed for i in items] == [parsed, parsed]
+    table = report(BENCHMARKS["pope"], items)
+    assert table["counts"]["n_unparsed"] == (0 if parsed else 2)
+    assert table["per_variant"]["yes_ratio"] == 100 * (said == "yes")
+
+
+@pytest.mark.parametrize(("name", "output"), [
+    ("vsi_bench", "?"), ("vsi_bench", "3."), ("embspatial", "The answer is B"), ("mmstar", "three"), ("spar_bench", "three"),
+    ("hrbench_4k", "Cannot determine the answer"), ("heldout", "the sofa")])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_is_no_option_letter_is_unparsed(name: str, output: str, profile: str) -> None:
+    row = next(row for row in BENCHMARKS[name].sample if read(BENCHMARKS[name], row).options)
+    item = judge_row(BENCHMARKS[name], {**row, "output": output}, profile)
+    assert (item.score, item.parsed) == (0.0, None)
+
+
+def test_an_output_that_pandas_calls_nan_is_missing() -> None:
+    item = judge_row(BENCHMARKS["vsi_bench"], {**BENCHMARKS["vsi_bench"].sample[0], "output": float("nan")})
+    assert (item.score, item.missing) == (0.0, True)
+
+
+def test_vsi_reads_the_table_of_vlmevalkit(tmp_path: Path) -> None:
+    (tmp_path / "VSI-Bench-Debiased.tsv").write_text(
+        "index\tquestion\tcandidates\tanswer\tquestion_type\tvideo\n"
+        "7\tWhich?\t['A. chair', 'B. sofa']\tB\tobject_rel_distance\tscannet/scene9000_00.mp4\n"
+        "8\tHow many?\t\t4\tobject_counting\tscannet/scene9000_00.mp4\n")
+    rows = load("vsi_bench_debiased", tmp_path)
+    questions = [read(BENCHMARKS["vsi_bench_debiased"], row) for row in rows]
+    assert [(q.key, q.gold, q.options) for q in questions] == [("7", "B", {"A": "chair", "B": "sofa"}), ("8", "4", {})]
+    assert questions[0].media == ("scannet/scene9000_00.mp4",)
+
+
+@pytest.mark.parametrize(("mark", "kept"), [(False, 1), (True, 0), ("False", 1), ("True", 0), (None, 1), (1, 0)])
+def test_the_mark_of_pruned_rows_may_be_text(mark: Any, kept: int) -> None:
+    assert len(list(BENCHMARKS["vsi_bench_debiased"].expand({"pruned": mark}))) == kept
 
 
 def test_longvideobench_never_guesses() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, letter_of, options_of
 from ..scoring.report import Table, macro, micro
 from ..scoring.styles import spacer_choice
 
@@ -45,7 +45,7 @@ class Blink(Benchmark):
         images = tuple(row[f"image_{n}"] for n in range(1, 5) if row.get(f"image_{n}") is not None)
         return Question(row["sub_task"], "" if row["answer"] == "hidden" else letter_of(row["answer"]),
                         str(row.get("question", "")),
-                        options_of(row["choices"]), images, str(row.get("idx", "")))
+                        options_of(row.get("choices")) or columns(row), images, str(row.get("idx", "")))
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:

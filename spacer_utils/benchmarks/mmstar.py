@@ -42,8 +42,7 @@ class MmStar(Benchmark):
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        found = extract.position_letter(text)
-        return choice(found.upper() if found and found.isalpha() else None, q.gold, "position rule")
+        return choice((extract.position_letter(text) or "").upper(), q.gold, "position rule")
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

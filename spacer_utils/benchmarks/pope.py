@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
@@ -14,9 +15,14 @@ SETTINGS = ("adversarial", "popular", "random")
 
 
 def confusion(items: Sequence[Item]) -> Table:
-    """Accuracy, precision, recall, F1 (positive = yes) and the share of predictions that say yes; no output is no prediction."""
-    true = sum(i.parsed == "yes" == i.question.gold for i in items)
-    said, positive = sum(i.parsed == "yes" for i in items), sum(i.question.gold == "yes" for i in items)
+    """Accuracy, precision, recall, F1 (positive = yes) and the share of predictions that say yes.
+
+    No output, or one cut off before its answer, is no prediction. What the others say follows from their score: the rule reads
+    every text as yes or no, also where it finds neither.
+    """
+    said_something = [i for i in items if not i.missing and not (i.truncated and i.parsed is None)]
+    yes, no = ([i.score or 0.0 for i in said_something if i.question.gold == gold] for gold in ("yes", "no"))
+    true, said, positive = sum(yes), sum(yes) + len(no) - sum(no), sum(i.question.gold == "yes" for i in items)
     table: Table = {"accuracy": micro(items), "f1": 2 * true / (said + positive) if said + positive else None,
                     "precision": true / said if said else None, "recall": true / positive if positive else None,
                     "yes_ratio": said / len(items) if items else None}
@@ -57,8 +63,11 @@ class Pope(Benchmark):
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+        """The official word rule: no answer counts as yes, but is named as unparsed."""
         said = extract.pope_word(text)
-        return Verdict(float(said == q.gold), said, f"word rule: {said}" if text.strip() else "word rule: empty text says yes")
+        answered = re.search(r"\b(yes|no|not)\b", text, re.IGNORECASE)
+        return Verdict(float(said == q.gold), said if answered else None,
+                       f"word rule: {said}" if answered else "word rule: neither yes nor no in the text, which counts as yes")
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

@@ -98,7 +98,7 @@ class SparBench(Benchmark):
         if not text:
             return Verdict(0.0, None, "empty answer: SPAR-MCA would credit it")
         right = extract.spar_mca(text, q.gold)
-        first = text[:1].upper() if text[:1].isalpha() else None
+        first = text[0].upper() if text[0].upper() in "ABCDEF" else None
         return Verdict(float(right), q.gold if right else first,
                        f"SPAR-MCA: {text[:20]!r} {'fits' if right else 'misses'} {q.gold}")
 

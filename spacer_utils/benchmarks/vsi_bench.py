@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, number_text, options_of
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, first_of, letter_of, number, number_text, options_of
 from ..scoring.report import Table, by_group, mean, micro, task_means
 from ..scoring.styles import LETTER, lettered, lines, spacer_text
 
@@ -18,7 +18,7 @@ DIRECTION = ("object_rel_direction_easy", "object_rel_direction_medium", "object
                      licence="apache-2.0",
                      count=5130, size="288 videos, 5.7 GB",
                      needs="arkitscenes.zip, scannet.zip and scannetpp.zip unpacked beside the annotations",
-                     files=("full/*.parquet", "test-*.parquet", "test.jsonl"))
+                     files=("full/*.parquet", "test-*.parquet", "test.jsonl", "VSI-Bench.tsv"))
 class VsiBench(Benchmark):
     """5,130 questions on 288 indoor videos; letters by accuracy, numbers by MRA; macro over 8 tasks."""
 
@@ -40,11 +40,13 @@ class VsiBench(Benchmark):
 
     @staticmethod
     def read(row: Row) -> Question:
-        numeric = row["question_type"] in NUMERIC
+        """Hub rows, and those of VLMEvalKit's TSV (``answer``, ``candidates``, ``video``)."""
+        numeric, gold = row["question_type"] in NUMERIC, first_of(row, "ground_truth", "answer")
+        video = row.get("video") or f"{row.get('dataset')}/{row.get('scene_name')}.mp4"
         return Question(
-            row["question_type"], number_text(row["ground_truth"]) if numeric else letter_of(row["ground_truth"]),
-            str(row.get("question", "")), {} if numeric else options_of(row.get("options")),
-            (f"{row.get('dataset')}/{row.get('scene_name')}.mp4",), str(row.get("id", "")), {"dataset": str(row.get("dataset"))})
+            row["question_type"], number_text(gold) if numeric else letter_of(gold), str(row.get("question", "")),
+            {} if numeric else options_of(row.get("options", row.get("candidates"))), (video,),
+            str(row.get("id", row.get("index", ""))), {"dataset": str(row.get("dataset"))})
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
@@ -61,8 +63,7 @@ class VsiBench(Benchmark):
         if q.task in NUMERIC:
             parsed = extract.to_float(extract.ft(text)) if official else extract.se_num(text)
             return number(parsed, q.gold, "FT" if official else "SE-NUM")
-        token = extract.ft(text) if official else extract.se_mca(text)
-        return choice(token if len(token) == 1 else None, q.gold, "FT" if official else "SE-MCA")
+        return choice(extract.ft(text) if official else extract.se_mca(text), q.gold, "FT" if official else "SE-MCA")
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

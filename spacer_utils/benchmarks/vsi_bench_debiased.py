@@ -10,20 +10,26 @@ from ..scoring.record import Question, Row
 from .vsi_bench import VsiBench
 
 
+def is_pruned(row: Row) -> bool:
+    """Whether bias pruning took the row out; text files hold the mark as text."""
+    return str(row.get("pruned")).lower() in ("true", "1")
+
+
 @BENCHMARKS.register("vsi_bench_debiased", hub="nyu-visionx/VSI-Bench", config="debiased", split="test", version="51e089c",
                      licence="apache-2.0", count=None, size="288 videos, 5.7 GB", needs="as vsi_bench",
-                     files=("debiased/*.parquet", "test_debiased.parquet", "full/*.parquet", "test-*.parquet", "test.jsonl"))
+                     files=("debiased/*.parquet", "test_debiased.parquet", "VSI-Bench-Debiased.tsv", "full/*.parquet",
+                            "test-*.parquet", "test.jsonl"))
 class VsiBenchDebiased(VsiBench):
     """VSI-Bench without the rows that iterative bias pruning took out; scored as VSI-Bench."""
 
     @staticmethod
     def expand(row: Row) -> Iterator[Row]:
         """Where only the full file is at hand, its rows that are not marked ``pruned``."""
-        if not row.get("pruned"):
+        if not is_pruned(row):
             yield row
 
     @staticmethod
     def read(row: Row) -> Question:
         """A row marked ``pruned`` isn't part of this set: scored alone it is left out, and counted as such."""
         question = VsiBench.read(row)
-        return replace(question, gold="") if row.get("pruned") else question
+        return replace(question, gold="") if is_pruned(row) else question

@@ -59,7 +59,7 @@ class OwnRows(Benchmark):
 
         sample = Sample(0, "", "text", kind, (), row["solution"], "", "")
         value, reason = rewards.term("accuracy" if official else "accuracy_spacer", sample, Answer(text, "", None, text))
-        return Verdict(value, text or None, reason)
+        return Verdict(value, text.strip() or None, reason)
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

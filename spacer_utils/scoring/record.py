@@ -131,6 +131,7 @@ def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy
     if profile not in PROFILES:
         raise WorkbookError(f"unknown scoring profile {profile!r}. Known: {', '.join(PROFILES)}.")
     question, output = read(benchmark, row), row.get("output")
+    output = None if isinstance(output, float) and math.isnan(output) else output  # pandas writes a missing text so
     if output is not None and not isinstance(output, str):
         raise BadRow(f"output is {type(output).__name__}, not text or null.")
     if output is None or (benchmark.empty_is_missing and not output.strip()):
@@ -157,9 +158,9 @@ def number(parsed: float | None, gold: str, rule: str) -> Verdict:
 
 
 def choice(parsed: str | None, gold: str, rule: str) -> Verdict:
-    """Verdict of a letter comparison, case ignored; ``rule`` is named in the reason."""
-    if not parsed:
-        return Verdict(0.0, None, f"{rule} finds no option")
+    """Verdict of a letter comparison, case ignored; ``rule`` is named in the reason. What is no letter A-J is no answer."""
+    if not parsed or parsed.upper() not in tuple(LETTERS):
+        return Verdict(0.0, None, f"{rule} finds no option" + (f" in {parsed[:20]!r}" if parsed else ""))
     right = parsed.upper() == gold.upper()
     return Verdict(float(right), parsed, f"{rule}: {parsed} is {'right' if right else f'wrong, {gold} is right'}")
 
@@ -168,9 +169,9 @@ def choice(parsed: str | None, gold: str, rule: str) -> Verdict:
 
 
 def is_absent(value: Any) -> bool:
-    """None, NaN, or the text that pandas makes of them."""
+    """None, NaN, or the text that pandas and spreadsheets make of them."""
     if isinstance(value, str):
-        return value.strip() == "nan"
+        return value.strip() in ("", "nan")
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -218,10 +219,18 @@ def options_of(value: Any) -> dict[str, str]:
         return {str(letter): str(text) for letter, text in sorted(value.items()) if not is_absent(text)}
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f"options {value!r} are neither a list nor a dict")
-    texts = [str(text) for text in value if not is_absent(text)]
-    prefixes = [hit[1] if (hit := _PREFIX.match(text)) else "" for text in texts]
-    prefixed = prefixes == list(LETTERS[:len(texts)])
-    return {letter: _PREFIX.sub("", text, count=1) if prefixed else text for letter, text in zip(LETTERS, texts)}
+    texts = {letter: str(text) for letter, text in zip(LETTERS, value) if not is_absent(text)}
+    prefixed = all((hit := _PREFIX.match(text)) and hit[1] == letter for letter, text in texts.items())
+    return {letter: _PREFIX.sub("", text, count=1) if prefixed else text for letter, text in texts.items()}
+
+
+def first_of(row: Row, *names: str) -> Any:
+    """The first of these fields that the row has.
+
+    Raises:
+        KeyError: none; it names the first.
+    """
+    return row[next((name for name in names if name in row), names[0])]
 
 
 def several(value: Any) -> tuple[Any, ...]:
