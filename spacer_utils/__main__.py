@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .scoring import shell
 from .types import WorkbookError
@@ -24,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     benchmark = commands.add_parser("score-benchmark", help="score JSONL rows from stdin: a benchmark's published fields plus "
                                     "output, the model's text; one JSON report goes to stdout")
     shell.add_arguments(benchmark)
+    exporting = commands.add_parser("export", help="the training rows and the reward of a method for another trainer")
+    exporting.add_argument("--to", required=True, help="ms-swift, easyr1 or verl")
+    exporting.add_argument("--profile", default="cpu", help="whose data and prompts")
+    exporting.add_argument("--method", default="sg_rlvr", help="whose reward (default: sg_rlvr)")
+    exporting.add_argument("--out", type=Path, required=True, help="folder to write to")
     for noun in LISTS:
         commands.add_parser(f"list-{noun}", help=f"registered {noun}: name | file | description")
     commands.add_parser("list", help="all four lists")
@@ -35,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             score_stream(sys.stdin.buffer, sys.stdout, options.reward_set)
         elif options.command == "score-benchmark":
             shell.run(options, sys.stdin.buffer, sys.stdout)
+        elif options.command == "export":
+            from . import profiles
+            from .data.export import export
+
+            for path in export(options.to, profiles.get(options.profile), options.method, options.out):
+                print(path)
         else:
             for noun in LISTS if options.command == "list" else [options.command.removeprefix("list-")]:
                 list_registered(noun)

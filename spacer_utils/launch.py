@@ -29,7 +29,8 @@ def run(profile: Profile, method: str, tuning: train.Tuning, seed: int, progress
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
     if profile.min_gpus < 2:
-        return train.run(profile, method, tuning, seed, progress=progress)
+        options = train.rollouts(_engine()) if train.METHODS[method].terms else {}
+        return train.run(profile, method, tuning, seed, options=options, progress=progress)
     follow(command(profile, method, tuning, seed), progress)
     return profile.outputs / "train" / f"{method}-{tuning}-s{seed}"
 
@@ -50,15 +51,22 @@ def changes(profile: Profile) -> dict[str, Any]:
 def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
     """The command line that people would type themselves.
 
-    The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch`` (``zero3``, ``zero2``, ...).
+    The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch`` (``zero3``, ``zero2``, ...),
+    ``SPACER_VLLM`` (one of ``train.ENGINES``) who writes the rollouts.
     """
     launcher = os.environ.get("SPACER_LAUNCHER", "fsdp2" if tuning == "full" else "ddp")
     line = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(profile.min_gpus),
             "--config_file", f"spacer_utils/assets/launch/{launcher}.yaml",
             "-m", "spacer_utils.train", "--profile", profile.name, "--method", method, "--tuning", tuning, "--seed", str(seed)]
+    if train.METHODS[method].terms:
+        line += ["--vllm", _engine()]
     for name, value in changes(profile).items():
         line += ["--set", f"{name}={value!r}"]
     return line
+
+
+def _engine() -> str:
+    return os.environ.get("SPACER_VLLM", "off")
 
 
 def follow(line: list[str], progress: Callable[..., None] | None = None) -> None:

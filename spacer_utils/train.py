@@ -30,6 +30,8 @@ from .profiles import Profile
 from .types import MissingArtifact, Sample, WorkbookError
 
 Tuning = Literal["lora", "full"]
+ENGINES = ("off", "colocate", "server")
+"""Who writes the rollouts: transformers, vLLM in the trainer's process, or a vLLM server (``assets/launch/vllm_server.sh``)."""
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 """Called after every optimiser step with (step, steps in all, the step's metrics)."""
 
@@ -158,6 +160,8 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
         raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")
     folder = Path(out or profile.outputs / "train") / f"{method}-{tuning}-s{seed}"
     plan = Plan(profile, method, tuning, seed, data.resolve(), folder, model or profile.model_path, dict(options or {}))
+    if plan.supervised and plan.options.get("use_vllm"):
+        raise WorkbookError(f"{method} is supervised and makes no rollouts. Run it with --vllm off.")
     if finished(plan):
         return folder
     from .training.loop import execute
@@ -200,6 +204,17 @@ def write_result(plan: Plan, **facts: Any) -> Path:
     return write_atomic(plan.out / "run.json", json.dumps(result, indent=1, default=str) + "\n")
 
 
+def rollouts(engine: str) -> dict[str, Any]:
+    """Fields of TRL's configuration that let an engine of ``ENGINES`` write the rollouts.
+
+    Raises:
+        WorkbookError: no such engine.
+    """
+    if engine not in ENGINES:
+        raise WorkbookError(f"unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
+    return {} if engine == "off" else {"use_vllm": True, "vllm_mode": engine}
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, sep, value = text.partition("=")
     if not sep:
@@ -220,6 +235,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="folder with train.jsonl (default: outputs/<profile>/data)")
     parser.add_argument("--out", type=Path, help="parent of the run's folder (default: outputs/<profile>/train)")
     parser.add_argument("--model", help="starting policy instead of the profile's")
+    parser.add_argument("--vllm", default="off", choices=ENGINES,
+                        help="who writes the rollouts: transformers (off), or vllm in this process or on a server")
     for flag, what in (("--set", "a profile field"), ("--trl", "a field of TRL's configuration")):
         parser.add_argument(flag, type=_setting, action="append", default=[], metavar="FIELD=VALUE", help=f"override {what}")
     args = parser.parse_args(argv)
@@ -233,7 +250,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         profile = profiles.get(args.profile).with_overrides(**dict(args.set))
-        folder = run(profile, args.method, args.tuning, args.seed, args.data, args.out, model=args.model, options=dict(args.trl),
+        folder = run(profile, args.method, args.tuning, args.seed, args.data, args.out, model=args.model,
+                     options={**rollouts(args.vllm), **dict(args.trl)},
                      progress=show if int(os.environ.get("RANK", 0)) == 0 else None)
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,0 +1,193 @@
+"""Rollouts by vLLM through TRL, on a stand-in for vLLM that runs transformers: what is sent, checked, reset and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_kit import FAMILIES, MIXED, Clips, grpo, inputs, tiny_model
+
+torch = pytest.importorskip("torch")
+from fake_engine import FakeClient, FakeLLM, install  # noqa: E402
+
+from spacer_utils import launch, profiles, train  # noqa: E402
+from spacer_utils.training import engine  # noqa: E402
+from spacer_utils.types import WorkbookError  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {family: tiny_model(tmp_path_factory.mktemp(family), family) for family in FAMILIES}
+
+
+@pytest.fixture
+def patch() -> Any:
+    with pytest.MonkeyPatch.context() as found:
+        yield found
+
+
+def greedy(model: str, out: Path, mode: str = "", **more: Any) -> Any:
+    chosen = {"use_vllm": True, "vllm_mode": mode} if mode else {}
+    return grpo(model, out, Clips(), top_k=1, **{**chosen, **more})
+
+
+ONE_CLIP = (MIXED[0], MIXED[1], MIXED[3])
+"""What a server can be asked: at most one clip per prompt."""
+
+
+@pytest.mark.parametrize("mode", ["colocate", "server"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rollouts_equal_those_of_transformers(models: dict[str, str], tmp_path: Path, patch: Any, family: str,
+                                              mode: str) -> None:
+    rows = MIXED if mode == "colocate" else ONE_CLIP
+    plain = greedy(models[family], tmp_path / "a", rows=rows)
+    expected = plain._generate_and_score_completions(inputs(plain))
+    llm = FakeLLM(models[family])
+    client = FakeClient(llm)
+    install(patch, llm if mode == "colocate" else client)
+    trainer = greedy(models[family], tmp_path / "b", mode, rows=rows)
+    found = trainer._generate_and_score_completions(inputs(trainer))
+    for name in ("prompt_ids", "completion_ids", "completion_mask"):
+        assert torch.equal(found[name], expected[name]), name
+    assert torch.allclose(found["advantages"], expected["advantages"])
+    assert trainer._metrics["train"]["sampling/sampling_logp_difference/max"][-1] < 1e-4
+    if mode == "server":
+        assert client.asked == [len(rows)]  # once per group
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ids_are_sent_unexpanded_and_frames_resized(models: dict[str, str], tmp_path: Path, patch: Any, family: str) -> None:
+    llm = FakeLLM(models[family])
+    install(patch, llm)
+    trainer = greedy(models[family], tmp_path, "colocate")
+    trainer.encoder.frames = profiles.Frames(num_frames=4, size=0, max_pixels=28 * 28)
+    trainer._generate_and_score_completions(inputs(trainer))
+    for sent, (_, media) in zip(llm.seen[::2], MIXED):
+        kinds = [kind for kind, _ in media]
+        for kind in ("video", "image"):
+            token = getattr(trainer.encoder.processor, f"{kind}_token_id")
+            given = sent.get("multi_modal_data", {}).get(kind, [])
+            assert sent["prompt_token_ids"].count(token) == kinds.count(kind) == len(given)
+    frames, about = llm.seen[0]["multi_modal_data"]["video"][0]
+    grid = trainer._batches["train"].media[0].grid.tolist()
+    patch_size = trainer.encoder.processor.video_processor.patch_size
+    assert list(frames.shape[1:3]) == [grid[1] * patch_size, grid[2] * patch_size] != [56, 56]
+    assert about["fps"] == 2.0
+    ours = trainer._batches["train"].media[0].values
+    theirs = llm.inputs(llm.seen[0])["pixel_values_videos"]
+    assert torch.allclose(ours, theirs, atol=1e-6)  # resized once: the engine's processor finds nothing to do
+
+
+def test_an_engine_that_expands_twice_is_refused(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+    install(patch, FakeLLM(models["qwen2_5_vl"], twice=True))
+    trainer = greedy(models["qwen2_5_vl"], tmp_path, "colocate")
+    with pytest.raises(WorkbookError, match=r"other ids than the trainer scores: \d+ instead of \d+, different from token"):
+        trainer._generate_and_score_completions(inputs(trainer))
+
+
+def test_a_server_that_makes_other_tokens_of_a_clip_is_refused(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+    install(patch, FakeClient(FakeLLM(models["qwen2_5_vl"]), longer=1))
+    trainer = greedy(models["qwen2_5_vl"], tmp_path, "server", rows=ONE_CLIP)
+    with pytest.raises(WorkbookError, match=r"tokens of the videos"):
+        trainer._generate_and_score_completions(inputs(trainer))
+    install(patch, FakeClient(FakeLLM(models["qwen2_5_vl"])))
+    trainer = greedy(models["qwen2_5_vl"], tmp_path, "server")
+    with pytest.raises(WorkbookError, match="one clip per prompt"):
+        trainer._generate_and_score_completions(inputs(trainer))
+
+
+def test_an_engine_that_loses_the_time_of_a_clip_is_refused(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+    """Ids can't show it in Qwen2.5-VL; log-probabilities do."""
+    install(patch, FakeLLM(models["qwen2_5_vl"], clock=False))
+    trainer = greedy(models["qwen2_5_vl"], tmp_path, "colocate", rows=MIXED[:1])
+    with pytest.raises(WorkbookError, match="nats per token"):
+        trainer._generate_and_score_completions(inputs(trainer))
+
+
+@pytest.mark.parametrize("mode", ["colocate", "server"])
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_caches_are_reset_after_every_sync(models: dict[str, str], tmp_path: Path, patch: Any, tuning: str, mode: str) -> None:
+    """A trained tower's features are forgotten too; with kept ones the second generation would not see the new weights."""
+    llm = FakeLLM(models["qwen3_vl"])
+    install(patch, llm if mode == "colocate" else FakeClient(llm))
+    trainer = greedy(models["qwen3_vl"], tmp_path, mode, tuning=tuning, max_steps=3, learning_rate=1e-2, rows=ONE_CLIP)
+    trainer.train()
+    assert llm.calls == ["sync", "reset", *(["forget"] if tuning == "full" else [])] * 3
+    assert trainer.state.log_history[-2]["sampling/sampling_logp_difference/max"] < 1e-3
+
+
+def test_an_engine_that_cannot_forget_needs_a_frozen_tower(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+    llm = FakeLLM(models["qwen3_vl"])
+    del llm.llm_engine.engine_core
+    install(patch, llm)
+    with pytest.raises(WorkbookError, match="frozen"):
+        greedy(models["qwen3_vl"], tmp_path / "a", "colocate").vllm_generation.sync_weights()
+    greedy(models["qwen3_vl"], tmp_path / "b", "colocate", tuning="lora").vllm_generation.sync_weights()
+
+
+def test_no_vision_token_is_sampled(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+    from spacer_utils.training.media import vision_tokens
+
+    llm = FakeLLM(models["qwen3_vl"])
+    install(patch, llm)
+    trainer = greedy(models["qwen3_vl"], tmp_path, "colocate", rows=MIXED[1:2])
+    forbidden = vision_tokens(trainer.encoder.processor)
+    assert set(trainer.vllm_generation.generation_kwargs["logit_bias"]) == set(forbidden)
+
+
+def test_versions(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+    for known in ("0.22.0", "0.24.0+cu129", "0.31.0"):
+        engine.check(known)
+    for unknown in ("0.21.9", "0.31.1", "1.0.0"):
+        with pytest.raises(WorkbookError, match=f"{unknown} is unproven"):
+            engine.check(unknown)
+    with pytest.raises(WorkbookError, match="not installed"):
+        engine.check()
+    install(patch, FakeClient(FakeLLM(models["qwen3_vl"]), version="0.40.0"))
+    with pytest.raises(WorkbookError, match=r"0\.40\.0 is unproven"):
+        greedy(models["qwen3_vl"], tmp_path, "server")
+
+
+def test_proven_versions_are_those_of_trl() -> None:
+    import inspect
+
+    from trl.import_utils import is_vllm_available
+
+    source = inspect.getsource(is_vllm_available)
+    assert all(f'Version("{v}")' in source for v in engine.PROVEN)
+
+
+def test_trl_still_has_what_the_stand_in_relies_on() -> None:
+    import inspect
+
+    from trl import GRPOTrainer
+    from trl.generation.vllm_client import VLLMClient
+    from trl.generation.vllm_generation import VLLMGeneration
+
+    source = inspect.getsource(VLLMGeneration.generate)
+    assert "self.llm.generate(vllm_prompts, sampling_params=sampling_params, use_tqdm=False)" in source
+    assert "all_prompts[::num_generations]" in source
+    sync = inspect.getsource(VLLMGeneration.sync_weights)
+    assert "self.llm.reset_prefix_cache()" in sync
+    assert "self.vllm_client.reset_prefix_cache()" in sync
+    assert "encoder" not in sync  # a TRL that resets vision features itself makes ``Sighted.reset_vision`` superfluous
+    assert list(inspect.signature(VLLMClient.generate).parameters)[1:3] == ["prompts", "features"]
+    assert "sampling/sampling_logp_difference/mean" in inspect.getsource(GRPOTrainer._generate_and_score_completions)
+
+
+def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.rollouts("off") == {}
+    with pytest.raises(WorkbookError, match="unknown engine"):
+        train.rollouts("sglang")
+    patch.setenv("SPACER_VLLM", "colocate")
+    assert launch.command(profiles.get("gpu-full"), "sg_rlvr", "full", 0)[-2:] == ["--vllm", "colocate"]
+    assert "--vllm" not in launch.command(profiles.get("gpu-full"), "sft", "full", 0)
+    from training_kit import write_data
+
+    data = str(write_data(tmp_path / "data", clips=1))
+    common = ["--profile", "smoke", "--tuning", "lora", "--data", data, "--out", str(tmp_path / "out"), "--vllm", "colocate"]
+    assert train.main([*common, "--method", "rlvr"]) == 2
+    assert "vllm 0.22.0 to 0.31.0, and it is not installed" in capsys.readouterr().err
+    assert train.main([*common, "--method", "sft"]) == 2
+    assert "makes no rollouts" in capsys.readouterr().err

@@ -1,0 +1,150 @@
+"""Rows and rewards as ms-swift, EasyR1 and verl document them: the reward file is loaded and called as each of them does it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+from training_kit import write_data
+
+from spacer_utils import profiles, prompts
+from spacer_utils.__main__ import main
+from spacer_utils.data.export import FORMS, export
+from spacer_utils.data.rows import load
+from spacer_utils.files import read_jsonl
+from spacer_utils.types import MissingArtifact, Sample, WorkbookError
+
+PROFILE = profiles.get("cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def samples(data: Path) -> list[Sample]:
+    return load(data / "train.jsonl")
+
+
+def loaded(path: Path) -> Any:
+    """A file imported from its path, as all three trainers do it."""
+    spec = importlib.util.spec_from_file_location("custom_reward_fn", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def gold(s: Sample) -> str:
+    return prompts.target(s, with_map=True)
+
+
+WRONG = "<think></think><answer>nothing of the kind</answer>"
+
+
+def test_ms_swift(data: Path, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export("ms-swift", PROFILE, "sg_rlvr", tmp_path, data)
+    rows = read_jsonl(tmp_path / "train.jsonl")
+    assert len(rows) == len(samples)
+    for row, s in zip(rows, samples):
+        text = row["messages"][0]["content"]
+        assert row["messages"][0]["role"] == "user"
+        assert text.count("<video>") == len(row.get("videos", [])) == (s.data_type == "video")
+        assert text.count("<image>") == len(row.get("images", [])) == (s.data_type == "image")
+        assert all(Path(p).is_file() for p in (*row.get("videos", []), *row.get("images", [])))
+    swift, plugin = ModuleType("swift"), ModuleType("swift.rewards")
+    plugin.ORM, plugin.orms = type("ORM", (), {}), {}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "swift", swift)
+    monkeypatch.setitem(sys.modules, "swift.rewards", plugin)
+    loaded(tmp_path / "reward.py")
+    assert set(plugin.orms) == {"spacer_accuracy", "spacer_format", "spacer_map"}
+    columns = {"sample": [r["sample"] for r in rows], "messages": [r["messages"] for r in rows], "trainer_state": None}
+    for name, cls in plugin.orms.items():
+        found = cls()(completions=[gold(s) for s in samples], **columns)
+        assert set(found) <= {1.0, None}, name
+        assert found[0] == 1.0
+        assert cls()(completions=[[{"role": "assistant", "content": gold(s)}] for s in samples], **columns) == found
+    assert plugin.orms["spacer_accuracy"]()(completions=[WRONG] * len(samples), **columns) == [0.0] * len(samples)
+
+
+def test_easyr1(data: Path, samples: list[Sample], tmp_path: Path) -> None:
+    export("easyr1", PROFILE, "sg_rlvr", tmp_path, data)
+    reward = loaded(tmp_path / "reward.py")
+    assert reward.REWARD_TYPE == "batch"
+    assert list(inspect.signature(reward.compute_score).parameters) == ["reward_inputs"]
+    for kind in ("video", "image", "text"):
+        rows = parquet.read_table(tmp_path / f"train_{kind}.parquet").to_pylist()
+        assert len(rows) == sum(s.data_type == kind for s in samples)
+        assert {k for k in rows[0] if k.endswith("s")} == ({f"{kind}s"} if kind != "text" else set())
+        for row in rows:
+            assert all(row["prompt"].count(f"<{k}>") == len(row.get(f"{k}s", [])) for k in ("video", "image"))
+            s = Sample.from_json_text(row["answer"])
+            right, wrong = reward.compute_score([{"response": text, "response_length": 9, "ground_truth": row["answer"]}
+                                                 for text in (gold(s), WRONG)])
+            assert right["overall"] == right["accuracy"] == right["format"] == 1.0
+            assert wrong["overall"] < 1
+            assert all(isinstance(v, float) for v in (*right.values(), *wrong.values()))
+
+
+def test_verl(data: Path, samples: list[Sample], tmp_path: Path) -> None:
+    export("verl", PROFILE, "sg_rlvr", tmp_path, data)
+    reward = loaded(tmp_path / "reward.py")
+    names = ["data_source", "solution_str", "ground_truth", "extra_info"]
+    assert list(inspect.signature(reward.compute_score).parameters) == names
+    rows = parquet.read_table(tmp_path / "train.parquet").to_pylist()
+    assert len(rows) == len(samples)
+    for row, s in zip(rows, samples):
+        assert {"data_source", "prompt", "ability", "reward_model", "extra_info"} <= set(row)
+        text = row["prompt"][0]["content"]
+        assert text.count("<video>") == len(row["videos"])
+        assert text.count("<image>") == len(row["images"])
+        assert all(Path(m["video"]).is_file() for m in row["videos"])
+        call = {"data_source": row["data_source"], "ground_truth": row["reward_model"]["ground_truth"]}
+        right = reward.compute_score(solution_str=gold(s), extra_info=row["extra_info"], **call)
+        assert right["score"] == right["accuracy"] == 1.0
+        assert reward.compute_score(solution_str=WRONG, **call)["score"] < 1
+
+
+def test_a_map_counts_as_in_our_own_training(data: Path, samples: list[Sample], tmp_path: Path) -> None:
+    from spacer_utils import rewards
+
+    export("verl", PROFILE, "sg_rlvr_calibrated", tmp_path, data)
+    reward = loaded(tmp_path / "reward.py")
+    functions, _ = rewards.trl_reward_functions({"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}, "correct", "strict")
+    s = samples[0]
+    texts = [gold(s), WRONG, prompts.target(s), gold(s).replace("[1, 2]", "[9, 9]")]
+    for text in texts:
+        ours = {f.__name__: f([text], sample=[s.to_json_text()])[0] for f in functions}
+        theirs = reward.compute_score("x", text, s.to_json_text())
+        assert {k: v or 0.0 for k, v in ours.items()} == {k: v for k, v in theirs.items() if k != "score"}
+
+
+def test_what_cannot_be_exported(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for to, method in (("trlx", "sg_rlvr"), ("verl", "ppo"), ("verl", "sft"), ("verl", "t_grpo")):
+        with pytest.raises(WorkbookError, match="xport"):
+            export(to, PROFILE, method, tmp_path, data)
+    with pytest.raises(MissingArtifact):
+        export("verl", PROFILE, "sg_rlvr", tmp_path, tmp_path / "nowhere")
+    assert main(["export", "--to", "nothing", "--out", str(tmp_path)]) == 2
+    assert "ms-swift" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", list(FORMS))
+def test_from_the_shell(to: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
+    (tmp_path / "smoke").mkdir()
+    (tmp_path / "smoke" / "data").symlink_to(data)
+    assert main(["export", "--to", to, "--profile", "smoke", "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed == [str(p) for p in sorted((tmp_path / "out").iterdir())]
+    assert json.loads((tmp_path / "smoke" / "data" / "train.jsonl").read_text().splitlines()[0])
