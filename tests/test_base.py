@@ -80,14 +80,14 @@ def test_dense_labels_name_the_object_in_its_token_and_its_cell() -> None:
 
 
 def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(processor) -> None:
-    rooms = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", text_rows=2)
+    rooms = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=2, text_rows=2)
     stream = rooms.batches()
     next(stream)
     one, again = next(stream), rooms.draw(1)
     assert torch.equal(one.pixels, again.pixels)
     assert torch.equal(one.rows.ids, again.rows.ids)
     assert not torch.equal(one.pixels, rooms.draw(2).pixels)
-    assert len(one.name) == int((one.rows.ids == processor.video_token_id).sum())
+    assert 2 * len(one.name) == int((one.rows.ids == processor.video_token_id).sum())  # two questions about each clip
     for row, labels in zip(one.rows.ids, one.rows.labels):
         completion = processor.tokenizer.decode(row[labels != IGNORE])
         assert completion.startswith("<think>")
@@ -99,7 +99,7 @@ def test_told_maps_are_written_down_in_another_order(processor) -> None:
     from spacer_utils.answers import parse, parse_map
 
     written = reordered = 0
-    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", text_rows=12)
+    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", questions=1, text_rows=12)
     for step in range(3):
         rows = rooms.draw(step).text
         for ids, labels in zip(rows.ids, rows.labels):
@@ -118,9 +118,25 @@ def test_told_maps_are_written_down_in_another_order(processor) -> None:
 def test_a_question_only_adds_to_what_was_looked_at(processor) -> None:
     seen = FreshRooms(processor, SMOKE, 2, seed=5, stage="look").draw(2).rows
     assert not (seen.labels != IGNORE).any()
-    asked = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", text_rows=2).draw(0).rows
+    asked = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=2, text_rows=2).draw(0).rows
     row = asked.ids[0][asked.mask[0].bool()]
     assert torch.equal(row[:seen.ids.shape[1]], seen.ids[0])
+
+
+def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(tmp_path: Path, processor) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
+    batch = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=3).draw(0)
+    rows, heads = batch.rows, perception.Heads(model.config.text_config.hidden_size)
+    assert len(rows.ids) == 6
+    assert len(batch.pixels) == batch.grid.prod(1).sum()
+    found = base.learn_step(model, heads, batch, base.SHORT, processor)[1]["text"]
+    pixels = batch.pixels.unflatten(0, (2, -1)).repeat_interleave(3, 0).flatten(0, 1)
+    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask, pixel_values_videos=pixels,
+                         video_grid_thw=batch.grid.repeat_interleave(3, 0),
+                         mm_token_type_ids=base.token_types(rows.ids, processor)).last_hidden_state
+    assert found == pytest.approx(float(base.written_loss(model, hidden, rows.labels)), abs=1e-5)
 
 
 def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: Path, processor) -> None:
@@ -133,8 +149,7 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
     loss.backward()
     text = model.model.language_model
     assert len(text.layers) == model.config.text_config.num_hidden_layers
-    learned = base.learn_step(model, heads, replace(batch, rows=replace(batch.rows, labels=batch.rows.ids)),
-                              base.SHORT, processor)[1]
+    learned = base.learn_step(model, heads, batch, base.SHORT, processor)[1]
     for name in ("seen", "place", "known", "cell", "camera"):
         assert found[name] == pytest.approx(learned[name], abs=1e-5), name
     assert text.layers[base.low_layers(model) - 1].mlp.up_proj.weight.grad.abs().sum() > 0
@@ -145,7 +160,7 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(look_steps=3, learn_steps=3, batch=2, text_rows=2, warmup=1, save_steps=2)
+    recipe = base.Recipe(look_steps=3, learn_steps=3, batch=4, questions=2, text_rows=2, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

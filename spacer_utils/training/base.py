@@ -15,7 +15,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..files import append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
 from ..profiles import CHECKSUMS, Profile
-from . import nano
-from .fresh_rooms import IGNORE, FreshRooms, RoomBatch, Rows
+from . import nano, packing
+from .fresh_rooms import IGNORE, FreshRooms, RoomBatch
 from .media import token_types
 from .perception import NOTHING, Heads, known_loss, recall, seen_loss
 
@@ -41,7 +40,9 @@ class Recipe:
     look_steps: int
     learn_steps: int
     batch: int = 16
-    """Rooms per step."""
+    """Rooms per step of stage ``look``; half as many per step of stage ``learn``."""
+    questions: int = 4
+    """Questions about each room of stage ``learn``: its clip is looked at once for all of them."""
     lr: float = 1.5e-3
     warmup: int = 30
     dense_weight: float = 0.5
@@ -55,7 +56,7 @@ class Recipe:
 
 SHORT = Recipe(look_steps=4, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)
 """Enough to see that both stages run."""
-FULL = Recipe(look_steps=1600, learn_steps=900)
+FULL = Recipe(look_steps=1600, learn_steps=1000)
 """What ``make base`` runs."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -97,41 +98,57 @@ class Optimiser:
 def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of the dense labels on one batch; only the lower layers run."""
     text = model.model.language_model
-    every = text.layers
+    every, ids = text.layers, batch.rows.ids
     text.layers = every[:low_layers(model)]
     try:
         with _outputs(model.model.visual) as seen:
-            hidden = _hidden(model, batch, processor)
+            hidden = model.model(input_ids=ids, attention_mask=batch.rows.mask, pixel_values_videos=batch.pixels,
+                                 video_grid_thw=batch.grid, mm_token_type_ids=token_types(ids, processor)).last_hidden_state
     finally:
         text.layers = every
-    losses, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), hidden, processor)
+    known = hidden[ids == model.config.video_token_id]
+    losses, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
     return torch.stack(list(losses.values())).sum(), found
 
 
 def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
                processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of maps, answers and dense labels on one batch, its text-only rows included."""
-    text = model.model.language_model
+    """Loss of maps, answers and dense labels on one batch, its text-only rows included; each clip stands before its questions."""
+    text, given = model.model.language_model, packed(model, batch, processor)
     with _outputs(model.model.visual) as seen, _outputs(text.layers[low_layers(model) - 1]) as low:
-        hidden = _hidden(model, batch, processor)
-    dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), text.norm(low[0]), processor)
-    losses = {"text": written_loss(model, hidden, batch.rows)}
+        hidden = model.model(**{k: v for k, v in given.items() if k != "labels"}, pixel_values_videos=batch.pixels,
+                             video_grid_thw=batch.grid).last_hidden_state
+    known = text.norm(low[0][given["input_ids"] == model.config.video_token_id])
+    dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
+    losses = {"text": written_loss(model, hidden, given["labels"])}
     if batch.text is not None:
         told = model.model(input_ids=batch.text.ids, attention_mask=batch.text.mask).last_hidden_state
-        losses["text_only"] = written_loss(model, told, batch.text)
+        losses["text_only"] = written_loss(model, told, batch.text.labels)
     total = torch.stack(list(losses.values())).sum() + recipe.dense_weight * torch.stack(list(dense.values())).sum()
     return total, {**_floats(losses), **found}
 
 
-def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Tensor, hidden: torch.Tensor,
+def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tensor]:
+    """The model's text arguments, and labels: one sequence per clip with all its questions."""
+    rows, each = batch.rows, len(batch.rows.ids) // len(batch.grid)
+    types = token_types(rows.ids, processor)
+    positions, _ = model.model.get_rope_index(rows.ids, mm_token_type_ids=types, attention_mask=rows.mask,
+                                              video_grid_thw=batch.grid.repeat_interleave(each, 0))
+    columns = torch.arange(rows.ids.shape[1])
+    last = (columns * (types > 0)).amax(1, keepdim=True)
+    clip = rows.mask.bool() & (columns <= last + 1)  # with the token that closes it
+    members = [range(k, k + each) for k in range(0, len(rows.ids), each)]
+    return packing.pack(members, clip, positions, rows.ids, rows.mask, rows.labels, types).inputs
+
+
+def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Tensor, known: torch.Tensor,
                  processor: Any) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """What the tower says of each vision token and what the lower layers know of it, as losses and for the log.
 
     Args:
         features: (N, hidden) tokens as the language model receives them.
-        hidden: (B, L, hidden) normed states of the lower layers.
+        known: (N, hidden) their normed states after the lower layers.
     """
-    known = hidden[batch.rows.ids == model.config.video_token_id]
     logits = model.lm_head(known)
     losses = {**seen_loss(features, model.get_input_embeddings().weight, heads, batch.name, batch.place),
               **known_loss(known, logits, heads, batch.name, batch.cell, batch.camera)}
@@ -144,14 +161,6 @@ def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Ten
 def low_layers(model: Any) -> int:
     """How many of the language model's layers end in the dense labels."""
     return math.ceil(LOW * int(model.config.text_config.num_hidden_layers))
-
-
-def _hidden(model: Any, batch: RoomBatch, processor: Any) -> torch.Tensor:
-    rows = batch.rows
-    hidden: torch.Tensor = model.model(
-        input_ids=rows.ids, attention_mask=rows.mask, pixel_values_videos=batch.pixels, video_grid_thw=batch.grid,
-        mm_token_type_ids=token_types(rows.ids, processor)).last_hidden_state
-    return hidden
 
 
 @contextlib.contextmanager
@@ -170,11 +179,11 @@ def nothing_id(processor: Any) -> int:
     return int(processor.tokenizer.convert_tokens_to_ids(NOTHING))
 
 
-def written_loss(model: Any, hidden: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """Cross-entropy of the completions' tokens; logits are made for these tokens only."""
-    next_labels = rows.labels[:, 1:]
-    wanted = next_labels != IGNORE
-    return F.cross_entropy(model.lm_head(hidden[:, :-1][wanted]), next_labels[wanted])
+def written_loss(model: Any, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the labelled tokens; logits are made for these alone."""
+    following = labels[:, 1:]
+    wanted = following != IGNORE
+    return F.cross_entropy(model.lm_head(hidden[:, :-1][wanted]), following[wanted])
 
 
 def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -196,11 +205,11 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size)
-    draw = partial(FreshRooms, processor, profile, recipe.batch, seed)
+    look = FreshRooms(processor, profile, recipe.batch, seed, "look")
+    learn = FreshRooms(processor, profile, recipe.batch // 2, seed, "learn", recipe.questions, recipe.text_rows)
     stages: list[tuple[str, int, FreshRooms, Any]] = [
-        ("look", recipe.look_steps, draw("look"), lambda batch: look_step(model, heads, batch, processor)),
-        ("learn", recipe.learn_steps, draw("learn", text_rows=recipe.text_rows),
-         lambda batch: learn_step(model, heads, batch, recipe, processor))]
+        ("look", recipe.look_steps, look, lambda batch: look_step(model, heads, batch, processor)),
+        ("learn", recipe.learn_steps, learn, lambda batch: learn_step(model, heads, batch, recipe, processor))]
     total, before = sum(steps for _, steps, _, _ in stages), 0
     for stage, steps, rooms, loss_of in stages:
         optimiser = Optimiser(model, heads, recipe, steps)

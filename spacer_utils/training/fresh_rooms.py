@@ -31,6 +31,8 @@ IGNORE = -100
 """Label of a token that no loss looks at."""
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
+SPATIAL = tuple(e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning")
+"""What a room of the training is asked."""
 MAP_SHARE = 0.6
 """Share of rows that ask for a map before the answer; the others teach the plain answer."""
 
@@ -53,14 +55,14 @@ class RoomBatch:
     pixels: torch.Tensor
     """(patches, patch dimension) of all clips."""
     grid: torch.Tensor
-    """(B, 3)"""
+    """(clips, 3)"""
     name: torch.Tensor
     cell: torch.Tensor
     place: torch.Tensor
     camera: torch.Tensor
     """Dense labels of all vision tokens in order, see ``perception.Labels``."""
     rows: Rows
-    """One question about each clip; or the prompt up to the end of the clip, where nothing is asked."""
+    """Questions about each clip, as many about one as about another; or the prompt up to the end of the clip."""
     text: Rows | None = None
     """Text-only rows about the same rooms."""
 
@@ -75,8 +77,10 @@ class FreshRooms:
     """Rooms per batch."""
     seed: int
     stage: str
+    questions: int = 0
+    """Questions about each room; 0 makes batches of clips and dense labels alone."""
     text_rows: int = 0
-    """Text-only rows per batch; 0 makes batches of clips and dense labels alone, about which nothing is asked."""
+    """Text-only rows per batch."""
 
     def batches(self, first: int = 0) -> Iterator[RoomBatch]:
         """Batches from number ``first`` on, without end."""
@@ -88,7 +92,7 @@ class FreshRooms:
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
         rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
-        return self._asked(rng) if self.text_rows else self._looked_at(rng)
+        return self._asked(rng) if self.questions else self._looked_at(rng)
 
     def _looked_at(self, rng: np.random.Generator) -> RoomBatch:
         """Rooms with dense labels; the prompt ends with the clip."""
@@ -100,14 +104,16 @@ class FreshRooms:
         return RoomBatch(start["pixel_values_videos"], start["video_grid_thw"], *_joined(dense), rows)
 
     def _asked(self, rng: np.random.Generator) -> RoomBatch:
-        """Rooms with dense labels, one question about each, and text-only rows about the same rooms."""
+        """Rooms with dense labels, questions about each, and text-only rows about the same rooms."""
         dense, clips, asked = self._drawn(rng, asked=True)
-        chosen = [samples[int(rng.integers(len(samples)))] for samples in asked]
-        data, rows = self._rows(chosen, rng.random(len(clips)) < MAP_SHARE, clips)
+        chosen = [samples[int(k)] for samples in asked for k in rng.choice(len(samples), self.questions, replace=False)]
+        data, rows = self._rows(chosen, rng.random(len(chosen)) < MAP_SHARE, [c for c in clips for _ in range(self.questions)])
+        once = torch.arange(len(chosen)).reshape(len(clips), -1)[:, 0]
+        pixels = data["pixel_values_videos"].unflatten(0, (len(chosen), -1))[once].flatten(0, 1)
         told = text_rows(s for samples in asked for s in samples)
         picked = [_reordered(told[int(k)], rng) for k in rng.permutation(len(told))[:self.text_rows]]
         text = self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
-        return RoomBatch(data["pixel_values_videos"], data["video_grid_thw"], *_joined(dense), rows, text)
+        return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, text)
 
     def _drawn(self, rng: np.random.Generator,
                asked: bool) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
@@ -117,13 +123,13 @@ class FreshRooms:
                 [np.stack([f.rgb for f in frames]) for _, frames, _ in found], [samples for samples, _, _ in found])
 
     def _rooms(self, rng: np.random.Generator, asked: bool) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
-        """Rooms without end; one without a question (if ``asked``), or with nowhere to stand, is passed over."""
+        """Rooms without end; one with too few questions (if ``asked``), or with nowhere to stand, is passed over."""
         while True:
             room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=int(rng.integers(2**31)))))
             with contextlib.suppress(WorkbookError):
                 frames, clip = given_frames(room, self.profile, self.seed)
-                samples = room_samples(clip, self.profile, self.seed, types=_types(rng)) if asked else []
-                if samples or not asked:
+                samples = room_samples(clip, self.profile, self.seed, types=SPATIAL) if asked else []
+                if len(samples) >= self.questions:
                     yield samples, frames, clip
 
     @property
@@ -170,13 +176,6 @@ def _reordered(sample: Sample, rng: np.random.Generator) -> Sample:
     """A text row that asks for its map's categories in another order: every name has to be looked up and its cells copied."""
     cells = list((sample.cognitive_map or {}).items())
     return replace(sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells))))
-
-
-def _types(rng: np.random.Generator) -> list[str]:
-    """The question types that one room is asked: two about its video and two that a map can answer."""
-    spatial = [e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning"]
-    mapped = [n for n in spatial if QUESTIONS.entry(n).info.get("from_map")]
-    return [str(n) for names in (spatial, mapped) for n in rng.choice(names, 2, replace=False)]
 
 
 def given_fps(profile: Profile) -> float:

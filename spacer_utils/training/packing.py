@@ -1,7 +1,7 @@
 """One sequence per prompt: its text and pixels go through the model once, and its completions stand side by side behind it.
 
 GRPO scores G completions of every prompt. As rows of a batch each repeats the prompt, which holds most of the tokens when the
-prompt is a video. Packed as ``prompt | completion 1 | completion 2 | ...``, with a mask that hides completions from each other
+prompt shows a video; so do several questions about one clip. Packed as ``prompt | completion 1 | completion 2 | ...``, with a mask that hides completions from each other
 and with the positions each would have on its own, they get the same log-probabilities and gradients for a fraction of the work.
 """
 
@@ -59,31 +59,31 @@ def groups(keys: Sequence[Hashable]) -> list[list[int]]:
     return list(found.values())
 
 
-def pack(members: Sequence[Sequence[int]], positions: torch.Tensor, input_ids: torch.Tensor, attention_mask: torch.Tensor,
-         labels: torch.Tensor, mm_token_type_ids: torch.Tensor) -> Packed:
-    """Pack the rows of a batch, prompts padded on the left and completions on the right.
+def pack(members: Sequence[Sequence[int]], shared: torch.Tensor, positions: torch.Tensor, input_ids: torch.Tensor,
+         attention_mask: torch.Tensor, labels: torch.Tensor, mm_token_type_ids: torch.Tensor) -> Packed:
+    """Pack the rows of a batch.
 
-    The prompt's last token is repeated before every completion: it predicts the first token of each.
+    The last shared token is repeated before every row's own tokens: it predicts the first of each.
 
     Args:
-        members: rows of each packed sequence; they have the same prompt.
+        members: rows of each packed sequence.
+        shared: (B, L) bool, the tokens that the rows of a sequence have in common: at least one, and all before their own.
         positions: (3, B, L) rotary positions of the rows.
-        labels: (B, L) the completions' tokens, ``IGNORE`` elsewhere.
+        labels: (B, L) ``IGNORE`` on shared tokens at least.
     """
-    mask = attention_mask.bool()
-    written = labels != IGNORE
+    own = attention_mask.bool() & ~shared
     columns, segments, back = [], [], []
     for sequence, rows in enumerate(members):
-        prompt = torch.nonzero(mask[rows[0]] & ~_after_prompt(written, rows))[:, 0]
-        parts, owner = [torch.stack([torch.full_like(prompt[:-1], rows[0]), prompt[:-1]])], [torch.zeros_like(prompt[:-1])]
-        start = len(prompt) - 1
+        common = torch.nonzero(shared[rows[0]])[:, 0]
+        parts, owner = [torch.stack([torch.full_like(common[:-1], rows[0]), common[:-1]])], [torch.zeros_like(common[:-1])]
+        start = len(common) - 1
         for k, row in enumerate(rows):
-            own = torch.nonzero(written[row])[:, 0]
-            segment = torch.cat([prompt[-1:], own])
+            told = torch.nonzero(own[row])[:, 0]
+            segment = torch.cat([torch.nonzero(shared[row])[-1:, 0], told])
             parts.append(torch.stack([torch.full_like(segment, row), segment]))
             owner.append(torch.full_like(segment, k + 1))
-            back.append(torch.stack([torch.full_like(own, row), own - 1, torch.full_like(own, sequence),
-                                     start + torch.arange(len(own), device=own.device)]))
+            back.append(torch.stack([torch.full_like(told, row), told - 1, torch.full_like(told, sequence),
+                                     start + torch.arange(len(told), device=told.device)]))
             start += len(segment)
         columns.append(torch.cat(parts, 1))
         segments.append(torch.cat(owner))
@@ -98,9 +98,9 @@ def pack(members: Sequence[Sequence[int]], positions: torch.Tensor, input_ids: t
                   (input_ids.shape[0], input_ids.shape[1] - 1))
 
 
-def _after_prompt(written: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-    """(L,) columns from the first completion token of any of these rows on."""
-    return written[list(rows)].any(0).long().cumsum(0) > 0
+def prompts(attention_mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(B, L) bool: the tokens of prompts that are padded on the left, before completions that are padded on the right."""
+    return attention_mask.bool() & ((labels != IGNORE).any(0).long().cumsum(0) == 0)
 
 
 def _visible(owners: torch.Tensor) -> torch.Tensor:

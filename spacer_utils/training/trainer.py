@@ -40,7 +40,8 @@ class _Seeing:
             with self.vision.rows(self.batch, rows, inputs["input_ids"].device) as media:
                 return self.model(**inputs, **media)
         positions = self.vision.text_positions(self.batch, rows, inputs)
-        packed = packing.pack(members, positions, **{k: inputs[k] for k in packing.NAMES})
+        prompts = packing.prompts(inputs["attention_mask"], inputs["labels"])
+        packed = packing.pack(members, prompts, positions, **{k: inputs[k] for k in packing.NAMES})
         rest = {k: v for k, v in inputs.items() if k not in packing.NAMES}
         with self.vision.rows(self.batch, [rows[k] for k in packed.first], positions.device) as media:
             return packed.outputs(self.model(**packed.inputs, **rest, **media))
@@ -118,7 +119,8 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
                 self._engine.look(*self._context, num_generations)
                 return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, **kwargs)
             with self._vision(self.model).rows(*self._context, self.accelerator.device) as media:
-                return super()._generate_single_turn(prompt_ids, images, {**multimodal_fields, **media}, num_generations, **kwargs)
+                given = {**multimodal_fields, **media}
+                return super()._generate_single_turn(prompt_ids, images, given, num_generations, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         start, self._scored = time.perf_counter(), {}
