@@ -1,8 +1,9 @@
 """One sequence per prompt: its text and pixels go through the model once, and its completions stand side by side behind it.
 
 GRPO scores G completions of every prompt. As rows of a batch each repeats the prompt, which holds most of the tokens when the
-prompt shows a video; so do several questions about one clip. Packed as ``prompt | completion 1 | completion 2 | ...``, with a mask that hides completions from each other
-and with the positions each would have on its own, they get the same log-probabilities and gradients for a fraction of the work.
+prompt shows a video; so do several questions about one clip. Packed as ``prompt | completion 1 | completion 2 | ...``, with a
+mask that hides completions from each other and with the positions each would have on its own, they get the same
+log-probabilities and gradients for a fraction of the work.
 """
 
 from __future__ import annotations
