@@ -20,7 +20,7 @@ from typing import Any, Literal
 from . import prompts
 from .files import append_jsonl, inside, read_jsonl, sha256, write_atomic
 from .profiles import Frames, Profile
-from .types import Sample, WorkbookError
+from .types import IMAGE, Sample, WorkbookError
 
 Mode = Literal["video", "blind", "shuffled"]
 """``blind`` drops the media from the prompt; ``shuffled`` permutes the frames, timestamps kept."""
@@ -35,7 +35,7 @@ class Item:
     text: str
     """The user turn."""
     media: tuple[tuple[str, str], ...] = ()
-    """``("video" | "image", absolute path)`` in order; they come before the text."""
+    """``("video" | "image", absolute path)`` in order; they come before the text, or where it says ``<image>``."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Engine:
 
         from .training.media import Prompt, pad, token_types, vision_tokens
 
-        prompts = [Prompt(i.text, () if self.mode == "blind" else i.media) for i in items]
+        prompts = [Prompt(i.text.replace(IMAGE, ""), ()) if self.mode == "blind" else Prompt(i.text, i.media) for i in items]
         batch = self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
         words = self.processor.tokenizer
         ids, mask = pad(batch.ids, words.pad_token_id, "left")

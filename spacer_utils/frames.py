@@ -53,6 +53,12 @@ def spacer_indices(total: int, fps: float) -> list[int]:
     return linspace_indices(total, max(1, min(32, int(total / fps))))
 
 
+def longvideobench_indices(total: int, fps: float, n: int) -> list[int]:
+    """LongVideoBench: at most ``n`` frames and one per whole second, the spacing cut to whole frames before it is multiplied."""
+    n = max(1, min(n, int(total / fps)))
+    return [total // n * k for k in range(n)]
+
+
 def keep_size(width: int, height: int) -> tuple[int, int]:
     return width, height
 
@@ -85,6 +91,7 @@ SAMPLINGS: dict[str, Sampling] = {
     "uniform32": Sampling(lambda total, fps, n: linspace_indices(total, 32)),
     "spacer": Sampling(lambda total, fps, n: spacer_indices(total, fps), spacer_size),
     "spacer-keep-aspect": Sampling(lambda total, fps, n: spacer_indices(total, fps)),
+    "longvideobench": Sampling(longvideobench_indices),
 }
 """``uniform`` trains; ``uniform32`` is VSI-Bench's official script; ``spacer`` reproduces SpaceR-Eval with its resize."""
 
@@ -98,6 +105,12 @@ def sampling(name: str) -> Sampling:
     if name not in SAMPLINGS:
         raise WorkbookError(f"unknown frame sampling {name!r}. Known: {', '.join(SAMPLINGS)}.")
     return SAMPLINGS[name]
+
+
+def times(path: Path, frames: Frames) -> list[float]:
+    """Seconds of the frames that ``load`` gives of a clip, without decoding them."""
+    _, total, fps = _open(path)
+    return [k / fps for k in sampling(frames.sampling).indices(total, fps, frames.num_frames)]
 
 
 def load(path: Path, frames: Frames, cache: Path | None = None) -> tuple[Pixels, Any]:

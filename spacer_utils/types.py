@@ -17,6 +17,8 @@ MapCells = dict[str, list[list[int]]]
 """``{category: [[x, y], ...]}``: one integer grid cell for each instance."""
 
 PROBLEM_TYPES: tuple[ProblemType, ...] = ("multiple choice", "numerical", "OCR", "free-form", "regression")
+IMAGE = "<image>"
+"""Stands in a prompt where one of its media belongs; without such marks they come first."""
 
 
 class WorkbookError(Exception):

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from spacer_utils.profiles import Frames
 from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import export
+from spacer_utils.scoring import export, judge_row, report
 from spacer_utils.scoring.load import load, media_file, synthetic
-from spacer_utils.scoring.run import main, prompts_of
+from spacer_utils.scoring.record import read
+from spacer_utils.scoring.run import main, prompts_of, spread
+from spacer_utils.training.media import Encoder, Prompt
 from spacer_utils.types import WorkbookError
 
 OUTPUTS = ["<think><map>{'a': [[1, 2]]}</map></think><answer>4</answer>", "B\nbecause\tof \"it\"", None, ""]
@@ -55,6 +58,82 @@ def test_lmms_eval_log_replays_in_order(tmp_path: Path) -> None:
     assert log["model_configs"]["task"] == "vsibench"
 
 
+SAID = [{"timestamp": [3.0, 5.0], "text": "first"}, {"timestamp": [5.2, 6], "text": "no float: to the clip's end"},
+        {"start": "00:00:06.1", "end": "00:00:06.3", "line": "short"}, {"start": "0:01:00", "end": "0:01:02", "line": "later"}]
+
+
+def test_longvideobench_interleaves_frames_and_subtitles(tmp_path: Path) -> None:
+    row = {**BENCHMARKS["longvideobench"].sample[0], "duration": 8.0, "starting_timestamp_for_subtitles": 3.0}
+    (tmp_path / "subtitles").mkdir()
+    (tmp_path / "subtitles" / row["subtitle_path"]).write_text(json.dumps(SAID))
+    text = BENCHMARKS["longvideobench"].subtitled(read(BENCHMARKS["longvideobench"], row), row, tmp_path, [0.0, 1.0, 3.0, 6.0])
+    assert text == ("<image>\n<image>\nfirst\n<image>\nno float: to the clip's end\nshort\n<image>\n"
+                    "Question: What is on the desk?\nA. a cup\nB. a lamp\nC. a book\nD. a vase\n"
+                    "Answer with the option's letter from the given choices directly.")
+
+
+def test_video_mme_names_the_subtitles_of_its_frames(tmp_path: Path) -> None:
+    row = BENCHMARKS["video_mme"].sample[0]
+    question = read(BENCHMARKS["video_mme"], row)
+    plain = BENCHMARKS["video_mme"].prompt(question, row, "official")
+    assert BENCHMARKS["video_mme"].subtitled(question, row, tmp_path, [0.0]) == plain
+    (tmp_path / "subtitle").mkdir()
+    (tmp_path / "subtitle" / f"{row['videoID']}.srt").write_text(
+        '\ufeff1\r\n00:00:00,000 --> 00:00:01,000\r\n<font color="white" size=".72c">Hello</font>\r\nyou\r\n\r\n'
+        "2\r\n00:00:01,000 --> 00:00:02,000\r\nunseen\r\n\r\n3\r\n00:00:02,000 --> 00:00:09,000\r\nBye")
+    text = BENCHMARKS["video_mme"].subtitled(question, row, tmp_path, [0.0, 2.5, 5.0])
+    assert text == f"This video's subtitles are listed below:\nHello you\nBye\n{plain}"
+
+
+def test_prompts_with_subtitles_give_frames_their_places(tmp_path: Path) -> None:
+    folder = synthetic("longvideobench", tmp_path)
+    rows = load("longvideobench", folder)
+    (folder / "subtitles").mkdir()
+    for row in rows:
+        (folder / "subtitles" / row["subtitle_path"]).write_text(json.dumps([{"timestamp": [0.1, 1.4], "text": "hi"}]))
+    items = prompts_of("longvideobench", rows, folder, "official", Frames(num_frames=4, size=28, sampling="longvideobench"))
+    assert [i.text.count("<image>") for i in items] == [2, 2, 2]  # two seconds of clip: two frames
+    assert all(kind == "image" and Path(path).is_file() for i in items for kind, path in i.media)
+    with pytest.raises(WorkbookError, match="no prompt with subtitles"):
+        prompts_of("pope", [], folder, "official", Frames(4, 28))
+    with pytest.raises(WorkbookError, match="no prompt with subtitles"):
+        prompts_of("longvideobench", rows, folder, "spacer", Frames(4, 28))
+
+
+def test_marks_place_the_media_in_the_chat() -> None:
+    class Words:
+        video_processor = type("V", (), {"merge_size": 2})()
+
+        @staticmethod
+        def apply_chat_template(messages: Any, **_: Any) -> str:
+            return "|".join(part.get("text", part["type"]) for part in messages[0]["content"])
+
+    encoder, media = Encoder(Words(), Frames(4, 28)), (("image", "a.png"), ("image", "b.png"))
+    assert encoder.text(Prompt("<image>one<image>two", media)) == "|image|one|image|two"
+    assert encoder.text(Prompt("one <image>", media)) == "|image||image|one <image>"
+    assert encoder.text(Prompt("plain")) == "plain"
+
+
+def test_tempcompass_rows_get_their_aspect(tmp_path: Path) -> None:
+    about = {"1": {"eval_dim": {"action": {"type": "fine-grained action"}, "speed": {"type": "absolute speed"}, "order": None}},
+             "2": {"eval_dim": {"order": {"event1": "a", "event2": "b"}, "direction": None}}}
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps({**row, "output": read(BENCHMARKS["tempcompass"], row).gold}) + "\n"
+                              for row in BENCHMARKS["tempcompass"].sample))
+    assert not any("aspect" in row for row in load("tempcompass", source))
+    (tmp_path / "meta_info.json").write_text(json.dumps(about))
+    items = [judge_row(BENCHMARKS["tempcompass"], row) for row in load("tempcompass", source)]
+    assert [i.row.get("aspect") for i in items] == ["fine-grained action", "absolute speed", "order", None]
+    assert report(BENCHMARKS["tempcompass"], items)["per_variant"]["aspect"] == {
+        "fine-grained action": 100, "absolute speed": 100, "order": 100}
+
+
+def test_questions_are_spread_over_tasks() -> None:
+    rows = [{**row, "problem_id": k} for k in range(3) for row in BENCHMARKS["heldout"].sample]
+    assert [r["problem_id"] for r in spread("heldout", rows, 5)] == [0, 0, 0, 1, 1]
+    assert spread("heldout", rows, None) == rows
+
+
 @pytest.mark.slow
 def test_one_command_runs_every_synthetic_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from spacer_utils.training import nano
@@ -70,3 +149,10 @@ def test_one_command_runs_every_synthetic_sample(tmp_path: Path, capsys: pytest.
     assert main(["--model", model, "--out", str(tmp_path / "eval"), "--profile", "smoke", "--names", "vsi_bench"]) == 0
     assert (tmp_path / "eval" / "vsi_bench" / "report.json").read_bytes() == before
     assert main(["--model", model, "--out", str(tmp_path / "eval"), "--names", "vsi_bench", "--data", str(tmp_path / "no")]) == 2
+    rooms = synthetic("heldout", tmp_path / "rooms")
+    assert main(["--model", model, "--out", str(tmp_path / "own"), "--profile", "smoke", "--names", "heldout", "real_layouts",
+                 "--rooms", str(rooms), "--questions", "2"]) == 0
+    summary = json.loads((tmp_path / "own" / "summary.json").read_text())
+    assert [t["counts"]["n_expected"] for t in summary["tables"]] == [2, 2]
+    assert (tmp_path / "own" / "real_layouts" / "sample").is_dir()
+    assert not (tmp_path / "own" / "heldout" / "sample").exists()

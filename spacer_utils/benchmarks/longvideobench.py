@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..registry import BENCHMARKS
-from ..scoring import extract
+from ..scoring import extract, subtitles
 from ..scoring.record import LETTERS, Benchmark, Item, Question, Row, Verdict, choice, options_of
 from ..scoring.report import Table, by_group, macro, micro
 from ..scoring.styles import LETTER, lettered, lines, spacer_text
@@ -56,10 +58,17 @@ class LongVideoBench(Benchmark):
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
-        """Official text without the subtitles, which the protocol interleaves with the frames."""
+        """Official text without the subtitles; see ``subtitled``."""
         if style != "official":
             return spacer_text(lines(q.text, "Options:", *lettered(q.options), ""), style, before_ask="")
         return lines(f"Question: {q.text}", *lettered(q.options), LETTER)
+
+    @staticmethod
+    def subtitled(q: Question, row: Row, folder: Path, times: Sequence[float]) -> str:
+        """The official input: a mark for every frame at ``times`` (seconds), subtitles among them, then question and options."""
+        said = json.loads((folder / "subtitles" / row["subtitle_path"]).read_text(encoding="utf-8"))
+        spoken = subtitles.read_json(said, float(row.get("starting_timestamp_for_subtitles") or 0), float(row["duration"]))
+        return lines(*subtitles.interleave(spoken, times), LongVideoBench.prompt(q, row, "official"))
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:

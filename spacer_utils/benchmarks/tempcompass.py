@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ..registry import BENCHMARKS
 from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, options_of
@@ -13,6 +16,13 @@ FORMATS = ("multi-choice", "yes_no", "caption_matching", "captioning")
 DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")
 ASK = {"multi-choice": "\nPlease directly give the best option:", "caption_matching": "\nPlease directly give the best option:",
        "yes_no": "\nPlease answer yes or no:", "captioning": ""}
+
+
+def aspect_of(row: Row, about: Mapping[str, Any]) -> str | None:
+    """The fine-grained aspect (one of eleven) of a row's video and dimension in ``meta_info.json``; order has no finer ones."""
+    dim = str(row.get("dim"))
+    found = (about.get(str(row.get("video_id"))) or {}).get("eval_dim", {}).get(dim)
+    return str(found.get("type", dim)) if found else None
 
 
 def format_of(row: Row) -> str:
@@ -55,7 +65,8 @@ def match_caption_judge(judge: str, mc_answer: str) -> bool:
 
 @BENCHMARKS.register("tempcompass", hub="lmms-lab/TempCompass", config=FORMATS,
                      split="test", version="HEAD", licence="unverified", count=7540, size="410 short videos",
-                     needs="tempcompass_videos.zip unpacked to videos/; captioning needs a judge's replies in judge_output",
+                     needs="tempcompass_videos.zip unpacked to videos/; for aspects the repository's meta_info.json; "
+                           "captioning needs a judge's replies in judge_output",
                      files=("|".join(f"{name}/*.parquet" for name in FORMATS), "eval_tempcompass.json",
                             "|".join(f"questions/{name}.json" for name in FORMATS), "*.jsonl"))
 class TempCompass(Benchmark):
@@ -84,6 +95,13 @@ class TempCompass(Benchmark):
                         qs in dims.items() for q in qs)
 
     @staticmethod
+    def complete(rows: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+        """Rows with their ``aspect``, where the repository's ``meta_info.json`` lies in the folder."""
+        path = folder / "meta_info.json"
+        about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return [{**row, "aspect": aspect} if (aspect := aspect_of(row, about)) else row for row in rows]
+
+    @staticmethod
     def read(row: Row) -> Question:
         task, media = format_of(row), (f"videos/{row.get('video_id')}.mp4",)
         if row.get("problem") is not None:  # Video-R1's file, which SpaceR-Eval reads
@@ -97,7 +115,8 @@ class TempCompass(Benchmark):
                 "captioning": answer}[task]
         options = inline_options(question) if task == "multi-choice" else {
             line.split(": ")[0]: line for line in question.split("\n")[1:]} if task == "caption_matching" else {}
-        return Question(task, gold, question, options, media, str(row.get("video_id", "")), {"dim": str(dim)} if dim else {},
+        groups = {name: str(row[name]) for name in ("dim", "aspect") if row.get(name)}
+        return Question(task, gold, question, options, media, str(row.get("video_id", "")), groups,
                         0.5 if task == "yes_no" else None)
 
     @staticmethod
@@ -139,4 +158,4 @@ class TempCompass(Benchmark):
         first = {"avg_without_captioning": without} if unjudged else {"avg_all": micro(items)}
         return {**first, **dict.fromkeys(FORMATS), **task_means(items), "avg_without_captioning": without,
                 "macro_formats": macro(items), "match_success": sum(read) / len(read) if read else None,
-                "dim": by_group(items, "dim")}
+                "dim": by_group(items, "dim"), "aspect": by_group(items, "aspect")}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ..registry import BENCHMARKS
-from ..scoring import extract
+from ..scoring import extract, subtitles
 from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
 from ..scoring.report import Table, by_group, macro, micro
 from ..scoring.styles import lettered, lines, spacer_choice
@@ -17,9 +18,9 @@ ASK = ("Select the best answer to the following multiple-choice question based o
        "(A, B, C, or D) of the correct option.")
 
 
-@BENCHMARKS.register("video_mme", hub="lmms-lab/Video-MME", config="videomme", split="test", version="without subtitles",
+@BENCHMARKS.register("video_mme", hub="lmms-lab/Video-MME", config="videomme", split="test", version="HEAD",
                      licence="unverified", count=2700, size="900 videos, on the order of 100 GB",
-                     needs="videos_chunked_*.zip unpacked to data/",
+                     needs="videos_chunked_*.zip unpacked to data/, subtitle.zip to subtitle/",
                      files=("videomme/test-*.parquet", "test-*.parquet", "*.jsonl"))
 class VideoMme(Benchmark):
     """2,700 questions on 900 videos of three lengths; accuracy over questions."""
@@ -52,6 +53,13 @@ class VideoMme(Benchmark):
         if style != "official":
             return spacer_choice(q.text, q.options, style)
         return lines(ASK, q.text, *lettered(q.options), "The best answer is:")
+
+    @staticmethod
+    def subtitled(q: Question, row: Row, folder: Path, times: Sequence[float]) -> str:
+        """The official text with the subtitles of the frames at ``times`` (seconds); 156 of the 900 videos have none."""
+        path = folder / "subtitle" / f"{row['videoID']}.srt"
+        said = subtitles.at_frames(subtitles.read_srt(path.read_text(encoding="utf-8", errors="replace")), times) if path.exists() else []
+        return lines(*(["This video's subtitles are listed below:", *said] if said else []), VideoMme.prompt(q, row, "official"))
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:

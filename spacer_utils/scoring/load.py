@@ -35,7 +35,8 @@ def load(name: str, source: Path | None = None) -> Rows:
     Raises:
         WorkbookError: nothing to read there, or a row is broken (the message names file and row).
     """
-    benchmark, rows = BENCHMARKS[name], []
+    benchmark = BENCHMARKS[name]
+    rows: Rows = []
     for place, row in _from_hub(name) if source is None else _from_files(name, Path(source)):
         for one in benchmark.expand(row) if hasattr(benchmark, "expand") else (row,):
             try:
@@ -43,6 +44,8 @@ def load(name: str, source: Path | None = None) -> Rows:
             except BadRow as error:
                 raise BadRow(f"{place}: {error}") from error
             rows.append(dict(one))
+    if source is not None and hasattr(benchmark, "complete"):
+        rows = benchmark.complete(rows, Path(source) if Path(source).is_dir() else Path(source).parent)
     return rows
 
 

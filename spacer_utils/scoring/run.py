@@ -1,83 +1,144 @@
-"""Put a benchmark to a checkpoint and score what it says.
+"""Put a checkpoint to benchmarks and score what it says.
 
-    python -m spacer_utils.scoring.run --model FOLDER --out outputs/cpu/eval          # every benchmark's synthetic sample
-    python -m spacer_utils.scoring.run --model FOLDER --out OUT --names vsi_bench --data FOLDER_AS_PUBLISHED
+    python -m spacer_utils.scoring.run --model FOLDER --out OUT --rooms outputs/cpu/data --questions 500
+        # every benchmark's synthetic sample, and 500 questions each of that run's held-out rooms and real layouts
+    python -m spacer_utils.scoring.run --model FOLDER --out OUT --names vsi_bench --data FOLDER_AS_PUBLISHED --sampling uniform32
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from .. import evaluate, profiles
 from ..files import write_atomic, write_jsonl
-from ..profiles import Profile
+from ..profiles import Frames, Profile
 from ..registry import BENCHMARKS
-from ..types import WorkbookError
-from .load import VIDEOS, load, media_file, synthetic
-from .record import PROFILES, Row, judge_row, read
+from ..types import IMAGE, WorkbookError
+from .load import VIDEOS, Rows, load, media_file, synthetic
+from .record import PROFILES, Question, Row, judge_row, read
 from .report import Table, baselines, report
 from .styles import STYLES
 
 
-def prompts_of(name: str, rows: Sequence[Row], root: Path, style: str) -> list[evaluate.Item]:
-    """One prompt per row whose media are there, keyed by the row's position; the others will count as missing."""
+def spread(name: str, rows: Rows, limit: int | None) -> Rows:
+    """At most ``limit`` rows, taken in turn from every task, in published order within a task."""
+    tasks: dict[str, Rows] = {}
+    for row in rows if limit else ():
+        tasks.setdefault(read(BENCHMARKS[name], row).task, []).append(row)
+    return [row for turn in zip_longest(*tasks.values()) for row in turn if row is not None][:limit] if limit else rows
+
+
+def prompts_of(name: str, rows: Sequence[Row], root: Path, style: str, subtitles: Frames | None = None) -> list[evaluate.Item]:
+    """One prompt per row whose media are there, keyed by the row's position; the others will count as missing.
+
+    Args:
+        subtitles: the frames whose subtitles go into the official prompt, where the benchmark has some; None leaves them out.
+
+    Raises:
+        WorkbookError: the benchmark has no subtitles, or the style's prompt takes none.
+    """
     benchmark, items = BENCHMARKS[name], []
+    if subtitles and (style != "official" or not hasattr(benchmark, "subtitled")):
+        raise WorkbookError(f"{name} has no prompt with subtitles in the style {style}. Leave --subtitles out.")
     for number, row in enumerate(rows):
         question = read(benchmark, row)
         files = [path for medium in question.media if (path := media_file(medium, root)) is not None]
         if all(path.exists() for path in files):
-            media = tuple(("video" if path.suffix.lower() in VIDEOS else "image", str(path)) for path in files)
-            items.append(evaluate.Item(f"{number:06d}", benchmark.prompt(question, row, style), media))
+            text, media = benchmark.prompt(question, row, style), tuple(
+                ("video" if path.suffix.lower() in VIDEOS else "image", str(path)) for path in files)
+            if subtitles:
+                text, media = _subtitled(name, question, row, root, files[0], subtitles)
+            items.append(evaluate.Item(f"{number:06d}", text, media))
     return items
 
 
+def _subtitled(name: str, question: Question, row: Row, root: Path, clip: Path, given: Frames) -> tuple[
+        str, tuple[tuple[str, str], ...]]:
+    """The prompt with subtitles, and the clip, or its frames as pictures where subtitles stand between them."""
+    from PIL import Image
+
+    from .. import frames
+
+    try:
+        text: str = BENCHMARKS[name].subtitled(question, row, root, frames.times(clip, given))
+    except OSError as error:
+        raise WorkbookError(f"can't read the subtitles {error.filename}: {error.strerror}. Unpack them there.") from error
+    if IMAGE not in text:
+        return text, (("video", str(clip)),)
+    pictures = []
+    for pixels in frames.load(clip, given)[0]:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        pictures.append(media_file(buffer.getvalue(), root))
+    return text, tuple(("image", str(path)) for path in pictures)
+
+
 def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profile, *, style: str = "official",
-                  scoring: str = "official", mode: evaluate.Mode = "video", seed: int = 0,
-                  progress: Callable[[int, int], None] | None = None) -> Table:
-    """Answers of a checkpoint to every row of ``source``, scored; writes ``report.json`` and ``items.jsonl`` to ``out``.
+                  scoring: str = "official", mode: evaluate.Mode = "video", seed: int = 0, questions: int | None = None,
+                  subtitles: bool = False, progress: Callable[[int, int], None] | None = None) -> Table:
+    """Answers of a checkpoint to the rows of ``source``, scored; writes ``report.json`` and ``items.jsonl`` to ``out``.
 
     Args:
         source: the benchmark's folder as published, or of ``load.synthetic``.
         style: whose prompt (``styles.STYLES``); ``scoring``: whose rule reads the answers.
         mode: ``blind`` and ``shuffled`` are the baselines without media and without their order.
+        questions: at most this many rows, spread evenly over tasks; None: all.
+        subtitles: put those of the sampled frames into the prompt.
     """
-    benchmark, rows = BENCHMARKS[name], load(name, source)
+    benchmark, rows = BENCHMARKS[name], spread(name, load(name, source), questions)
     root = source if source.is_dir() else source.parent
-    size, budget = profile.evaluation.batch, profile.evaluation.max_new_tokens
-    found = evaluate.generate(model, prompts_of(name, rows, root, style), out, frames=profile.frames, batch=size,
-                              max_new_tokens=budget, mode=mode, seed=seed, progress=progress)
+    items_asked = prompts_of(name, rows, root, style, profile.frames if subtitles else None)
+    found = evaluate.generate(model, items_asked, out, frames=profile.frames, batch=profile.evaluation.batch,
+                              max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, progress=progress)
     answered = [{**row, "output": p.output if p else None, "truncated": bool(p and p.truncated)}
                 for row, p in zip(rows, (found.get(f"{n:06d}") for n in range(len(rows))))]
     items = [judge_row(benchmark, row, scoring) for row in answered]
-    table = {"benchmark": name, "style": style, "mode": mode, **report(benchmark, items, scoring),
+    table = {"benchmark": name, "style": style, "mode": mode, "subtitles": subtitles, **report(benchmark, items, scoring),
              "baselines": baselines(benchmark, rows, scoring)}
     write_jsonl(out / "items.jsonl", (item.to_json() for item in items))
     write_atomic(out / "report.json", json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return table
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print name, headline and counts of every benchmark asked for; 2 on an error that the user can mend."""
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.scoring.run", description=__doc__.split("\n")[0])
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.scoring.run", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")
     parser.add_argument("--names", nargs="*", metavar="NAME", help="benchmarks (default: all)")
     parser.add_argument("--data", type=Path, help="folder as published, of one benchmark (default: its synthetic sample)")
-    parser.add_argument("--out", type=Path, required=True, help="gets a folder per benchmark")
+    parser.add_argument("--rooms", type=Path, help="data folder of a run: its held-out rooms and real layouts, not their samples")
+    parser.add_argument("--questions", type=int, help="at most this many of each benchmark, spread over tasks (default: all)")
+    parser.add_argument("--out", type=Path, required=True, help="gets a folder per benchmark, and summary.json")
     parser.add_argument("--profile", choices=list(profiles.PROFILES), default="cpu", help="frames, batch and token budget")
+    parser.add_argument("--sampling", help="named sampling and resizing, e.g. uniform32, spacer (default: the profile's)")
     parser.add_argument("--style", choices=STYLES, default="official", help="whose prompt")
+    parser.add_argument("--subtitles", action="store_true", help="prompts with subtitles (Video-MME, LongVideoBench)")
     parser.add_argument("--scoring", choices=PROFILES, default="official", help="whose rule")
     parser.add_argument("--mode", choices=("video", "blind", "shuffled"), default="video")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print name, headline and counts of every benchmark asked for; 2 on an error that the user can mend."""
+    args = arguments().parse_args(argv)
     try:
+        profile = profiles.get(args.profile).with_overrides(sampling=args.sampling)
+        tables = []
         for name in args.names or BENCHMARKS.names():
-            source = args.data or synthetic(name, args.out / name / "sample")
-            table = run_benchmark(args.model, name, source, args.out / name, profiles.get(args.profile), style=args.style,
-                                  scoring=args.scoring, mode=args.mode)
-            print(json.dumps({key: table[key] for key in ("benchmark", "headline", "headline_variant", "counts")}), flush=True)
+            rooms = args.rooms / f"{name}.jsonl" if args.rooms else Path()
+            source = args.data or (rooms if rooms.is_file() else synthetic(name, args.out / name / "sample"))
+            tables.append(run_benchmark(args.model, name, source, args.out / name, profile, style=args.style, mode=args.mode,
+                                        scoring=args.scoring, questions=args.questions, subtitles=args.subtitles))
+            shown = ("benchmark", "headline", "headline_variant", "counts")
+            print(json.dumps({key: tables[-1][key] for key in shown}), flush=True)
+        summary = {"model": args.model, "digest": evaluate.model_digest(args.model), "profile": profile.name, "tables": tables}
+        write_atomic(args.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -20,6 +21,7 @@ import torch
 
 from .. import video
 from ..profiles import Frames
+from ..types import IMAGE
 
 Medium = tuple[str, str]
 Loader = Callable[[str, str], tuple[Any, Any]]
@@ -30,7 +32,7 @@ NAMES = {"video": ("pixel_values_videos", "video_grid_thw"), "image": ("pixel_va
 
 @dataclass(frozen=True)
 class Prompt:
-    """The user turn of one row: its media come before the text."""
+    """The user turn of one row: its media come before the text, or where the text has a mark ``<image>`` for each."""
 
     text: str
     media: tuple[Medium, ...] = ()
@@ -161,7 +163,11 @@ class Encoder:
 
     def text(self, prompt: Prompt) -> str:
         """The chat text with one placeholder per medium and the opening of the assistant's turn."""
-        content = [{"type": kind} for kind, _ in prompt.media] + [{"type": "text", "text": prompt.text}]
+        media, parts = [{"type": kind} for kind, _ in prompt.media], prompt.text.split(IMAGE)
+        if len(parts) != len(media) + 1:
+            parts = [*("" for _ in media), prompt.text]
+        texts = [{"type": "text", "text": part} for part in parts]
+        content = [part for pair in zip_longest(texts, media) for part in pair if part]
         messages = [{"role": "user", "content": content}]
         return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
