@@ -8,6 +8,7 @@ import pytest
 
 from spacer_utils import analysis, reference
 from spacer_utils.evaluate import Prediction
+from spacer_utils.registry import BENCHMARKS
 from spacer_utils.types import Sample
 
 Row = dict[str, Any]
@@ -54,6 +55,14 @@ def test_interval_is_over_rooms_not_questions() -> None:
 def test_chance_is_one_over_the_number_of_options() -> None:
     samples = [choice(1, 4), choice(2, 2), choice(3, 0, "object_counting")]
     assert analysis.chance(samples) == {"object_rel_distance": pytest.approx(37.5)}
+
+
+def test_published_scores_name_benchmark_setting_and_source() -> None:
+    for published in reference.PUBLISHED:
+        assert published["benchmark"] in BENCHMARKS.names()
+        assert 0 < published["score (%)"] < 100
+        assert all(published[field] for field in ("model", "setting", "source"))
+    assert len({tuple(p.values()) for p in reference.PUBLISHED}) == len(reference.PUBLISHED)
 
 
 def test_floor_of_maps() -> None:
