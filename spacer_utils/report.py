@@ -48,7 +48,8 @@ def markdown(text: str) -> str:
             return str(convert(body))
 
     page = MarkdownWithMath(renderer=Renderer(escape=False, anchor_link_text="")).render(text)
-    return re.sub(r'href="([0-9A][0-9][a-z0-9_]*)\.ipynb', r'href="\1.html', page).replace("<table>", '<table class="data">')
+    page = re.sub(r'href="([0-9A][0-9][a-z0-9_]*)\.ipynb', r'href="\1.html', page).replace("<table>", '<table class="data">')
+    return re.sub(r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", "", page)  # Markdown has no table without a head
 
 
 def clean(text: str) -> str:
@@ -174,9 +175,9 @@ def style() -> str:
     """The pages' style sheet with the colours of highlighted code for light and dark."""
     from pygments.formatters import HtmlFormatter
 
-    light = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    light = HtmlFormatter(style="xcode").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs("[data-theme=dark] .highlight")
-    return f"{light}\n{dark}\n{(ASSETS / 'report' / 'report.css').read_text(encoding='utf-8')}"
+    return f"{light}\n@media screen {{ {dark} }}\n{(ASSETS / 'report' / 'report.css').read_text(encoding='utf-8')}"
 
 
 def export(raw: Any, facts: dict[str, Any], notebook: dag.Notebook, every: list[dag.Notebook]) -> str:

@@ -121,7 +121,7 @@ class Book:
         Raises:
             WorkbookError: some claim does not hold; the table is shown first.
         """
-        rows = [{"": "✓" if holds else "✗", "check": claim} for claim, holds in claims.items()]
+        rows = [{"holds": "✓" if holds else "✗", "check": claim} for claim, holds in claims.items()]
         _display({"text/html": html_table(rows, kind="checks")})
         failed = [claim for claim, holds in claims.items() if not holds]
         if failed:

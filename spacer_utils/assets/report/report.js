@@ -29,6 +29,12 @@
     });
   }
 
+  // What scrolls sideways can be reached and scrolled by keyboard.
+  const sideways = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+    if (target.scrollWidth > target.clientWidth) { target.tabIndex = 0; } else { target.removeAttribute("tabindex"); }
+  }));
+  document.querySelectorAll("pre, .scroll, math[display=block]").forEach((e) => sideways.observe(e));
+
   // Interactive figures; their static twins stay for paper.
   document.querySelectorAll("div.plot").forEach((div) => {
     const spec = JSON.parse(document.getElementById(div.id + "-data").textContent);
