@@ -205,7 +205,7 @@ def test_importing_what_the_light_notebooks_use_does_not_import_torch() -> None:
     code = (
         "import sys; from spacer_utils import analysis, frames, interactive, logbook, maps, plots, reference, registry, rewards; "
         "from spacer_utils import run, video; from spacer_utils.data import audit, dataset, samples; "
-        "from spacer_utils.workbook import dag, manifest, plan; [r.names() for r in registry.ALL]; "
+        "from spacer_utils.workbook import cost, dag, manifest, plan; [r.names() for r in registry.ALL]; "
         "print([m for m in ('torch', 'transformers', 'trl', 'papermill') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
