@@ -224,6 +224,25 @@ def test_the_plan_gives_state_and_reason(workbook: Path, capsys: pytest.CaptureF
     assert "1 of 2 notebooks will run" in capsys.readouterr().out
 
 
+def test_the_plan_shows_what_a_changed_setting_will_run_again(workbook: Path) -> None:
+    (workbook / "executed").mkdir(parents=True)
+    (workbook / "data").mkdir()
+    (workbook / "data" / "a.txt").write_text("")
+    (workbook / ".settings").mkdir()
+    (workbook / ".settings" / "SEED").write_text("0\n")
+    for name in CELLS:
+        (workbook / "executed" / f"{name}.ipynb").write_text("{}")
+
+    def reasons(**settings: str) -> list[str]:
+        return [r["reason"] for r in plan.states(profiles.get("smoke"), settings)]
+
+    assert reasons(SEED="0", REAL_LAYOUTS="rooms") == ["up to date", "up to date"], "a parameter that no notebook has"
+    assert reasons(SEED="3") == ["SEED: 0 -> 3", "SEED: 0 -> 3"]
+    later = time.time() + 5
+    os.utime(workbook / ".settings" / "SEED", (later, later))
+    assert reasons(SEED="0") == ["SEED is newer", "after 00_first"], "changed, and not all notebooks have run since"
+
+
 def test_disk_use_is_summed_by_folder(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workbook / "data").mkdir(parents=True)
     (workbook / "data" / "x").write_bytes(b"0" * 2_000_000)

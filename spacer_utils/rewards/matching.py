@@ -140,8 +140,10 @@ def calibrated(map_: Drawn, grid: int = GRID) -> float:
     """0 for an uninformative map, 1 for a perfect one; negative for one that is worse than knowing nothing."""
     earned = possible = 0.0
     for category, there in map_.true.items():
-        places, n = tuple(there), len(there)
-        points = tuple(map_.valid[category][:2 * n])  # a category drawn more than twice too often earns little in any case
+        # sorted, so that the order of drawing changes no bit of the score
+        places, n = tuple(sorted(there)), len(there)
+        # a category drawn more than twice too often earns little in any case
+        points = tuple(sorted(map_.valid[category][:2 * n]))
         earned += excess(points, places, grid) * (n / max(map_.written[category], n))
         possible += excess(places, places, grid)
     if possible < 1e-9:  # the truth itself stands in the middle

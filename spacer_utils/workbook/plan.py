@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,19 @@ def check(profile: Profile, memory_gb: float | None = None, gpus: Sequence[float
         raise WorkbookError(f"profile {profile.name} needs {' and '.join(lacks)}. {advice}")
 
 
-def states(profile: Profile) -> list[dict[str, Any]]:
-    """One row per notebook: whether Make will run it and why, with expected minutes and disk (of the last run here, if any)."""
+def states(profile: Profile, settings: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """One row per notebook: whether Make will run it and why, with expected minutes and disk (of the last run here, if any).
+
+    Args:
+        settings: what Make is called with (``SEED``, ``REAL_LAYOUTS``); one that differs from the last run's is a reason.
+    """
     every = dag.notebooks()
     rows: list[dict[str, Any]] = []
     running: set[str] = set()
     for notebook in every:
         last = manifest.read(profile.outputs, notebook.name)
-        state, reason = _state(notebook, profile.outputs, last, [u for u in dag.upstream(notebook, every) if u.name in running])
+        before = [u for u in dag.upstream(notebook, every) if u.name in running]
+        state, reason = _state(notebook, profile.outputs, last, before, settings or {})
         if state != "done":
             running.add(notebook.name)
         measured = last.get("seconds") if last.get("state") == "done" else None
@@ -65,7 +70,18 @@ def states(profile: Profile) -> list[dict[str, Any]]:
     return rows
 
 
-def _state(notebook: dag.Notebook, out: Path, last: dict[str, Any], before: list[dag.Notebook]) -> tuple[str, str]:
+def _changed(notebook: dag.Notebook, out: Path, settings: Mapping[str, str]) -> str:
+    """The first setting that Make will find changed, as ``SEED: 0 -> 1``; empty if there is none."""
+    for name in filter(notebook.parameters.__contains__, settings):
+        kept = out / ".settings" / name
+        before = kept.read_text(encoding="utf-8").strip() if kept.exists() else "unknown"
+        if before != settings[name]:
+            return f"{name}: {before or 'none'} -> {settings[name] or 'none'}"
+    return ""
+
+
+def _state(notebook: dag.Notebook, out: Path, last: dict[str, Any], before: list[dag.Notebook],
+           settings: Mapping[str, str]) -> tuple[str, str]:
     target = out / "executed" / f"{notebook.name}.ipynb"
     if (out / "executed" / f"{notebook.name}.failed.ipynb").exists():
         return "failed", str(last.get("error", "its last run failed"))[:110]
@@ -74,20 +90,24 @@ def _state(notebook: dag.Notebook, out: Path, last: dict[str, Any], before: list
     lost = [p for p in notebook.writes if not any(out.glob(p))]
     if lost:
         return "to run", f"{lost[0]} is gone"
+    changed = _changed(notebook, out, settings)
+    if changed:
+        return "to run", changed
     if before:
         return "to run", f"after {before[0].name}"
     made = target.stat().st_mtime_ns
     sources = [dag.NOTEBOOKS / f"{notebook.name}.ipynb", *(PROJECT / m for m in notebook.modules),
-               *(out / "executed" / f"{u.name}.ipynb" for u in dag.upstream(notebook, dag.notebooks()))]
+               *(out / "executed" / f"{u.name}.ipynb" for u in dag.upstream(notebook, dag.notebooks())),
+               *(p for name in notebook.parameters if (p := out / ".settings" / name).exists())]
     newer = [p for p in sources if p.stat().st_mtime_ns > made]
     if newer:
         return "to run", f"{newer[0].relative_to(PROJECT) if newer[0].is_relative_to(PROJECT) else newer[0].name} is newer"
     return "done", f"ran in {clock(last['seconds'])}" if "seconds" in last else "up to date"
 
 
-def print_plan(profile: Profile) -> None:
+def print_plan(profile: Profile, settings: Mapping[str, str] | None = None) -> None:
     """The plan as text: a row per notebook and a closing sum."""
-    rows = states(profile)
+    rows = states(profile, settings)
     width = max(len(r["notebook"]) for r in rows)
     print(f"profile {profile.name}: {profile.purpose} ({profile.hardware})\n")
     print(f"{'notebook':<{width}}  {'state':<7} {'time':>8} {'disk':>9}  why")
@@ -137,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
                                      description="What would run here, and whether it can.")
     parser.add_argument("what", choices=("plan", "check", "profiles", "du"))
     parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of Make")
     options = parser.parse_args(arguments)
     try:
         if options.what == "profiles":
@@ -146,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             chosen = profiles.get(options.profile)
             if options.what == "plan":
-                print_plan(chosen)
+                print_plan(chosen, dict(s.split("=", 1) for s in options.set))
             check(chosen)
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
