@@ -109,7 +109,7 @@ endif
 
 # ---------------------------------------------------------------------------------------------------------------- look at
 plan: | $(VENV) ## what would run, why, for how long, on how much disk
-	@$(PY) -m spacer_utils.workbook.plan plan --profile $(PROFILE)
+	@$(PY) -m spacer_utils.workbook.plan plan --profile $(PROFILE) --set SEED=$(SEED) --set 'REAL_LAYOUTS=$(REAL_LAYOUTS)'
 profiles: | $(VENV) ## all profiles side by side
 	@$(PY) -m spacer_utils.workbook.plan profiles
 list: | $(VENV) ## every scene source, question type, reward and benchmark
