@@ -38,7 +38,7 @@ RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
 
-.PHONY: help setup venv install reproduce plan profiles list lab reports serve data test test-fast lint format bench base study du clean clean-all lock ready FORCE
+.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports serve data test test-fast lint format bench base study du clean clean-all lock ready FORCE
 
 help: ## what there is to do
 	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
@@ -119,7 +119,9 @@ lab: | $(VENV) ## JupyterLab on notebook 00
 serve: | $(VENV) ## reports at http://localhost:8000
 	@$(PY) -m http.server 8000 --bind localhost --directory $(OUT)/reports
 bench: | $(VENV) ## speed of rendering, rewards and training
-	@for file in tests/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+	@for file in $(filter-out tests/bench_gpu.py,$(wildcard tests/bench_*.py)); do echo "== $$file"; $(PY) $$file || exit 1; done
+gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=folder of the results, TINY=1: try it on a CPU)
+	@$(PY) tests/bench_gpu.py --name $(or $(NAME),gpu-bench) $(if $(TINY),--tiny)
 du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils.workbook.plan du
 

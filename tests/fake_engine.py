@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 from types import SimpleNamespace
@@ -36,8 +37,7 @@ class FakeLLM:
         core = SimpleNamespace(reset_encoder_cache=self._forget)
         self.llm_engine = SimpleNamespace(model_executor=executor, engine_core=core,
                                           model_config=SimpleNamespace(max_model_len=1024))
-        self._tower = type(self.model.model).get_video_features
-        self.model.model.get_video_features = self._features
+        self.model.model.get_video_features = self._kept(type(self.model.model).get_video_features)
 
     def _load(self, weights: Any) -> None:
         if not self.calls or self.calls[-1] != "sync":
@@ -53,11 +53,16 @@ class FakeLLM:
     def reset_prefix_cache(self) -> None:
         self.calls.append("reset")
 
-    def _features(self, pixels: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        key = hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
-        if key not in self.kept:
-            self.kept[key] = self._tower(self.model.model, pixels, *args, **kwargs)
-        return self.kept[key]
+    def _kept(self, tower: Any) -> Any:
+        @functools.wraps(tower)  # generate() asks for the names of the parameters
+        def features(*args: Any, **kwargs: Any) -> Any:
+            given = dict(zip(("pixel_values_videos", "video_grid_thw"), args)) | kwargs
+            key = hashlib.sha256(given["pixel_values_videos"].numpy().tobytes()).hexdigest()
+            if key not in self.kept:
+                self.kept[key] = tower(self.model.model, **given)
+            return self.kept[key]
+
+        return features
 
     def inputs(self, request: dict[str, Any]) -> dict[str, Any]:
         """The stock processor's inputs of one request, as vLLM makes them from its own ids, frames and clock."""

@@ -104,9 +104,12 @@ SHAPES = {
 def shape(model: str) -> Shape:
     """Sizes of a local checkpoint (folder relative to the repository) or of a known hub id; of the 7B where neither is there."""
     path = PROJECT / model / "config.json"
-    if not path.exists():
-        return SHAPES.get(model, SHAPES["Qwen/Qwen2.5-VL-7B-Instruct"])
-    c = json.loads(path.read_text())
+    return from_config(json.loads(path.read_text())) if path.exists() else \
+        SHAPES.get(model, SHAPES["Qwen/Qwen2.5-VL-7B-Instruct"])
+
+
+def from_config(c: Mapping[str, Any]) -> Shape:
+    """Sizes of a Qwen2.5-VL or Qwen3-VL from its configuration."""
     text, tower = c["text_config"], c["vision_config"]
     return Shape(text["num_hidden_layers"], text["hidden_size"], text["num_key_value_heads"] / text["num_attention_heads"],
                  text["intermediate_size"], text["vocab_size"], c.get("tie_word_embeddings", False), tower["depth"],
