@@ -54,20 +54,43 @@ def _function(name: str, rewards: RewardSet, limit: int) -> RewardFunction:
     return function
 
 
-def value(name: str, rewards: RewardSet, sample: Sample, answer: Answer) -> float | None:
-    """What one term of a set counts for one completion, the gate applied."""
+def value(name: str, rewards: RewardSet, sample: Sample, answer: Answer, drawn: Callable[[], float | None] | None = None,
+          ) -> float | None:
+    """What one term of a set counts for one completion, the gate applied.
+
+    Args:
+        drawn: gives the map score on which the term rests, where it is known already.
+    """
+    drawn = drawn or (lambda: term(_rule(name, rewards), sample, answer)[0])
     if name == "accuracy_with_map":
-        return with_map(rewards, sample, answer, value("accuracy", rewards, sample, answer),
-                        lambda: term(rewards.map_term, sample, answer)[0])[0]
-    found = term(rewards.rules.get(name, name), sample, answer)[0]
+        return with_map(rewards, sample, answer, value("accuracy", rewards, sample, answer), drawn)[0]
+    found = drawn()
     if found is None or not name.startswith("map"):
         return found
     return credit(found) if gate_open(rewards.gate, answer, value("accuracy", rewards, sample, answer)) else 0.0
 
 
+def _rule(name: str, rewards: RewardSet) -> str:
+    """The registered reward on which a public term rests."""
+    return rewards.map_term if name == "accuracy_with_map" else rewards.rules.get(name, name)
+
+
 def _rows(name: str, rewards: RewardSet, completions: Sequence[Any], sample: Sequence[str], **columns: Any) -> Values:
-    return [value(name, rewards, Sample.from_json_text(s), answers.parse(text_of(c)))
-            for c, s in zip(completions, sample, strict=True)]
+    rows = [(Sample.from_json_text(s), answers.parse(text_of(c))) for c, s in zip(completions, sample, strict=True)]
+    if _rule(name, rewards) != "map":
+        return [value(name, rewards, s, a) for s, a in rows]
+    return [value(name, rewards, s, a, lambda score=score: score)  # type: ignore[misc]
+            for (s, a), score in zip(rows, released_maps(rows))]
+
+
+def released_maps(rows: Sequence[tuple[Sample, Answer]]) -> Values:
+    """The reward ``map`` of many completions at once, by the compiled reader."""
+    from .map_batch import map_scores  # numba, for who trains with this reward only
+
+    told = [k for k, (s, a) in enumerate(rows) if s.cognitive_map is not None and a.map_text is not None]
+    scores = map_scores([rows[k][1].map_text or "" for k in told], [rows[k][0].cognitive_map or {} for k in told])
+    found = dict(zip(told, scores))
+    return [None if s.cognitive_map is None else found.get(k, 0.0) for k, (s, _) in enumerate(rows)]
 
 
 def text_of(completion: Any) -> str:

@@ -1,7 +1,6 @@
-"""The paper's map score for logs of many completions, compiled: what ``rewards.map`` gives, in a third of the time.
+"""The paper's map score of a batch of completions, compiled: what ``rewards.map`` gives, in a third of the time.
 
-Texts in a form that the compiled reader doesn't vouch for go through the plain one, which stays the definition. The first call
-on a machine compiles for some seconds; for one batch of rollouts that is not worth it, for a million rows it is.
+Texts in a form that the compiled reader doesn't vouch for go through the plain one, which stays the definition.
 """
 
 from __future__ import annotations
