@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -157,7 +156,7 @@ class Engine:
     def __init__(self, model: str, frames: Frames, mode: Mode = "video", seed: int = 0, device: str | None = None,
                  cache: Path | None = None) -> None:
         """``cache`` is a folder of decoded frames to share (see ``video.load``)."""
-        from .training import media, vision  # isort: skip (first: it makes torchvision importable)
+        from .training import greedy, media, vision  # isort: skip (first: it makes torchvision importable)
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils.logging import disable_progress_bar
@@ -172,44 +171,21 @@ class Engine:
         self.model = loaded.to(self.device).eval()
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         self._sight = vision.SharedVision(self.model)
+        self._filters, self._stop = greedy.rules(self.model, self.processor)
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
-        """Greedy completions of one batch."""
+        """Greedy completions of one batch, the checkpoint's own repetition penalty included."""
         import torch
 
-        from .training.media import Prompt, pad, token_types, vision_tokens
+        from .training.greedy import greedy
+        from .training.media import Prompt
 
         prompts = [Prompt(i.text.replace(IMAGE, ""), ()) if self.mode == "blind" else Prompt(i.text, i.media) for i in items]
         batch = self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
-        words = self.processor.tokenizer
-        ids, mask = pad(batch.ids, words.pad_token_id, "left")
-        given = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": token_types(ids, self.processor)}
-        with torch.inference_mode(), self._sight.rows(batch, range(len(items)), self.device) as media:
-            out = self.model.generate(**{k: v.to(self.device) for k, v in given.items()}, **media, max_new_tokens=max_new_tokens,
-                                      do_sample=False, temperature=None, top_p=None, top_k=None,
-                                      suppress_tokens=vision_tokens(self.processor))
-        return [self._prediction(item, row, max_new_tokens) for item, row in zip(items, out[:, ids.shape[1]:].tolist())]
-
-    def _prediction(self, item: Item, row: list[int], budget: int) -> Prediction:
-        eos = self.processor.tokenizer.eos_token_id
-        ended = eos in row
-        kept = row[:row.index(eos)] if ended else row
-        text = self.processor.tokenizer.decode(kept, skip_special_tokens=True)
-        return Prediction(item.key, text, len(kept), not ended and len(kept) >= budget)
-
-
-def throughput(model: str, items: Sequence[Item], sizes: Sequence[int], frames: Frames,
-               max_new_tokens: int) -> list[dict[str, float]]:
-    """Items per second at several batch sizes, for ``make bench``; answers must not depend on the size."""
-    engine = Engine(model, frames)
-    rows = []
-    for size in sizes:
-        start = time.perf_counter()
-        answers = [p for group in batches(items, size) for p in engine.answer(group, max_new_tokens)]
-        text = "".join(sorted(p.key + p.output for p in answers))
-        rows.append({"batch": size, "items_per_second": len(items) / (time.perf_counter() - start),
-                     "digest": int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)})
-    return rows
+        with torch.inference_mode():
+            found = greedy(self.model, self._sight, batch, self.processor, max_new_tokens, self._filters, self._stop)
+        return [Prediction(item.key, self.processor.tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), not ended)
+                for item, (tokens, ended) in zip(items, found)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -217,6 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from . import profiles
     from .analysis import spread
     from .data.rows import load
+    from .run import Progress
 
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.evaluate", description="Answer a split; resumes by itself.")
     parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
@@ -231,7 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = args.data or profile.outputs / "data"
     try:
         samples = spread(load(data / f"{args.split}.jsonl"), profile.evaluation.questions)
-        found = answer(args.model, samples, data, args.out, profile, with_map=args.map, mode=args.mode)
+        found = answer(args.model, samples, data, args.out, profile, with_map=args.map, mode=args.mode,
+                       progress=Progress(args.split))
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ reach Markdown or HTML.
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import inspect
 import io
@@ -271,7 +272,7 @@ def _display(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> No
 
 
 class Progress:
-    """A bar in JupyterLab; headless, one line every few seconds into the runner's log, so that outputs stay equal."""
+    """A bar in JupyterLab; elsewhere a line every few seconds: headless into the runner's log, so that outputs stay equal."""
 
     EVERY = 5.0
 
@@ -283,18 +284,18 @@ class Progress:
     def __call__(self, done: int, total: int, metrics: Mapping[str, Any] | None = None) -> None:
         """Tell how far the work is; ``metrics`` of a training step are in its log and not shown here."""
         log = os.environ.get(LOG)
-        if log:
-            self._line(Path(log), done, total)
-        elif "ipykernel" in sys.modules:
+        if log or "ipykernel" not in sys.modules:
+            self._line(log, done, total)
+        else:
             self._draw(done, total)
 
-    def _line(self, log: Path, done: int, total: int) -> None:
+    def _line(self, log: str | None, done: int, total: int) -> None:
         now = time.monotonic()
         if now - self.last >= self.EVERY or done >= total:
             self.last = now
             spent = now - self.started
             left = spent / max(done, 1) * (total - done)
-            with open(log, "a", encoding="utf-8") as file:
+            with open(log, "a", encoding="utf-8") if log else contextlib.nullcontext(sys.stderr) as file:
                 file.write(f"{self.label} | {done}/{total} | {clock(spent)} elapsed, {clock(left)} left\n")
 
     def _draw(self, done: int, total: int) -> None:

@@ -1,9 +1,11 @@
-"""Kill training with SIGKILL at random moments, go on, and compare with a run that nobody disturbed.
+"""Kill training or evaluation with SIGKILL at random moments, go on, and compare with a run that nobody disturbed.
 
     python tests/kill_and_resume.py --kills 20
+    python tests/kill_and_resume.py --evaluation --kills 10
 
-Equal means: every logged number that the clock does not decide, every rollout, and every byte of the trained weights. Children
-are forked from a process that has imported everything, so that kills fall into training and saving, not into imports.
+Equal means, of training: every logged number that the clock does not decide, every rollout, and every byte of the trained
+weights; of an evaluation, which takes all the kills: every byte of its folder. Children are forked from a process that has
+imported everything, so that kills fall into the work, not into imports.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ import argparse
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training_kit import tiny_model, write_data
+from training_kit import FRAMES, tiny_model, write_data
 
-from spacer_utils import profiles, train
+from spacer_utils import evaluate, profiles, train
+from spacer_utils.data.rows import load
 from spacer_utils.files import read_jsonl, sha256
 
 CLOCK = ("time", "tokens_per_second", "peak_memory_mb")
@@ -46,11 +50,20 @@ def child(method: str, tuning: str, data: Path, out: Path, model: str) -> None:
     train.run(PROFILE, method, tuning, 0, data, out, model=model)  # type: ignore[arg-type]
 
 
-def one_run(rng: np.random.Generator, budget: int, seconds: float, *args: Any) -> int:
+def answering(data: Path, out: Path, model: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    items = [evaluate.Item(f"{i.key}-{k}", i.text + " " * k, i.media) for k in range(8) for i in
+             evaluate.items_from_samples(load(data / "train.jsonl"), data, "compact", False)]
+    evaluate.generate(model, items, out, frames=FRAMES, batch=3, max_new_tokens=24)
+
+
+def one_run(rng: np.random.Generator, budget: int, seconds: float, target: Callable[..., None], *args: Any) -> int:
     """Start, kill at a random moment and start again until the run is whole or ``budget`` kills are spent; returns the kills."""
     fork = multiprocessing.get_context("fork")
     for kills in range(budget + 1):
-        process = fork.Process(target=child, args=args)
+        process = fork.Process(target=target, args=args)
         process.start()
         if kills < budget:
             process.join(rng.uniform(0.1, 0.7 * seconds))
@@ -81,9 +94,9 @@ def prove(kills: int, folder: Path, seed: int = 0) -> list[dict[str, Any]]:
         name = f"{method}-{tuning}-s0"
         if name not in seconds:
             began = time.perf_counter()
-            one_run(rng, 0, 0.0, method, tuning, data, folder / "whole", model)
+            one_run(rng, 0, 0.0, child, method, tuning, data, folder / "whole", model)
             seconds[name] = time.perf_counter() - began
-        used = one_run(rng, min(5, kills - spent), seconds[name], method, tuning, data, folder / f"killed{k}", model)
+        used = one_run(rng, min(5, kills - spent), seconds[name], child, method, tuning, data, folder / f"killed{k}", model)
         spent += used
         expected, found = traces(folder / "whole" / name), traces(folder / f"killed{k}" / name)
         table.append({"run": name, "kills": used, "metrics": found[0] == expected[0], "rollouts": found[1] == expected[1],
@@ -93,16 +106,30 @@ def prove(kills: int, folder: Path, seed: int = 0) -> list[dict[str, Any]]:
     return table
 
 
+def prove_evaluation(kills: int, folder: Path, seed: int = 0) -> dict[str, Any]:
+    """Kill one evaluation ``kills`` times, each time after a small part of it: how many kills, and whether all is equal."""
+    rng = np.random.default_rng(seed)
+    data, model = write_data(folder / "data"), tiny_model(folder / "tiny", "qwen3_vl")
+    began = time.perf_counter()
+    one_run(rng, 0, 0.0, answering, data, folder / "whole", model)
+    seconds = time.perf_counter() - began
+    spent = one_run(rng, kills, 3 * seconds / kills, answering, data, folder / "killed", model)
+    whole, killed = ({p.name: p.read_bytes() for p in sorted((folder / name).iterdir())} for name in ("whole", "killed"))
+    return {"run": "evaluation", "kills": spent, "equal": whole == killed, "bytes": sum(map(len, whole.values()))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--evaluation", action="store_true", help="kill an evaluation, not training")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        table = prove(args.kills, Path(folder), args.seed)
+        table = [prove_evaluation(args.kills, Path(folder), args.seed)] if args.evaluation else prove(
+            args.kills, Path(folder), args.seed)
     for row in table:
         print(row)
-    exact = all(row[k] for row in table for k in ("metrics", "rollouts", "weights", "moved"))
+    exact = all(value for row in table for key, value in row.items() if key not in ("run", "kills"))
     print(f"{sum(r['kills'] for r in table)} kills, {len(table)} runs, {'all exact' if exact else 'NOT EXACT'}")
     raise SystemExit(not exact)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.benchmarks import spar_bench, tempcompass
@@ -97,7 +97,6 @@ def test_an_unclosed_answer_tag_is_wrong_and_truncated(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=30, deadline=None)
 @given(output=st.one_of(st.text(max_size=80), st.sampled_from(
     ["", " ", "nan", "inf", "-1e999", "（A）",
      "</s>", "A</s>", "0", "<answer></answer>", "<answer>nan</answer>", "move_right:nan",
@@ -367,6 +366,11 @@ def test_own_rows_are_read_strictly() -> None:
     ["A) left", "B) right"], ["A: left", "B: right", None]])
 def test_options_in_every_form(options: Any) -> None:
     assert options_of(options) == {"A": "left", "B": "right"}
+
+
+@pytest.mark.parametrize("options", [["A. left", None, "C. right"], ["left", "", "right"], ["left", "nan", "right"]])
+def test_an_absent_option_keeps_the_letters_behind_it(options: Any) -> None:
+    assert options_of(options) == {"A": "left", "C": "right"}
 
 
 @pytest.mark.parametrize("answer", ["B", "b", "(B)", "B.", "B. right", "B) right", 1, 1.0, "1", np.int64(1), " B "])

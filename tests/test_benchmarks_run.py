@@ -140,7 +140,9 @@ def test_one_command_runs_every_synthetic_sample(tmp_path: Path, capsys: pytest.
 
     model = str(nano.build(tmp_path / "model", size="tiny"))
     assert main(["--model", model, "--out", str(tmp_path / "eval"), "--profile", "smoke"]) == 0
-    tables = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    said = capsys.readouterr()
+    tables = [json.loads(line) for line in said.out.splitlines() if line.startswith("{")]
+    assert "vsi_bench | 4/4 | " in said.err
     assert [t["benchmark"] for t in tables] == BENCHMARKS.names()
     for table in tables:
         assert sum(table["counts"][k] for k in ("n_scored", "n_missing", "n_not_scored")) == table["counts"]["n_expected"]

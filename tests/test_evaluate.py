@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kill_and_resume import prove_evaluation
 from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
 from spacer_utils import evaluate, frames
 from spacer_utils.data.rows import load
+from spacer_utils.training import greedy, media
 from spacer_utils.types import WorkbookError
 
 torch = pytest.importorskip("torch")
@@ -44,6 +46,41 @@ def test_the_batch_does_not_matter_and_the_video_does(models: dict[str, str], da
     assert answers(models[family], data, tmp_path / "again", mode="shuffled") == other
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_are_those_of_generate(models: dict[str, str], data: Path, family: str) -> None:
+    torch.set_num_threads(1)
+    engine = evaluate.Engine(models[family], FRAMES, device="cpu")
+    items = evaluate.items_from_samples(load(data / "train.jsonl"), data, "compact", True)
+    batch = engine.encoder.encode([media.Prompt(i.text, i.media) for i in items])
+    for penalty in (1.0, 1.5):
+        engine.model.generation_config.repetition_penalty = penalty
+        filters, stop = greedy.rules(engine.model, engine.processor)
+        ids, mask = media.pad(batch.ids, engine.processor.tokenizer.pad_token_id, "left")
+        with torch.inference_mode(), engine._sight.rows(batch, range(len(items)), "cpu") as given:
+            out = engine.model.generate(input_ids=ids, attention_mask=mask, mm_token_type_ids=media.token_types(
+                ids, engine.processor), **given, max_new_tokens=12, do_sample=False,
+                suppress_tokens=media.vision_tokens(engine.processor))
+            expected = [row.tolist() for row in out[:, ids.shape[1]:]]
+        late = next(t for row in expected for k, t in enumerate(row) if k > 1 and t not in row[:k])
+        for ends in (stop, frozenset({late})):
+            with torch.inference_mode():
+                found = greedy.greedy(engine.model, engine._sight, batch, engine.processor, 12, filters, ends)
+            cuts = [next((k for k, t in enumerate(row) if t in ends), 12) for row in expected]
+            assert found == [(row[:cut], cut < 12) for row, cut in zip(expected, cuts)]
+        assert len({tuple(r) for r in expected}) > 3
+        assert any(1 < cut < 12 for cut in cuts)
+        assert max(cuts) == 12
+
+
+def test_questions_share_what_comes_before_their_last_words() -> None:
+    seen = 9
+    rows = {(1, seen, seen, 2, 3): (0,), (1, seen, seen, 2, 4, 5): (0,), (1, seen, seen, 2, 6): (1,), (1, 2, 7): (), (1, 2): (),
+            (1, seen, 2, seen, 3): (0, 1), (1, seen, 8, seen, 3): (0, 1)}
+    first, common = greedy.shared_heads(media.Batch(list(map(list, rows)), list(rows.values()), []), [seen])
+    assert first == [0, 0, 2, 3, 3, 5, 6]
+    assert common == [4, 4, 4, 1, 1, 4, 4]
+
+
 def test_every_clip_is_decoded_once(models: dict[str, str], data: Path, tmp_path: Path) -> None:
     frames.decodes.clear()
     answers(models["qwen3_vl"], data, tmp_path, batch=3)
@@ -69,6 +106,13 @@ def test_a_killed_evaluation_goes_on(models: dict[str, str], data: Path, tmp_pat
     calls.clear()
     assert answers(models["qwen3_vl"], data, tmp_path / "b", progress=lambda *c: calls.append(c)) == whole
     assert calls == []
+
+
+@pytest.mark.slow
+def test_an_evaluation_killed_three_times_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    found = prove_evaluation(3, tmp_path)
+    assert found["kills"] == 3
+    assert found["equal"]
 
 
 def test_other_settings_replace_the_predictions(models: dict[str, str], data: Path, tmp_path: Path) -> None:

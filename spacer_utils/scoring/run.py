@@ -19,6 +19,7 @@ from .. import evaluate, profiles
 from ..files import write_atomic, write_jsonl
 from ..profiles import Frames, Profile
 from ..registry import BENCHMARKS
+from ..run import Progress
 from ..types import IMAGE, WorkbookError
 from .load import VIDEOS, Rows, load, media_file, synthetic
 from .record import PROFILES, Question, Row, judge_row, read
@@ -134,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             rooms = args.rooms / f"{name}.jsonl" if args.rooms else Path()
             source = args.data or (rooms if rooms.is_file() else synthetic(name, args.out / name / "sample"))
             tables.append(run_benchmark(args.model, name, source, args.out / name, profile, style=args.style, mode=args.mode,
-                                        scoring=args.scoring, questions=args.questions, subtitles=args.subtitles))
+                                        scoring=args.scoring, questions=args.questions, subtitles=args.subtitles,
+                                        progress=Progress(name)))
             shown = ("benchmark", "headline", "headline_variant", "counts")
             print(json.dumps({key: tables[-1][key] for key in shown}), flush=True)
         summary = {"model": args.model, "digest": evaluate.model_digest(args.model), "profile": profile.name, "tables": tables}
