@@ -118,7 +118,7 @@ lab: | $(VENV) ## JupyterLab on notebook 00
 	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
 serve: | $(VENV) ## reports at http://localhost:8000
 	@$(PY) -m http.server 8000 --bind localhost --directory $(OUT)/reports
-bench: | $(VENV) ## speed of rendering, rewards and training
+bench: | $(VENV) ## speed of rendering, rewards, training and evaluation
 	@for file in $(filter-out tests/bench_gpu.py,$(wildcard tests/bench_*.py)); do echo "== $$file"; $(PY) $$file || exit 1; done
 gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=folder of the results, TINY=1: try it on a CPU)
 	@$(PY) tests/bench_gpu.py --name $(or $(NAME),gpu-bench) $(if $(TINY),--tiny)
