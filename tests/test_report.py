@@ -6,6 +6,7 @@ import base64
 import http.server
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -229,7 +230,7 @@ def requests() -> Iterator[tuple[str, list[str]]]:
     server.shutdown()
 
 
-def browse(path: Path, profile: Path) -> str:
+def browse(path: Path, profile: Path, *more: str) -> str:
     """The page's document after its scripts ran, in Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -243,6 +244,7 @@ def browse(path: Path, profile: Path) -> str:
         "--virtual-time-budget=8000",
         f"--user-data-dir={profile}",
         "--dump-dom",
+        *more,
     ]
     return subprocess.run([chromium, *flags, path.as_uri()], capture_output=True, text=True, timeout=180, check=True).stdout
 
@@ -264,3 +266,54 @@ def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(tmp_path: Pat
     assert "main-svg" in document, "the interactive figure is drawn under the page's policy"
     assert "2 of 2" in document, "the gallery's filter counts its rows"
     assert 'data-theme="light"' in document
+
+
+def axe() -> str:
+    """The source of axe-core, which finds what people with a screen reader or a keyboard cannot use."""
+    path = os.environ.get("AXE_CORE")
+    if path is None:
+        pytest.skip("needs axe-core: npm install --prefix FOLDER axe-core; AXE_CORE=FOLDER/node_modules/axe-core/axe.min.js")
+    return Path(path).read_text(encoding="utf-8")
+
+
+AUDIT = """
+<script>%s</script>
+<script>
+document.documentElement.dataset.theme = "%s";
+document.querySelectorAll("details").forEach((d) => { d.open = true; });
+setTimeout(() => axe.run(document, { resultTypes: ["violations"] }).then((found) => {
+  const lines = found.violations.filter((v) => v.impact === "serious" || v.impact === "critical")
+    .flatMap((v) => v.nodes.map((n) => v.id + ": " + n.html.slice(0, 120)));
+  const { clientWidth, scrollWidth } = document.documentElement;
+  document.body.textContent = JSON.stringify({ lines, excess: scrollWidth - clientWidth });
+}), 500);
+</script>
+"""
+
+
+def audited(page: str, folder: Path, theme: str, width: int) -> tuple[list[str], int]:
+    """Serious findings of axe on a page, and by how many pixels it is wider than the window."""
+    path = folder / f"{theme}-{width}.html"
+    free = re.sub(r'<meta[^>]*Content-Security-Policy[^>]*>', "", page)  # axe is no script of the report's own
+    body, _, end = free.rpartition("</body>")
+    path.write_text(body + AUDIT % (axe(), theme) + "</body>" + end)
+    document = BeautifulSoup(browse(path, folder / f"profile-{theme}-{width}", f"--window-size={width},900"), "html.parser")
+    found = json.loads(str(document.body.get_text()))
+    return found["lines"], found["excess"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 500), ("dark", 500)])
+def test_pages_are_accessible_and_never_scroll_sideways(outputs: Path, tmp_path: Path, theme: str, width: int) -> None:
+    wide = run.html_table([{f"column {k}": 0.5 for k in range(30)}], "a wide table")
+    code = "x = 1  # a comment\n@decorated\ndef f(a: int) -> str:\n    return f'{a}' if a > 1.5 else None"
+    raw = executed(failed=True)
+    raw.cells[1].source = code + "  # and a line that is far too long for any screen" * 5
+    raw.cells[1].outputs.insert(0, show({"text/html": wide}))
+    write(outputs, raw, "05_sg_rlvr_lora", state="failed", error="cell 2: ValueError: bad")
+    report.write("05", profiles.get("smoke"))
+    for name in ("05_sg_rlvr_lora", "index"):
+        page = (outputs / "reports" / f"{name}.html").read_text()
+        lines, excess = audited(page, tmp_path, theme, width)
+        assert lines == [], name
+        assert excess <= 0, name
