@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+for effort, count in (("fast", 25), ("full", 200)):
+    settings.register_profile(effort, max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SPACER_SHARED", PROJECT.parent / "shared"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("fast" if config.getoption("markexpr") == "not slow" else "full")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """``make test-fast`` leaves out the files that build models: importing torch, transformers and TRL takes ten seconds."""
+    if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
+        return None
+    found = re.search(r"^(import torch|from training_kit)", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
+    return True if found else None
 
 
 def shared_path(relative: str) -> Path:

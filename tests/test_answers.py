@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils import answers
@@ -139,7 +139,6 @@ def test_a_map_over_the_limit_is_not_read() -> None:
     assert len(map_points(text[:8_000])["tv"]) > 900
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_parsers_take_any_text(a: str, b: str, c: str) -> None:
     found = parse(f"{a}<think>{b}</think><answer>{c}</answer>")

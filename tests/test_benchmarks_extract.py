@@ -7,7 +7,7 @@ import math
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.benchmarks import spar_bench
@@ -206,7 +206,6 @@ TEXTS = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(
     max_size=12).map("".join))
 
 
-@settings(max_examples=300)
 @given(TEXTS)
 def test_extractors_take_any_text(text: str) -> None:
     for name, rule in EXTRACTORS.items():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench_rewards import slow_read, slow_score
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
@@ -58,8 +58,8 @@ def term(name: str, true: MapCells, cells: Any) -> float | None:
 # --------------------------------------------------------------------------------------------------------------- any reward
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(GOLDS)), CELLS)
+@example("OCR", {"tv": [[0, 1], [4, 0], [0, 6]]})
 def test_gold_scores_the_maximum(problem_type: str, cells: MapCells) -> None:
     gold = rewards.score(sample(problem_type, cells), target(sample(problem_type, cells), with_map=True))
     assert gold.total == 3.0
@@ -71,7 +71,6 @@ def test_gold_scores_the_maximum(problem_type: str, cells: MapCells) -> None:
         assert released.total == pytest.approx(3)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(GOLDS)), CELLS, CELLS, st.sampled_from(["B", "3.5", "4", "EXIT", "red", "0.35", ""]))
 def test_no_completion_beats_gold(problem_type: str, cells: MapCells, other: MapCells, text: str) -> None:
     found = rewards.score(sample(problem_type, cells), f"<think><map>{other}</map></think><answer>{text}</answer>")
@@ -82,7 +81,6 @@ def test_no_completion_beats_gold(problem_type: str, cells: MapCells, other: Map
 SPACE = st.text(alphabet=" \n\t", max_size=3)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(GOLDS)), CELLS, CELLS, SPACE, SPACE)
 def test_white_space_inside_tags_changes_nothing(problem_type: str, cells: MapCells, other: MapCells, a: str, b: str) -> None:
     plain = f"<think><map>{other}</map></think><answer>{GOLDS[problem_type]}</answer>"
@@ -92,7 +90,6 @@ def test_white_space_inside_tags_changes_nothing(problem_type: str, cells: MapCe
         assert one.terms == two.terms
 
 
-@settings(max_examples=200, deadline=None)
 @given(CELLS, TEXTS, st.sampled_from(["B", "C", ""]), st.sampled_from(["correct", "format", "none"]), st.sampled_from(MAP_TERMS))
 def test_a_map_never_costs_anything_in_strict(cells: MapCells, text: str, said: str, gate: Any, map_term: str) -> None:
     assume(not any(f"{tag}>" in text for tag in ("think", "answer")))
@@ -112,7 +109,6 @@ def check_any_text(text: str, problem_type: str, cells: MapCells | None) -> None
         json.dumps(found.reasons)
 
 
-@settings(max_examples=300, deadline=None)
 @given(TEXTS, st.sampled_from(sorted(GOLDS)), st.one_of(st.none(), st.just({}), CELLS))
 def test_any_text_gets_finite_rewards(text: str, problem_type: str, cells: MapCells | None) -> None:
     check_any_text(text, problem_type, cells)
@@ -177,7 +173,6 @@ def test_rewards_know_no_clock_no_network_no_chance() -> None:
 # ---------------------------------------------------------------------------------------------------------------- map scores
 
 
-@settings(max_examples=200, deadline=None)
 @given(CELLS, st.sampled_from([[4, 4], [5, 5], [4, 5], [5, 4], [4.5, 4.5]]))
 def test_the_centre_map_has_calibrated_score_0(cells: MapCells, centre: list[float]) -> None:
     assume(any(not 4 <= v <= 5 for places in cells.values() for place in places for v in place))
@@ -259,7 +254,6 @@ def test_pairs_are_matched_best_not_nearest_first() -> None:
     assert closeness([(2, 0), (9, 0)], [(0, 0), (3, 0)], math.sqrt(200)) == pytest.approx(2 - (2 + 6) / math.sqrt(200))
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
 def test_matchings_have_the_least_total_distance(k: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -272,14 +266,12 @@ def test_matchings_have_the_least_total_distance(k: int, n: int, seed: int) -> N
     assert _least_totals(np.stack([table, table])) == pytest.approx([least, least])
 
 
-@settings(max_examples=150, deadline=None)
 @given(CELLS, CELLS, st.integers(1, 3))
 def test_aligned_is_invariant_to_quarter_turns(cells: MapCells, other: MapCells, turns: int) -> None:
     assert term("map_aligned", cells, maps.turn(other, turns)) == pytest.approx(term("map_aligned", cells, other), abs=1e-9)
     assert term("map_aligned", cells, maps.turn(cells, turns)) == pytest.approx(1.0)
 
 
-@settings(max_examples=150, deadline=None)
 @given(CELLS)
 def test_aligned_never_takes_a_mirror_image_for_the_room(cells: MapCells) -> None:
     assume(not any(4 <= x <= 5 and 4 <= y <= 5 for places in cells.values() for x, y in places))  # there every guess is as good
@@ -296,7 +288,6 @@ def test_a_first_view_map_is_never_turned() -> None:
     assert aligned(turned, frame="first-view") == (calibrated(turned), 0)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=5), st.floats(0, 6.3), st.floats(-9, 9))
 def test_metric_maps_may_be_moved_rigidly_but_not_mirrored(places: list[tuple[float, float]], angle: float, shift: float) -> None:
     true: Points = {c: [p] for c, p in zip(CATEGORIES, places)}
@@ -309,7 +300,6 @@ def test_metric_maps_may_be_moved_rigidly_but_not_mirrored(places: list[tuple[fl
     assert aligned_metric({}, true) == 0.0
 
 
-@settings(max_examples=150, deadline=None)
 @given(CELLS, st.integers(-3, 3), st.integers(-3, 3), st.sampled_from([0.5, 1, 2]))
 def test_relations_are_free_of_place_and_size(cells: MapCells, dx: int, dy: int, scale: float) -> None:
     moved = {c: [[x * scale + dx, y * scale + dy] for x, y in places] for c, places in cells.items()}
@@ -363,7 +353,6 @@ KEYS = st.sampled_from(["'tv'", '"tv"', "tv", "' TV '", "'<bin>'", "'bin bag'", 
 DICTS = st.lists(st.tuples(KEYS, VALUES), max_size=4).map(lambda rows: "{" + ", ".join(f"{k}: {v}" for k, v in rows) + "}")
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.one_of(DICTS, st.lists(MAP_PARTS, max_size=14).map("".join), DICTS.map(lambda t: f"str{{{t}}}"),
                  st.tuples(DICTS, st.integers(0, 60)).map(lambda t: t[0][:t[1]])))
 def test_the_fast_reading_is_the_plain_one(text: str) -> None:

@@ -106,6 +106,7 @@ def test_options() -> None:
         procedural.room(room_type="ballroom")
 
 
+@pytest.mark.slow
 def test_quantities_come_near_the_real_rooms() -> None:
     rows = {r["quantity"]: r["distance"] for r in statistics.compare(list(procedural.rooms("train", 250, 3)))}
     assert len(rows) >= 7

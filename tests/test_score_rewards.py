@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.__main__ import LISTS, main
@@ -92,7 +92,6 @@ def test_byte_order_marks_blank_lines_and_line_ends() -> None:
     assert run() == []
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
                     lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=5), x, max_size=3), max_leaves=8),
        st.sampled_from(sorted(GOOD)), st.sampled_from(["strict", "spacer"]))
@@ -122,6 +121,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.slow
 def test_golden_rows_through_the_shell(golden: Path) -> None:
     text = (golden / "spacer_rewards.jsonl").read_bytes()
     done = shell("score-rewards", "--set", "spacer", text=text)
