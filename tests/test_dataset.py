@@ -15,7 +15,7 @@ from PIL import Image
 from rooms import clip_of, random_room, room
 
 from spacer_utils import media, profiles, types, video
-from spacer_utils.data import dataset, engines, samples
+from spacer_utils.data import clips, dataset, engines, samples
 from spacer_utils.questions.view import Candidate, View
 from spacer_utils.registry import QUESTIONS
 from spacer_utils.types import BadRow, Box, MissingArtifact, Sample, WorkbookError
@@ -45,9 +45,9 @@ def test_writes_all_that_the_card_promises(built: Path) -> None:
     for s in rows:
         assert (built / s.path).is_file()
         assert (s.cognitive_map is None) == s.question_type.startswith("general_")
-    clips = list((built / "videos").glob("procedural-*.json"))
-    assert len(clips) >= 6
-    assert all(video.read_clip(p).num_frames for p in clips)
+    filmed = list((built / "videos").glob("procedural-*.json"))
+    assert len(filmed) >= 6
+    assert all(video.read_clip(p).num_frames for p in filmed)
 
 
 def test_the_map_lists_only_what_is_seen(built: Path) -> None:
@@ -76,15 +76,21 @@ def test_a_killed_build_goes_on_and_a_second_one_films_nothing(built: Path, tmp_
         filmed.append(scene.scene_id)
         return real(scene, *rest)
 
-    monkeypatch.setattr(dataset, "film", film)
+    monkeypatch.setattr(clips, "film", film)
     with pytest.raises(KeyboardInterrupt):
         dataset.build(TINY, tmp_path, seed=1)
     assert not (tmp_path / "train.jsonl").exists()
-    monkeypatch.setattr(dataset, "film", lambda scene, *rest: filmed.append(scene.scene_id) or real(scene, *rest))
+    monkeypatch.setattr(clips, "film", lambda scene, *rest: filmed.append(scene.scene_id) or real(scene, *rest))
     dataset.build(TINY, tmp_path, seed=1)
     assert len(filmed) == len(set(filmed)) == 6
     dataset.build(TINY, tmp_path, seed=1)
     assert len(filmed) == 6
+    assert tree(tmp_path) == tree(built)
+
+
+def test_no_picture_of_an_earlier_build_stays(built: Path, tmp_path: Path) -> None:
+    dataset.build(TINY.with_overrides(width=80), tmp_path, seed=1)
+    dataset.build(TINY, tmp_path, seed=1)
     assert tree(tmp_path) == tree(built)
 
 
@@ -121,16 +127,16 @@ def test_another_question_type_changes_no_row(built: Path, tmp_path: Path, one_m
 
 
 def test_a_room_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = dataset.scene_of
+    real = clips.scene_of
 
-    def scene_of(job: dataset.Job) -> Any:
+    def scene_of(job: clips.Job) -> Any:
         scene = real(job)
         if job.split == "train" and job.index == 1:
             bad = replace(scene.objects[0], category="flying carpet")
             return replace(scene, objects=(bad, *scene.objects[1:]))
         return scene
 
-    monkeypatch.setattr(dataset, "scene_of", scene_of)
+    monkeypatch.setattr(clips, "scene_of", scene_of)
     found = dataset.build(TINY, tmp_path, seed=1)
     assert len(found["problems"]) == 1
     assert "train room 1" in found["problems"][0]
@@ -161,9 +167,11 @@ def test_an_unwritable_disk_stops_the_build(tmp_path: Path) -> None:
 
 
 def test_rooms_take_turns() -> None:
-    lists = [dataset.shopping_list("train", 0, dataset.room_number("train", 0, k)) for k in range(16)]
-    assert all(list(lists[k].values()).count(1) >= dataset.RICH for k in range(16) if k % 4 in (1, 2))
-    assert [max(lists[k].values()) for k in (3, 7, 11, 15)] == [5, 6, 7, 8]
+    for k in range(16):
+        counts = list(clips.shopping_list("train", 0, clips.room_number("train", 0, k)).values())
+        singles, crowded = clips.TURNS[k % 4]
+        assert counts.count(1) >= singles
+        assert not crowded or max(counts) in clips.CROWDS
 
 
 def test_the_paper_mix_has_its_size() -> None:
@@ -172,6 +180,16 @@ def test_the_paper_mix_has_its_size() -> None:
     assert sum(mix.values()) - sum(general.values()) == 91315
     assert sum(general.values()) == 59995
     assert set(mix) <= set(QUESTIONS.names())
+
+
+def test_a_fixed_mix_shrinks_with_the_rooms_and_a_shortfall_is_told(tmp_path: Path) -> None:
+    assert sum(dataset.mix_for("paper", 130).values()) == pytest.approx(15131, abs=10)
+    found = dataset.build(TINY, tmp_path, seed=1, mix="paper")
+    wanted = dataset.mix_for("paper", 4)
+    have = found["splits"]["train"]["question types"]
+    assert [line for line in found["failures"] if "wanted" in line] == [
+        f"train, {t}: {have.get(t, 0)} rows of {n} wanted" for t, n in wanted.items() if have.get(t, 0) < 0.99 * n]
+    assert any(have.get(t, 0) < n for t, n in wanted.items())
 
 
 def test_text_rows_carry_the_map_as_text() -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from spacer_utils import profiles, video
+from spacer_utils.data.dataset import build, load
 from spacer_utils.registry import SCENES
 from spacer_utils.render import Renderer
 from spacer_utils.scenes import geometry, procedural, scans
@@ -195,7 +196,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene, Clip
 
 def test_a_written_scan_comes_back(written: tuple[Path, Scene, Clip, npt.NDArray[np.uint8]]) -> None:
     root, scene, clip, pictures = written
-    with pytest.warns(UserWarning, match=r"scan scene9\d+_01 left out"):
+    with pytest.warns(UserWarning, match=r"left out: scannet scan scene9\d+_01"):
         found = list(SCENES["scans"]("train", None, 0, folder=root))
     assert len(found) == 1
     back = found[0]
@@ -224,6 +225,20 @@ def test_benchmark_and_listed_scans_stay_out(written: tuple[Path, Scene, Clip, n
     assert list(SCENES["scans"]("train", None, 0, folder=root, exclude=[space])) == []
     with pytest.raises(WorkbookError, match="real_layouts"):
         next(SCENES["scans"]("real_layouts", 1, 0, folder=root))
+
+
+@pytest.mark.slow
+def test_scans_become_a_dataset_without_the_benchmarks_rooms(written: tuple[Path, Scene, Clip, npt.NDArray[np.uint8]],
+                                                             tmp_path: Path) -> None:
+    profile = profiles.get("smoke").with_overrides(width=96, height=72, clip_frames=6, questions_per_type=2)
+    found = build(profile, tmp_path, scanned=("scannet", written[0]))
+    rows = load(tmp_path / "train.jsonl")
+    assert {s.data_source for s in rows} == {"scans"}
+    assert {s.scene_id for s in rows} <= {f"scannet-{p.name}" for p in (written[0] / "scans").iterdir() if "scene9" in p.name}
+    assert len({s.question_type for s in rows}) > 4
+    assert found["benchmark rooms in train"] == []
+    assert [p for p in found["problems"] if "scene9" in p and "_01" in p]  # the damaged one is named, the other goes on
+    assert video.read_clip(tmp_path / rows[0].path.replace(".mp4", ".json")).scene.source == "scans"
 
 
 def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..files import iterate_jsonl, write_atomic
 from ..frames import sample_indices
 from ..questions.view import View
 from ..registry import QUESTIONS
+from ..scenes.scans import benchmark_names
 from ..types import Clip, Sample
 from ..video import read_clip
 from .balance import CAP
@@ -28,19 +29,23 @@ SPLITS = ("train", "heldout", "real_layouts")
 FRAME_COUNTS = (8, 16, 32)
 CHECKED = 400
 """Numeric rows of one type and split that the oracle looks at."""
+ENOUGH = 0.99
+"""Share of the rows wanted of a type from which on the mix counts as met."""
 Finding = dict[str, Any]
 
 
-def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = ()) -> Finding:
+def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), wanted: Mapping[str, int] | None = None,
+        ) -> Finding:
     """Every check of the dataset below ``folder``; also written to ``audit.json``.
 
     Args:
         problems: rooms that could not be used, one line each; they are reported, not judged.
+        wanted: rows of each type that the training split was to hold; a shortfall fails.
     """
     folder = Path(folder)
     splits = {s: folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").exists()}
     found: Finding = {"profile": profile.name, "problems": list(problems), "splits": {}, "balance": [], "answerable": [],
-                      "oracle": [], "shortcuts": []}
+                      "oracle": [], "shortcuts": [], "wanted": dict(wanted or {})}
     spaces, texts = {}, {}
     for split, path in splits.items():
         rows = [Sample.from_row(row) for _, row in iterate_jsonl(path)]
@@ -54,6 +59,7 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = ()) -
         found["shortcuts"] += [{"split": split, **row} for row in table(rows)]
         spaces[split], texts[split] = checks.spaces, {question_key(s) for s in rows}
     found["leaks"] = leaks(spaces, texts)
+    found["benchmark rooms in train"] = sorted(spaces.get("train", set()) & benchmark_names())
     found["failures"] = failures(found)
     write_atomic(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     return found
@@ -128,6 +134,7 @@ class Checks:
         def clip(name: str) -> Clip:
             return read_clip(self.folder / "videos" / f"{name}.json")
 
+        self.spaces.add(scene)
         for s in rows:
             if s.cognitive_map_id:
                 self.spaces.add(clip(s.cognitive_map_id).scene.space_id)
@@ -174,6 +181,11 @@ def failures(found: Finding) -> list[str]:
             lines.append(f"{row['split']}, {row['question_type']}: a letter at {row['letter excess']:.2f} x its uniform share")
     lines += [f"{split}: shares {len(row['shared spaces'])} physical spaces with train" for split, row in found["leaks"].items()
               if row["shared spaces"]]
+    if rooms := found["benchmark rooms in train"]:
+        lines.append(f"train: {len(rooms)} rooms of VSI-Bench, {rooms[0]} among them")
+    have = found["splits"].get("train", {}).get("question types", {})
+    lines += [f"train, {t}: {have.get(t, 0)} rows of {n} wanted" for t, n in found["wanted"].items()
+              if have.get(t, 0) < ENOUGH * n]
     lines += [f"{row['split']}, {row['question_type']}: the oracle disagrees with {row['disagree']} of {row['checked']} truths"
               for row in found["oracle"] if row["disagree"]]
     return lines
@@ -223,9 +235,9 @@ Rows have the fields of SpaceR-151k (`problem_id, problem, data_type, problem_ty
 per video (`video_id, cognitive_map, object_list`; 10 x 10 cells, the first frame looks up). `videos/<video_id>.json` holds poses,
 intrinsics, the room in metres and the visible share of every instance in every frame. `audit.json` holds all that stands here.
 
-Training and held-out rooms follow the statistics of real ones, but are not drawn evenly from them: of every four, two hold at
-least six things that are the only one of their name, and one holds five to eight of a kind. Few real rooms do, and most questions
-need it.
+Training and held-out rooms follow the statistics of real ones, but are not drawn evenly from them: of every four, three hold at
+least four, six or nine things that are the only one of their name, and two hold five to eight of a kind. Few real rooms do, and
+most questions need it.
 
 ```python
 from datasets import load_dataset

@@ -97,9 +97,18 @@ class Selector:
         self.available.subtract(supply)
 
     def _wanted(self, candidate: Candidate) -> bool:
-        """Whether the class has places left and no trait gets further out of balance than one question can mend."""
-        return (self.quota.get(candidate.balance, 0) > 0
-                and self._lean(candidate) <= sum(v * v for v in candidate.traits.values()))
+        """Whether the class has places left and no trait gets further out of balance than one question can mend.
+
+        A scarce answer class is taken in any case: of the others there is enough to mend the traits with.
+        """
+        if self.quota.get(candidate.balance, 0) <= 0:
+            return False
+        scarce = candidate.balance and self._scarcity(candidate) >= 1
+        return bool(scarce) or self._lean(candidate) <= sum(v * v for v in candidate.traits.values())
+
+    def _scarcity(self, candidate: Candidate) -> float:
+        """Places left in the candidate's class for each candidate that is still to come."""
+        return self.quota[candidate.balance] / max(self.available[candidate.balance], 1)
 
     def _lean(self, candidate: Candidate) -> float:
         """How much the candidate adds to traits that are further off than chance would leave them.
@@ -113,8 +122,7 @@ class Selector:
         return lean
 
     def _worth(self, candidate: Candidate) -> float:
-        scarcity = self.quota[candidate.balance] / max(self.available[candidate.balance], 1)
-        return SCARCITY * min(scarcity, 1.0) - self._lean(candidate)
+        return SCARCITY * min(self._scarcity(candidate), 1.0) - self._lean(candidate)
 
     def _take(self, choice: Choice, candidate: Candidate) -> None:
         self.quota[candidate.balance] -= 1

@@ -8,142 +8,48 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import media, profiles
+from .. import profiles
 from ..files import iterate_jsonl, write_atomic, write_jsonl
-from ..questions.view import WORDINGS, Candidate
-from ..registry import QUESTIONS, SCENES
-from ..scenes.procedural import shopping_list
-from ..types import Scene, Split, WorkbookError
-from ..video import film, read_clip, write_clip
+from ..questions.view import Candidate
+from ..registry import QUESTIONS
+from ..scenes import scans
+from ..types import Split, WorkbookError
 from . import audit
 from .balance import Choice, Letters, choose
+from .clips import Job, candidates_of, do_clip, do_media
 from .engines import ENGINES, run
 from .rows import MAPS, load
-from .samples import ask, check, room_samples, sample, stream, text_rows, true_map, view_of
+from .samples import room_samples, sample, stream, text_rows
 
 __all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]
 
 SPLITS: tuple[Split, ...] = ("train", "heldout", "real_layouts")
-WORDING: dict[Split, tuple[str, ...]] = {"train": ("spacer",), "heldout": WORDINGS, "real_layouts": ("vsi",)}
 WORK = ".work"
 """Folder of what finished rooms have left, so that a killed build goes on where it was."""
 MIXES: dict[str, dict[str, int]] = {
     "paper": {
-        "object_rel_direction_easy": 10205, "object_rel_direction_medium": 10205, "object_rel_direction_hard": 10204,
-        "object_abs_distance": 15000, "obj_appearance_order": 15000, "object_size_estimation": 13002,
-        "room_size_estimation": 1300, "object_rel_distance": 11335, "object_counting": 5064,
+        "object_rel_direction_easy": 10907, "object_rel_direction_medium": 8800, "object_rel_direction_hard": 10907,
+        "object_abs_distance": 15000, "obj_appearance_order": 15000, "object_size_estimation": 11702,
+        "room_size_estimation": 2600, "object_rel_distance": 11335, "object_counting": 5064,
         "general_ocr": 7499, "general_regression": 7499, "general_image_choice": 14999,
-        "general_free_form": 14999, "general_video_choice": 14999,
+        "general_free_form": 11699, "general_video_choice": 18299,
     },
 }
-"""Training rows of each type: 91,315 spatial, 29,997 image and 29,998 video (SpaceR-151k)."""
-RICH = 6
-"""Every second room has this many things that are the only one of their name: what most questions need."""
-CROWDS = (5, 6, 7, 8)
-"""Every fourth room has that many instances of its commonest category: counts that real rooms seldom show."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One clip to film and ask about; plain data that travels to any worker."""
-
-    split: Split
-    index: int
-    seed: int
-    profile: profiles.Profile
-    out: str
-    work: str
-    per_clip: int
-    takes: int = 1
-    """Clips of each room."""
-    layouts: str | None = None
-
-    @property
-    def file(self) -> Path:
-        return Path(self.work) / f"{self.split}-{self.index:06d}.json"
-
-    def left(self) -> dict[str, Any]:
-        """What the finished job left in the work folder."""
-        row: dict[str, Any] = json.loads(self.file.read_text())
-        return row
-
-
-# ---------------------------------------------------------------------------------------------------------------- one clip
-
-
-def scene_of(job: Job) -> Scene:
-    """The room that a job is about: real ones in order, procedural ones by turns as they come, rich, rich, and crowded."""
-    scene: Scene
-    if job.split == "real_layouts":
-        scenes = SCENES["real_layouts"](job.split, job.profile.data.real_rooms, job.seed, folder=job.layouts)
-        scene = list(scenes)[job.index]
-        return scene
-    room = job.index // job.takes
-    scene = next(iter(SCENES["procedural"](job.split, 1, job.seed, first=room_number(job.split, job.seed, room))))
-    return scene
-
-
-def room_number(split: Split, seed: int, room: int, tries: int = 1000) -> int:
-    """Number of the procedural room that stands at place ``room``: the first of its own thousand that has what its turn wants."""
-    wanted: Callable[[list[int]], bool] = (
-        lambda counts: True, lambda counts: counts.count(1) >= RICH, lambda counts: counts.count(1) >= RICH,
-        lambda counts: max(counts) == CROWDS[room // 4 % len(CROWDS)],
-    )[room % 4]
-    numbers = range(room * tries, (room + 1) * tries)
-    return next((n for n in numbers if wanted(list(shopping_list(split, seed, n).values()))), numbers[0])
-
-
-def do_clip(job: Job) -> str:
-    """Film one clip, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
-
-    A room that can't be used is reported and the others go on; a clip that is already there is not done again.
-    """
-    if job.file.exists():
-        return str(job.left()["problem"])
-    row: dict[str, Any] = {"problem": ""}
-    take = job.index % job.takes
-    try:
-        frames, clip = film(scene_of(job), job.profile.data, job.seed + 7919 * take)
-        clip = replace(clip, video_id=f"{clip.video_id}-take{take}") if take else clip
-        check(clip)
-        view = view_of(clip, job.profile)
-        candidates = ask(view, job.seed, WORDING[job.split], job.per_clip)
-        write_clip(frames, clip, Path(job.out) / "videos")
-        row |= {"video_id": clip.video_id, "scene_id": clip.scene.scene_id, "source": clip.scene.source,
-                "map": true_map(view).to_json(), "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
-    except WorkbookError as error:
-        if isinstance(error.__cause__, OSError):
-            raise
-        row["problem"] = f"{job.split} room {job.index}: {error}"
-    write_atomic(job.file, json.dumps(row))
-    return str(row["problem"])
-
-
-def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]:
-    """The candidates of one type that a clip left."""
-    return [Candidate(**{**c, "categories": tuple(c["categories"]), "options": tuple(c["options"])})
-            for c in row.get("candidates", {}).get(question_type, ())]
-
-
-def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
-    """Make the pictures and clips that the chosen general questions about a clip need."""
-    clip, chosen = job
-    row, out = clip.left(), Path(clip.out)
-    recipes = [m for t, k in chosen if (m := candidates_of(row, t)[k].media)]
-    if recipes:
-        media.make(recipes, read_clip(out / "videos" / f"{row['video_id']}.json"), out)
+"""Training rows of each type from ``MIX_ROOMS`` rooms: 91,315 spatial, 29,997 image and 29,998 video (SpaceR-151k)."""
+MIX_ROOMS = 1300
+UNEVEN = 3
+"""No clip gives more than this multiple of the rows of a type that it would give if all gave the same."""
 
 
 # --------------------------------------------------------------------------------------------------------------- the whole
@@ -160,22 +66,54 @@ class Plan:
     jobs: list[Job]
 
 
-def plan(split: Split, clips: int, profile: profiles.Profile, mix: Mapping[str, int] | None, **about: Any) -> Plan:
-    """Targets of every type: ``questions_per_type`` from every clip, general types by ``general_rows``, or a fixed mix."""
+def plan(split: Split, clips: int, profile: profiles.Profile, mix: Mapping[str, int] | None,
+         sources: Sequence[Mapping[str, Any]] = (), **about: Any) -> Plan:
+    """Targets of every type: ``questions_per_type`` from every clip, general types by ``general_rows``, or a fixed mix.
+
+    Args:
+        sources: fields of the jobs that differ from one clip to the next.
+    """
     targets, per_clip = {}, {}
     for entry in QUESTIONS:
         share = entry.info.get("share")
         usual = round(share * profile.data.general_rows) if share else clips * profile.data.questions_per_type
         targets[entry.name] = usual if mix is None else mix.get(entry.name, 0)
-        even = math.ceil(2 * targets[entry.name] / max(clips, 1))
+        even = math.ceil(UNEVEN * targets[entry.name] / max(clips, 1))
         per_clip[entry.name] = even if share or mix is not None else profile.data.questions_per_type
     most = max(per_clip.values())
-    return Plan(targets, per_clip, [Job(split, k, profile=profile, per_clip=most, **about) for k in range(clips)])
+    return Plan(targets, per_clip, [Job(split, k, profile=profile, per_clip=most, **about, **(sources[k] if sources else {}))
+                                    for k in range(clips)])
+
+
+def mix_for(name: str, rooms: int) -> dict[str, int]:
+    """A mix for so many training rooms: rows in proportion."""
+    return {t: round(n * rooms / MIX_ROOMS) for t, n in MIXES[name].items()}
+
+
+def plans_of(profile: profiles.Profile, mix: str | None, takes: int, layouts: Path | None, scanned: tuple[str, Path] | None,
+             **about: Any) -> dict[str, Plan]:
+    """What every split shall hold."""
+    data = profile.data
+    wanted = mix_for(mix, data.train_rooms) if mix else None
+    if scanned:
+        release, folder = scanned
+        reader = scans.open_dataset(release, folder)
+        plans = {}
+        for split, most, counts in (("train", data.train_rooms, wanted), ("heldout", data.heldout_rooms, None)):
+            found = scans.usable_scans(reader, release, folder, split, about["seed"])[:most]  # type: ignore[arg-type]
+            sources = [{"scan": (release, str(folder), scan_id)} for scan_id in found]
+            plans[split] = plan(split, len(found), profile, counts, sources, **about)  # type: ignore[arg-type]
+    else:
+        plans = {"train": plan("train", data.train_rooms * takes, profile, wanted, takes=takes, **about),
+                 "heldout": plan("heldout", data.heldout_rooms, profile, None, **about)}
+    if layouts is not None:
+        plans["real_layouts"] = plan("real_layouts", data.real_rooms, profile, None, layouts=str(layouts), **about)
+    return plans
 
 
 def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1, real_layouts: Path | None = None,
           progress: Callable[[int, int], None] | None = None, *, engine: str = "local", mix: str | None = None,
-          takes: int = 1) -> dict[str, Any]:
+          takes: int = 1, scanned: tuple[str, Path] | None = None) -> dict[str, Any]:
     """Write the whole dataset below ``out`` and return its audit; a killed build goes on where it was.
 
     Args:
@@ -185,17 +123,15 @@ def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1,
         engine: ``local`` or ``ray`` (all machines must see ``out``).
         mix: name in ``MIXES`` for the training split; None takes ``questions_per_type`` of each type from every clip.
         takes: clips of each training room.
+        scanned: (``scannet``, ``scannetpp`` or ``arkitscenes``, its folder): train and hold out real scans, with their own
+            frames, instead of procedural rooms. The rooms of VSI-Bench are never among them.
 
     Raises:
         WorkbookError: the disk refuses, or no room could be used.
     """
-    out, data = Path(out).absolute(), profile.data
-    work = out / WORK / _fingerprint(profile, seed, mix, takes)
-    about: dict[str, Any] = {"seed": seed, "out": str(out), "work": str(work)}
-    plans = {"train": plan("train", data.train_rooms * takes, profile, MIXES[mix] if mix else None, takes=takes, **about),
-             "heldout": plan("heldout", data.heldout_rooms, profile, None, **about)}
-    if real_layouts is not None:
-        plans["real_layouts"] = plan("real_layouts", data.real_rooms, profile, None, layouts=str(real_layouts), **about)
+    out = Path(out).absolute()
+    work = out / WORK / _fingerprint(profile, seed, mix, takes, scanned)
+    plans = plans_of(profile, mix, takes, real_layouts, scanned, seed=seed, out=str(out), work=str(work))
     jobs = [job for p in plans.values() for job in p.jobs]
     problems = [p for p in run(do_clip, jobs, workers, engine, progress) if p]
     if len(problems) == len(jobs):
@@ -207,7 +143,7 @@ def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1,
             (out / f"{split}.jsonl").unlink(missing_ok=True)
     write_jsonl(out / MAPS, (row["map"] for job in jobs if not (row := job.left())["problem"]))
     _prune(jobs, out, work)
-    found = audit.run(out, profile, problems)
+    found = audit.run(out, profile, problems, mix_for(mix, profile.data.train_rooms) if mix else {})
     write_atomic(out / "README.md", audit.card(found))
     return found
 
@@ -259,7 +195,7 @@ def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
     """What the clips' results depend on: settings, question types, and the code that makes them."""
     package = profiles.PROJECT / "spacer_utils"
     code = sorted(p for folder in ("questions", "scenes", "render") for p in (package / folder).rglob("*.py"))
-    modules = ("data/dataset", "data/samples", "data/balance", "video", "camera", "frames", "maps")
+    modules = ("data/clips", "data/samples", "data/balance", "video", "camera", "frames", "maps")
     code += [package / f"{name}.py" for name in modules]
     about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names())
     digest = hashlib.blake2b(repr(about).encode(), digest_size=8)
@@ -292,16 +228,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.data.dataset", description=build.__doc__)
     parser.add_argument("--profile", default=None, help="default: cpu; gpu-lora for --size paper")
     parser.add_argument("--size", choices=SIZES, default="profile", help="paper: SpaceR-151k's mix, 1,300 rooms filmed twice")
-    parser.add_argument("--rooms", type=int, help="training rooms, instead of the profile's")
+    parser.add_argument("--rooms", type=int, help="training rooms, instead of the profile's; a fixed mix shrinks with them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--engine", choices=ENGINES, default="local")
     parser.add_argument("--real-layouts", type=Path, default=os.environ.get("REAL_LAYOUTS") or None)
+    parser.add_argument("--scans", type=Path, help="folder of real scans to use instead of procedural rooms")
+    parser.add_argument("--release", choices=scans.RELEASES, default="scannet", help="which dataset --scans holds")
     parser.add_argument("--out", type=Path, help="default: outputs/<profile>/data, outputs/<size>/data")
     a = parser.parse_args()
     profile = profiles.get(a.profile or ("gpu-lora" if a.size == "paper" else "cpu")).with_overrides(train_rooms=a.rooms)
     out = a.out or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size) / "data"
-    found = build(profile, out, a.seed, a.workers, a.real_layouts, shell_progress(), engine=a.engine, **SIZES[a.size])
+    found = build(profile, out, a.seed, a.workers, a.real_layouts, shell_progress(), engine=a.engine,
+                  scanned=(a.release, a.scans) if a.scans else None, **SIZES[a.size])
     print(f"{out}: " + ", ".join(f"{n['rows']} rows in {s}" for s, n in found["splits"].items()))
     print("\n".join(f"failed check: {line}" for line in found["failures"]) or "all checks passed")
 

@@ -56,26 +56,42 @@ def blocked(start: Array, stop: Array, box: Box) -> bool:
 def panel_corners(clip: Clip, frame: int, rng: np.random.Generator, aspect: float, tries: int = 12) -> Array | None:
     """(4, 3) corners of a panel on a wall that the frame shows whole, large and unhidden; None where it shows no such place.
 
-    Clockwise from the top left as the camera sees it.
+    Clockwise from the top left as the camera sees it. Pixels are tried rather than walls: most walls are out of view.
     """
+    if clip.scene.source == "scans":
+        return None  # the outline of a scan is not where its walls are
     outline = np.array(clip.scene.polygon)
     edges = np.roll(outline, -1, axis=0) - outline
-    lengths = np.linalg.norm(edges, axis=1)
     for _ in range(tries):
-        side = int(rng.integers(len(outline)))
-        width = min(float(rng.uniform(0.9, 1.5)), float(lengths[side]) - 0.2)
-        if width < 0.5:
+        middle, side = _on_wall(clip, frame, rng.uniform((0.25, 0.2), (0.75, 0.7)) * [clip.width, clip.height], outline, edges)
+        length = float(np.linalg.norm(edges[side]))
+        along = edges[side] / length
+        reach = float(np.linalg.norm(middle - eye(clip, frame))) * clip.width / clip.intrinsics[0][0]
+        width = min(float(rng.uniform(0.36, 0.55)) * reach, 1.6, length - 0.2)
+        if width < 0.3 or not 0.4 + width / aspect / 2 < middle[2] < clip.scene.ceiling_height - 0.1 - width / aspect / 2:
             continue
-        along = edges[side] / lengths[side]
         # Seen from inside a counter-clockwise outline the wall runs from left to right against its direction.
-        start = float(rng.uniform(0.1 + width, max(lengths[side] - 0.1, 0.1 + width)))
-        left = outline[side] + along * start + np.array([-along[1], along[0]]) * 0.03
-        right, top = left - along * width, float(rng.uniform(1.5, 2.1))
-        low = top - width / aspect
+        place = float(np.clip((middle[:2] - outline[side]) @ along, width / 2 + 0.1, length - width / 2 - 0.1))
+        left = outline[side] + along * (place + width / 2) + np.array([-along[1], along[0]]) * 0.03
+        right, top, low = left - along * width, middle[2] + width / aspect / 2, middle[2] - width / aspect / 2
         corners = np.array([(*left, top), (*right, top), (*right, low), (*left, low)])
         if _shows(clip, frame, corners):
             return corners
     return None
+
+
+def _on_wall(clip: Clip, frame: int, pixel: Array, outline: Array, edges: Array) -> tuple[Array, int]:
+    """Where the line of sight through a pixel first meets the outline's walls (taken to be of any height), and which one."""
+    pose, start = np.array(clip.poses[frame]), eye(clip, frame)
+    ray = pose[:3, :3] @ np.linalg.solve(np.array(clip.intrinsics), [*pixel, 1.0])
+    across = ray[0] * edges[:, 1] - ray[1] * edges[:, 0]
+    across = np.where(np.abs(across) < 1e-9, 1e-9, across)
+    gap = outline - start[:2]
+    far = (gap[:, 0] * edges[:, 1] - gap[:, 1] * edges[:, 0]) / across
+    share = (gap[:, 0] * ray[1] - gap[:, 1] * ray[0]) / across
+    far = np.where((far > 0) & (share >= 0) & (share <= 1), far, np.inf)
+    side = int(np.argmin(far))
+    return start + min(float(far[side]), 1e3) * ray, side
 
 
 def _shows(clip: Clip, frame: int, corners: Array) -> bool:

@@ -15,7 +15,7 @@ NEAREST = "Which of these objects is the nearest to the camera in the picture: {
 BESIDE = "In the picture, is the {a} to the left or the right of the {b}?"
 LEAST_SHARE, MARGIN, PIXELS = 0.01, 0.25, 0.12
 """Visible share of each object; metres between distances; share of the width between the two objects."""
-FRAMES = 4
+FRAMES = 12
 Media = dict[str, object]
 
 

@@ -12,7 +12,7 @@ FIRST = ("NORTH", "SOUTH", "EAST", "WEST", "GREEN", "RED", "BLUE", "GOLD", "QUIE
          "NEW")
 SECOND = ("ROOM", "LAB", "HALL", "STORE", "GATE", "DESK", "WING", "EXIT", "OFFICE", "STUDIO", "LIBRARY", "KITCHEN")
 ASPECT = 2.4
-FRAMES = 4
+FRAMES = 12
 
 
 @QUESTIONS.register("general_ocr", problem_type="OCR", general="image", share=0.2)

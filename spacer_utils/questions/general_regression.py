@@ -11,7 +11,7 @@ from .view import Candidate, View
 GAUGE = "What value does the needle of the gauge on the wall show, on its scale from 0 to 100?"
 SHARE = "Which percentage of the picture does the {category} cover?"
 LEAST_SHARE = 0.02
-FRAMES = 4
+FRAMES = 12
 
 
 @QUESTIONS.register("general_regression", problem_type="regression", general="image", share=0.2)

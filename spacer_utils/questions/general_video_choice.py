@@ -1,4 +1,4 @@
-"""General row: which way the camera turns, and when it turns faster."""
+"""General row: which way the camera turns, when it turns faster, and what it shows first and last."""
 
 from __future__ import annotations
 
@@ -6,17 +6,37 @@ import numpy as np
 
 from ..registry import QUESTIONS
 from .camera import yaws
-from .view import Candidate, View, choice
+from .view import Candidate, View, choice, draws
 
 WAY = "Does the camera turn to the left or to the right in the video?"
 TEMPO = "Does the camera turn faster in the first half or in the second half of the video?"
+SHOWN = "Which of these objects is in view {when} of the video: {options}?"
+SHARE = 0.01
+"""Share of the picture from which on an object is in view; the others must not show at all."""
+TRIES = 12
 LEAST_TURN = 45.0
 """Degrees over the whole clip, all in one direction."""
 
 
 @QUESTIONS.register("general_video_choice", problem_type="multiple choice", general="video", share=0.2)
 def general_video_choice(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Turn to the left or right (the clip forwards or backwards), faster first or second half (every other frame dropped)."""
+    """Turn to the left or right (the clip forwards or backwards), faster first or second half (every other frame dropped), or
+    the one of four objects that the first or the last frame shows."""
+    return _turns(view) + _shown(view, rng)
+
+
+def _shown(view: View, rng: np.random.Generator) -> list[Candidate]:
+    found = []
+    for when, at in (("at the beginning", 0), ("at the end", -1)):
+        shares = {o.category: float(view.shares[o.instance_id][at]) for o in view.singles}
+        there, away = [c for c, s in shares.items() if s >= SHARE], [c for c, s in shares.items() if s == 0]
+        for right, *wrong in [(c, *others) for c in there for others in draws(rng, away, 3, TRIES)]:
+            names = tuple(str(n) for n in rng.permutation([right, *wrong]))
+            found.append(choice(SHOWN.format(when=when, options=", ".join(names)), right, names, names, balance=when))
+    return found
+
+
+def _turns(view: View) -> list[Candidate]:
     clip = view.clip
     heading = yaws(clip)
     steps, count = np.diff(heading), clip.num_frames

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .view import GENERIC, Candidate, View, draws
 TEMPLATE = "What will be the first-time appearance order of the following categories in the video: {categories}?"
 HINT = 0.2
 """A category that shows this part of the threshold earlier must not change the order: half-hidden objects are no trap."""
-TRIES = 40
+TRIES = 150
 
 
 @QUESTIONS.register("obj_appearance_order", problem_type="multiple choice", unit="")
@@ -44,4 +44,5 @@ def _ask(names: tuple[str, ...], order: list[str], rng: np.random.Generator) -> 
     wrong = [others[int(i)] for i in rng.choice(len(others), 3, replace=False)]
     options = tuple(", ".join(p) for p in (order, *wrong))
     traits = {f"place {n}": order.index(n) - 1.5 for n in names}
+    traits |= {f"{a} before {b}": 0.5 * (1 if order.index(a) < order.index(b) else -1) for a, b in combinations(sorted(names), 2)}
     return Candidate(TEMPLATE.format(categories=", ".join(names)), "multiple choice", options[0], names, options, traits=traits)

@@ -32,4 +32,4 @@ def object_counting(view: View, rng: np.random.Generator, wording: str) -> list[
 def _ask(category: str, count: int) -> Candidate:
     # A category that is often asked for in vain must be asked for where it stands too: the name must not betray the 0.
     return Candidate(TEMPLATE.format(category=category), "numerical", str(count), (category,), balance=str(count),
-                     traits={f"{category}|absent": 0.75 if count == 0 else -0.25})
+                     traits={f"{category}|absent": (count == 0) - 1 / (HIGHEST + 1)})

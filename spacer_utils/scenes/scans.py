@@ -74,24 +74,33 @@ def rooms(split: Split = "train", count: int | None = None, seed: int = 0, *, fo
     Raises:
         WorkbookError: scenezoo is missing, another split than train or heldout, an unknown dataset, or an empty folder.
     """
-    if split not in ("train", "heldout"):
-        raise WorkbookError(f"scans are split into train and heldout, not {split!r}.")
     reader = open_dataset(dataset, folder, **options)
-    shunned = benchmark_spaces(reader, dataset) | set(exclude)
     left = count
-    for scan_id in sorted(scan_ids(dataset, folder), key=lambda s: (crc32(f"{seed}:{s}".encode()), s)):
-        space = space_of(reader, dataset, scan_id)
+    for scan_id in usable_scans(reader, dataset, folder, split, seed, exclude):
         if left == 0:
             return
-        if shunned & {space, scan_id, f"{dataset}-{scan_id}"} or split_of(space, seed) != split:
-            continue
         try:
             scene = read_scan(reader, dataset, scan_id, split)
-        except (WorkbookError, OSError, ValueError, KeyError, _zoo().SceneZooError) as error:
-            warnings.warn(f"{dataset} scan {scan_id} left out: {error}", stacklevel=2)
+        except WorkbookError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
             continue
         yield scene
         left = None if left is None else left - 1
+
+
+def usable_scans(reader: Any, dataset: str, folder: Path | str, split: Split, seed: int = 0,
+                 exclude: Collection[str] = ()) -> list[str]:
+    """Scans of a split in an order that ``seed`` fixes: by physical space, without VSI-Bench's rooms and what is excluded.
+
+    Raises:
+        WorkbookError: another split than train or heldout, or an empty folder.
+    """
+    if split not in ("train", "heldout"):
+        raise WorkbookError(f"scans are split into train and heldout, not {split!r}.")
+    shunned = benchmark_spaces(reader, dataset) | set(exclude)
+    spaces = {scan_id: space_of(reader, dataset, scan_id) for scan_id in scan_ids(dataset, folder)}
+    return [scan_id for scan_id in sorted(spaces, key=lambda s: (crc32(f"{seed}:{s}".encode()), s))
+            if not shunned & {spaces[scan_id], scan_id, f"{dataset}-{scan_id}"} and split_of(spaces[scan_id], seed) == split]
 
 
 def _zoo() -> Any:
@@ -178,8 +187,15 @@ def read_scan(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
     """A scan as a scene: upright boxes of annotated objects (``seed`` is the annotation's key), outline and floor area.
 
     Raises:
-        WorkbookError: no usable object, or a box with a side that is not a length.
+        WorkbookError: no usable object, a box with a side that is not a length, or damaged files; the message names the scan.
     """
+    try:
+        return _read(reader, dataset, scan_id, split)
+    except (WorkbookError, OSError, ValueError, KeyError, _zoo().SceneZooError) as error:
+        raise WorkbookError(f"{dataset} scan {scan_id}: {error}") from None
+
+
+def _read(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
     ground = surface(reader, dataset, scan_id)
     boxes, names = reader.get_boxes(scan_id, box_type=RELEASES[dataset].box_type)
     objects: list[SceneObject] = []

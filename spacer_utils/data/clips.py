@@ -1,0 +1,127 @@
+"""One clip of a dataset: which room, filmed how, asked what; it leaves its findings in a work folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import media, profiles
+from ..files import write_atomic
+from ..questions.view import WORDINGS, Candidate
+from ..registry import SCENES
+from ..scenes import scans
+from ..scenes.procedural import shopping_list
+from ..types import Clip, Scene, Split, WorkbookError
+from ..video import film, read_clip, write_clip
+from .samples import ask, check, true_map, view_of
+
+WORDING: dict[Split, tuple[str, ...]] = {"train": ("spacer",), "heldout": WORDINGS, "real_layouts": ("vsi",)}
+TURNS = ((0, False), (9, False), (6, True), (4, True))
+"""By turns, a room has so many things that are the only one of their name (what most questions need), and a crowd or not."""
+CROWDS = (5, 6, 7, 8, 6, 7, 8)
+"""Crowded rooms have, by turns, that many instances of their commonest category: counts that real rooms seldom show."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to film and ask about; plain data that travels to any worker."""
+
+    split: Split
+    index: int
+    seed: int
+    profile: profiles.Profile
+    out: str
+    work: str
+    per_clip: int
+    takes: int = 1
+    """Clips of each room."""
+    layouts: str | None = None
+    scan: tuple[str, str, str] | None = None
+    """(release, folder, scan): a real scan instead of a procedural room."""
+
+    @property
+    def file(self) -> Path:
+        return Path(self.work) / f"{self.split}-{self.index:06d}.json"
+
+    def left(self) -> dict[str, Any]:
+        """What the finished job left in the work folder."""
+        row: dict[str, Any] = json.loads(self.file.read_text())
+        return row
+
+
+def scene_of(job: Job) -> Scene:
+    """The room that a job is about: real ones in order, procedural ones by ``TURNS``."""
+    scene: Scene
+    if job.split == "real_layouts":
+        scenes = SCENES["real_layouts"](job.split, job.profile.data.real_rooms, job.seed, folder=job.layouts)
+        scene = list(scenes)[job.index]
+        return scene
+    room = job.index // job.takes
+    scene = next(iter(SCENES["procedural"](job.split, 1, job.seed, first=room_number(job.split, job.seed, room))))
+    return scene
+
+
+def room_number(split: Split, seed: int, room: int, tries: int = 1000) -> int:
+    """Number of the procedural room that stands at place ``room``: the first of its own thousand that has what its turn wants."""
+    singles, crowded = TURNS[room % len(TURNS)]
+    crowd = CROWDS[room // 2 % len(CROWDS)]
+    for number in range(room * tries, (room + 1) * tries):
+        counts = list(shopping_list(split, seed, number).values())
+        if counts.count(1) >= singles and (not crowded or max(counts) == crowd):
+            return number
+    return room * tries
+
+
+def filmed(job: Job) -> tuple[Any, Clip]:
+    """(T, H, W, 3) frames and their clip: a room rendered, or the real frames of a scan."""
+    if job.scan:
+        release, folder, scan_id = job.scan
+        reader = scans.open_dataset(release, folder)
+        return scans.film(reader, release, scans.read_scan(reader, release, scan_id, job.split), job.profile.data)
+    take = job.index % job.takes
+    frames, clip = film(scene_of(job), job.profile.data, job.seed + 7919 * take)
+    return frames, replace(clip, video_id=f"{clip.video_id}-take{take}") if take else clip
+
+
+def do_clip(job: Job) -> str:
+    """Film one clip, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
+
+    A room that can't be used is reported and the others go on; a clip that is already there is not done again.
+    """
+    if job.file.exists():
+        return str(job.left()["problem"])
+    row: dict[str, Any] = {"problem": ""}
+    try:
+        frames, clip = filmed(job)
+        check(clip)
+        view = view_of(clip, job.profile)
+        candidates = ask(view, job.seed, WORDING[job.split], job.per_clip)
+        write_clip(frames, clip, Path(job.out) / "videos")
+        for old in [c.media["path"] for found in candidates.values() for c in found if "path" in c.media]:
+            (Path(job.out) / old).unlink(missing_ok=True)  # made from an earlier video of this name
+        row |= {"video_id": clip.video_id, "scene_id": clip.scene.scene_id, "source": clip.scene.source,
+                "map": true_map(view).to_json(), "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
+    except WorkbookError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        row["problem"] = f"{job.split} room {job.index}: {error}"
+    write_atomic(job.file, json.dumps(row))
+    return str(row["problem"])
+
+
+def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]:
+    """The candidates of one type that a clip left."""
+    return [Candidate(**{**c, "categories": tuple(c["categories"]), "options": tuple(c["options"])})
+            for c in row.get("candidates", {}).get(question_type, ())]
+
+
+def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
+    """Make the pictures and clips that the chosen general questions about a clip need."""
+    clip, chosen = job
+    row, out = clip.left(), Path(clip.out)
+    recipes = [m for t, k in chosen if (m := candidates_of(row, t)[k].media)]
+    if recipes:
+        media.make(recipes, read_clip(out / "videos" / f"{row['video_id']}.json"), out)
