@@ -30,6 +30,7 @@ from .profiles import Profile
 from .types import MissingArtifact, Sample, WorkbookError
 
 Tuning = Literal["lora", "full"]
+BrokenMedia = Literal["fail", "drop"]
 ENGINES = ("off", "colocate", "server")
 """Who writes the rollouts: transformers, vLLM in the trainer's process, or a vLLM server (``assets/launch/vllm_server.sh``)."""
 Progress = Callable[[int, int, Mapping[str, Any]], None]
@@ -76,6 +77,8 @@ class Plan:
     model: str
     options: Mapping[str, Any]
     """Fields of TRL's GRPOConfig or SFTConfig that replace ours."""
+    broken_media: BrokenMedia = "fail"
+    """``drop``: leave out the rows of files that can't be read, and log how many; else the first one ends the run."""
 
     @property
     def supervised(self) -> bool:
@@ -103,6 +106,8 @@ class Plan:
             "train": asdict(p.train), "frames": asdict(p.frames), "prompt_style": p.prompt_style, "reward_set": p.reward_set,
             "model": model_digest(self.model), "data": self.data_digests(),
         }
+        if self.broken_media != "fail":
+            inputs["broken_media"] = self.broken_media
         return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def data_digests(self) -> dict[str, str]:
@@ -136,7 +141,7 @@ def rows(plan: Plan, samples: Sequence[Sample]) -> list[dict[str, str | list[dic
 
 def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int = 0, data_dir: Path | None = None,
         out: Path | None = None, *, model: str | None = None, options: Mapping[str, Any] | None = None,
-        progress: Progress | None = None) -> Path:
+        broken_media: BrokenMedia = "fail", progress: Progress | None = None) -> Path:
     """Train one model and return its folder; see ``METHODS``.
 
     Args:
@@ -144,6 +149,7 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
         out: parent of the run's folder ``<method>-<tuning>-s<seed>``; ``outputs/<profile>/train`` by default.
         model: starting policy instead of the profile's (a folder or hub id).
         options: fields of TRL's configuration, for example ``{"loss_type": "dr_grpo", "report_to": "tensorboard"}``.
+        broken_media: ``drop`` leaves out the rows of files that can't be read and counts them in ``metrics.jsonl``.
 
     Raises:
         MissingArtifact: the data are not there.
@@ -159,7 +165,8 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
     if not (data / "train.jsonl").exists():
         raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")
     folder = Path(out or profile.outputs / "train") / f"{method}-{tuning}-s{seed}"
-    plan = Plan(profile, method, tuning, seed, data.resolve(), folder, model or profile.model_path, dict(options or {}))
+    plan = Plan(profile, method, tuning, seed, data.resolve(), folder, model or profile.model_path, dict(options or {}),
+                broken_media)
     if plan.supervised and plan.options.get("use_vllm"):
         raise WorkbookError(f"{method} is supervised and makes no rollouts. Run it with --vllm off.")
     if finished(plan):
@@ -237,6 +244,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", help="starting policy instead of the profile's")
     parser.add_argument("--vllm", default="off", choices=ENGINES,
                         help="who writes the rollouts: transformers (off), or vllm in this process or on a server")
+    parser.add_argument("--broken-media", default="fail", choices=["fail", "drop"],
+                        help="a clip that can't be read ends the run, or its rows are left out and counted in metrics.jsonl")
     for flag, what in (("--set", "a profile field"), ("--trl", "a field of TRL's configuration")):
         parser.add_argument(flag, type=_setting, action="append", default=[], metavar="FIELD=VALUE", help=f"override {what}")
     args = parser.parse_args(argv)
@@ -252,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         profile = profiles.get(args.profile).with_overrides(**dict(args.set))
         folder = run(profile, args.method, args.tuning, args.seed, args.data, args.out, model=args.model,
                      options={**rollouts(args.vllm), **dict(args.trl)},
-                     progress=show if int(os.environ.get("RANK", 0)) == 0 else None)
+                     broken_media=args.broken_media, progress=show if int(os.environ.get("RANK", 0)) == 0 else None)
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 130 if type(error).__name__ == "Interrupted" else 2

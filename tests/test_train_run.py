@@ -147,6 +147,23 @@ def test_a_finished_run_is_not_repeated(model: str, data: Path, tmp_path: Path) 
     assert len(read_jsonl(folder / "metrics.jsonl")) == 4  # nothing of the old run is left in the log
 
 
+def test_broken_clips_end_the_run_or_are_left_out_and_counted(model: str, data: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(data, tmp_path / "data"))
+    shutil.rmtree(own / "frames", ignore_errors=True)
+    clips = sorted({json.loads(line)["path"] for line in (own / "train.jsonl").read_text().splitlines() if ".mp4" in line})
+    (own / clips[0]).write_bytes((own / clips[0]).read_bytes()[:400])
+    (own / clips[1]).write_bytes(b"")
+    with pytest.raises(WorkbookError, match="mp4"):
+        go("sft", "lora", model, own, tmp_path / "out")
+    with pytest.warns(UserWarning, match="left out: can't open") as told:
+        folder = go("sft", "lora", model, own, tmp_path / "out", broken_media="drop")
+    assert all(any(Path(clip).name in str(w.message) for w in told) for clip in clips[:2])
+    rows = [json.loads(line) for line in (own / "train.jsonl").read_text().splitlines()]
+    lost = sum(r["path"] in clips[:2] for r in rows)
+    for row in read_jsonl(folder / "metrics.jsonl"):
+        assert (row["dropped_media"], row["dropped_rows"]) == (2, lost)
+
+
 def test_a_half_written_checkpoint_is_never_chosen(tmp_path: Path) -> None:
     from spacer_utils.training import checkpoints
 

@@ -85,10 +85,10 @@ def truncate(path: Path, step: int) -> None:
 
 
 class MetricsLog(TrainerCallback):
-    """Appends the metrics of every optimiser step to ``metrics.jsonl`` the moment they exist."""
+    """Appends the metrics of every optimiser step, and the run's own ``facts``, to ``metrics.jsonl`` the moment they exist."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / METRICS
+    def __init__(self, folder: Path, facts: Mapping[str, float]) -> None:
+        self.path, self.facts = folder / METRICS, facts
         self._since = time.perf_counter()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -103,5 +103,5 @@ class MetricsLog(TrainerCallback):
         row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in logs.items() if k != "step_time"}
         seconds, self._since = time.perf_counter() - self._since, time.perf_counter()
         spent = sum(v for k, v in row.items() if k.startswith("seconds/") and isinstance(v, float))
-        append_jsonl(self.path, [{"step": state.global_step, "time": time.time(), **row,
+        append_jsonl(self.path, [{"step": state.global_step, "time": time.time(), **row, **self.facts,
                                   "seconds/update": max(0.0, seconds - spent), "seconds/step": seconds}])

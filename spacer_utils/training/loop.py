@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,9 +19,9 @@ from trl import GRPOConfig, SFTConfig
 
 from .. import rewards
 from ..data.rows import load
-from ..files import append_jsonl, read_jsonl
+from ..files import append_jsonl, inside, read_jsonl
 from ..train import Plan, Progress, prepare_folder, rows, write_result
-from ..types import WorkbookError
+from ..types import Sample, WorkbookError
 from . import checkpoints, engine, logs
 from .media import Encoder
 from .sft import VideoSFTTrainer
@@ -74,13 +75,13 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
         engine.check()
     repair_positions()
     processor = AutoProcessor.from_pretrained(plan.model, trust_remote_code=False, padding_side="left")
-    samples = load(plan.data / "train.jsonl")
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
+    samples, dropped = usable(load(plan.data / "train.jsonl"), plan, encoder)
     model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=_dtype(plan), trust_remote_code=False)
     given: dict[str, Any] = {
         "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
         "peft_config": _lora(plan) if plan.tuning == "lora" else None,
-        "callbacks": [logs.MetricsLog(plan.out), *([_Progress(progress)] if progress else [])],
+        "callbacks": [logs.MetricsLog(plan.out, dropped), *([_Progress(progress)] if progress else [])],
     }
     if plan.supervised:
         return _quiet(VideoSFTTrainer(**given)), 1
@@ -90,6 +91,29 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
                                shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0)
     return _quiet(trainer), window_of(args)
+
+
+def usable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> tuple[Sequence[Sample], dict[str, float]]:
+    """The samples to train on and what the log says of those left out: with ``broken_media="drop"``, whose medium can't be read.
+
+    Reads every medium once, which fills the frame cache; each that is left out is named in a warning.
+
+    Raises:
+        WorkbookError: nothing is left.
+    """
+    if plan.broken_media == "fail":
+        return samples, {}
+    broken = set()
+    for kind, path in dict.fromkeys((s.data_type, s.path) for s in samples if s.path):
+        try:
+            encoder.read(kind, str(inside(plan.data, path)))
+        except WorkbookError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+            broken.add(path)
+    kept = [s for s in samples if s.path not in broken]
+    if not kept:
+        raise WorkbookError(f"no medium of {plan.data.name}/train.jsonl can be read. Run: make nb02")
+    return kept, {"dropped_media": len(broken), "dropped_rows": len(samples) - len(kept)}
 
 
 def _dtype(plan: Plan) -> torch.dtype:

@@ -125,10 +125,15 @@ class Encoder:
         self.processor, self.frames, self.cache = processor, frames, cache
         self.decoded = 0
         self._raw: dict[Medium, tuple[Any, Any]] = {}
-        self._load = load or self._read
+        self._load = load or self.read
         self.merge = processor.video_processor.merge_size
 
-    def _read(self, kind: str, path: str) -> tuple[Any, Any]:
+    def read(self, kind: str, path: str) -> tuple[Any, Any]:
+        """The stock loader.
+
+        Raises:
+            WorkbookError: the file is missing or damaged; the message names it.
+        """
         if kind == "image":
             return video.read_image(Path(path), self.frames.size or None), None
         return video.load(Path(path), self.frames, self.cache)
