@@ -112,8 +112,10 @@ def clips(folder: Path, frames: int, tiny: bool) -> list[str]:
 def trainer(made: Any, processor: Any, s: Setting, paths: list[str]) -> Any:
     """Two steps of a setting; the first warms up."""
     from datasets import Dataset
+    from peft import LoraConfig
     from trl import GRPOConfig
 
+    from spacer_utils.training.loop import LORA_TARGETS
     from spacer_utils.training.trainer import VideoGRPOTrainer
 
     count = len(processor.tokenizer(WORDS)["input_ids"])
@@ -130,7 +132,9 @@ def trainer(made: Any, processor: Any, s: Setting, paths: list[str]) -> Any:
         save_strategy="no", remove_unused_columns=False, disable_tqdm=True, dataloader_pin_memory=GPU,
         generation_kwargs={"min_new_tokens": s.completion})
     encoder = VARIANTS["shared" if s.shared else "per sample"](processor, Frames(s.frames, 0, s.pixels))
-    return VideoGRPOTrainer(model=made, args=args, reward_funcs=[vowels], train_dataset=Dataset.from_list(rows), encoder=encoder)
+    lora = LoraConfig(r=64, lora_alpha=128, target_modules=LORA_TARGETS, task_type="CAUSAL_LM") if s.tuning == "lora" else None
+    return VideoGRPOTrainer(model=made, args=args, reward_funcs=[vowels], train_dataset=Dataset.from_list(rows), encoder=encoder,
+                            peft_config=lora)
 
 
 def measure(made: Any, processor: Any, s: Setting, kernel: str, paths: list[str]) -> dict[str, Any]:
@@ -139,9 +143,9 @@ def measure(made: Any, processor: Any, s: Setting, kernel: str, paths: list[str]
 
     from spacer_utils.training.logs import peak_memory_mb
 
-    base = made.get_base_model() if s.tuning == "lora" else made
-    base.set_attn_implementation(kernel)
-    base.gradient_checkpointing_disable()
+    made.set_attn_implementation(kernel)
+    made.gradient_checkpointing_disable()
+    made.requires_grad_(s.tuning == "full")
     marks: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -156,28 +160,15 @@ def measure(made: Any, processor: Any, s: Setting, kernel: str, paths: list[str]
     try:
         ran.train()
     finally:
-        for name in ("forward", "_original_forward"):  # accelerate's autocast, which the next trainer puts on anew
+        if s.tuning == "lora":
+            ran.accelerator.unwrap_model(ran.model).unload()  # adapters leave the model that the next row starts from
+        for name in ("forward", "_original_forward"):  # so does accelerate's autocast
             made.__dict__.pop(name, None)
         made.zero_grad(set_to_none=True)
     step, log = marks[1] - marks[0], [r for r in ran.state.log_history if "loss" in r][-1]
     return {"seconds": step, "seconds_generate": log["seconds/generate"], "seconds_score": log["seconds/score"],
             "seconds_train": step - ran._scored["total"], "tokens_per_second": log["tokens_per_second"],
             "vision_tokens": log["vision_tokens"], "gb": peak_memory_mb() / 1024 * 1.0737}
-
-
-def weights(made: Any, tuning: str) -> tuple[Any, float]:
-    """The model with LoRA adapters or whole, and the GB of its weights and gradients."""
-    if tuning == "lora":
-        from peft import LoraConfig, get_peft_model
-
-        from spacer_utils.training.loop import LORA_TARGETS
-
-        made = get_peft_model(made, LoraConfig(r=64, lora_alpha=128, target_modules=LORA_TARGETS, task_type="CAUSAL_LM"))
-    else:
-        made = made.unload() if hasattr(made, "peft_config") else made
-        made.requires_grad_(True)
-    size = sum(p.numel() * p.element_size() * (2 if p.requires_grad else 1) for p in made.parameters())
-    return made, size / 1e9
 
 
 def matrix_rate(size: int) -> float:
@@ -242,20 +233,18 @@ def save(folder: Path, table: dict[str, Any]) -> None:
 
 def rows(made: Any, processor: Any, base: Setting, paths: list[str], rate: float) -> Iterator[dict[str, Any]]:
     """A row per setting; after the first that finds no memory, a tuning's larger ones are left out."""
-    of, tuning, states_gb, bare, over = cost.from_config(made.config.to_dict()), "", 0.0, made, set[str]()
+    of, over = cost.from_config(made.config.to_dict()), set[str]()
     for s, kernel in settings(base):
         if s.tuning in over:
             continue
-        if s.tuning != tuning:
-            made, states_gb = weights(bare if s.tuning == "lora" else made, s.tuning)
-            tuning, bare = s.tuning, bare if s.tuning == "lora" else made
+        states_gb = cost.states(s, of) if s.tuning == "lora" else 4 * of.weights / 1e9
         row: dict[str, Any] = {"setting": asdict(s), "kernel": kernel, "states_gb": states_gb}
         try:
             found = measure(made, processor, s, kernel, paths)
             row |= {**found, "mfu": cost.work(s, of)["useful"] / found["seconds_train"] / rate}
         except torch.OutOfMemoryError:
             row["failed"] = "out of memory"
-            over |= {tuning} if s.frames > 2 * base.frames else set()
+            over |= {s.tuning} if s.frames > 2 * base.frames else set()
         yield row
         gc.collect()
         if GPU:

@@ -75,7 +75,7 @@ class FakeLLM:
                       "videos_kwargs": request["mm_processor_kwargs"]}
         out = self.processor(text=[self.processor.tokenizer.decode(request["prompt_token_ids"])], return_tensors="pt", **given)
         if "second_per_grid_ts" in out:
-            out["second_per_grid_ts"] = torch.tensor(out["second_per_grid_ts"])
+            out["second_per_grid_ts"] = torch.as_tensor(out["second_per_grid_ts"])
         return dict(out)
 
     @torch.no_grad()

@@ -85,7 +85,7 @@ def weighed(sample: str, completion: Any, reward_set: str, weights: Mapping[str,
 
 
 def _common(s: Sample, data: Path, style: str, with_map: bool) -> tuple[str, dict[str, list[str]]]:
-    media = {} if s.data_type == "text" else {s.data_type: [str(inside(data, s.path))]}
+    media: dict[str, list[str]] = {} if s.data_type == "text" else {s.data_type: [str(inside(data, s.path))]}
     marks = "".join(f"<{kind}>" * len(paths) for kind, paths in media.items())
     return marks + prompts.user_text(s, style, with_map), media
 

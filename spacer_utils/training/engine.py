@@ -187,7 +187,8 @@ class Served(Sighted):
             lengths = [p["length"] for p in features["mm_placeholders"].get(kind, [])]
             if lengths != [p["length"] for p in found]:
                 raise WorkbookError(f"the vllm server makes {lengths} tokens of the {kind}s of a prompt, the trainer "
-                                    f"{[p['length'] for p in found]}. Start it with the trainer's model, or use --vllm off.")
+                                    f"{[p['length'] for p in found]}. Start it with the trainer's model; for Qwen3-VL, which "
+                                    "writes times between its frames, use --vllm colocate.")
         return {**features, "mm_placeholders": places}
 
 
@@ -250,7 +251,8 @@ class Engine:
         if generation.mode == "colocate" and generation.tensor_parallel_size > 1:
             raise WorkbookError("colocated vllm with video takes vllm_tensor_parallel_size=1: each process generates for its own "
                                 "rows. Use --vllm server for a model that needs several GPUs.")
-        self.generation, self.encoder, self.stand_in = generation, encoder, None
+        self.generation, self.encoder = generation, encoder
+        self.stand_in: Sighted | None = None
         generation.generation_kwargs = {**generation.generation_kwargs,
                                         "logit_bias": {i: -100.0 for i in vision_tokens(encoder.processor)}}
         if generation.mode == "colocate":
