@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from .types import IMAGE, Sample, WorkbookError
 
 Mode = Literal["video", "blind", "shuffled"]
 """``blind`` drops the media from the prompt; ``shuffled`` permutes the frames, timestamps kept."""
+Backend = Literal["transformers", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
 
 def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, batch: int, max_new_tokens: int,
              mode: Mode = "video", seed: int = 0, device: str | None = None, cache: Path | None = None,
+             backend: Backend = "transformers",
              progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
     """Greedy answers to every item, from ``out/predictions*.jsonl`` where they are there already.
 
@@ -94,7 +97,7 @@ def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, ba
         raise WorkbookError("two items of the evaluation share a key. Give every question its own problem_id.")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     fingerprint = _fingerprint(model, items, frames=asdict(frames), batch=batch, max_new_tokens=max_new_tokens, mode=mode,
-                               seed=seed)
+                               seed=seed, backend=backend)
     if rank == 0:
         _clear_other(out, fingerprint)
     _meet(world)
@@ -102,7 +105,8 @@ def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, ba
     _meet(world)
     todo = [b for b in batches(items, batch) if any(i.key not in done for i in b)][rank::world]
     if todo:
-        engine = Engine(model, frames, mode, seed, device, cache)
+        kind = VllmEngine if backend == "vllm" else Engine
+        engine = kind(model, frames, mode, seed, device, cache)
         for group in todo:
             found = engine.answer(group, max_new_tokens)
             append_jsonl(out / f"predictions.{rank}.jsonl", [[asdict(p) for p in found]])
@@ -171,21 +175,65 @@ class Engine:
         self.model = loaded.to(self.device).eval()
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         self._sight = vision.SharedVision(self.model)
-        self._filters, self._stop = greedy.rules(self.model, self.processor)
+        self._filters, self._stop = greedy.rules(self.model.generation_config, self.processor, self.device)
+
+    def _encode(self, items: Sequence[Item]) -> Any:
+        from .training.media import Prompt
+
+        prompts = [Prompt(i.text.replace(IMAGE, ""), ()) if self.mode == "blind" else Prompt(i.text, i.media) for i in items]
+        return self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
+
+    def _texts(self, items: Sequence[Item], found: Iterable[tuple[list[int], bool]]) -> list[Prediction]:
+        return [Prediction(item.key, self.processor.tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), not ended)
+                for item, (tokens, ended) in zip(items, found)]
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
         """Greedy completions of one batch, the checkpoint's own repetition penalty included."""
         import torch
 
         from .training.greedy import greedy
-        from .training.media import Prompt
 
-        prompts = [Prompt(i.text.replace(IMAGE, ""), ()) if self.mode == "blind" else Prompt(i.text, i.media) for i in items]
-        batch = self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
         with torch.inference_mode():
-            found = greedy(self.model, self._sight, batch, self.processor, max_new_tokens, self._filters, self._stop)
-        return [Prediction(item.key, self.processor.tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), not ended)
-                for item, (tokens, ended) in zip(items, found)]
+            return self._texts(items, greedy(self.model, self._sight, self._encode(items), self.processor, max_new_tokens,
+                                             self._filters, self._stop))
+
+
+class VllmEngine(Engine):
+    """The same questions through vLLM, on a GPU; the ids that it generates from are checked against ours."""
+
+    def __init__(self, model: str, frames: Frames, mode: Mode = "video", seed: int = 0, device: str | None = None,
+                 cache: Path | None = None) -> None:
+        """
+        Raises:
+            WorkbookError: vllm is missing or of an unproven version.
+        """
+        from .training import engine, greedy, media  # isort: skip
+        from transformers import AutoProcessor, GenerationConfig
+
+        engine.check()
+        from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
+
+        self.mode, self.seed = mode, seed
+        self.processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
+        self.encoder = media.Encoder(self.processor, frames, cache=cache)
+        settings = GenerationConfig.from_pretrained(model)
+        self._stop = greedy.rules(settings, self.processor)[1]
+        self._sampling = partial(SamplingParams, temperature=0.0, repetition_penalty=settings.repetition_penalty or 1.0,
+                                 logit_bias={token: -100.0 for token in media.vision_tokens(self.processor)})
+        self.llm = LLM(model=model, seed=seed)
+
+    def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
+        """Greedy completions of one batch, as vLLM rounds."""
+        from .training import engine
+
+        batch = self._encode(items)
+        sent = engine.requests(batch, range(len(items)), self.encoder)
+        outputs = self.llm.generate([{k: v for k, v in r.items() if k != "expanded"} for r in sent],
+                                    self._sampling(max_tokens=max_new_tokens), use_tqdm=False)
+        engine.same(sent, [o.prompt_token_ids for o in outputs])
+        written = [list(o.outputs[0].token_ids) for o in outputs]
+        ends = [next((k for k, token in enumerate(tokens) if token in self._stop), None) for tokens in written]
+        return self._texts(items, [(tokens[:end], end is not None) for tokens, end in zip(written, ends)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
 from spacer_utils import evaluate, frames
 from spacer_utils.data.rows import load
+from spacer_utils.training import engine as vllm_engine
 from spacer_utils.training import greedy, media
 from spacer_utils.types import WorkbookError
 
@@ -54,7 +57,7 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
     batch = engine.encoder.encode([media.Prompt(i.text, i.media) for i in items])
     for penalty in (1.0, 1.5):
         engine.model.generation_config.repetition_penalty = penalty
-        filters, stop = greedy.rules(engine.model, engine.processor)
+        filters, stop = greedy.rules(engine.model.generation_config, engine.processor)
         ids, mask = media.pad(batch.ids, engine.processor.tokenizer.pad_token_id, "left")
         with torch.inference_mode(), engine._sight.rows(batch, range(len(items)), "cpu") as given:
             out = engine.model.generate(input_ids=ids, attention_mask=mask, mm_token_type_ids=media.token_types(
@@ -70,6 +73,25 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
         assert len({tuple(r) for r in expected}) > 3
         assert any(1 < cut < 12 for cut in cuts)
         assert max(cuts) == 12
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vllm_is_asked_the_same_and_its_answers_are_kept(models: dict[str, str], data: Path, tmp_path: Path, family: str,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    from fake_engine import FakeLLM
+
+    made = FakeLLM(models[family])
+    monkeypatch.setattr(vllm_engine.metadata, "version", lambda name: "0.31.0")
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **_: made, SamplingParams=SimpleNamespace))
+    for mode in ("video", "shuffled", "blind"):
+        asked = answers(models[family], data, tmp_path / mode, mode=mode, backend="vllm")
+        assert asked == answers(models[family], data, tmp_path / f"{mode} here", mode=mode)
+    made.twice = True
+    with pytest.raises(WorkbookError, match="other ids"):
+        answers(models[family], data, tmp_path / "twice", backend="vllm")
+    monkeypatch.undo()
+    with pytest.raises(WorkbookError, match="not installed"):
+        answers(models[family], data, tmp_path / "none", backend="vllm")
 
 
 def test_questions_share_what_comes_before_their_last_words() -> None:

@@ -82,7 +82,8 @@ def _subtitled(name: str, question: Question, row: Row, root: Path, clip: Path, 
 
 def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profile, *, style: str = "official",
                   scoring: str = "official", mode: evaluate.Mode = "video", seed: int = 0, questions: int | None = None,
-                  subtitles: bool = False, progress: Callable[[int, int], None] | None = None) -> Table:
+                  subtitles: bool = False, backend: evaluate.Backend = "transformers",
+                  progress: Callable[[int, int], None] | None = None) -> Table:
     """Answers of a checkpoint to the rows of ``source``, scored; writes ``report.json`` and ``items.jsonl`` to ``out``.
 
     Args:
@@ -96,7 +97,8 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
     root = source if source.is_dir() else source.parent
     items_asked = prompts_of(name, rows, root, style, profile.frames if subtitles else None)
     found = evaluate.generate(model, items_asked, out, frames=profile.frames, batch=profile.evaluation.batch,
-                              max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, progress=progress)
+                              max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed,
+                              backend=backend, progress=progress)
     answered = [{**row, "output": p.output if p else None, "truncated": bool(p and p.truncated)}
                 for row, p in zip(rows, (found.get(f"{n:06d}") for n in range(len(rows))))]
     items = [judge_row(benchmark, row, scoring) for row in answered]
@@ -122,6 +124,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--subtitles", action="store_true", help="prompts with subtitles (Video-MME, LongVideoBench)")
     parser.add_argument("--scoring", choices=PROFILES, default="official", help="whose rule")
     parser.add_argument("--mode", choices=("video", "blind", "shuffled"), default="video")
+    parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
     return parser
 
 
@@ -136,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             source = args.data or (rooms if rooms.is_file() else synthetic(name, args.out / name / "sample"))
             tables.append(run_benchmark(args.model, name, source, args.out / name, profile, style=args.style, mode=args.mode,
                                         scoring=args.scoring, questions=args.questions, subtitles=args.subtitles,
-                                        progress=Progress(name)))
+                                        backend=args.backend, progress=Progress(name)))
             shown = ("benchmark", "headline", "headline_variant", "counts")
             print(json.dumps({key: tables[-1][key] for key in shown}), flush=True)
         summary = {"model": args.model, "digest": evaluate.model_digest(args.model), "profile": profile.name, "tables": tables}

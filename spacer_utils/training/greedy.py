@@ -37,13 +37,14 @@ def shared_heads(batch: Batch, vision: Sequence[int]) -> tuple[list[int], list[i
     return first, common
 
 
-def rules(model: Any, processor: Any) -> tuple[list[Filter], frozenset[int]]:
-    """What changes the scores (the checkpoint's repetition penalty; no token stands for pixels), and which tokens end a text."""
+def rules(settings: Any, processor: Any, device: Any = "cpu") -> tuple[list[Filter], frozenset[int]]:
+    """From a checkpoint's ``GenerationConfig``: what changes the scores (its repetition penalty; no token stands for pixels), and
+    which tokens end a text.
+    """
     from transformers import RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
 
-    settings = model.generation_config
     ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
-    filters: list[Filter] = [SuppressTokensLogitsProcessor(vision_tokens(processor), device=model.device)]
+    filters: list[Filter] = [SuppressTokensLogitsProcessor(vision_tokens(processor), device=device)]
     if settings.repetition_penalty not in (None, 1.0):
         filters.insert(0, RepetitionPenaltyLogitsProcessor(settings.repetition_penalty))
     return filters, frozenset({processor.tokenizer.eos_token_id, *ends} - {None})
