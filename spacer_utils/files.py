@@ -12,6 +12,8 @@ from typing import Any
 
 from .types import BadRow, WorkbookError
 
+MEND = "Free some space or make the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command again."
+
 
 def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
     """Write ``data`` (whole, or piece by piece) under a temporary name in the same folder, flush it to disk, then rename.
@@ -38,9 +40,7 @@ def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise WorkbookError(f"could not write {path}: {error.strerror or error}. Nothing was changed. Free some space or "
-                            "make the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command "
-                            "again.") from error
+        raise WorkbookError(f"could not write {path}: {error.strerror or error}. Nothing was changed. {MEND}") from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -61,14 +61,22 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> Path:
 
 
 def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
-    """Append whole lines in one write; a torn last line of a killed run is cut off first."""
+    """Append whole lines in one write; a torn last line of a killed run is cut off first.
+
+    Raises:
+        WorkbookError: the folder can't be written or the disk is full.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        _drop_torn_line(file)
-        file.write("".join(json_line(row) for row in rows).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    data = "".join(json_line(row) for row in rows).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a+b") as file:
+            _drop_torn_line(file)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise WorkbookError(f"could not write {path}: {error.strerror or error}. The rows before are whole. {MEND}") from error
 
 
 def _drop_torn_line(file: Any) -> None:

@@ -139,13 +139,15 @@ def load(path: Path, frames: Frames, cache: Path | None = None) -> tuple[Pixels,
 def _cached(path: Path, frames: Frames, cache: Path) -> tuple[Pixels, dict[str, Any]]:
     key = f"{content_hash(path)[:32]}-{frames.sampling}-{frames.num_frames}-{frames.size}"
     pixels_path, about_path = cache / f"{key}.npy", cache / f"{key}.json"
-    if not about_path.exists():
+    try:
+        return np.load(pixels_path, mmap_mode="r"), json.loads(about_path.read_text())
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged by something that is not us
         pixels, about = _decode(path, frames)
         buffer = io.BytesIO()
         np.save(buffer, pixels)
         write_atomic(pixels_path, buffer.getvalue())
         write_atomic(about_path, json.dumps(about))
-    return np.load(pixels_path, mmap_mode="r"), json.loads(about_path.read_text())
+    return np.load(pixels_path, mmap_mode="r"), about
 
 
 def content_hash(path: Path) -> str:

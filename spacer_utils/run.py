@@ -52,10 +52,10 @@ class Book:
         """Path below ``outputs/<profile>`` of the first artefact, after all of them were found there.
 
         Raises:
-            MissingArtifact: one is not there; the message names the notebook that writes it.
+            MissingArtifact: one is not there, or empty; the message names the notebook that writes it.
         """
         for name in relative:
-            if not any(self.out.glob(name)):
+            if not present(self.out, name):
                 raise missing(name, self.profile.name)
         return self.out / relative[0]
 
@@ -153,6 +153,11 @@ def _version() -> str:
     from . import __version__
 
     return __version__
+
+
+def present(out: Path, pattern: str) -> bool:
+    """Some artefact of that name is there. An empty file is none: nothing writes one, a crashed machine may leave one."""
+    return any(p.stat().st_size for p in out.glob(pattern))
 
 
 def missing(pattern: str, profile: str) -> MissingArtifact:

@@ -186,14 +186,14 @@ def makefile() -> str:
     """Dependency lines of every notebook, in terms of Make's ``$(OUT)``.
 
     A notebook depends on its file, the modules it reaches, the parameters it declares and the executed notebooks whose
-    artefacts it reads. Lost artefacts make their notebook run again.
+    artefacts it reads. Lost (or empty) artefacts make their notebook run again.
     """
     every = notebooks()
     lines = [f"PROFILES := {' '.join(PROFILES)}", f"NOTEBOOKS := {' '.join(n.name for n in every)}"]
     for n in every:
         settings = [f"$(OUT)/.settings/{p}" for p in ("SEED", "REAL_LAYOUTS") if p in n.parameters]
         before = [f"$(OUT)/executed/{u.name}.ipynb" for u in upstream(n, every)]
-        lost = [f"$(if $(wildcard $(OUT)/{pattern}),,FORCE)" for pattern in n.writes]
+        lost = [f"$(if $(shell find $(OUT)/{pattern} -maxdepth 0 -size +0 2>/dev/null),,FORCE)" for pattern in n.writes]
         lines.append(f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *settings, *before, *lost])}")
         lines.append(f"nb{n.number}: $(OUT)/reports/{n.name}.html")
     lines += [f"{m}:" for m in sorted({m for n in every for m in n.modules})]  # a module that was deleted is no error

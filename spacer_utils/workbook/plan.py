@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import profiles
 from ..profiles import PROFILES, PROJECT, Profile
-from ..run import clock
+from ..run import clock, present
 from ..types import WorkbookError
 from . import dag, manifest
 
@@ -87,7 +87,7 @@ def _state(notebook: dag.Notebook, out: Path, last: dict[str, Any], before: list
         return "failed", str(last.get("error", "its last run failed"))[:110]
     if not target.exists():
         return "to run", "never run"
-    lost = [p for p in notebook.writes if not any(out.glob(p))]
+    lost = [p for p in notebook.writes if not present(out, p)]
     if lost:
         return "to run", f"{lost[0]} is gone"
     changed = _changed(notebook, out, settings)

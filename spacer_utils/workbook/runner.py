@@ -44,7 +44,7 @@ def execute(key: str, profile: str, parameters: Mapping[str, Any] | None = None)
         raise WorkbookError(f"{notebook.name} has no parameter {', '.join(unknown)}. It has: {', '.join(notebook.parameters)}.")
     out = chosen.outputs
     for pattern in notebook.reads:
-        if not any(out.glob(pattern)):
+        if not run.present(out, pattern):
             raise run.missing(pattern, profile)
     require_disk(out, notebook.disk_mb.get(profile, 0))
     return _run(notebook, out, given)
