@@ -241,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from . import profiles
     from .analysis import spread
     from .data.rows import load
-    from .run import Progress
+    from .progress import Progress
 
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.evaluate", description="Answer a split; resumes by itself.")
     parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))

@@ -21,7 +21,8 @@ from typing import Any
 
 from . import profiles
 from .files import write_atomic
-from .run import METRICS, clock
+from .progress import clock
+from .run import METRICS
 from .types import MissingArtifact, WorkbookError
 from .workbook import dag, manifest
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 
-from spacer_utils import launch, plots, profiles, run
+from spacer_utils import launch, plots, profiles, progress, run
 from spacer_utils.types import MissingArtifact, WorkbookError
 from spacer_utils.workbook import claim, dag, manifest, plan, runner
 
@@ -458,13 +458,13 @@ def test_real_layouts_come_from_parameter_or_environment(tmp_path: Path, monkeyp
 
 def test_progress_is_a_clean_line_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
-    monkeypatch.setenv(run.LOG, str(log))
-    told = run.Progress("03 rooms")
+    monkeypatch.setenv(progress.LOG, str(log))
+    told = progress.Progress("03 rooms")
     for k in range(1, 101):
         told(k, 100)
     lines = log.read_text().splitlines()
     assert lines == ["03 rooms | 100/100 | 0:00 elapsed, 0:00 left"]
-    assert run.clock(3725) == "1:02:05"
+    assert progress.clock(3725) == "1:02:05"
 
 
 # ---------------------------------------------------------------------------------------------------------------- launching

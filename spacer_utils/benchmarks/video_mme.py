@@ -58,7 +58,8 @@ class VideoMme(Benchmark):
     def subtitled(q: Question, row: Row, folder: Path, times: Sequence[float]) -> str:
         """The official text with the subtitles of the frames at ``times`` (seconds); 156 of the 900 videos have none."""
         path = folder / "subtitle" / f"{row['videoID']}.srt"
-        said = subtitles.at_frames(subtitles.read_srt(path.read_text(encoding="utf-8", errors="replace")), times) if path.exists() else []
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        said = subtitles.at_frames(subtitles.read_srt(text), times)
         return lines(*(["This video's subtitles are listed below:", *said] if said else []), VideoMme.prompt(q, row, "official"))
 
     @staticmethod

@@ -18,8 +18,8 @@ from pathlib import Path
 from .. import evaluate, profiles
 from ..files import write_atomic, write_jsonl
 from ..profiles import Frames, Profile
+from ..progress import Progress
 from ..registry import BENCHMARKS
-from ..run import Progress
 from ..types import IMAGE, WorkbookError
 from .load import VIDEOS, Rows, load, media_file, synthetic
 from .record import PROFILES, Question, Row, judge_row, read

@@ -14,7 +14,8 @@ from typing import Any
 
 from .. import profiles
 from ..profiles import PROFILES, PROJECT, Profile
-from ..run import clock, present
+from ..progress import clock
+from ..run import present
 from ..types import WorkbookError
 from . import dag, manifest
 

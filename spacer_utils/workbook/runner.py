@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .. import profiles, run
+from .. import profiles, progress, run
 from ..files import sha256, write_atomic
 from ..profiles import PROJECT
 from ..types import WorkbookError
@@ -79,7 +79,7 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
     partial.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     manifest.write(out, notebook.name, {**facts, "state": "done"})
-    print(f"{notebook.name} done in {run.clock(facts['seconds'])}, peak {facts['peak_memory_mb'] / 1000:.1f} GB", flush=True)
+    print(f"{notebook.name} done in {progress.clock(facts['seconds'])}, peak {facts['peak_memory_mb'] / 1000:.1f} GB", flush=True)
     return final
 
 
@@ -100,7 +100,8 @@ def _papermill(notebook: dag.Notebook, partial: Path, parameters: dict[str, Any]
     encrypted = Config()
     encrypted.KernelManager.transport_encryption = "auto" if zmq.has("curve") else "disabled"
     folder = dag.NOTEBOOKS
-    with environment({run.LOG: str(log.resolve()), "JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"}):
+    with environment({progress.LOG: str(log.resolve()), "JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1",
+                      "PYTHONHASHSEED": "0"}):
         try:
             papermill.execute_notebook(str(folder / f"{notebook.name}.ipynb"), str(partial), parameters, kernel_name="python3",
                                        progress_bar=False, cwd=str(folder), autosave_cell_every=60, config=encrypted)
