@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,26 @@ def test_metric_maps_are_metres_to_the_right_and_ahead() -> None:
     scene = room(("tv", 4.5, 10.3), ("bed", 3.0, 11.0))
     assert maps.metric(clip(scene, (1, 0, 0))) == {"tv": [[0.7, 1.5]], "bed": [[0.0, 0.0]]}
     assert maps.metric(clip(scene, (0, 1, 0), eye=(3.0, 10.0))) == {"tv": [[1.5, 0.3]], "bed": [[0.0, 1.0]]}
+
+
+def test_metric_maps_are_round_to_the_centimetre() -> None:
+    assert maps.metric(clip(room(("tv", 4.5, 10.3)), (0, 1, 0), eye=(3.1234, 10.0))) == {"tv": [[1.38, 0.3]]}
+
+
+def test_cameras_stand_on_the_first_views_map() -> None:
+    filmed = clip(room(("tv", 2.0, 10.5)), (1, 0, 0), eye=(2.0, 10.5))
+    filmed = replace(filmed, poses=filmed.poses + clip(filmed.scene, (0, 1, 0), eye=(4.5, 11.8)).poses)
+    first, second = maps.cameras(filmed)
+    assert first == pytest.approx((0, 1, 0.75, 0.25, 2, 4)), "looks up; the room of 4 by 2 m stands on its side"
+    assert second == pytest.approx((1, 0, 0.1, 0.875, 2, 4)), "looks left"
+    assert [math.floor(10 * share) for share in first[2:4]] == maps.first_view_cells(filmed)["tv"][0]
+    (upright,) = maps.cameras(clip(filmed.scene, (0, 1, 0), eye=(2.0, 10.5)))
+    assert upright == pytest.approx((0, 1, 0.25, 0.25, 4, 2))
+
+
+def test_a_room_without_width_keeps_its_map() -> None:
+    flat = replace(room(("tv", 1.0, 10.4)), polygon=((1, 10), (1, 12), (1, 11)))
+    assert maps.scan_cells(flat) == {"tv": [[5, 2]]}
 
 
 @given(CELLS, st.integers(-5, 5), st.integers(-5, 5), GRIDS)
