@@ -73,5 +73,7 @@ def test_floor_of_maps() -> None:
     assert all(values == [1.0] for values in floor["perfect"].values())
     assert floor["centre"]["map"][0] > floor["centre"]["map_calibrated"][0]  # the released rule pays for knowing nothing
     assert floor["turned 90°"]["map_calibrated"][0] < floor["turned 90°"]["map_aligned"][0] == 1.0
+    assert floor["mirrored"]["map_calibrated"][0] < 1.0
+    assert floor["noise of 1 cell"]["map"][0] > floor["noise of 2 cells"]["map"][0]
     assert floor == analysis.floor_of(true, seed=3)
     assert floor["random cells"] != analysis.floor_of(true, seed=4)["random cells"]
