@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,19 @@ def test_a_killed_build_goes_on_and_a_second_one_films_nothing(built: Path, tmp_
     dataset.build(TINY, tmp_path, seed=1)
     assert len(filmed) == 6
     assert tree(tmp_path) == tree(built)
+
+
+def test_a_damaged_video_is_filmed_again(built: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(built, tmp_path / "data"))
+    work = next((out / dataset.WORK).iterdir())
+    dataset.build(TINY, out, seed=1)
+    picture = next((out / "images").glob("procedural-train-*.jpg"))
+    picture.unlink()
+    clip = out / "videos" / f"{picture.name.rsplit('-f', 1)[0]}.mp4"
+    clip.write_bytes(clip.read_bytes()[:500])
+    dataset.build(TINY, out, seed=1)
+    assert list((out / dataset.WORK).iterdir()) == [work]
+    assert tree(out) == tree(built)
 
 
 def test_no_picture_of_an_earlier_build_stays(built: Path, tmp_path: Path) -> None:
@@ -184,12 +198,14 @@ def test_the_paper_mix_has_its_size() -> None:
 
 def test_a_fixed_mix_shrinks_with_the_rooms_and_a_shortfall_is_told(tmp_path: Path) -> None:
     assert sum(dataset.mix_for("paper", 130).values()) == pytest.approx(15131, abs=10)
-    found = dataset.build(TINY, tmp_path, seed=1, mix="paper")
+    found = dataset.build(TINY, tmp_path, seed=1, mix="paper", takes=2)
     wanted = dataset.mix_for("paper", 4)
     have = found["splits"]["train"]["question types"]
     assert [line for line in found["failures"] if "wanted" in line] == [
         f"train, {t}: {have.get(t, 0)} rows of {n} wanted" for t, n in wanted.items() if have.get(t, 0) < 0.99 * n]
     assert any(have.get(t, 0) < n for t, n in wanted.items())
+    assert sum(row["checked"] for row in found["oracle"] if row["question_type"] == "general_regression") > 0
+    assert not [line for line in found["failures"] if "oracle" in line]
 
 
 def test_text_rows_carry_the_map_as_text() -> None:

@@ -19,8 +19,9 @@ from spacer_utils import rewards
 from spacer_utils.data import balance
 from spacer_utils.data.oracle import distance as dense_distance
 from spacer_utils.data.samples import sample, stream
+from spacer_utils.questions import camera
 from spacer_utils.questions import object_rel_direction as direction
-from spacer_utils.questions.geometry import boundary_gap, footprint, sector, surface_distances, turn
+from spacer_utils.questions.geometry import boundary_gap, footprint, sector, surface_distances, turn, wall_clearance
 from spacer_utils.questions.obj_appearance_order import first_frames
 from spacer_utils.questions.object_rel_distance import category_distances
 from spacer_utils.questions.view import GENERIC, WORDINGS, Candidate, View
@@ -264,3 +265,60 @@ def test_lopsided_rooms_give_an_even_choice() -> None:
     assert max(counts.values()) <= balance.CAP * sum(counts.values()) / 3
     assert max(Counter(r for r, _ in chosen).values()) <= 2
     assert sum(counts.values()) > 150
+
+
+def test_a_scarce_answer_is_taken_even_where_its_word_tells() -> None:
+    rare = Candidate("?", "numerical", "8", ("chair",), balance="8", traits={"chair|absent": -1 / 9})
+    usual = Candidate("?", "numerical", "0", ("bed",), balance="0", traits={"bed|absent": 8 / 9})
+    rooms = [{"t": [replace(rare, problem=f"{k}?"), replace(usual, problem=f"{k}!")]} for k in range(40)]
+    chosen = balance.choose(lambda: rooms, {"t": 80}, {"t": 2}, 0)["t"]
+    assert sum(k == 0 for _, k in chosen) == 40
+
+
+# -------------------------------------------------------------------------------------------------------------- general rows
+
+
+def test_what_is_seen_next_follows_with_nothing_between() -> None:
+    told = [(v, c) for v, c in asked("general_free_form") if "comes into view right" in c.answer]
+    assert {c.problem.split(" the ")[0].split()[-1] for _, c in told} == {"after", "before"}
+    for view, c in told:
+        first = first_frames(view, view.min_share)
+        known, other = first[c.categories[0]], first[c.answer.split(" comes")[0].split(" ", 1)[1]]
+        assert (other > known) == ("right after" in c.problem)
+        assert not [f for f in first.values() if min(known, other) < f < max(known, other)]
+        assert list(first.values()).count(other) == 1
+
+
+def test_sentences_name_what_the_frame_shows() -> None:
+    told = [(v, c) for v, c in asked("general_free_form") if c.problem.startswith("What is in view")]
+    assert told
+    for view, c in told:
+        at = 0 if "beginning" in c.problem else -1
+        for thing in view.objects:
+            share, name = view.shares[thing.instance_id][at], thing.category
+            assert (re.search(rf"\b{name}", c.answer, re.IGNORECASE) is not None) or share < 0.001 or name.endswith("lf")
+
+
+def test_one_of_four_is_in_view_and_the_others_do_not_show() -> None:
+    told = [(v, c) for v, c in asked("general_video_choice") if c.balance.startswith("at the")]
+    assert {c.balance for _, c in told} == {"at the beginning", "at the end"}
+    for view, c in told:
+        at = 0 if c.balance.endswith("beginning") else -1
+        shown = {o.category: view.shares[o.instance_id][at] for o in view.singles if o.category in c.options}
+        assert len(shown) == 4
+        assert [name for name, share in shown.items() if share > 0] == [c.answer]
+
+
+def test_panels_hang_on_walls_in_full_view() -> None:
+    hung = 0
+    for view in VIEWS:
+        corners = camera.panel_corners(view.clip, 3, np.random.default_rng(1), 2.4)
+        if corners is not None:
+            hung += 1
+            pixels, depth = camera.project(view.clip, 3, corners)
+            assert (depth > 0).all()
+            assert ((pixels > 0) & (pixels < [view.clip.width, view.clip.height])).all()
+            assert pixels[1, 0] > pixels[0, 0]
+            assert pixels[3, 1] > pixels[0, 1]
+            assert wall_clearance(corners[:, :2], np.array(view.clip.scene.polygon)) == pytest.approx([0.03] * 4, abs=1e-6)
+    assert hung > len(VIEWS) / 4

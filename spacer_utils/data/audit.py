@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -29,6 +30,8 @@ SPLITS = ("train", "heldout", "real_layouts")
 FRAME_COUNTS = (8, 16, 32)
 CHECKED = 400
 """Numeric rows of one type and split that the oracle looks at."""
+FRAME = re.compile(r"-f\d+(-\w+)?$")
+"""What the name of a picture adds to that of its clip."""
 ENOUGH = 0.99
 """Share of the rows wanted of a type from which on the mix counts as met."""
 Finding = dict[str, Any]
@@ -141,7 +144,7 @@ class Checks:
                 self.asked += 1
                 self.hits.update(n for n in FRAME_COUNTS if answerable(s, clip(s.cognitive_map_id), n, self.share))
             if s.problem_type in ("numerical", "regression") and len(self.gaps[s.question_type]) < CHECKED:
-                second = opinion(s, clip(s.cognitive_map_id or scene))
+                second = opinion(s, clip(s.cognitive_map_id or FRAME.sub("", Path(s.path).stem)))
                 if second is not None:
                     self.gaps[s.question_type].append((abs(float(s.gold) - second[0]), second[1]))
 

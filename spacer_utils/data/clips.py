@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,9 +119,19 @@ def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]
 
 
 def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
-    """Make the pictures and clips that the chosen general questions about a clip need."""
+    """Make the pictures and clips that the chosen general questions about a clip need; a damaged video is filmed again."""
     clip, chosen = job
-    row, out = clip.left(), Path(clip.out)
+    row = clip.left()
     recipes = [m for t, k in chosen if (m := candidates_of(row, t)[k].media)]
-    if recipes:
-        media.make(recipes, read_clip(out / "videos" / f"{row['video_id']}.json"), out)
+    if not recipes:
+        return
+    try:
+        _make(recipes, row["video_id"], Path(clip.out))
+    except WorkbookError:
+        clip.file.unlink()
+        do_clip(clip)
+        _make(recipes, row["video_id"], Path(clip.out))
+
+
+def _make(recipes: Sequence[Mapping[str, Any]], video_id: str, out: Path) -> None:
+    media.make(recipes, read_clip(out / "videos" / f"{video_id}.json"), out)
