@@ -102,7 +102,8 @@ def _shows(clip: Clip, frame: int, corners: Array) -> bool:
     wide, high = pixels[1, 0] - pixels[0, 0], min(pixels[3, 1] - pixels[0, 1], pixels[2, 1] - pixels[1, 1])
     if wide < 0.3 * clip.width or high < 0.08 * clip.height:
         return False
-    start, targets = eye(clip, frame), np.concatenate([corners, corners.mean(0, keepdims=True)])
+    rim = np.concatenate([corners, (corners + np.roll(corners, -1, axis=0)) / 2])
+    start, targets = eye(clip, frame), np.concatenate([rim, corners.mean(0, keepdims=True)])
     lines = (start + (targets[:, None] - start) * np.array([0.25, 0.5, 0.75])[None, :, None]).reshape(-1, 3)
     return bool(contains(lines[:, :2], np.array(clip.scene.polygon)).all()
                 and not any(blocked(start, t, o.box) for t in targets for o in clip.scene.objects))
