@@ -15,7 +15,6 @@ from spacer_utils.scoring import export, judge_row, report
 from spacer_utils.scoring.load import load, media_file, synthetic
 from spacer_utils.scoring.record import read
 from spacer_utils.scoring.run import main, prompts_of, spread
-from spacer_utils.training.media import Encoder, Prompt
 from spacer_utils.types import WorkbookError
 
 OUTPUTS = ["<think><map>{'a': [[1, 2]]}</map></think><answer>4</answer>", "B\nbecause\tof \"it\"", None, ""]
@@ -85,6 +84,7 @@ def test_video_mme_names_the_subtitles_of_its_frames(tmp_path: Path) -> None:
     assert text == f"This video's subtitles are listed below:\nHello you\nBye\n{plain}"
 
 
+@pytest.mark.slow  # imports transformers
 def test_prompts_with_subtitles_give_frames_their_places(tmp_path: Path) -> None:
     folder = synthetic("longvideobench", tmp_path)
     rows = load("longvideobench", folder)
@@ -100,7 +100,10 @@ def test_prompts_with_subtitles_give_frames_their_places(tmp_path: Path) -> None
         prompts_of("longvideobench", rows, folder, "spacer", Frames(4, 28))
 
 
+@pytest.mark.slow  # imports transformers
 def test_marks_place_the_media_in_the_chat() -> None:
+    from spacer_utils.training.media import Encoder, Prompt
+
     class Words:
         video_processor = type("V", (), {"merge_size": 2})()
 
