@@ -28,12 +28,12 @@ def timed(spent: dict[str, float], name: str, work: Callable[..., Any], *given: 
 
 
 def main() -> None:
-    """Print seconds of processor time for a clip, by stage, and the hours that all clips of the paper's size would take."""
+    """Print seconds of processor time for a clip, by stage, and the minutes that all clips of the paper's size would take."""
     profile = profiles.get("gpu-lora")
     scenes = [scene_of(Job("train", k, 0, profile, "", "", PER_CLIP)) for k in range(ROOMS)]
     film(scenes[0], replace(profile.data, clip_frames=1))  # compiles
     clips, rows = MIX_ROOMS * SIZES["paper"]["takes"], sum(MIXES["paper"].values())
-    print(f"seconds per clip on one core; {clips:,} clips and {rows:,} rows on two cores")
+    print(f"seconds per clip on one core, and what {clips:,} clips for {rows:,} rows take on two (pictures and audit not counted)")
     for width, height in RESOLUTIONS:
         for frames in FRAMES:
             sized = profile.with_overrides(width=width, height=height, clip_frames=frames)
@@ -45,7 +45,7 @@ def main() -> None:
             each = sum(spent.values()) / ROOMS
             stages = ", ".join(f"{name} {seconds / ROOMS:.2f}" for name, seconds in spent.items())
             print(f"{frames:2} frames of {width} x {height}: {each:.2f} s ({stages}); {1 / each:.2f} clips/s, "
-                  f"{rows / clips / each:.0f} rows/s a core; whole {clips * each / 2 / 60:.0f} min")
+                  f"{rows / clips / each:.0f} rows/s a core; all clips {clips * each / 2 / 60:.0f} min")
 
 
 if __name__ == "__main__":
