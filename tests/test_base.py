@@ -100,7 +100,7 @@ def test_told_maps_are_written_down_in_another_order(processor) -> None:
 
     written = reordered = 0
     rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", questions=1, text_rows=12)
-    for step in range(3):
+    for step in range(4):
         rows = rooms.draw(step).text
         for ids, labels in zip(rows.ids, rows.labels):
             text, completion = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
@@ -116,7 +116,7 @@ def test_told_maps_are_written_down_in_another_order(processor) -> None:
 
 
 def test_a_question_only_adds_to_what_was_looked_at(processor) -> None:
-    seen = FreshRooms(processor, SMOKE, 2, seed=5, stage="look").draw(2).rows
+    seen = FreshRooms(processor, SMOKE, 2, seed=5, stage="look", text_rows=2).draw(2).rows
     assert not (seen.labels != IGNORE).any()
     asked = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=2, text_rows=2).draw(0).rows
     row = asked.ids[0][asked.mask[0].bool()]
@@ -127,7 +127,7 @@ def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(tmp_path: P
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
-    batch = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=3).draw(0)
+    batch = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=3, text_rows=2).draw(0)
     rows, heads = batch.rows, perception.Heads(model.config.text_config.hidden_size)
     assert len(rows.ids) == 6
     assert len(batch.pixels) == batch.grid.prod(1).sum()
@@ -143,7 +143,7 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
-    batch = FreshRooms(processor, SMOKE, 2, seed=5, stage="look").draw(0)
+    batch = FreshRooms(processor, SMOKE, 2, seed=5, stage="look", text_rows=2).draw(0)
     heads = perception.Heads(model.config.text_config.hidden_size)
     loss, found = base.look_step(model, heads, batch, processor)
     loss.backward()
@@ -160,7 +160,7 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(look_steps=3, learn_steps=3, batch=4, questions=2, text_rows=2, warmup=1, save_steps=2)
+    recipe = base.Recipe(read_steps=1, look_steps=2, learn_steps=3, batch=4, questions=2, text_rows=8, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

@@ -1,9 +1,10 @@
-"""How the nano base is made (``make base``, notebook A1): look first, then write maps and answers.
+"""How the nano base is made (``make base``, notebook A1): read first, then look, then write maps and answers.
 
-Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token, what
-it shows, in which map cell that stands, and where the camera is. Stage ``learn`` adds the upper layers, maps and answers, and
-text-only rows about the same rooms. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood
-and gives the same weights.
+Stage ``read`` tells maps as text and has them written down again. A language model that has learned to look first no longer
+finds the copying that maps need, in hundreds of steps; a fresh one finds it within a hundred. Stage ``look`` asks nothing: the
+vision tower and the lower layers of the language model are told, at every vision token, what it shows, in which map cell that
+stands, and where the camera is. Stage ``learn`` adds maps and answers about clips. Text-only rows go along all the way. Every
+batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +37,29 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the two stages."""
+    """Sizes of the three stages."""
 
+    read_steps: int
     look_steps: int
     learn_steps: int
     batch: int = 16
     """Rooms per step of stage ``look``; half as many per step of stage ``learn``."""
     questions: int = 4
     """Questions about each room of stage ``learn``: its clip is looked at once for all of them."""
+    text_rows: int = 24
+    """Text-only rows per step of stage ``read``; a quarter as many beside the clips of the other stages."""
     lr: float = 1.5e-3
     warmup: int = 30
     dense_weight: float = 0.5
     """Weight of the dense labels beside the text in stage ``learn``."""
-    text_rows: int = 8
-    """Text-only rows per step of stage ``learn``."""
     save_steps: int = 50
     threads: int = 1
     """Threads of the trainer; one more process renders."""
 
 
-SHORT = Recipe(look_steps=4, learn_steps=3, batch=4, text_rows=4, warmup=2, save_steps=2)
-"""Enough to see that both stages run."""
-FULL = Recipe(look_steps=1600, learn_steps=1000)
+SHORT = Recipe(read_steps=2, look_steps=4, learn_steps=3, batch=4, text_rows=8, warmup=2, save_steps=2)
+"""Enough to see that every stage runs."""
+FULL = Recipe(read_steps=240, look_steps=700, learn_steps=350)
 """What ``make base`` runs."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -95,8 +98,16 @@ class Optimiser:
         self.schedule.load_state_dict(state["schedule"])
 
 
+def read_step(model: Any, batch: RoomBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of a batch's text-only rows."""
+    rows = batch.text
+    assert rows is not None
+    loss = written_loss(model, model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state, rows.labels)
+    return loss, {"text_only": float(loss.detach())}
+
+
 def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of the dense labels on one batch; only the lower layers run."""
+    """Loss of the dense labels on one batch, for which only the lower layers run, and of its text-only rows."""
     text = model.model.language_model
     every, ids = text.layers, batch.rows.ids
     text.layers = every[:low_layers(model)]
@@ -108,7 +119,8 @@ def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tup
         text.layers = every
     known = hidden[ids == model.config.video_token_id]
     losses, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
-    return torch.stack(list(losses.values())).sum(), found
+    told, also = read_step(model, batch)
+    return torch.stack(list(losses.values())).sum() + told, {**found, **also}
 
 
 def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
@@ -120,12 +132,10 @@ def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
                              video_grid_thw=batch.grid).last_hidden_state
     known = text.norm(low[0][given["input_ids"] == model.config.video_token_id])
     dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
-    losses = {"text": written_loss(model, hidden, given["labels"])}
-    if batch.text is not None:
-        told = model.model(input_ids=batch.text.ids, attention_mask=batch.text.mask).last_hidden_state
-        losses["text_only"] = written_loss(model, told, batch.text.labels)
-    total = torch.stack(list(losses.values())).sum() + recipe.dense_weight * torch.stack(list(dense.values())).sum()
-    return total, {**_floats(losses), **found}
+    written = written_loss(model, hidden, given["labels"])
+    told, also = read_step(model, batch)
+    total = written + told + recipe.dense_weight * torch.stack(list(dense.values())).sum()
+    return total, {"text": float(written.detach()), **found, **also}
 
 
 def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tensor]:
@@ -205,9 +215,11 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size)
-    look = FreshRooms(processor, profile, recipe.batch, seed, "look")
-    learn = FreshRooms(processor, profile, recipe.batch // 2, seed, "learn", recipe.questions, recipe.text_rows)
+    draw, few = partial(FreshRooms, processor, profile, seed=seed), recipe.text_rows // 4
+    read, look = draw(few, stage="read", text_rows=recipe.text_rows), draw(recipe.batch, stage="look", text_rows=few)
+    learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions, text_rows=few)
     stages: list[tuple[str, int, FreshRooms, Any]] = [
+        ("read", recipe.read_steps, read, lambda batch: read_step(model, batch)),
         ("look", recipe.look_steps, look, lambda batch: look_step(model, heads, batch, processor)),
         ("learn", recipe.learn_steps, learn, lambda batch: learn_step(model, heads, batch, recipe, processor))]
     total, before = sum(steps for _, steps, _, _ in stages), 0

@@ -33,6 +33,8 @@ START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
 SPATIAL = tuple(e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning")
 """What a room of the training is asked."""
+REORDERED = 0.5
+"""Share of text-only rows that want their map in another order: copying in order comes first, looking up by name builds on it."""
 MAP_SHARE = 0.6
 """Share of rows that ask for a map before the answer; the others teach the plain answer."""
 
@@ -78,7 +80,7 @@ class FreshRooms:
     seed: int
     stage: str
     questions: int = 0
-    """Questions about each room; 0 makes batches of clips and dense labels alone."""
+    """Questions about each room; with 0 the prompts end with the clip."""
     text_rows: int = 0
     """Text-only rows per batch."""
 
@@ -92,44 +94,42 @@ class FreshRooms:
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
         rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
-        return self._asked(rng) if self.questions else self._looked_at(rng)
+        dense, clips, asked = self._drawn(rng)
+        if self.questions:
+            chosen = [samples[int(k)] for samples in asked for k in rng.choice(len(samples), self.questions, replace=False)]
+            shown = [c for c in clips for _ in range(self.questions)]
+            data, rows = self._rows(chosen, rng.random(len(chosen)) < MAP_SHARE, shown)
+        else:
+            data = self._processed([START] * len(clips), clips)
+            end = int((data["input_ids"][0] == self.processor.video_token_id).nonzero()[-1]) + 1
+            ids = data["input_ids"][:, :end]
+            rows = Rows(ids, data["attention_mask"][:, :end], torch.full_like(ids, IGNORE))
+        once = torch.arange(len(rows.ids)).reshape(len(clips), -1)[:, 0]
+        pixels = data["pixel_values_videos"].unflatten(0, (len(rows.ids), -1))[once].flatten(0, 1)
+        return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, self._told(asked, rng))
 
-    def _looked_at(self, rng: np.random.Generator) -> RoomBatch:
-        """Rooms with dense labels; the prompt ends with the clip."""
-        dense, clips, _ = self._drawn(rng, asked=False)
-        start = self._processed([START] * len(clips), clips)
-        end = int((start["input_ids"][0] == self.processor.video_token_id).nonzero()[-1]) + 1
-        ids, mask = start["input_ids"][:, :end], start["attention_mask"][:, :end]
-        rows = Rows(ids, mask, torch.full_like(ids, IGNORE))
-        return RoomBatch(start["pixel_values_videos"], start["video_grid_thw"], *_joined(dense), rows)
-
-    def _asked(self, rng: np.random.Generator) -> RoomBatch:
-        """Rooms with dense labels, questions about each, and text-only rows about the same rooms."""
-        dense, clips, asked = self._drawn(rng, asked=True)
-        chosen = [samples[int(k)] for samples in asked for k in rng.choice(len(samples), self.questions, replace=False)]
-        data, rows = self._rows(chosen, rng.random(len(chosen)) < MAP_SHARE, [c for c in clips for _ in range(self.questions)])
-        once = torch.arange(len(chosen)).reshape(len(clips), -1)[:, 0]
-        pixels = data["pixel_values_videos"].unflatten(0, (len(chosen), -1))[once].flatten(0, 1)
+    def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows | None:
+        """Rows in which a map is told, and half of which want it written down in another order."""
         told = text_rows(s for samples in asked for s in samples)
-        picked = [_reordered(told[int(k)], rng) for k in rng.permutation(len(told))[:self.text_rows]]
-        text = self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
-        return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, text)
+        picked = [told[int(k)] for k in rng.permutation(len(told))[:self.text_rows]]
+        picked = [_reordered(s, rng) if rng.random() < REORDERED else s for s in picked]
+        return self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
 
-    def _drawn(self, rng: np.random.Generator,
-               asked: bool) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
+    def _drawn(self, rng: np.random.Generator) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
         """Dense labels, frames and questions of this batch's rooms."""
-        found = list(islice(self._rooms(rng, asked), self.rooms))
+        found = list(islice(self._rooms(rng), self.rooms))
         return ([self._labels(frames, clip) for _, frames, clip in found],
                 [np.stack([f.rgb for f in frames]) for _, frames, _ in found], [samples for samples, _, _ in found])
 
-    def _rooms(self, rng: np.random.Generator, asked: bool) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
-        """Rooms without end; one with too few questions (if ``asked``), or with nowhere to stand, is passed over."""
+    def _rooms(self, rng: np.random.Generator) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
+        """Rooms without end; one with too few questions, or with nowhere to stand, is passed over."""
+        asked = self.questions or self.text_rows
         while True:
             room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=int(rng.integers(2**31)))))
             with contextlib.suppress(WorkbookError):
                 frames, clip = given_frames(room, self.profile, self.seed)
                 samples = room_samples(clip, self.profile, self.seed, types=SPATIAL) if asked else []
-                if len(samples) >= self.questions:
+                if len(samples) >= self.questions and (not self.text_rows or text_rows(samples)):
                     yield samples, frames, clip
 
     @property
@@ -173,7 +173,7 @@ def _joined(dense: list[perception.Labels]) -> tuple[torch.Tensor, torch.Tensor,
 
 
 def _reordered(sample: Sample, rng: np.random.Generator) -> Sample:
-    """A text row that asks for its map's categories in another order: every name has to be looked up and its cells copied."""
+    """A text row that asks for its map's categories in another order."""
     cells = list((sample.cognitive_map or {}).items())
     return replace(sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells))))
 
