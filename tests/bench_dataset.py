@@ -33,7 +33,7 @@ def main() -> None:
     scenes = [scene_of(Job("train", k, 0, profile, "", "", PER_CLIP)) for k in range(ROOMS)]
     film(scenes[0], replace(profile.data, clip_frames=1))  # compiles
     clips, rows = MIX_ROOMS * SIZES["paper"]["takes"], sum(MIXES["paper"].values())
-    print(f"seconds per clip on one core, and what {clips:,} clips for {rows:,} rows take on two (pictures and audit not counted)")
+    print(f"seconds per clip on one core, and what {clips:,} clips for {rows:,} rows take on two (without pictures, audit)")
     for width, height in RESOLUTIONS:
         for frames in FRAMES:
             sized = profile.with_overrides(width=width, height=height, clip_frames=frames)
