@@ -33,7 +33,7 @@ from spacer_utils.workbook.cost import Setting
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 GPU = torch.cuda.is_available()
 BASE = Setting("lora", frames=16, pixels=128 * 28 * 28, prompts=1, group=8, completion=128)
-TINY = Setting("lora", frames=4, pixels=56 * 56, prompts=1, group=2, completion=8, text=60)
+TINY = Setting("lora", frames=4, pixels=56 * 56, prompts=1, group=4, completion=8, text=60)
 WORDS = "How many chairs are in this room? "
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from math import prod
 from pathlib import Path
@@ -79,3 +81,18 @@ def test_a_measured_table_corrects_the_formula(tmp_path: Path) -> None:
     assert corrected["GB each"] == pytest.approx(plain["GB each"] + 5, abs=0.11)
     assert corrected["from"] == "formula, corrected by h100"
     assert cost.estimate(profile, "H100 80 GB", table)[2]["from"] == "formula"  # no measured row of full tuning
+
+
+@pytest.mark.slow
+def test_the_table_of_a_gpu_is_written_row_by_row(tmp_path: Path) -> None:
+    """``make gpu-bench`` at a tiny shape on the CPU, out of time after its first row."""
+    line = [sys.executable, "tests/bench_gpu.py", "--tiny", "--minutes", "0", "--out", str(tmp_path), "--name", "tiny"]
+    done = subprocess.run(line, cwd=profiles.PROJECT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (row,) = cost.measured(tmp_path)
+    assert row["model"] == "tiny"
+    assert row["seconds"] > row["seconds_generate"] > 0
+    assert row["mfu"] > 0
+    page = (tmp_path / "tiny" / "cost.md").read_text()
+    assert "later rows are missing" in page
+    assert "Largest that ran with lora: 4 frames" in page
