@@ -24,6 +24,11 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("fast" if config.getoption("markexpr") == "not slow" else "full")
 
 
+def effort(fast: int, full: int) -> int:
+    """How many rooms a test takes: few in ``make test-fast``."""
+    return fast if settings.get_current_profile_name() == "fast" else full
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """``make test-fast`` leaves out the files that build models: importing torch, transformers and TRL takes ten seconds."""
     if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from conftest import effort
 from hypothesis import given
 from hypothesis import strategies as st
 from rooms import clip_of, random_room, room
@@ -28,7 +29,7 @@ from spacer_utils.questions.view import GENERIC, WORDINGS, Candidate, View
 from spacer_utils.registry import QUESTIONS
 from spacer_utils.types import Box, Sample
 
-CLIPS = [clip_of(random_room(seed), seed) for seed in range(12)]
+CLIPS = [clip_of(random_room(seed), seed) for seed in range(effort(8, 24))]
 VIEWS = [View(clip, tuple(range(0, 16, 2))) for clip in CLIPS]
 
 

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import effort
 from PIL import Image
 
 from spacer_utils import camera, frames, profiles, video
@@ -50,7 +51,7 @@ def levels(pixels: Pixels) -> list[int]:
 
 @pytest.mark.parametrize("kind", camera.TRAJECTORIES)
 def test_cameras_stand_on_free_floor(kind: str) -> None:
-    for k in range(6):
+    for k in range(effort(6, 15)):
         room = procedural.room("train", 4, k, rooms=1 + k % 3, min_objects=12 if k % 2 else 1)
         cameras = camera.trajectory(room, kind, 12, 2.0, 112, 112, np.random.default_rng(k))
         assert cameras.shape == (12, 4, 4)
@@ -83,7 +84,7 @@ def test_a_sweep_turns_once_around_from_a_random_direction(scene: Scene) -> None
 
 def test_most_objects_are_seen() -> None:
     seen, total = 0, 0
-    for k in range(6):
+    for k in range(effort(6, 12)):
         clip = video.film(procedural.room("train", 9, k), replace(DATA, width=112, height=112))[1]
         seen += len(video.seen_instances(clip, range(clip.num_frames), 0.002))
         total += len(clip.scene.objects)
