@@ -1,6 +1,6 @@
 """Worker of test_distributed.py: one rank of a training run and of an evaluation whose samples do not depend on the rank.
 
-    torchrun --nproc_per_node 2 tests/two_processes.py MODEL DATA OUT TUNING STOP
+    torchrun --nproc_per_node 2 tests/two_processes.py MODEL DATA OUT TUNING STOP SHARDED
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from torch.distributed.fsdp import FSDPModule
 from training_kit import FRAMES
 
 from spacer_utils import evaluate, profiles, train
@@ -36,13 +38,44 @@ def rewarded(terms: Any, *_: Any) -> tuple[list[Any], list[float]]:
     return [accuracy], [1.0]
 
 
+def shard() -> None:
+    """What our ``fsdp2.yaml`` asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch in gloo processes too."""
+    from accelerate.state import AcceleratorState, DistributedType, PartialState
+
+    asked = yaml.safe_load((Path(train.__file__).parent / "assets" / "launch" / "fsdp2.yaml").read_text())["fsdp_config"]
+    os.environ["ACCELERATE_USE_FSDP"] = "true"
+    os.environ.update({k.upper(): str(v).lower() if isinstance(v, bool) else str(v) for k, v in asked.items()})
+    start = AcceleratorState.__init__
+
+    def as_if_on_gpus(self: Any, *args: Any, **kwargs: Any) -> None:
+        if PartialState(cpu=True).distributed_type == DistributedType.MULTI_CPU:
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+        start(self, *args, **kwargs)
+
+    AcceleratorState.__init__ = as_if_on_gpus  # type: ignore[method-assign]
+
+
 def main() -> None:
-    model, data, out, tuning, stop = sys.argv[1:]
+    model, data, out, tuning, stop, sharded = sys.argv[1:]
     torch.set_num_threads(1)
+    if sharded == "1":
+        shard()
     from spacer_utils.training import loop
     from spacer_utils.training.trainer import VideoGRPOTrainer
 
-    VideoGRPOTrainer._generate_single_turn = written
+    generate = VideoGRPOTrainer._generate_single_turn
+
+    def first_greedy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Before the first made-up completions, what the model itself writes."""
+        assert isinstance(self.model, FSDPModule) == (sharded == "1")
+        place = Path(out) / f"greedy.{os.environ.get('RANK', 0)}.json"
+        if not place.exists():
+            self.generation_config.do_sample = False
+            place.write_text(json.dumps(generate(self, *args, **kwargs)[0]))
+        return written(self, *args, **kwargs)
+
+    Path(out).mkdir(parents=True, exist_ok=True)
+    VideoGRPOTrainer._generate_single_turn = first_greedy
     loop.rewards.trl_reward_functions = rewarded
 
     def progress(step: int, steps: int, metrics: Any) -> None:
@@ -50,6 +83,8 @@ def main() -> None:
             os._exit(9)  # as if killed: step is logged and not saved
 
     train.run(PROFILE, "rlvr", tuning, 0, Path(data), Path(out), model=model, progress=progress)  # type: ignore[arg-type]
+    if sharded == "1":
+        return
     items = evaluate.items_from_samples(load(Path(data) / "train.jsonl"), Path(data), "compact", True)
     found = evaluate.generate(model, items, Path(out) / "eval", frames=FRAMES, batch=3, max_new_tokens=8)
     (Path(out) / f"answers.{os.environ.get('RANK', 0)}.json").write_text(json.dumps({k: p.output for k, p in found.items()}))
