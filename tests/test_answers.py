@@ -132,6 +132,12 @@ def test_parse_map_keeps_the_named_categories_and_their_spelling() -> None:
     assert parse_map(text, {"Lamp": None}) == {"Lamp": [[5, 6]]}
 
 
+def test_limits_are_the_last_that_counts() -> None:
+    assert number("twenty ten") == 20, "a ten is no unit: two numbers, the first counts"
+    assert map_points("{'tv': [[1, 2]]}".ljust(MAX_MAP)) == {"tv": [(1.0, 2.0)]}
+    assert map_points("{'tv': [[1, 2]]}".ljust(MAX_MAP + 1)) == {}
+
+
 def test_a_map_over_the_limit_is_not_read() -> None:
     text = "{'tv': [" + "[1, 2], " * (MAX_MAP // 8) + "]}"
     assert len(text) > MAX_MAP
