@@ -99,7 +99,7 @@ def test_told_maps_are_written_down_in_another_order(processor) -> None:
     from spacer_utils.answers import parse, parse_map
 
     written = reordered = 0
-    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", questions=1, text_rows=12)
+    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", questions=1, text_rows=12, reordered=1.0)
     for step in range(4):
         rows = rooms.draw(step).text
         for ids, labels in zip(rows.ids, rows.labels):

@@ -33,8 +33,8 @@ START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
 SPATIAL = tuple(e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning")
 """What a room of the training is asked."""
-REORDERED = 0.5
-"""Share of text-only rows that want their map in another order: copying in order comes first, looking up by name builds on it."""
+SHORT_MAP = 9
+"""Instances in the maps of text-only rows, where there are such: copying is learned from short maps, and not from long ones."""
 MAP_SHARE = 0.6
 """Share of rows that ask for a map before the answer; the others teach the plain answer."""
 
@@ -83,6 +83,8 @@ class FreshRooms:
     """Questions about each room; with 0 the prompts end with the clip."""
     text_rows: int = 0
     """Text-only rows per batch."""
+    reordered: float = 0.5
+    """Share of them that want their map in another order: names have to be looked up."""
 
     def batches(self, first: int = 0) -> Iterator[RoomBatch]:
         """Batches from number ``first`` on, without end."""
@@ -109,11 +111,12 @@ class FreshRooms:
         return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, self._told(asked, rng))
 
     def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows | None:
-        """Rows in which a map is told, and half of which want it written down in another order."""
+        """Rows in which a short map is told and has to be written down again."""
         told = text_rows(s for samples in asked for s in samples)
+        told = [s for s in told if sum(map(len, (s.cognitive_map or {}).values())) <= SHORT_MAP] or told
         picked = [told[int(k)] for k in rng.permutation(len(told))[:self.text_rows]]
-        picked = [_reordered(s, rng) if rng.random() < REORDERED else s for s in picked]
-        return self._rows(picked, rng.random(len(picked)) < MAP_SHARE, None)[1] if picked else None
+        picked = [_reordered(s, rng) if rng.random() < self.reordered else s for s in picked]
+        return self._rows(picked, np.ones(len(picked), bool), None)[1] if picked else None
 
     def _drawn(self, rng: np.random.Generator) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
         """Dense labels, frames and questions of this batch's rooms."""
