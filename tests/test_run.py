@@ -283,7 +283,7 @@ def test_only_notebooks_that_plot_depend_on_the_plots() -> None:
 
 
 def test_dependency_lines_name_parameters_inputs_and_lost_artefacts(workbook: Path) -> None:
-    first, _, second = dag.makefile().splitlines()[2:5]
+    first, second = dag.makefile().splitlines()[2:4]
     assert "$(OUT)/.settings/SEED" in first
     assert "$(if $(shell find $(OUT)/data/a.txt -maxdepth 0 -size +0 2>/dev/null),,FORCE)" in first
     assert second.startswith("$(OUT)/executed/01_second.ipynb:")
@@ -505,3 +505,10 @@ def test_a_damaged_manifest_reads_as_none(tmp_path: Path) -> None:
     assert manifest.read(tmp_path, "00_x") == {}
     manifest.write(tmp_path, "00_x", {"state": "done"})
     assert json.loads(manifest.path(tmp_path, "00_x").read_text()) == {"state": "done"}
+
+
+def test_parallel_make_knows_the_rule_of_a_numbered_goal(tmp_path: Path) -> None:
+    planned = make("nb03", "PROFILE=smoke", "-n", "-j2", f"PY={sys.executable}", SPACER_OUTPUTS=str(tmp_path))
+    assert "No rule" not in planned.stderr
+    assert planned.returncode == 0, planned.stderr
+    assert "workbook.runner 03_rewards_by_hand" in planned.stdout

@@ -195,7 +195,8 @@ def makefile() -> str:
         before = [f"$(OUT)/executed/{u.name}.ipynb" for u in upstream(n, every)]
         lost = [f"$(if $(shell find $(OUT)/{pattern} -maxdepth 0 -size +0 2>/dev/null),,FORCE)" for pattern in n.writes]
         lines.append(f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *settings, *before, *lost])}")
-        lines.append(f"nb{n.number}: $(OUT)/reports/{n.name}.html")
+    # only where the rules of the reports are known: in the make that holds the lock, not in the one that waits for it
+    lines += ["ifdef SPACER_CLAIMED", *(f"nb{n.number}: $(OUT)/reports/{n.name}.html" for n in every), "endif"]
     lines += [f"{m}:" for m in sorted({m for n in every for m in n.modules})]  # a module that was deleted is no error
     return "\n".join(lines) + "\n"
 
