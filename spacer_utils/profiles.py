@@ -151,7 +151,7 @@ class Profile:
 
 
 _CPU = Profile(
-    name="cpu", purpose="the whole study with real learning", hardware="2 cores, 8 GB",
+    name="cpu", purpose="the whole study on the small model", hardware="2 cores, 8 GB",
     model=NANO_BASE, prompt_style="compact",
     data=Data(train_rooms=160, heldout_rooms=80, real_rooms=40, questions_per_type=2, general_rows=60,
               clip_frames=16, width=224, height=224, fps=2.0),

@@ -16,7 +16,8 @@ from spacer_utils.camera import intrinsics, poses
 from spacer_utils.files import read_jsonl
 from spacer_utils.render import Renderer
 from spacer_utils.training import base, nano, perception
-from spacer_utils.training.fresh_rooms import IGNORE, FreshRooms, object_cells
+from spacer_utils.training.fresh_rooms import FreshRooms, object_cells
+from spacer_utils.training.packing import IGNORE
 from spacer_utils.types import Box, Clip, WorkbookError
 
 SMOKE = profiles.get("smoke")

@@ -1,7 +1,7 @@
 """How the nano base is made (``make base``, notebook A1): read first, then look, then write maps and answers.
 
-Stage ``read`` tells maps as text and has them written down again: to copy names and cells is what maps of videos need too, and
-it emerges late in a small model (names alone, from lists: after some 200 steps of 64 lists). Stage ``look`` asks nothing: the
+Stage ``read`` tells maps as text and has them written down again: to copy names and cells is what maps of videos need too.
+Stage ``look`` asks nothing: the
 vision tower and the lower layers of the language model are told, at every vision token, what it shows, in which map cell that
 stands, and where the camera is. Stage ``learn`` adds maps and answers about clips. Text-only rows go along all the way. Every
 batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from ..files import append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
 from ..profiles import CHECKSUMS, Profile
 from . import nano, packing
-from .fresh_rooms import IGNORE, FreshRooms, RoomBatch
+from .fresh_rooms import FreshRooms, RoomBatch
 from .media import token_types
 from .perception import NOTHING, Heads, known_loss, recall, seen_loss
 
@@ -192,7 +192,7 @@ def nothing_id(processor: Any) -> int:
 def written_loss(model: Any, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of the labelled tokens; logits are made for these alone."""
     following = labels[:, 1:]
-    wanted = following != IGNORE
+    wanted = following != packing.IGNORE
     return F.cross_entropy(model.lm_head(hidden[:, :-1][wanted]), following[wanted])
 
 

@@ -26,9 +26,8 @@ from ..registry import QUESTIONS, SCENES
 from ..render import Frame, Renderer
 from ..types import Clip, Sample, Scene, WorkbookError
 from . import perception
+from .packing import IGNORE
 
-IGNORE = -100
-"""Label of a token that no loss looks at."""
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
 SPATIAL = tuple(e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning")

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 IGNORE = -100
+"""Label of a token that no loss looks at."""
 NAMES = ("input_ids", "attention_mask", "labels", "mm_token_type_ids")
 """What ``pack`` needs of the model's arguments."""
 
