@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import SHARED
 
-from spacer_utils import answers
+from spacer_utils import answers, rewards
 from spacer_utils.files import read_jsonl
 from spacer_utils.rewards import map as released_map
 from spacer_utils.rewards.accuracy_spacer import accuracy_spacer
@@ -277,6 +277,16 @@ def fastest(work: Callable[[], Any], rounds: int = 7) -> float:
     return min(seconds)
 
 
+def print_long_texts() -> None:
+    """Milliseconds of the dearest long completion: the shares of a step that hostile or broken text can take."""
+    from test_rewards_properties import FRAGMENTS, LENGTHS, long_texts  # which imports the stand-in from here
+
+    for length in LENGTHS:
+        dearest = max(fastest(lambda: rewards.score(row, text), 2)  # noqa: B023 (called at once)
+                      for fragment in FRAGMENTS for row, text in long_texts(fragment, length))
+        print(f"a completion of {length:,} characters: at most {1000 * dearest:.0f} ms")
+
+
 def main() -> None:
     """Assert equal results, then print rows per second and ratios."""
     if not (SHARED / "golden").exists():
@@ -336,3 +346,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    print_long_texts()

@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_ten_thousand_texts_get_finite_rewards(text: str, problem_type: str, cel
     check_any_text(text, problem_type, cells)
 
 
-MEGABYTE = 1_000_000
+LENGTHS = (8_000, 19_900, 1_000_000)
 FRAGMENTS = ("<map>", "</map>", "<answer>", "</answer>", "</think>\n", "</think>\n<answer>", "<", "a ", "twenty-", "9", "9 ",
              "1,", "1,000,", "[", "(", "{", "'", "'chair': ", "chair ", "[1, 2], ", "(1, 2), ", "1 2 ", " ", "\n", "-", "::",
              "\\", "\x00", "\u0130", "\ufdfa", "A. B ")
@@ -130,25 +131,25 @@ ENVELOPES = ("{}", "<think></think><answer>{}</answer>", "<think><map>{}</map></
              "<think><map>{{'chair': [{}]}}</map></think><answer>B</answer>", "<think>{}</think><answer>B</answer>")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fragment", FRAGMENTS)
-@pytest.mark.parametrize("length", [8_000, 19_900, MEGABYTE], ids=["within an answer's limit", "within a map's limit", "1 MB"])
-def test_long_texts_take_under_50_ms(fragment: str, length: int) -> None:
+def long_texts(fragment: str, length: int) -> Iterator[tuple[Sample, str]]:
+    """Rows with a completion of many repeated fragments, in every envelope and for every problem type."""
     cells: MapCells = {"chair": [[1, 2], [3, 4], [8, 8]], "table": [[5, 5]], "tv": [[0, 9]]}
     filling = (fragment * (length // len(fragment) + 1))[:length]
     for envelope in ENVELOPES:
         for problem_type in GOLDS:
-            text = envelope.format(filling)
-            for name in ("strict", "spacer"):
-                rewards.score(sample(problem_type, cells), drawn(cells), name)
-                seconds = []
-                for _ in range(3):
-                    start = time.process_time()
-                    rewards.score(sample(problem_type, cells), text, name)
-                    seconds.append(time.process_time() - start)
-                    if seconds[-1] < 0.05:
-                        break
-                assert min(seconds) < 0.05, (problem_type, name, envelope, seconds)
+            yield sample(problem_type, cells), envelope.format(filling)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+@pytest.mark.parametrize("length", LENGTHS, ids=["within an answer's limit", "within a map's limit", "1 MB"])
+def test_long_texts_do_not_hang(fragment: str, length: int) -> None:
+    # A pattern that backtracks takes minutes on a megabyte; how fast the others are, ``bench_rewards.py`` prints.
+    for row, text in long_texts(fragment, length):
+        for name in ("strict", "spacer"):
+            start = time.process_time()
+            rewards.score(row, text, name)
+            assert time.process_time() - start < 5, (row.problem_type, name, text[:60])
 
 
 def test_long_texts_are_bounded_with_a_reason() -> None:
