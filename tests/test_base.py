@@ -12,10 +12,11 @@ import torch
 from rooms import room
 
 from spacer_utils import profiles
+from spacer_utils.answers import parse, parse_map
 from spacer_utils.camera import intrinsics, poses
 from spacer_utils.files import read_jsonl
 from spacer_utils.render import Renderer
-from spacer_utils.training import base, nano, perception
+from spacer_utils.training import base, nano, perception, told_maps
 from spacer_utils.training.fresh_rooms import FreshRooms, object_cells
 from spacer_utils.training.packing import IGNORE
 from spacer_utils.types import Box, Clip, WorkbookError
@@ -96,24 +97,47 @@ def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(process
     assert not (one.text.ids == processor.video_token_id).any()
 
 
-def test_told_maps_are_written_down_in_another_order(processor) -> None:
-    from spacer_utils.answers import parse, parse_map
+def told_and_written(words, rows: told_maps.Rows) -> list[tuple[dict, dict]]:
+    """The map that each text-only row tells, and the one that it wants."""
+    found = []
+    for ids, labels in zip(rows.ids, rows.labels):
+        text, completion = (words.decode(ids[part], skip_special_tokens=True) for part in (labels == IGNORE, labels != IGNORE))
+        told = ast.literal_eval(text[text.index("{"):text.index("}") + 1])
+        found.append((told, parse_map(parse(completion).map_text, tuple(told))))
+    return found
 
-    written = reordered = 0
-    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", questions=1, text_rows=12, reordered=1.0)
-    for step in range(4):
-        rows = rooms.draw(step).text
-        for ids, labels in zip(rows.ids, rows.labels):
-            text, completion = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
-                                for part in (labels == IGNORE, labels != IGNORE))
-            told = ast.literal_eval(text[text.index("{"):text.index("}") + 1])
-            answer = parse(completion)
-            if answer.map_text:
-                found = parse_map(answer.map_text, tuple(told))
-                assert told == found
-                written, reordered = written + 1, reordered + (list(found) != list(told))
-    assert written > 5
-    assert reordered > 2
+
+def test_told_maps_are_written_down_in_another_order(processor) -> None:
+    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", questions=1, text_rows=12)
+    pairs = [pair for step in range(3) for pair in told_and_written(processor.tokenizer, rooms.draw(step).text)]
+    assert all(told == written for told, written in pairs)
+    reordered = sum(list(told) != list(written) for told, written in pairs)
+    assert 5 < reordered < len(pairs) - 5
+
+
+def test_made_up_maps_grow_and_depend_on_their_number_alone(processor) -> None:
+    drawn = told_maps.ToldMaps(processor, SMOKE, rows=18, seed=5, steps=10)
+    stream = drawn.batches(first=1)
+    assert torch.equal(next(stream).ids, drawn.draw(1).ids)
+    assert not torch.equal(drawn.draw(1).ids, drawn.draw(2).ids)
+    first, last = drawn.draw(0), drawn.draw(9)
+    assert len(first.ids) == 18
+    assert len(last.ids) == 6
+    few, many = (told_and_written(processor.tokenizer, rows) for rows in (first, last))
+    assert max(len(told) for told, _ in few) == told_maps.FEWEST
+    assert told_maps.FEWEST < max(len(told) for told, _ in many) <= told_maps.MOST
+    assert all(told == written for told, written in few + many)
+
+
+def test_a_new_model_copies_what_a_head_reads(tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    text = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path)).model.language_model
+    read = torch.randn(64, text.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    for layer in text.layers:
+        written = layer.self_attn.o_proj(layer.self_attn.v_proj(read))
+        assert float(torch.cosine_similarity(written.detach(), read).mean()) > 0.5
+    assert float(text.embed_tokens.weight.std()) == pytest.approx(nano.WORD_DEVIATION, rel=0.05)
 
 
 def test_a_question_only_adds_to_what_was_looked_at(processor) -> None:
@@ -161,7 +185,8 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(read_steps=1, look_steps=2, learn_steps=3, batch=4, questions=2, text_rows=8, warmup=1, save_steps=2)
+    recipe = base.Recipe(read_steps=1, look_steps=2, learn_steps=3, batch=4, questions=2, told_maps=6, text_rows=2, warmup=1,
+                         save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

@@ -1,10 +1,10 @@
 """How the nano base is made (``make base``, notebook A1): read first, then look, then write maps and answers.
 
-Stage ``read`` tells maps as text and has them written down again: to copy names and cells is what maps of videos need too.
-Stage ``look`` asks nothing: the
-vision tower and the lower layers of the language model are told, at every vision token, what it shows, in which map cell that
-stands, and where the camera is. Stage ``learn`` adds maps and answers about clips. Text-only rows go along all the way. Every
-batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
+Stage ``read`` tells random maps as text and has them written down again: to copy names and cells is what maps of videos need
+too. Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token,
+what it shows, in which map cell that stands, and where the camera is. Stage ``learn`` adds maps and answers about clips.
+Text-only rows go along all the way. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood
+and gives the same weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
@@ -30,6 +30,7 @@ from . import nano, packing
 from .fresh_rooms import FreshRooms, RoomBatch
 from .media import token_types
 from .perception import NOTHING, Heads, known_loss, recall, seen_loss
+from .told_maps import Rows, ToldMaps
 
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 """Called after every step with (step, steps in all, the step's metrics)."""
@@ -46,8 +47,10 @@ class Recipe:
     """Rooms per step of stage ``look``; half as many per step of stage ``learn``."""
     questions: int = 4
     """Questions about each room of stage ``learn``: its clip is looked at once for all of them."""
-    text_rows: int = 24
-    """Text-only rows per step of stage ``read``; a quarter as many beside the clips of the other stages."""
+    told_maps: int = 40
+    """Rows per step of stage ``read``, while its maps are short."""
+    text_rows: int = 8
+    """Text-only rows per step beside the clips of the other stages."""
     lr: float = 1.5e-3
     warmup: int = 30
     dense_weight: float = 0.5
@@ -57,9 +60,9 @@ class Recipe:
     """Threads of the trainer; one more process renders."""
 
 
-SHORT = Recipe(read_steps=2, look_steps=4, learn_steps=3, batch=4, text_rows=8, warmup=2, save_steps=2)
+SHORT = Recipe(read_steps=2, look_steps=4, learn_steps=3, batch=4, told_maps=8, text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=600, look_steps=1600, learn_steps=800)
+FULL = Recipe(read_steps=330, look_steps=1300, learn_steps=600)
 """What ``make base`` runs."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -98,10 +101,8 @@ class Optimiser:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def read_step(model: Any, batch: RoomBatch) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of a batch's text-only rows."""
-    rows = batch.text
-    assert rows is not None
+def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of text-only rows."""
     loss = written_loss(model, model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state, rows.labels)
     return loss, {"text_only": float(loss.detach())}
 
@@ -119,7 +120,7 @@ def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tup
         text.layers = every
     known = hidden[ids == model.config.video_token_id]
     losses, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
-    told, also = read_step(model, batch)
+    told, also = read_step(model, batch.text)
     return torch.stack(list(losses.values())).sum() + told, {**found, **also}
 
 
@@ -133,7 +134,7 @@ def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
     known = text.norm(low[0][given["input_ids"] == model.config.video_token_id])
     dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
     written = written_loss(model, hidden, given["labels"])
-    told, also = read_step(model, batch)
+    told, also = read_step(model, batch.text)
     total = written + told + recipe.dense_weight * torch.stack(list(dense.values())).sum()
     return total, {"text": float(written.detach()), **found, **also}
 
@@ -215,20 +216,20 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size)
-    draw, few = partial(FreshRooms, processor, profile, seed=seed), recipe.text_rows // 4
-    read = draw(recipe.text_rows // 3, stage="read", text_rows=recipe.text_rows, reordered=0.0)
-    look = draw(recipe.batch, stage="look", text_rows=few)
-    learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions, text_rows=few)
-    stages: list[tuple[str, int, FreshRooms, Any]] = [
-        ("read", recipe.read_steps, read, lambda batch: read_step(model, batch)),
+    draw = partial(FreshRooms, processor, profile, seed=seed, text_rows=recipe.text_rows)
+    read = ToldMaps(processor, profile, recipe.told_maps, seed, recipe.read_steps)
+    look = draw(recipe.batch, stage="look")
+    learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
+    stages: list[tuple[str, int, Batches, Any]] = [
+        ("read", recipe.read_steps, read, lambda rows: read_step(model, rows)),
         ("look", recipe.look_steps, look, lambda batch: look_step(model, heads, batch, processor)),
         ("learn", recipe.learn_steps, learn, lambda batch: learn_step(model, heads, batch, recipe, processor))]
     total, before = sum(steps for _, steps, _, _ in stages), 0
-    for stage, steps, rooms, loss_of in stages:
+    for stage, steps, batches, loss_of in stages:
         optimiser = Optimiser(model, heads, recipe, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
         _forget(out / "metrics.jsonl", stage, first)
-        for step, batch in zip(range(first, steps), _ahead(rooms, first)):
+        for step, batch in zip(range(first, steps), _ahead(batches, first)):
             began = time.monotonic()
             loss, found = loss_of(batch)
             loss.backward()
@@ -251,18 +252,25 @@ def _forget(log: Path, stage: str, step: int) -> None:
         write_jsonl(log, [r for r in rows if r["stage"] != stage or r["step"] <= step])
 
 
-def _ahead(rooms: FreshRooms, first: int) -> Iterator[RoomBatch]:
+class Batches(Protocol):
+    """What gives a stage its batches: made-up maps or fresh rooms."""
+
+    def batches(self, first: int = 0) -> Iterator[Any]:
+        """Batches from number ``first`` on, without end."""
+
+
+def _ahead(batches: Batches, first: int) -> Iterator[Any]:
     """Batches from step ``first`` on, drawn by a process of their own while the trainer computes."""
-    return iter(DataLoader(_Stream(rooms, first), batch_size=None, num_workers=1, prefetch_factor=4))
+    return iter(DataLoader(_Stream(batches, first), batch_size=None, num_workers=1, prefetch_factor=4))
 
 
-class _Stream(IterableDataset[RoomBatch]):
-    def __init__(self, rooms: FreshRooms, first: int) -> None:
-        self.rooms, self.first = rooms, first
+class _Stream(IterableDataset[Any]):
+    def __init__(self, drawn: Batches, first: int) -> None:
+        self.drawn, self.first = drawn, first
 
-    def __iter__(self) -> Iterator[RoomBatch]:
+    def __iter__(self) -> Iterator[Any]:
         torch.set_num_threads(1)
-        return self.rooms.batches(self.first)
+        return self.drawn.batches(self.first)
 
 
 def _save(path: Path, model: Any, heads: Heads, optimiser: Optimiser, step: int) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from transformers.video_utils import VideoMetadata
 
-from .. import camera, maps, prompts
+from .. import camera, maps
 from ..data.dataset import room_samples, text_rows
 from ..frames import sampling
 from ..profiles import Profile
@@ -27,26 +27,16 @@ from ..render import Frame, Renderer
 from ..types import Clip, Sample, Scene, WorkbookError
 from . import perception
 from .packing import IGNORE
+from .told_maps import Rows, told, written
 
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
 SPATIAL = tuple(e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning")
 """What a room of the training is asked."""
-SHORT_MAP = 9
-"""Instances in the maps of text-only rows, where there are such: copying is learned from short maps, and not from long ones."""
+REORDERED = 0.5
+"""Share of text-only rows that want their map in another order."""
 MAP_SHARE = 0.6
 """Share of rows that ask for a map before the answer; the others teach the plain answer."""
-
-
-@dataclass
-class Rows:
-    """Tokenised prompts with their completions, padded on the left."""
-
-    ids: torch.Tensor
-    """(B, L)"""
-    mask: torch.Tensor
-    labels: torch.Tensor
-    """(B, L) the completion's tokens, ``IGNORE`` elsewhere."""
 
 
 @dataclass
@@ -64,7 +54,7 @@ class RoomBatch:
     """Dense labels of all vision tokens in order, see ``perception.Labels``."""
     rows: Rows
     """Questions about each clip, as many about one as about another; or the prompt up to the end of the clip."""
-    text: Rows | None = None
+    text: Rows
     """Text-only rows about the same rooms."""
 
 
@@ -78,12 +68,10 @@ class FreshRooms:
     """Rooms per batch."""
     seed: int
     stage: str
+    text_rows: int
+    """Text-only rows per batch, at least one."""
     questions: int = 0
     """Questions about each room; with 0 the prompts end with the clip."""
-    text_rows: int = 0
-    """Text-only rows per batch."""
-    reordered: float = 0.5
-    """Share of them that want their map in another order: names have to be looked up."""
 
     def batches(self, first: int = 0) -> Iterator[RoomBatch]:
         """Batches from number ``first`` on, without end."""
@@ -109,13 +97,11 @@ class FreshRooms:
         pixels = data["pixel_values_videos"].unflatten(0, (len(rows.ids), -1))[once].flatten(0, 1)
         return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, self._told(asked, rng))
 
-    def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows | None:
-        """Rows in which a short map is told and has to be written down again."""
-        told = text_rows(s for samples in asked for s in samples)
-        told = [s for s in told if sum(map(len, (s.cognitive_map or {}).values())) <= SHORT_MAP] or told
-        picked = [told[int(k)] for k in rng.permutation(len(told))[:self.text_rows]]
-        picked = [_reordered(s, rng) if rng.random() < self.reordered else s for s in picked]
-        return self._rows(picked, np.ones(len(picked), bool), None)[1] if picked else None
+    def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
+        """Rows in which the map of one of the rooms is told and has to be written down again."""
+        candidates = text_rows(s for samples in asked for s in samples)
+        picked = [candidates[int(k)] for k in rng.permutation(len(candidates))[:self.text_rows]]
+        return told(picked, self.processor, self.profile, rng, REORDERED)
 
     def _drawn(self, rng: np.random.Generator) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
         """Dense labels, frames and questions of this batch's rooms."""
@@ -125,13 +111,12 @@ class FreshRooms:
 
     def _rooms(self, rng: np.random.Generator) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
         """Rooms without end; one with too few questions, or with nowhere to stand, is passed over."""
-        asked = self.questions or self.text_rows
         while True:
             room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=int(rng.integers(2**31)))))
             with contextlib.suppress(WorkbookError):
                 frames, clip = given_frames(room, self.profile, self.seed)
-                samples = room_samples(clip, self.profile, self.seed, types=SPATIAL) if asked else []
-                if len(samples) >= self.questions and (not self.text_rows or text_rows(samples)):
+                samples = room_samples(clip, self.profile, self.seed, types=SPATIAL)
+                if len(samples) >= self.questions and text_rows(samples):
                     yield samples, frames, clip
 
     @property
@@ -145,20 +130,11 @@ class FreshRooms:
         return perception.labels(clip, ids, depth, object_cells(clip), tokens, self._token_side)
 
     def _rows(self, samples: list[Sample], with_map: npt.NDArray[np.bool_],
-              clips: list[npt.NDArray[np.uint8]] | None) -> tuple[Any, Rows]:
-        words = self.processor.tokenizer
-        texts, lengths = [], []
-        for sample, ask in zip(samples, with_map):
-            message = prompts.messages(sample, self.profile.prompt_style, bool(ask), media="clip" if clips else None)
-            end = prompts.target(sample, bool(ask)) + words.eos_token
-            texts.append(self.processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True) + end)
-            lengths.append(len(words(end)["input_ids"]))
-        data = self._processed(texts, clips) if clips else words(texts, padding=True, return_tensors="pt")
-        labels = torch.full_like(data["input_ids"], IGNORE)
-        for row, length in enumerate(lengths):
-            labels[row, -length:] = data["input_ids"][row, -length:]
-        return data, Rows(data["input_ids"], data["attention_mask"], labels)
-
+              clips: list[npt.NDArray[np.uint8]]) -> tuple[Any, Rows]:
+        texts, lengths = zip(*(written(s, self.processor, self.profile, with_map=bool(ask), media="clip")
+                               for s, ask in zip(samples, with_map)))
+        data = self._processed(list(texts), clips)
+        return data, Rows.labelled(data, list(lengths))
 
     def _processed(self, texts: list[str], clips: list[npt.NDArray[np.uint8]]) -> Any:
         count, fps = len(clips[0]), given_fps(self.profile)
@@ -172,12 +148,6 @@ def _joined(dense: list[perception.Labels]) -> tuple[torch.Tensor, torch.Tensor,
         return torch.from_numpy(np.concatenate([getattr(d, kind) for d in dense]))
 
     return joined("name"), joined("cell"), joined("place"), joined("camera")
-
-
-def _reordered(sample: Sample, rng: np.random.Generator) -> Sample:
-    """A text row that asks for its map's categories in another order."""
-    cells = list((sample.cognitive_map or {}).items())
-    return replace(sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells))))
 
 
 def given_fps(profile: Profile) -> float:

@@ -50,6 +50,8 @@ TEMPLATE = (
     "{%- else %}{{- part.text }}{%- endif %}{%- endfor %}{%- endif %}{{- '<|im_end|>\\n' }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
+WORD_DEVIATION = 0.15
+"""Standard deviation of a new model's word vectors: with the usual 0.02 a small model takes long to tell words apart."""
 PATCH, MERGE = 14, 2
 """112 x 112 pixels give 8 x 8 patches and 4 x 4 tokens per frame."""
 
@@ -145,8 +147,26 @@ def build(out: Path, *, seed: int = 0, size: Size = "nano", family: Family = "qw
     parts = processor(family)
     torch.manual_seed(seed)
     model = getattr(t, classes[family])(config(family, size, parts.tokenizer))
+    _ready_to_copy(model.model.language_model)
     words = parts.tokenizer
     model.generation_config = t.GenerationConfig(eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id)
     model.save_pretrained(out, safe_serialization=True)
     parts.save_pretrained(out)
     return Path(out)
+
+
+def _ready_to_copy(text: Any) -> None:
+    """Start a language model in which attention copies: what a head reads it writes back as itself.
+
+    The idea is mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828), here of values and outputs alone: equal
+    queries and keys made it worse. With larger word vectors beside, a model learns to write down listed names within a hundred
+    steps instead of several hundred.
+    """
+    import torch
+
+    with torch.no_grad():
+        text.embed_tokens.weight.normal_(0.0, WORD_DEVIATION)
+        for layer in text.layers:
+            attention = layer.self_attn
+            attention.v_proj.weight.normal_(0.0, attention.v_proj.in_features ** -0.5)
+            attention.o_proj.weight.copy_(0.5 * attention.v_proj.weight.T)
