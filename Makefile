@@ -82,8 +82,8 @@ reports: $(REPORTS) ## HTML of every notebook, run where needed
 base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores)
 	@$(PY) -m spacer_utils.workbook.runner A1 --profile $(PROFILE) --set SEED=$(SEED) --set FULL=True
 	@$(PY) -m spacer_utils.report A1 --profile $(PROFILE)
-study: $(RUNS:%=$(OUT)/train/%/run.json) ## METHODS x SEEDS with equal budgets, then notebooks 07 to 10
-	@$(MAKE) reproduce
+study: $(RUNS:%=$(OUT)/train/%/run.json) ## METHODS x SEEDS with equal budgets, compared over seeds: outputs/reference/PROFILE
+	@$(PY) -m spacer_utils.study --profile $(PROFILE)
 # <method>-<tuning>-s<seed>; a killed run goes on from its last checkpoint
 $(OUT)/train/%/run.json: $(OUT)/executed/02_questions.ipynb | ready
 	@set -- $$(echo $* | sed -E 's/^(.*)-(lora|full)-s([0-9]+)$$/\1 \2 \3/'); \

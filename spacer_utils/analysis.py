@@ -158,8 +158,10 @@ def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row
             "rooms": len({r["scene_id"] for r in one})}
 
 
-PAIRS = (("sft", "base"), ("sft_map", "sft"), ("rlvr", "base"), ("sg_rlvr", "base"), ("sg_rlvr", "sft"), ("sg_rlvr", "rlvr"),
-         ("sg_rlvr_calibrated", "sg_rlvr"), ("base", "base, blind"), ("base", "base, shuffled"))
+PAIRS = (("base with map", "base"), ("sft", "base"), ("sft_map", "sft"), ("rlvr", "base"), ("t_grpo", "rlvr"),
+         ("sg_rlvr", "base"), ("sg_rlvr", "sft"), ("sg_rlvr", "rlvr"), ("sg_rlvr_calibrated", "base"), ("sg_rlvr_calibrated", "rlvr"),
+         ("sg_rlvr_calibrated", "sg_rlvr"), ("sg_rlvr_aligned", "rlvr"), ("sg_rlvr_relations", "rlvr"), ("base", "base, blind"),
+         ("base", "base, shuffled"))
 
 
 def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
@@ -167,10 +169,13 @@ def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
     table = []
     for split in dict.fromkeys(r["split"] for r in rows):
         models = list(dict.fromkeys(r["model"] for r in rows if r["split"] == split))
-        for a, b in PAIRS:
-            table += [paired(rows, split, x, y, seed=seed) for x in models for y in models
-                      if _method(x) == a and _method(y) == b and _tuning(x, y)]
+        table += [paired(rows, split, a, b, seed=seed) for a, b in comparisons(models)]
     return table
+
+
+def comparisons(models: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of ``PAIRS`` that these models make; runs of one tuning are compared with their like and with the base."""
+    return [(x, y) for a, b in PAIRS for x in models for y in models if _method(x) == a and _method(y) == b and _tuning(x, y)]
 
 
 def _method(model: str) -> str:

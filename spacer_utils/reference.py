@@ -85,12 +85,25 @@ def _method(name: str) -> str:
     return name.removesuffix("-lora").removesuffix("-full")
 
 
-def named_runs(folder: Path = REFERENCE) -> list[dict[str, Any]]:
-    """Rows of every ``outputs/reference/<run>/summary.json``: run, hardware, commit and scores; empty when none is committed."""
-    table = []
-    for path in sorted(Path(folder).glob("*/summary.json")):
-        run = json.loads(path.read_text())
-        facts = {"run": path.parent.name, "hardware": run["hardware"], "commit": run["commit"]}
-        table += [{**facts, "split": r["split"], "model": r["model"], "macro (%)": r["macro"], "low": r["low"], "high": r["high"],
-                   "n": r["n_expected"]} for r in run["summary"]]
-    return table
+def studies(folder: Path = REFERENCE) -> dict[str, dict[str, Any]]:
+    """Committed results of ``study`` by name, with the hardware and commit that made them; empty when none is committed."""
+    return {path.parent.name: {**json.loads(path.read_text()), "curves": json.loads((path.parent / "curves.json").read_text())}
+            for path in sorted(Path(folder).glob("*/summary.json"))}
+
+
+def label(name: str, study: Mapping[str, Any]) -> str:
+    """What stands under everything that is shown of a committed study: nobody may take it for a run of their own."""
+    return f"Committed study {name}, not of this run: profile {study['profile']}, {study['hardware']}, commit {study['commit']}"
+
+
+def mean_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, list[dict[str, float]]]:
+    """Per ``<method>-<tuning>``: every metric by step, averaged over the seeds that have it."""
+    runs: dict[str, dict[float, list[Mapping[str, float]]]] = {}
+    for name, steps in curves.items():
+        mine = runs.setdefault(name.rsplit("-s", 1)[0], {})
+        for r in steps:
+            mine.setdefault(r["step"], []).append(r)
+    def mean(rows: list[Mapping[str, float]]) -> dict[str, float]:
+        return {k: sum(r[k] for r in rows if k in r) / sum(k in r for r in rows) for k in sorted({k for r in rows for k in r})}
+
+    return {name: [mean(rows) for _, rows in sorted(by_step.items())] for name, by_step in runs.items()}

@@ -1,0 +1,187 @@
+"""``python -m spacer_utils.study``: every trained run on the same questions, over seeds; the result is small enough to commit.
+
+``make study`` trains the runs first. Models answer the same held-out questions, the starting policy also without the video, with
+its frames shuffled and with a map. Intervals are over rooms *and* training seeds: a draw takes rooms with replacement, the same
+ones for every model, and seeds with replacement, the same ones for every method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import analysis, evaluate, logbook, profiles
+from .analysis import Row
+from .data.rows import load
+from .files import write_atomic
+from .profiles import Profile
+from .progress import Progress
+from .reference import REFERENCE
+from .train import METHODS
+from .types import Sample, WorkbookError
+
+CURVES = ("reward", "rewards/accuracy/mean", "rewards/format/mean", "rewards/map/mean", "rewards/map_calibrated/mean", "kl",
+          "completions/mean_length")
+"""What is kept of a run's log, where it has it."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One model that answers: a trained run, or the starting policy under some condition."""
+
+    model: str
+    """``<method>-<tuning>``, or ``base`` and its conditions."""
+    train_seed: int
+    checkpoint: str
+    with_map: bool
+    mode: evaluate.Mode = "video"
+
+
+def arms(train: Path, base: str) -> list[Arm]:
+    """The starting policy under four conditions, and every finished run of a training folder."""
+    found = [Arm("base", 0, base, False), Arm("base with map", 0, base, True), Arm("base, blind", 0, base, False, "blind"),
+             Arm("base, shuffled", 0, base, False, "shuffled")]
+    for path in sorted(Path(train).glob("*/run.json")):
+        run = json.loads(path.read_text())
+        found.append(Arm(f"{run['method']}-{run['tuning']}", run["seed"], str(path.parent / "model"),
+                         METHODS[run["method"]].with_map))
+    return found
+
+
+def answered(found: Sequence[Arm], split: str, samples: Sequence[Sample], data: Path, out: Path, profile: Profile,
+             *, seed: int) -> tuple[list[Row], list[Row]]:
+    """Score rows of every arm, and rows of every arm's maps; both carry ``model`` and ``train_seed``."""
+    rows, drawn = [], []
+    for arm in found:
+        folder = out / split / f"{re.sub(r'[^a-z_]+', '-', arm.model)}-s{arm.train_seed}"
+        given = evaluate.answer(arm.checkpoint, samples, data, folder, profile, with_map=arm.with_map, mode=arm.mode, seed=seed,
+                                progress=Progress(f"{arm.model} seed {arm.train_seed} on {split}"))
+        about = {"train_seed": arm.train_seed, "model": arm.model, "split": split}
+        rows += [{**r, **about} for r in analysis.score_rows(split, arm.model, samples, given)]
+        if arm.with_map:
+            drawn += [{**r, **about} for r in analysis.map_rows([s for s in samples if s.cognitive_map], given)]
+    return rows, drawn
+
+
+def over_seeds(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
+    """(draws,) mean over training seeds of the macro score (%), rooms and seeds drawn with replacement."""
+    seeds = sorted({r["train_seed"] for r in rows})
+    each = np.stack([analysis.room_bootstrap([r for r in rows if r["train_seed"] == s], seed=seed) for s in seeds])
+    chosen = np.random.default_rng([seed, 96]).integers(0, len(seeds), (len(seeds), each.shape[1]))
+    drawn: npt.NDArray[np.float64] = np.take_along_axis(each, chosen, 0).mean(0)
+    return drawn
+
+
+def mean_over_seeds(rows: Sequence[Row]) -> list[float]:
+    """Macro score (%) of every training seed."""
+    return [analysis.macro(r for r in rows if r["train_seed"] == s) for s in sorted({r["train_seed"] for r in rows})]
+
+
+def _of(rows: Sequence[Row], model: str) -> list[Row]:
+    return [r for r in rows if r["model"] == model]
+
+
+def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
+    """Per model: mean macro score over seeds with its interval, every seed's own, and what became of the questions."""
+    table = []
+    for model in dict.fromkeys(r["model"] for r in rows):
+        mine = _of(rows, model)
+        each = mean_over_seeds(mine)
+        low, high = analysis.interval(over_seeds(mine, seed=seed), mine)
+        counts = analysis.summary(mine, seed=seed)[0]
+        table.append({"split": mine[0]["split"], "model": model, "macro": float(np.mean(each)), "low": low, "high": high,
+                      "seeds": len(each), "each seed": [round(v, 2) for v in each],
+                      **{k: counts[k] for k in ("rooms", "n_expected", "n_missing", "n_unparsed", "truncated")}})
+    return table
+
+
+def pairs(rows: Sequence[Row], *, seed: int) -> list[Row]:
+    """Differences (points) of ``analysis.PAIRS`` that are there, rooms and seeds drawn alike for both."""
+    models, table = list(dict.fromkeys(r["model"] for r in rows)), []
+    for a, b in analysis.comparisons(models):
+        one, two = _of(rows, a), _of(rows, b)
+        low, high = analysis.interval(over_seeds(one, seed=seed) - over_seeds(two, seed=seed), one)
+        table.append({"split": one[0]["split"], "a": a, "b": b, "low": low, "high": high, "n": len({r["key"] for r in one}),
+                      "difference": float(np.mean(mean_over_seeds(one)) - np.mean(mean_over_seeds(two))),
+                      "rooms": len({r["scene_id"] for r in one})})
+    return table
+
+
+def maps_of(drawn: Sequence[Row], *, seed: int) -> list[Row]:
+    """Per model that draws maps: ``analysis.map_summary`` of all its seeds' maps together."""
+    return [{**analysis.map_summary(mine[0]["split"], model, mine, seed=seed), "seeds": len({r["train_seed"] for r in mine})}
+            for model in dict.fromkeys(r["model"] for r in drawn) if (mine := _of(drawn, model))]
+
+
+def costs(train: Path) -> list[Row]:
+    """Per method and tuning: seeds, steps, mean wall time (s), largest peak memory (MB), and the command that trains a seed."""
+    runs = [json.loads(p.read_text()) for p in sorted(Path(train).glob("*/run.json"))]
+    table = []
+    for name in dict.fromkeys(f"{r['method']}-{r['tuning']}" for r in runs):
+        mine = [r for r in runs if f"{r['method']}-{r['tuning']}" == name]
+        first = mine[0]
+        table.append({"model": name, "seeds": [r["seed"] for r in mine], "steps": first["steps"],
+                      "seconds": round(float(np.mean([r["seconds"] for r in mine])), 1),
+                      "peak MB": round(max(r["final"].get("peak_memory_mb", 0.0) for r in mine)),
+                      "command": f"python -m spacer_utils.train --profile {first['profile']} --method {first['method']} "
+                                 f"--tuning {first['tuning']} --seed {first['seed']}"})
+    return table
+
+
+def curves(train: Path) -> dict[str, list[Row]]:
+    """Per reinforcement run: step and the metrics of ``CURVES``, rounded to what a figure shows."""
+    return {name: [{"step": r["step"], **{k: round(float(r[k]), 4) for k in CURVES if r.get(k) is not None}}
+                   for r in steps if "reward" in r] for name, steps in logbook.reinforcement_runs(train).items()}
+
+
+def write(out: Path, facts: Mapping[str, Any], curves_of: Mapping[str, Any]) -> Path:
+    """``summary.json`` and ``curves.json`` of a named study."""
+    write_atomic(out / "curves.json", json.dumps(curves_of) + "\n")
+    return write_atomic(out / "summary.json", json.dumps(facts, indent=1) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer, compare and write ``outputs/reference/<name>``; exit code 2 with a message on a ``WorkbookError``."""
+    from .workbook import manifest
+
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.study", description="Compare all trained runs over seeds.")
+    parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
+    parser.add_argument("--name", help="folder below outputs/reference (default: the profile's name)")
+    parser.add_argument("--questions", type=int, default=500, help="questions per split")
+    parser.add_argument("--seed", type=int, default=0, help="of the intervals")
+    args = parser.parse_args(argv)
+    profile = profiles.get(args.profile)
+    data, train = profile.outputs / "data", profile.outputs / "train"
+    result: dict[str, Any] = {"summary": [], "pairs": [], "by type": [], "maps": []}
+    try:
+        found = arms(train, profile.model_path)
+        for split in (s for s in ("heldout", "real_layouts") if (data / f"{s}.jsonl").exists()):
+            samples = analysis.spread(load(data / f"{split}.jsonl"), args.questions)
+            rows, drawn = answered(found, split, samples, data, profile.outputs / "eval/study", profile, seed=args.seed)
+            rows += [{**r, "train_seed": 0} for r in analysis.prior_rows(split, load(data / "train.jsonl"), samples)]
+            result["summary"] += summary(rows, seed=args.seed)
+            result["pairs"] += pairs(rows, seed=args.seed)
+            result["by type"] += [{"split": split, **r} for r in analysis.by_type(rows, split, seed=args.seed)]
+            result["maps"] += maps_of(drawn, seed=args.seed)
+    except WorkbookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    machine, code = manifest.hardware(), manifest.code()
+    facts = {"profile": profile.name, "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
+             "commit": code["commit"][:12], "questions": args.questions, **result, "costs": costs(train),
+             "command": f"make study PROFILE={profile.name}"}
+    print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The study over seeds: what is averaged, what is drawn, and what a committed result holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spacer_utils import reference, study
+
+
+def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dict]:
+    """One question per room, or several; ``scores`` gives each training seed its questions' scores."""
+    return [{"split": "heldout", "model": model, "train_seed": s, "key": str(k), "scene_id": f"room {k % rooms}",
+             "question_type": "counting", "score": v, "missing": False, "parsed": True, "truncated": False}
+            for s, values in scores.items() for k, v in enumerate(values)]
+
+
+def test_a_model_is_worth_the_mean_of_its_seeds_and_each_is_told() -> None:
+    table = study.summary(rows("rlvr-full", {0: [1, 1, 0, 0], 1: [1, 1, 1, 0], 2: [1, 1, 1, 1]}), seed=0)
+    assert table[0]["macro"] == pytest.approx(75)
+    assert table[0]["each seed"] == [50, 75, 100]
+    assert table[0]["n_expected"] == 12
+    assert table[0]["low"] < 75 < table[0]["high"]
+
+
+def test_intervals_hold_the_spread_over_seeds_too() -> None:
+    alike = rows("a", {s: [1, 0] * 20 for s in range(3)}, rooms=40)
+    unlike = rows("a", {0: [0, 0] * 20, 1: [1, 0] * 20, 2: [1, 1] * 20}, rooms=40)
+    narrow, wide = (np.ptp(np.percentile(study.over_seeds(r, seed=0), [2.5, 97.5])) for r in (alike, unlike))
+    assert wide > 2 * narrow
+    assert 10 < narrow < 50  # forty rooms, half of them right
+
+
+def test_what_is_hard_for_both_cancels_in_a_pair() -> None:
+    hard = [1, 1, 1, 0, 0, 0]
+    base = rows("base", {0: hard}, rooms=6)
+    better = rows("rlvr-full", {s: [min(1, v + 0.25) for v in hard] for s in range(3)}, rooms=6)
+    pair = study.pairs(base + better, seed=0)[0]
+    assert (pair["a"], pair["b"]) == ("rlvr-full", "base")
+    assert pair["difference"] == pytest.approx(12.5)
+    alone = study.summary(base, seed=0)[0]
+    assert pair["high"] - pair["low"] < (alone["high"] - alone["low"]) / 2
+    assert pair["low"] >= 0
+
+
+def test_arms_are_the_base_in_four_ways_and_every_finished_run(tmp_path: Path) -> None:
+    for name, seed in (("sg_rlvr", 0), ("sg_rlvr", 1), ("rlvr", 0)):
+        folder = tmp_path / f"{name}-full-s{seed}"
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({"method": name, "tuning": "full", "seed": seed}))
+    (tmp_path / "sft-full-s0").mkdir()  # killed: no result
+    found = study.arms(tmp_path, "base-folder")
+    assert [(a.model, a.train_seed, a.with_map, a.mode) for a in found] == [
+        ("base", 0, False, "video"), ("base with map", 0, True, "video"), ("base, blind", 0, False, "blind"),
+        ("base, shuffled", 0, False, "shuffled"), ("rlvr-full", 0, False, "video"), ("sg_rlvr-full", 0, True, "video"),
+        ("sg_rlvr-full", 1, True, "video")]
+
+
+def test_costs_name_the_command_of_every_row(tmp_path: Path) -> None:
+    for seed, seconds in ((0, 60.0), (1, 80.0)):
+        folder = tmp_path / f"rlvr-lora-s{seed}"
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({
+            "method": "rlvr", "tuning": "lora", "seed": seed, "steps": 30, "profile": "cpu", "seconds": seconds,
+            "final": {"peak_memory_mb": 900.0 + seed}}))
+    assert study.costs(tmp_path) == [{
+        "model": "rlvr-lora", "seeds": [0, 1], "steps": 30, "seconds": 70.0, "peak MB": 901,
+        "command": "python -m spacer_utils.train --profile cpu --method rlvr --tuning lora --seed 0"}]
+
+
+def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:
+    curves = {"rlvr-full-s0": [{"step": 1, "reward": 1.0}, {"step": 2, "reward": 2.0, "kl": 0.1}],
+              "rlvr-full-s1": [{"step": 1, "reward": 2.0}], "sg_rlvr-full-s0": [{"step": 1, "reward": 3.0}]}
+    assert reference.mean_curves(curves) == {
+        "rlvr-full": [{"step": 1, "reward": 1.5}, {"step": 2, "reward": 2.0, "kl": 0.1}],
+        "sg_rlvr-full": [{"step": 1, "reward": 3.0}]}
+
+
+def test_committed_studies_are_whole() -> None:
+    for name, found in reference.studies().items():
+        models = {r["model"] for r in found["summary"] if r["split"] == "heldout"}
+        assert {"base", "base, blind", "prior"} <= models, name
+        assert found["questions"] >= 500
+        assert len(found["commit"]) == 12
+        assert {c["model"] for c in found["costs"]} <= models
+        assert all(r["low"] <= r["macro"] <= r["high"] for r in found["summary"])
+        assert min(r["seeds"] for r in found["summary"] if "rlvr" in r["model"]) >= 3
+        assert found["curves"]
