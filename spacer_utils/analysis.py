@@ -159,9 +159,9 @@ def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row
 
 
 PAIRS = (("base with map", "base"), ("sft", "base"), ("sft_map", "sft"), ("rlvr", "base"), ("t_grpo", "rlvr"),
-         ("sg_rlvr", "base"), ("sg_rlvr", "sft"), ("sg_rlvr", "rlvr"), ("sg_rlvr_calibrated", "base"), ("sg_rlvr_calibrated", "rlvr"),
-         ("sg_rlvr_calibrated", "sg_rlvr"), ("sg_rlvr_aligned", "rlvr"), ("sg_rlvr_relations", "rlvr"), ("base", "base, blind"),
-         ("base", "base, shuffled"))
+         ("sg_rlvr", "base"), ("sg_rlvr", "sft"), ("sg_rlvr", "rlvr"), ("sg_rlvr_calibrated", "base"),
+         ("sg_rlvr_calibrated", "rlvr"), ("sg_rlvr_calibrated", "sg_rlvr"), ("sg_rlvr_aligned", "rlvr"),
+         ("sg_rlvr_relations", "rlvr"), ("base", "base, blind"), ("base", "base, shuffled"))
 
 
 def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
