@@ -49,7 +49,7 @@ class Recipe:
     """Questions about each room of stage ``learn``: its clip is looked at once for all of them."""
     told_maps: int = 40
     """Rows per step of stage ``read``, while its maps are short."""
-    text_rows: int = 8
+    text_rows: int = 4
     """Text-only rows per step beside the clips of the other stages."""
     lr: float = 1.5e-3
     warmup: int = 30

@@ -33,6 +33,8 @@ START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
 SPATIAL = tuple(e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning")
 """What a room of the training is asked."""
+SHORT_MAP = 12
+"""Instances in the maps of text-only rows, where there are such: a row of a full room costs as much as four others."""
 REORDERED = 0.5
 """Share of text-only rows that want their map in another order."""
 MAP_SHARE = 0.6
@@ -100,6 +102,7 @@ class FreshRooms:
     def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
         """Rows in which the map of one of the rooms is told and has to be written down again."""
         candidates = text_rows(s for samples in asked for s in samples)
+        candidates = [s for s in candidates if sum(map(len, (s.cognitive_map or {}).values())) <= SHORT_MAP] or candidates
         picked = [candidates[int(k)] for k in rng.permutation(len(candidates))[:self.text_rows]]
         return told(picked, self.processor, self.profile, rng, REORDERED)
 
