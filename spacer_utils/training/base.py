@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..files import append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
 from ..profiles import CHECKSUMS, Profile
@@ -57,12 +58,14 @@ class Recipe:
     """Weight of the dense labels beside the text in stage ``learn``."""
     save_steps: int = 50
     threads: int = 1
-    """Threads of the trainer; one more process renders."""
+    """Threads of the trainer on a CPU."""
+    workers: int = 1
+    """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any number."""
 
 
 SHORT = Recipe(read_steps=2, look_steps=4, learn_steps=3, batch=4, told_maps=8, text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=330, look_steps=1300, learn_steps=600)
+FULL = Recipe(read_steps=330, look_steps=1300, learn_steps=450)
 """What ``make base`` runs."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -145,7 +148,7 @@ def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tens
     types = token_types(rows.ids, processor)
     positions, _ = model.model.get_rope_index(rows.ids, mm_token_type_ids=types, attention_mask=rows.mask,
                                               video_grid_thw=batch.grid.repeat_interleave(each, 0))
-    columns = torch.arange(rows.ids.shape[1])
+    columns = torch.arange(rows.ids.shape[1], device=rows.ids.device)
     last = (columns * (types > 0)).amax(1, keepdim=True)
     clip = rows.mask.bool() & (columns <= last + 1)  # with the token that closes it
     members = [range(k, k + each) for k in range(0, len(rows.ids), each)]
@@ -164,7 +167,7 @@ def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Ten
     losses = {**seen_loss(features, model.get_input_embeddings().weight, heads, batch.name, batch.place),
               **known_loss(known, logits, heads, batch.name, batch.cell, batch.camera)}
     inside = batch.cell[:, 0] >= 0
-    guess = heads.cell(known[inside]).view(-1, 2, heads.grid).softmax(-1) @ torch.arange(float(heads.grid))
+    guess = heads.cell(known[inside]).view(-1, 2, heads.grid).softmax(-1) @ torch.arange(float(heads.grid), device=known.device)
     off = (guess - batch.cell[inside]).norm(dim=1).mean()
     return losses, {**_floats({**losses, "cells_off": off}), "recall": recall(logits.detach(), batch.name, nothing_id(processor))}
 
@@ -211,11 +214,13 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     torch.set_num_threads(recipe.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     start = nano.build(out / "start", seed=seed)
-    model = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32).train()
+    model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
+    model.to(device).train()
     processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
-    heads = Heads(model.config.text_config.hidden_size)
+    heads = Heads(model.config.text_config.hidden_size).to(device)
     draw = partial(FreshRooms, processor, profile, seed=seed, text_rows=recipe.text_rows)
     read = ToldMaps(processor, profile, recipe.told_maps, seed, recipe.read_steps)
     look = draw(recipe.batch, stage="look")
@@ -229,9 +234,9 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
         optimiser = Optimiser(model, heads, recipe, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
         _forget(out / "metrics.jsonl", stage, first)
-        for step, batch in zip(range(first, steps), _ahead(batches, first)):
+        for step, batch in zip(range(first, steps), ahead(batches, first, recipe.workers)):
             began = time.monotonic()
-            loss, found = loss_of(batch)
+            loss, found = loss_of(batch.to(device))
             loss.backward()
             norm = optimiser.step()
             row = {"stage": stage, "step": step + 1, "loss": float(loss.detach()), **found, "grad_norm": norm,
@@ -255,13 +260,13 @@ def _forget(log: Path, stage: str, step: int) -> None:
 class Batches(Protocol):
     """What gives a stage its batches: made-up maps or fresh rooms."""
 
-    def batches(self, first: int = 0) -> Iterator[Any]:
-        """Batches from number ``first`` on, without end."""
+    def draw(self, step: int) -> Any:
+        """The batch of one step, whatever was drawn before; it has a method ``to(device)``."""
 
 
-def _ahead(batches: Batches, first: int) -> Iterator[Any]:
-    """Batches from step ``first`` on, drawn by a process of their own while the trainer computes."""
-    return iter(DataLoader(_Stream(batches, first), batch_size=None, num_workers=1, prefetch_factor=4))
+def ahead(batches: Batches, first: int, workers: int) -> Iterator[Any]:
+    """Batches from step ``first`` on without end, drawn by processes of their own while the trainer computes."""
+    return iter(DataLoader(_Stream(batches, first), batch_size=None, num_workers=workers, prefetch_factor=4))
 
 
 class _Stream(IterableDataset[Any]):
@@ -270,7 +275,9 @@ class _Stream(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         torch.set_num_threads(1)
-        return self.drawn.batches(self.first)
+        worker = get_worker_info()  # the loader takes one batch from each in turn
+        assert worker is not None
+        return map(self.drawn.draw, count(self.first + worker.id, worker.num_workers))
 
 
 def _save(path: Path, model: Any, heads: Heads, optimiser: Optimiser, step: int) -> None:
@@ -284,7 +291,7 @@ def _restore(path: Path, model: Any, heads: Heads, optimiser: Optimiser) -> int:
     """Load a stage's last state if there is one; returns the steps done."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location="cpu")
     model.load_state_dict(state["model"])
     heads.load_state_dict(state["heads"])
     optimiser.load_state_dict(state["optimiser"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any
 from zlib import crc32
@@ -59,6 +59,9 @@ class RoomBatch:
     text: Rows
     """Text-only rows about the same rooms."""
 
+    def to(self, device: str) -> RoomBatch:
+        return RoomBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
 
 @dataclass(frozen=True)
 class FreshRooms:
@@ -74,13 +77,6 @@ class FreshRooms:
     """Text-only rows per batch, at least one."""
     questions: int = 0
     """Questions about each room; with 0 the prompts end with the clip."""
-
-    def batches(self, first: int = 0) -> Iterator[RoomBatch]:
-        """Batches from number ``first`` on, without end."""
-        step = first
-        while True:
-            yield self.draw(step)
-            step += 1
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""

@@ -7,7 +7,6 @@ maps grow. They are random: nothing about rooms can be learned by heart here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -49,6 +48,9 @@ class Rows:
             labels[row, -length:] = data["input_ids"][row, -length:]
         return cls(data["input_ids"], data["attention_mask"], labels)
 
+    def to(self, device: str) -> Rows:
+        return Rows(self.ids.to(device), self.mask.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True)
 class ToldMaps:
@@ -61,13 +63,6 @@ class ToldMaps:
     seed: int
     steps: int
     """Steps over which the maps grow."""
-
-    def batches(self, first: int = 0) -> Iterator[Rows]:
-        """Batches from number ``first`` on, without end."""
-        step = first
-        while True:
-            yield self.draw(step)
-            step += 1
 
     def draw(self, step: int) -> Rows:
         """The batch of one step."""
