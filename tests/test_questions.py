@@ -116,6 +116,13 @@ def test_units_are_those_of_the_benchmark() -> None:
     assert "0" in answers["object_counting"].values()
 
 
+def test_a_room_whose_walls_enclose_another_area_is_not_asked_for_its_size() -> None:
+    sofa = room([("sofa", Box((1, 1, 0.4), (2.0, 0.9, 0.8)))])
+    for scene, asked_for in ((sofa, True), (replace(sofa, floor_area=29.0), False)):
+        view = View(clip_of(scene), (0, 8))
+        assert bool(QUESTIONS["room_size_estimation"](view, np.random.default_rng(0), "spacer")) == asked_for
+
+
 def test_wordings_are_the_training_sets_and_the_benchmarks() -> None:
     assert "what is the direct distance between" in asked("object_abs_distance")[0][1].problem
     assert "what is the distance between" in asked("object_abs_distance", "vsi")[0][1].problem

@@ -5,13 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from ..registry import QUESTIONS
+from ..scenes.geometry import area
 from .view import Candidate, View
 
 TEMPLATE = ("What is the size of this room (in square meters)? If multiple rooms are shown, "
             "estimate the size of the combined space.")
+TOLERANCE = 0.01
+"""Share by which the walls' area may differ from the published one."""
 
 
 @QUESTIONS.register("room_size_estimation", problem_type="numerical", unit="m²")
 def room_size_estimation(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Floor area in square metres with one decimal; once per clip."""
-    return [Candidate(TEMPLATE, "numerical", f"{view.clip.scene.floor_area:.1f}")]
+    """Floor area in square metres with one decimal; once per clip, where the walls that are shown enclose that much.
+
+    A real layout's area is its scan's; where its objects reach further, the walls that we build around them enclose more.
+    """
+    scene = view.clip.scene
+    enclosed = sum(abs(area(outline)) for outline in scene.rooms or (scene.polygon,))
+    if abs(enclosed - scene.floor_area) > TOLERANCE * scene.floor_area:
+        return []
+    return [Candidate(TEMPLATE, "numerical", f"{scene.floor_area:.1f}")]
