@@ -88,10 +88,13 @@ def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(process
     assert torch.equal(one.rows.ids, again.rows.ids)
     assert not torch.equal(one.pixels, rooms.draw(2).pixels)
     assert 2 * len(one.name) == int((one.rows.ids == processor.video_token_id).sum())  # two questions about each clip
+    maps = 0
     for row, labels in zip(one.rows.ids, one.rows.labels):
         completion = processor.tokenizer.decode(row[labels != IGNORE])
         assert completion.startswith("<think>")
         assert completion.endswith("</answer><|im_end|>")
+        maps += completion.count("<map>")
+    assert maps == 2  # one of the questions about each clip asks for a map
     assert not (one.text.ids == processor.video_token_id).any()
 
 

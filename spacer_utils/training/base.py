@@ -65,7 +65,7 @@ class Recipe:
 
 SHORT = Recipe(read_steps=2, look_steps=4, learn_steps=3, batch=4, told_maps=8, text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=330, look_steps=1300, learn_steps=450)
+FULL = Recipe(read_steps=330, look_steps=1300, learn_steps=600)
 """What ``make base`` runs."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand

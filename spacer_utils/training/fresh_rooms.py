@@ -37,8 +37,9 @@ SHORT_MAP = 12
 """Instances in the maps of text-only rows, where there are such: a row of a full room costs as much as four others."""
 REORDERED = 0.5
 """Share of text-only rows that want their map in another order."""
-MAP_SHARE = 0.6
-"""Share of rows that ask for a map before the answer; the others teach the plain answer."""
+WITH_MAP = 1
+"""Of the questions about one clip, this many ask for a map before the answer: a second would teach the same map at the price of
+several plain answers."""
 
 
 @dataclass
@@ -85,7 +86,7 @@ class FreshRooms:
         if self.questions:
             chosen = [samples[int(k)] for samples in asked for k in rng.choice(len(samples), self.questions, replace=False)]
             shown = [c for c in clips for _ in range(self.questions)]
-            data, rows = self._rows(chosen, rng.random(len(chosen)) < MAP_SHARE, shown)
+            data, rows = self._rows(chosen, np.arange(len(chosen)) % self.questions < WITH_MAP, shown)
         else:
             data = self._processed([START] * len(clips), clips)
             end = int((data["input_ids"][0] == self.processor.video_token_id).nonzero()[-1]) + 1
