@@ -119,6 +119,19 @@ def test_two_ray_workers_write_the_same_bytes(built: Path, tmp_path: Path) -> No
     pytest.importorskip("ray", reason="Ray is an optional extra")
     dataset.build(TINY, tmp_path, seed=1, workers=2, engine="ray")
     assert tree(tmp_path) == tree(built)
+    with pytest.raises(WorkbookError, match=r"^unknown profile 'no'"):  # a worker's error is that of one process
+        engines.run(profiles.get, ["smoke", "no"], 2, "ray")
+
+
+def test_a_ray_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what Ray raises, and without Ray."""
+    class Ray:
+        def init(self, **_: object) -> None:
+            raise ConnectionError("no\nanswer")
+
+    monkeypatch.setenv("RAY_ADDRESS", "far:6379")
+    with pytest.raises(WorkbookError, match=r"RAY_ADDRESS=far:6379 can't be reached: no answer\. Ray's logs"):
+        engines._connect(Ray(), 2)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
+from ..profiles import PROJECT
 from ..types import WorkbookError
 
 J = TypeVar("J")
@@ -22,7 +23,7 @@ def run(work: Callable[[J], R], jobs: Sequence[J], workers: int = 1, engine: str
     """``[work(job) for job in jobs]`` on ``workers`` processes; the first exception stops everything.
 
     Raises:
-        WorkbookError: unknown engine, or Ray is wanted and not installed.
+        WorkbookError: unknown engine, or Ray is wanted and not installed or can't be reached.
     """
     if engine not in ENGINES:
         raise WorkbookError(f"unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
@@ -69,8 +70,7 @@ def _ray(work: Callable[[J], R], jobs: Sequence[J], workers: int, tick: Callable
     except ImportError as error:
         raise WorkbookError("ENGINE=ray needs Ray, which is optional. Run: pip install 'spacer-workbook[ray]'") from error
     if not ray.is_initialized():
-        ray.init(address=os.environ.get("RAY_ADDRESS"), num_cpus=None if os.environ.get("RAY_ADDRESS") else workers,
-                 include_dashboard=False, log_to_driver=False)
+        _connect(ray, workers)
     remote = ray.remote(num_cpus=1, runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}})(work)
     results: dict[int, Any] = {}
     waiting: dict[Any, int] = {}
@@ -78,6 +78,34 @@ def _ray(work: Callable[[J], R], jobs: Sequence[J], workers: int, tick: Callable
         waiting[remote.remote(job)] = k
         while len(waiting) >= AHEAD * workers or (k == len(jobs) - 1 and waiting):
             for reference in ray.wait(list(waiting), num_returns=1)[0]:
-                results[waiting.pop(reference)] = ray.get(reference)
+                try:
+                    results[waiting.pop(reference)] = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error
             tick(len(results), len(jobs))
     return [results[k] for k in range(len(jobs))]
+
+
+def _connect(ray: Any, workers: int) -> None:
+    """Join the cluster that ``RAY_ADDRESS`` names, or start one of ``workers`` cores here that ends with this process.
+
+    A node dies when its helpers have not started after 15 s, which no setting changes (github.com/ray-project/ray/issues/65983).
+    Each imports jsonschema, which builds a grammar for 2 s where JupyterLab has installed the package for it; there are five, so
+    on two busy cores no node ever started. Ray's processes get a package in its place that can't be imported.
+
+    Raises:
+        WorkbookError: no cluster.
+    """
+    address, before = os.environ.get("RAY_ADDRESS"), os.environ.get("PYTHONPATH")
+    patient = {"agent_register_timeout_ms": 300_000, "worker_register_timeout_seconds": 300}
+    where: dict[str, Any] = {"address": address} if address else {
+        "address": "local", "num_cpus": workers, "include_dashboard": False, "_system_config": patient}
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT / "spacer_utils" / "assets" / "ray"), before)))
+    try:
+        ray.init(**where, log_to_driver=False, logging_level="WARNING")
+    except Exception as error:  # Ray raises many kinds, Exception itself among them
+        what = f"RAY_ADDRESS={address} can't be reached" if address else "Ray did not start here"
+        raise WorkbookError(f"{what}: {' '.join(str(error).split()).rstrip('.')}. Ray's logs are in session_latest/logs of "
+                            "its temporary folder. ENGINE=local gives the same bytes without Ray.") from error
+    finally:
+        os.environ["PYTHONPATH"] = before or ""
