@@ -127,6 +127,20 @@ def test_a_killed_kernel_is_reported_in_one_line(workbook: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_end_of_a_run_prints_no_interrupt(workbook: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Not even where the kernel is slow to come back from the last request, as on a busy machine."""
+    code = (
+        "import time\nsession = get_ipython().kernel.session\nsend = session.send\n"
+        "def slow(stream, message, *args, **kwargs):\n    sent = send(stream, message, *args, **kwargs)\n"
+        "    time.sleep(2 * (message == 'kernel_info_reply'))\n    return sent\n"
+        "session.send = slow\nbook.record(text=1)"
+    )
+    tiny(dag.NOTEBOOKS, "02_slow", code, [], [])
+    runner.execute("02", "smoke")
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_leaves_nothing_half_written(workbook: Path) -> None:
     tiny(dag.NOTEBOOKS, "02_slow", "import time\n(book.out / 'started').write_text('')\ntime.sleep(60)", [], [])
     code = (

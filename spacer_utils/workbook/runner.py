@@ -104,7 +104,8 @@ def _papermill(notebook: dag.Notebook, partial: Path, parameters: dict[str, Any]
                       "PYTHONHASHSEED": "0"}):
         try:
             papermill.execute_notebook(str(folder / f"{notebook.name}.ipynb"), str(partial), parameters, kernel_name="python3",
-                                       progress_bar=False, cwd=str(folder), autosave_cell_every=60, config=encrypted)
+                                       progress_bar=False, cwd=str(folder), autosave_cell_every=60, config=encrypted,
+                                       extra_arguments=["--IPKernelApp.kernel_class=spacer_utils.workbook.kernel.Kernel"])
         except PapermillExecutionError as error:
             what = f"{error.ename}: {' '.join(str(error.evalue).split())}"
             return f"cell {error.exec_count} ({_heading(partial, error.exec_count)}): {what}"
