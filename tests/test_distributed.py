@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ def launched(processes: int, worker: Path, *args: Any) -> subprocess.CompletedPr
 
 
 def run(processes: int, model: str, data: Path, out: Path, tuning: str, stop: int = 0, status: int = 0,
-        sharded: bool = False) -> None:
-    done = launched(processes, WORKER, model, data, out, tuning, stop, int(sharded))
+        launcher: str = "") -> None:
+    done = launched(processes, WORKER, model, data, out, tuning, stop, launcher)
     assert (done.returncode == 0) == (status == 0), done.stderr[-3000:]
 
 
@@ -95,16 +96,18 @@ def test_two_processes_equal_one(model: str, data: Path, tmp_path: Path, tuning:
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_a_sharded_run_equals_one_process(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
-    """Our trainer under FSDP2: rollouts, losses, gradients, what is saved; and it goes on from its own checkpoint."""
+@pytest.mark.parametrize("launcher", ["fsdp2", pytest.param("zero2", marks=pytest.mark.skipif(
+    find_spec("deepspeed") is None, reason="DeepSpeed is no dependency"))])
+def test_a_sharded_run_equals_one_process(model: str, data: Path, tmp_path: Path, launcher: str, tuning: str) -> None:
+    """Our trainer under FSDP2 and ZeRO-2: rollouts, losses, gradients, what is saved; and it goes on from its checkpoint."""
     name = f"rlvr-{tuning}-s0"
     run(1, model, data, tmp_path / "one", tuning)
-    run(2, model, data, tmp_path / "sharded", tuning, sharded=True)
+    run(2, model, data, tmp_path / "sharded", tuning, launcher=launcher)
     close(tmp_path / "one" / name, tmp_path / "sharded" / name)
     assert greedy(tmp_path / "one") == greedy(tmp_path / "sharded")
-    run(2, model, data, tmp_path / "resumed", tuning, stop=3, status=1, sharded=True)
+    run(2, model, data, tmp_path / "resumed", tuning, stop=3, status=1, launcher=launcher)
     assert not (tmp_path / "resumed" / name / "run.json").exists()
-    run(2, model, data, tmp_path / "resumed", tuning, sharded=True)
+    run(2, model, data, tmp_path / "resumed", tuning, launcher=launcher)
     close(tmp_path / "one" / name, tmp_path / "resumed" / name)
 
 

@@ -1,6 +1,8 @@
 """Worker of test_distributed.py: one rank of a training run and of an evaluation whose samples do not depend on the rank.
 
-    torchrun --nproc_per_node 2 tests/two_processes.py MODEL DATA OUT TUNING STOP SHARDED
+    torchrun --nproc_per_node 2 tests/two_processes.py MODEL DATA OUT TUNING STOP LAUNCHER
+
+LAUNCHER is fsdp2, zero2, or empty for whole models.
 """
 
 from __future__ import annotations
@@ -38,28 +40,37 @@ def rewarded(terms: Any, *_: Any) -> tuple[list[Any], list[float]]:
     return [accuracy], [1.0]
 
 
-def shard() -> None:
-    """What our ``fsdp2.yaml`` asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch in gloo processes too."""
+def shard(launcher: str) -> None:
+    """What our ``fsdp2.yaml`` or ``zero2.yaml`` asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch and
+    DeepSpeed in gloo processes too."""
     from accelerate.state import AcceleratorState, DistributedType, PartialState
 
-    asked = yaml.safe_load((Path(train.__file__).parent / "assets" / "launch" / "fsdp2.yaml").read_text())["fsdp_config"]
-    os.environ["ACCELERATE_USE_FSDP"] = "true"
-    os.environ.update({k.upper(): str(v).lower() if isinstance(v, bool) else str(v) for k, v in asked.items()})
+    config = yaml.safe_load((Path(train.__file__).parent / "assets" / "launch" / f"{launcher}.yaml").read_text())
+    fsdp = "fsdp_config" in config
+    os.environ["ACCELERATE_USE_FSDP" if fsdp else "ACCELERATE_USE_DEEPSPEED"] = "true"
+    for name, value in config["fsdp_config" if fsdp else "deepspeed_config"].items():
+        prefix = "" if fsdp else "ACCELERATE_" if name.startswith("gradient") else "ACCELERATE_DEEPSPEED_"
+        os.environ[prefix + name.upper()] = str(value).lower()
     start = AcceleratorState.__init__
 
     def as_if_on_gpus(self: Any, *args: Any, **kwargs: Any) -> None:
         if PartialState(cpu=True).distributed_type == DistributedType.MULTI_CPU:
             PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+            if not fsdp:
+                import deepspeed
+
+                deepspeed.comm.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
+                PartialState._shared_state["distributed_type"] = DistributedType.DEEPSPEED
         start(self, *args, **kwargs)
 
     AcceleratorState.__init__ = as_if_on_gpus  # type: ignore[method-assign]
 
 
 def main() -> None:
-    model, data, out, tuning, stop, sharded = sys.argv[1:]
+    model, data, out, tuning, stop, launcher = sys.argv[1:]
     torch.set_num_threads(1)
-    if sharded == "1":
-        shard()
+    if launcher:
+        shard(launcher)
     from spacer_utils.training import loop
     from spacer_utils.training.trainer import VideoGRPOTrainer
 
@@ -67,7 +78,8 @@ def main() -> None:
 
     def first_greedy(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Before the first made-up completions, what the model itself writes."""
-        assert isinstance(self.model, FSDPModule) == (sharded == "1")
+        assert isinstance(self.model, FSDPModule) == (launcher == "fsdp2")
+        assert hasattr(self.model_wrapped, "zero_optimization_stage") == (launcher == "zero2")
         place = Path(out) / f"greedy.{os.environ.get('RANK', 0)}.json"
         if not place.exists():
             self.generation_config.do_sample = False
@@ -83,7 +95,7 @@ def main() -> None:
             os._exit(9)  # as if killed: step is logged and not saved
 
     train.run(PROFILE, "rlvr", tuning, 0, Path(data), Path(out), model=model, progress=progress)  # type: ignore[arg-type]
-    if sharded == "1":
+    if launcher:
         return
     items = evaluate.items_from_samples(load(Path(data) / "train.jsonl"), Path(data), "compact", True)
     found = evaluate.generate(model, items, Path(out) / "eval", frames=FRAMES, batch=3, max_new_tokens=8)
