@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
@@ -102,6 +103,9 @@ def _connect(ray: Any, workers: int) -> None:
         "address": "local", "num_cpus": workers, "include_dashboard": False, "_system_config": patient}
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT / "spacer_utils" / "assets" / "ray"), before)))
     try:
+        if address and ":" in address:  # Ray itself asks for minutes before it says that nobody is there
+            host, port = address.rsplit("/", 1)[-1].rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(**where, log_to_driver=False, logging_level="WARNING")
     except Exception as error:  # Ray raises many kinds, Exception itself among them
         what = f"RAY_ADDRESS={address} can't be reached" if address else "Ray did not start here"
