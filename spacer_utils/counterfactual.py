@@ -1,0 +1,259 @@
+"""What a map does to the answer (edited maps that a completion is begun with), things asked for in vain, skills forgotten, and
+what drawn maps are paid in training. Pure statistics of answers and logs; needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from . import rewards
+from .analysis import Row, interval, paired, room_bootstrap, spread
+from .answers import answer_of, letter, number, option_texts, parse, parse_map, same_text
+from .maps import GRID, mirror
+from .prompts import map_text
+from .questions.geometry import boundary_gap, sector, turn
+from .questions.object_rel_direction import EASY, HARD, MARGIN, MEDIUM
+from .rewards.map import score as released_score
+from .rewards.sets import MAPPED_TYPES
+from .types import MapCells, Sample
+
+SECTORS = {f"object_rel_direction_{kind}": sectors
+           for kind, sectors in (("easy", EASY), ("medium", MEDIUM), ("hard", HARD), ("backward", HARD))}
+CLEAR = 0.5
+"""Cells by which the nearest (farthest) option must be nearer (farther) than the next for a map to decide."""
+TRUE_MAP, OWN_MAP = "true map", "own map"
+
+
+# ---------------------------------------------------------------------------------------------------------------- edited maps
+
+
+def reading(sample: Sample, cells: MapCells) -> str | None:
+    """The answer that a map alone gives, a letter or a number; None where it doesn't decide or the question isn't about maps.
+
+    The map is read as it is drawn: cells are square and objects are points, so now and then even the true map says something
+    else than the room.
+
+    >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", "object_counting", categories=("tv",))
+    >>> reading(room, {"tv": [[1, 2]], "bed": [[5, 5]]})
+    '1'
+    """
+    kind, places = sample.question_type, [cells.get(c, []) for c in sample.categories]
+    if kind == "object_counting":
+        return str(len(places[0]))
+    if not all(places):
+        return None
+    if kind in SECTORS:
+        text = _direction(places, kind)
+    elif kind in ("object_rel_distance", "object_rel_distance_farthest"):
+        text = _extreme(places, sample.categories, kind)
+    else:
+        return None
+    letters = {same_text(option): name for name, option in option_texts(sample.options).items()}
+    return letters.get(same_text(text)) if text else None
+
+
+def _direction(places: Sequence[list[list[int]]], kind: str) -> str | None:
+    if any(len(p) > 1 for p in places):
+        return None
+    (here,), (ahead,), (target,) = places
+    angle = turn(here, ahead, target) + (180 if kind.endswith("backward") else 0)
+    clear = here not in (ahead, target) and boundary_gap(angle, SECTORS[kind]) >= MARGIN
+    return sector(angle, SECTORS[kind]) if clear else None
+
+
+def _extreme(places: Sequence[list[list[int]]], categories: Sequence[str], kind: str) -> str | None:
+    if len(places[0]) > 1:
+        return None
+    nearest = {c: min(math.dist(places[0][0], p) for p in ps) for c, ps in zip(categories[1:], places[1:])}
+    first, second = sorted(nearest, key=nearest.__getitem__, reverse=kind.endswith("farthest"))[:2]
+    return first if abs(nearest[first] - nearest[second]) >= CLEAR else None
+
+
+def edits(sample: Sample, *, seed: int, grid: int = GRID) -> dict[str, MapCells]:
+    """The true map with one thing changed, each under its name; only changes after which the map gives another answer."""
+    true = sample.cognitive_map or {}
+    asked = sample.categories[0]
+    free = [[x, y] for x in range(grid) for y in range(grid) if [x, y] not in [p for ps in true.values() for p in ps]]
+    spot = free[int(np.random.default_rng([seed, sample.problem_id]).integers(len(free)))]
+    named = [c for c in sample.categories if c in true]
+    tries: dict[str, list[MapCells]] = {
+        "mirrored": [mirror(true, grid)],
+        "one added": [{**true, asked: [*true.get(asked, []), spot]}],
+        "one removed": [{c: ps[:-1] if c == asked else ps for c, ps in true.items() if c != asked or len(ps) > 1}],
+        "two exchanged": [{**true, a: true[b], b: true[a]} for a, b in combinations(named, 2)],
+    }
+    says = reading(sample, true)
+    changed = {name: [m for m in made if reading(sample, m) not in (None, says)] for name, made in tries.items()}
+    return {name: made[0] for name, made in changed.items() if made}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question with a map that the completion is begun with."""
+
+    sample: Sample
+    edit: str
+    """``true map``, or the name of what was changed in it."""
+    cells: MapCells
+    says: str
+    """The answer that the map gives."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.sample.problem_id} {self.edit}"
+
+    @property
+    def begun(self) -> str:
+        """The completion up to the answer."""
+        return f"<think><map>{map_text(self.cells)}</map></think><answer>"
+
+
+def cases(samples: Sequence[Sample], limit: int, *, seed: int) -> list[Case]:
+    """Up to ``limit`` questions that their true map decides and a change of it turns, taken in turn from every type: each with
+    the true map and with every edit."""
+    changed = {s.problem_id: (s, says, found) for s in samples
+               if s.cognitive_map and (says := reading(s, s.cognitive_map)) and (found := edits(s, seed=seed))}
+    made = []
+    for chosen in spread([s for s, _, _ in changed.values()], limit):
+        s, says, found = changed[chosen.problem_id]
+        made += [Case(s, TRUE_MAP, s.cognitive_map or {}, says),
+                 *(Case(s, name, cells, reading(s, cells) or "") for name, cells in found.items())]
+    return made
+
+
+def _answered(sample: Sample, output: str) -> str | None:
+    """The letter or number of a completion in the form of ``reading``."""
+    text = answer_of(parse(output))[0] or ""
+    if sample.options:
+        return letter(text, sample.options)
+    value = number(text)
+    return None if value is None else f"{value:g}"
+
+
+def told_rows(model: str, told: Sequence[Case], outputs: Mapping[str, Any]) -> list[Row]:
+    """One row per case: whether the answer follows the map it was given, stays with the true map, and whether it was this
+    answer with the true map already (``anyway``)."""
+    given = {c.key: _answered(c.sample, outputs[c.key].output) for c in told}
+    truth = {c.sample.problem_id: c for c in told if c.edit == TRUE_MAP}
+    return [{"model": model, "map": c.edit, "scene_id": c.sample.scene_id, "question_type": c.sample.question_type,
+             "key": c.key, "says": c.says, "answer": given[c.key], "gold": c.sample.gold, "follows": given[c.key] == c.says,
+             "stays": given[c.key] == truth[c.sample.problem_id].says,
+             "anyway": given[truth[c.sample.problem_id].key] == c.says} for c in told]
+
+
+def own_rows(model: str, samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]:
+    """The same of the maps that a model drew by itself, where they decide the question; ``anyway`` is unknown."""
+    table = []
+    for s in samples:
+        answer = parse(outputs[str(s.problem_id)].output)
+        if not s.cognitive_map or answer.map_text is None or (truth := reading(s, s.cognitive_map)) is None:
+            continue
+        says = reading(s, parse_map(answer.map_text, dict.fromkeys((*s.cognitive_map, *s.categories))))
+        if says is not None:
+            found = _answered(s, answer.text)
+            table.append({"model": model, "map": OWN_MAP, "scene_id": s.scene_id, "question_type": s.question_type,
+                          "key": str(s.problem_id), "says": says, "answer": found, "gold": s.gold, "follows": found == says,
+                          "stays": found == truth, "anyway": None})
+    return table
+
+
+def share(rows: Sequence[Row], of: str, *, less: str = "", seed: int) -> tuple[float | None, float | None, float | None]:
+    """Share (%) of rows whose field ``of`` holds, less that of another field; with its interval over rooms."""
+    if not rows:
+        return None, None, None
+    scored = [{"scene_id": r["scene_id"], "question_type": "", "score": float(r[of]) - (float(r[less]) if less else 0.0)}
+              for r in rows]
+    return (100 * float(np.mean([r["score"] for r in scored])), *interval(room_bootstrap(scored, seed=seed), scored))
+
+
+def follow_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
+    """Per model and map: share of answers that follow the map, stay with the true one, or do neither.
+
+    ``pull`` is what the edit itself does: the share that follows, less the share that gave this answer with the true map too.
+    """
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for r in rows:
+        groups[r["model"], r["map"]].append(r)
+    table = []
+    for (model, name), mine in groups.items():
+        follows, low, high = share(mine, "follows", seed=seed)
+        row = {"model": model, "map": name, "n": len(mine), "rooms": len({r["scene_id"] for r in mine}),
+               "follows (%)": follows, "low": low, "high": high, "stays (%)": None, "neither (%)": None,
+               "pull": None, "pull low": None, "pull high": None}
+        if name != TRUE_MAP:
+            row["stays (%)"] = share(mine, "stays", seed=seed)[0]
+            row["neither (%)"] = 100 * float(np.mean([not (r["follows"] or r["stays"]) for r in mine]))
+        if name not in (TRUE_MAP, OWN_MAP):
+            row |= dict(zip(("pull", "pull low", "pull high"), share(mine, "follows", less="anyway", seed=seed)))
+        table.append(row)
+    return table
+
+
+# --------------------------------------------------------------------------------------------- what isn't there, what is lost
+
+
+def in_vain(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """Counting questions by ``problem_id``: up to ``limit`` about a category that the room lacks, and as many about others."""
+    counting = sorted((s for s in samples if s.question_type == "object_counting"), key=lambda s: s.problem_id)
+    return [s for absent in (True, False) for s in [s for s in counting if (s.gold == "0") == absent][:limit]]
+
+
+def absent_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
+    """Per model: how often "how many?" is answered 0, where the room has none and where it has some (rows of ``score_rows``)."""
+    table = []
+    for model in dict.fromkeys(r["model"] for r in rows):
+        asked = [{**r, "zero": number(answer_of(parse(r["output"]))[0] or "") == 0} for r in rows
+                 if r["model"] == model and r["question_type"] == "object_counting"]
+        for evidence, mine in (("absent", [r for r in asked if r["gold"] == "0"]),
+                               ("present", [r for r in asked if r["gold"] != "0"])):
+            zero, low, high = share(mine, "zero", seed=seed)
+            table.append({"model": model, "evidence": evidence, "answers 0 (%)": zero, "low": low, "high": high, "n": len(mine),
+                          "rooms": len({r["scene_id"] for r in mine})})
+    return table
+
+
+def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int) -> list[Row]:
+    """Macro score (points) of every model minus the base on the general question types, rooms drawn alike; empty without any."""
+    general = [r for r in rows if r["split"] == split and r["question_type"].startswith("general")]
+    models = [m for m in dict.fromkeys(r["model"] for r in general) if m != base]
+    return [paired(general, split, model, base, seed=seed) for model in models]
+
+
+# ------------------------------------------------------------------------------------------------------------- paid in training
+
+
+def paid(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample], parts: int = 10) -> list[Row]:
+    """Per tenth of a run: what its maps were worth, and what everything in the centre would have been, for the same rooms.
+
+    Columns, means over rollouts about rooms with a map: ``map`` (the paper's score), ``map_calibrated``, ``centre`` (the paper's
+    score of the true counts in one middle cell), ``paid`` and ``centre paid`` (map and centre after the paper's gate: only a
+    right answer is paid). Empty for a run without maps.
+
+    Args:
+        samples: the training samples by ``problem_id`` as text, maps joined.
+    """
+    rows = [(r, samples[r["group"]]) for r in rollouts if r["group"] in samples and samples[r["group"]].cognitive_map]
+    if not any("<map>" in r["completion"] for r, _ in rows):
+        return []
+    last = max(r["step"] for r, _ in rows)
+    tenths: dict[int, list[dict[str, float]]] = defaultdict(list)
+    for r, sample in rows:
+        tenths[(r["step"] - 1) * parts // last].append({"step": r["step"], **_worth(sample, r)})
+    return [{"tenth": k + 1, "n": len(mine), **{name: float(np.mean([w[name] for w in mine])) for name in mine[0]}}
+            for k, mine in sorted(tenths.items())]
+
+
+def _worth(sample: Sample, rollout: Mapping[str, Any]) -> dict[str, float]:
+    true, answer = sample.cognitive_map or {}, parse(rollout["completion"])
+    middle = (GRID - 1) // 2
+    found = {name: float(rewards.term(name, sample, answer)[0] or 0.0) for name in ("map", "map_calibrated")}
+    found["centre"] = released_score({c: [[middle, middle]] * len(ps) for c, ps in true.items()}, true)
+    right = sample.problem_type in MAPPED_TYPES and (rollout["terms"].get("accuracy") or 0.0) > 0.5
+    return {**found, "paid": found["map"] * right, "centre paid": found["centre"] * right}

@@ -1,0 +1,152 @@
+"""Edited maps and what follows from them, things asked for in vain, forgetting, and what maps are paid in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spacer_utils import counterfactual as cf
+from spacer_utils.answers import parse
+from spacer_utils.evaluate import Prediction
+from spacer_utils.types import Sample
+
+MAP = {"tv": [[5, 5]], "bed": [[5, 9]], "lamp": [[1, 6]], "sofa": [[6, 5]], "chair": [[0, 0], [9, 5]], "desk": [[9, 9]]}
+
+
+def ask(kind: str, categories: tuple[str, ...], options: tuple[str, ...] = (), gold: str = "A", key: int = 1, room: str = "r0",
+        cells: Any = MAP) -> Sample:
+    listed = tuple(f"{letter}. {text}" for letter, text in zip("ABCD", options))
+    return Sample(key, "?", "video", "multiple choice" if options else "numerical", listed, f"<answer>{gold}</answer>", "v.mp4",
+                  "test", kind, room, "v", categories, cells)
+
+
+LEFT = ask("object_rel_direction_easy", ("tv", "bed", "lamp"), ("right", "left"), gold="B")
+NEAREST = ask("object_rel_distance", ("tv", "bed", "lamp", "sofa", "chair"), ("bed", "lamp", "sofa", "chair"), "C", 2)
+COUNT = ask("object_counting", ("chair",), gold="2", key=3)
+
+
+def said(**outputs: str) -> dict[str, Prediction]:
+    return {k: Prediction(k, text, 1, False) for k, text in outputs.items()}
+
+
+@pytest.mark.parametrize(("sample", "says"), [
+    (LEFT, "B"), (NEAREST, "C"), (COUNT, "2"),
+    (ask("object_rel_distance_farthest", ("tv", "bed", "lamp", "sofa", "chair"), ("bed", "lamp", "sofa", "chair")), None),
+    (ask("object_rel_distance_farthest", ("lamp", "bed", "tv", "desk"), ("bed", "tv", "desk")), "C"),
+    (ask("object_rel_direction_hard", ("tv", "bed", "lamp"), ("back-left", "front-left", "back-right", "front-right")), "B"),
+    (ask("object_rel_direction_backward", ("tv", "bed", "lamp"), ("back-left", "front-left", "back-right", "front-right")), "C"),
+    (ask("object_rel_direction_medium", ("tv", "bed", "lamp"), ("back", "right", "left")), "C"),
+    (ask("object_rel_direction_easy", ("tv", "bed", "chair"), ("left", "right")), None),  # two chairs
+    (ask("object_rel_direction_easy", ("tv", "bed", "oven"), ("left", "right")), None),  # not drawn
+    (ask("object_counting", ("oven",)), "0"),
+    (ask("room_size_estimation", ()), None),
+])
+def test_a_map_says_what_stands_in_it(sample: Sample, says: str | None) -> None:
+    assert cf.reading(sample, MAP) == says
+
+
+def test_every_edit_turns_the_answer_and_changes_nothing_else() -> None:
+    assert set(cf.edits(COUNT, seed=0)) == {"one added", "one removed"}
+    assert set(cf.edits(LEFT, seed=0)) == {"mirrored", "two exchanged"}
+    assert set(cf.edits(NEAREST, seed=0)) == {"two exchanged"}  # a mirror image keeps distances
+    alone = ask("object_counting", ("tv",), gold="1")
+    assert "tv" not in cf.edits(alone, seed=0)["one removed"]
+    for sample in (LEFT, NEAREST, COUNT, alone, ask("object_counting", ("oven",), gold="0")):
+        for name, cells in cf.edits(sample, seed=0).items():
+            assert cf.reading(sample, cells) not in (None, cf.reading(sample, MAP))
+            touched = {c for c in {*cells, *MAP} if cells.get(c) != MAP.get(c)}
+            assert name == "mirrored" or touched <= set(sample.categories)
+    assert cf.edits(COUNT, seed=0) == cf.edits(COUNT, seed=0)
+
+
+def test_a_completion_is_begun_as_one_that_could_be_well_formed() -> None:
+    told = cf.cases([LEFT, NEAREST, COUNT, ask("room_size_estimation", (), key=9)], 3, seed=0)
+    assert [c.edit for c in told].count(cf.TRUE_MAP) == 3
+    assert len({c.key for c in told}) == len(told) == 8
+    answer = parse(told[0].begun + "2</answer>")
+    assert answer.well_formed
+    assert answer.map_text is not None
+    assert len({c.sample.problem_id for c in cf.cases([LEFT, NEAREST, COUNT], 2, seed=0)}) == 2
+
+
+def test_answers_follow_stay_or_do_neither() -> None:
+    rooms = [ask("object_counting", ("chair",), gold="2", key=k, room=f"r{k}") for k in range(8)]
+    told = cf.cases(rooms, 8, seed=0)
+    follow = {c.key: Prediction(c.key, f"{c.begun}{c.says}</answer>", 1, False) for c in told}
+    stay = {c.key: Prediction(c.key, f"{c.begun}2</answer>", 1, False) for c in told}
+    always = {c.key: Prediction(c.key, f"{c.begun}3</answer>", 1, False) for c in told}
+    broken = {c.key: Prediction(c.key, f"{c.begun}chair", 1, True) for c in told}
+    table = {name: {r["map"]: r for r in cf.follow_table(cf.told_rows(name, told, outputs), seed=0)}
+             for name, outputs in (("follow", follow), ("stay", stay), ("always", always), ("broken", broken))}
+    kinds = (cf.TRUE_MAP, "one added", "one removed")
+    assert [table["follow"][k]["follows (%)"] for k in kinds] == [100, 100, 100]
+    assert table["follow"]["one added"]["pull"] == table["follow"]["one added"]["pull low"] == 100
+    assert [table["stay"][k]["follows (%)"] for k in kinds] == [100, 0, 0]
+    assert table["stay"]["one added"]["stays (%)"] == 100
+    assert table["always"]["one added"]["follows (%)"] == 100  # it says 3 whatever it is told: the edit does nothing
+    assert table["always"]["one added"]["pull"] == 0
+    assert table["broken"]["one added"]["neither (%)"] == 100
+    assert table["follow"]["one added"]["rooms"] == 8
+
+
+def test_own_maps_are_read_as_they_are_drawn() -> None:
+    drawn = "<think><map>{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[9, 6]]}</map></think><answer>A</answer>"
+    row, = cf.own_rows("m", [LEFT, ask("room_size_estimation", (), key=5)], said(**{"1": drawn, "5": drawn}))
+    assert (row["says"], row["follows"], row["stays"]) == ("A", True, False)
+    assert not cf.own_rows("m", [LEFT], said(**{"1": "<think></think><answer>A</answer>"}))
+    table, = cf.follow_table([row], seed=0)
+    assert table["low"] is None
+    assert table["pull"] is None
+
+
+def counted(model: str, gold: str, output: str, room: str = "r0") -> dict[str, Any]:
+    return {"split": "heldout", "model": model, "question_type": "object_counting", "gold": gold, "scene_id": room,
+            "output": f"<think></think><answer>{output}</answer>"}
+
+
+def test_always_zero_is_no_evidence() -> None:
+    rows = [counted("zero", "0", "0"), counted("zero", "3", "0", "r1"), counted("good", "0", "none"),
+            counted("good", "0", "0", "r1"), counted("good", "4", "2")]
+    table = {(r["model"], r["evidence"]): r for r in cf.absent_table(rows, seed=0)}
+    assert table["zero", "absent"]["answers 0 (%)"] == table["zero", "present"]["answers 0 (%)"] == 100
+    assert table["good", "absent"]["answers 0 (%)"] == 50
+    assert table["good", "present"]["answers 0 (%)"] == 0
+    assert table["good", "absent"]["low"] is not None
+    assert table["good", "present"]["low"] is None
+    only = cf.absent_table([counted("m", "3", "3")], seed=0)
+    assert (only[0]["n"], only[0]["answers 0 (%)"]) == (0, None)
+
+
+def test_as_many_in_vain_as_not() -> None:
+    samples = [ask("object_counting", ("tv",), gold=str(k % 3), key=k) for k in range(12)] + [LEFT]
+    assert [s.gold == "0" for s in cf.in_vain(samples, 3)] == [True] * 3 + [False] * 3
+    assert len(cf.in_vain(samples, 50)) == 12
+
+
+def test_forgetting_looks_at_general_questions_only() -> None:
+    rows = [{"split": "heldout", "model": m, "scene_id": f"r{k}", "question_type": t, "score": v}
+            for m, values in (("base", (1.0, 0.0)), ("sft", (0.5, 1.0)))
+            for t, v in zip(("general_ocr", "object_counting"), values) for k in range(3)]
+    row, = cf.forgetting(rows, "heldout", seed=0)
+    assert (row["a"], row["b"], row["difference"], row["n"]) == ("sft", "base", -50, 3)
+    assert not cf.forgetting([r for r in rows if r["question_type"] == "object_counting"], "heldout", seed=0)
+
+
+def rollout(step: int, cells: Any, accuracy: float = 1.0) -> dict[str, Any]:
+    return {"step": step, "group": "3", "completion": f"<think><map>{cells}</map></think><answer>2</answer>",
+            "terms": {"accuracy": accuracy}}
+
+
+def test_the_centre_is_paid_nearly_as_well() -> None:
+    centre = {c: [[4, 4]] * len(ps) for c, ps in MAP.items()}
+    rows = [*(rollout(s, centre) for s in range(1, 11)), *(rollout(s, MAP, accuracy=0.0) for s in range(11, 21))]
+    first, last = cf.paid(rows, {"3": COUNT}, parts=2)
+    assert first["map"] == first["centre"] == first["paid"] == first["centre paid"] > 0.5
+    assert abs(first["map_calibrated"]) < 1e-9
+    assert last["map"] == last["map_calibrated"] == pytest.approx(1.0)
+    assert last["paid"] == last["centre paid"] == 0  # a wrong answer's map is not paid
+    assert (first["n"], first["step"], last["tenth"]) == (10, 5.5, 2)
+    tenths = cf.paid([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT})
+    assert [t["n"] for t in tenths] == [3] * 10
+    assert not cf.paid([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
