@@ -12,12 +12,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from . import prompts
+from .counterfactual import Case
 from .files import append_jsonl, inside, read_jsonl, sha256, write_atomic
 from .profiles import Frames, Profile
 from .types import IMAGE, Sample, WorkbookError
@@ -37,6 +38,8 @@ class Item:
     """The user turn."""
     media: tuple[tuple[str, str], ...] = ()
     """``("video" | "image", absolute path)`` in order; they come before the text, or where it says ``<image>``."""
+    begun: str = ""
+    """How the completion begins: the model only goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def _fingerprint(model: str, items: Sequence[Item], **settings: Any) -> str:
     if missing:
         raise WorkbookError(f"{len(missing)} media files of the evaluation are missing, for example {missing[0]}. Run: make nb02")
     seen = [(Path(p).name, os.path.getsize(p)) for p in media]
-    text = json.dumps([model_digest(model), [(i.key, i.text, [Path(p).name for _, p in i.media]) for i in items], seen, settings])
+    asked = [(i.key, i.text + i.begun, [Path(p).name for _, p in i.media]) for i in items]
+    text = json.dumps([model_digest(model), asked, seen, settings])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -133,6 +137,19 @@ def answer(model: str, samples: Sequence[Sample], root: Path, out: Path, profile
     Decoded frames are shared with training through ``root/frames``.
     """
     items = items_from_samples(samples, root, profile.prompt_style, with_map)
+    return _with_profile(model, items, root, out, profile, seed, mode, progress)
+
+
+def answer_told(model: str, told: Sequence[Case], root: Path, out: Path, profile: Profile, *, seed: int = 0,
+                progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
+    """What a checkpoint answers after maps that it did not draw, by ``Case.key``; outputs are whole completions, map included."""
+    asked = items_from_samples([c.sample for c in told], root, profile.prompt_style, with_map=True)
+    items = [replace(item, key=c.key, begun=c.begun) for item, c in zip(asked, told)]
+    return _with_profile(model, items, root, out, profile, seed, "video", progress)
+
+
+def _with_profile(model: str, items: Sequence[Item], root: Path, out: Path, profile: Profile, seed: int, mode: Mode,
+                  progress: Callable[[int, int], None] | None) -> dict[str, Prediction]:
     return generate(model, items, out, frames=profile.frames, batch=profile.evaluation.batch,
                     max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, cache=root / "frames",
                     progress=progress)
@@ -180,11 +197,13 @@ class Engine:
     def _encode(self, items: Sequence[Item]) -> Any:
         from .training.media import Prompt
 
-        prompts = [Prompt(i.text.replace(IMAGE, ""), ()) if self.mode == "blind" else Prompt(i.text, i.media) for i in items]
+        prompts = [Prompt(i.text.replace(IMAGE, ""), (), i.begun) if self.mode == "blind" else Prompt(i.text, i.media, i.begun)
+                   for i in items]
         return self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
 
     def _texts(self, items: Sequence[Item], found: Iterable[tuple[list[int], bool]]) -> list[Prediction]:
-        return [Prediction(item.key, self.processor.tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), not ended)
+        decode = self.processor.tokenizer.decode
+        return [Prediction(item.key, item.begun + decode(tokens, skip_special_tokens=True), len(tokens), not ended)
                 for item, (tokens, ended) in zip(items, found)]
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:

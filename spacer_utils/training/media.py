@@ -36,6 +36,8 @@ class Prompt:
 
     text: str
     media: tuple[Medium, ...] = ()
+    begun: str = ""
+    """How the assistant's turn begins, already written."""
 
 
 @dataclass(frozen=True)
@@ -167,14 +169,14 @@ class Encoder:
         return frames if seed is None or medium[0] == "image" else frames[shuffled_order(medium[1], len(frames), seed)]
 
     def text(self, prompt: Prompt) -> str:
-        """The chat text with one placeholder per medium and the opening of the assistant's turn."""
+        """The chat text with one placeholder per medium and the opening of the assistant's turn, as far as it is written."""
         media, parts = [{"type": kind} for kind, _ in prompt.media], prompt.text.split(IMAGE)
         if len(parts) != len(media) + 1:
             parts = [*("" for _ in media), prompt.text]
         texts = [{"type": "text", "text": part} for part in parts]
         content = [part for pair in zip_longest(texts, media) for part in pair if part]
         messages = [{"role": "user", "content": content}]
-        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)) + prompt.begun
 
     def _process(self, prompt: Prompt, raw: dict[Medium, tuple[Any, Any]]) -> tuple[list[int], list[Pixels]]:
         images = [raw[m][0] for m in prompt.media if m[0] == "image"]
