@@ -35,10 +35,12 @@ def test_every_category_and_tag_is_one_token_and_text_comes_back(processor) -> N
     from spacer_utils.render.furniture import CATEGORIES
 
     words = processor.tokenizer
-    for text in (*CATEGORIES, *nano.TAGS, *nano.SPECIAL):
+    for text in (*CATEGORIES, *nano.TAGS, *nano.SPECIAL, *nano.KEYS.values(), *nano.CELLS):
         assert len(words(text)["input_ids"]) == 1, text
     text = "<think><map>{'trash bin': [[1, 2], [9, 0]]}</map></think><answer>A. chair, 3.5 m; ü 漢</answer>\n"
     assert words.decode(words(text)["input_ids"], skip_special_tokens=True) == text
+    assert words.tokenize("{'tv': [[7, 1], [2, 9]]}")[1::2] == ["tv': [[", words.tokenize("], [")[0], "]]"]
+    assert words.tokenize("{'tv': [[7, 1], [2, 9]]}")[2::2] == ["7, 1", "2, 9", "}"]
     inside, alone = words(" the chair(s) 'chair'")["input_ids"], words("chair")["input_ids"][0]
     assert inside.count(alone) == 2
 
@@ -135,11 +137,16 @@ def test_a_new_model_copies_what_a_head_reads(tmp_path: Path) -> None:
     from transformers import AutoModelForImageTextToText
 
     text = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path)).model.language_model
+    words, vectors = nano.tokenizer(), text.embed_tokens.weight.detach()
     read = torch.randn(64, text.config.hidden_size, generator=torch.Generator().manual_seed(0))
     for layer in text.layers:
         written = layer.self_attn.o_proj(layer.self_attn.v_proj(read))
         assert float(torch.cosine_similarity(written.detach(), read).mean()) > 0.5
-    assert float(text.embed_tokens.weight.std()) == pytest.approx(nano.WORD_DEVIATION, rel=0.05)
+    for category in ("chair", "trash bin"):  # what a key has in common with its category, beside what all keys have
+        keys = torch.stack([vectors[words.convert_tokens_to_ids(k)] for k in nano.KEYS.values()])
+        own = vectors[words.convert_tokens_to_ids(nano.KEYS[category])] - keys.mean(0)
+        assert float(torch.cosine_similarity(own, vectors[words.convert_tokens_to_ids(category)], dim=0)) > 0.9
+    assert float(vectors.std()) == pytest.approx(nano.WORD_DEVIATION, rel=0.05)
 
 
 def test_a_question_only_adds_to_what_was_looked_at(processor) -> None:
@@ -183,12 +190,38 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
     assert all(p.grad is None for layer in text.layers[base.low_layers(model):] for p in layer.parameters())
 
 
+def test_one_vector_says_name_and_cell(processor) -> None:
+    words = perception.Words(processor.tokenizer)
+    chair, sofa = processor.tokenizer.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["sofa"]])
+    logits = torch.full((1, len(processor.tokenizer)), -30.0)
+    logits[0, [chair, processor.tokenizer.convert_tokens_to_ids("3, 7")]] = 30.0
+    heads = perception.Heads(8)
+    for name, cell, right in ((chair, (3, 7), True), (sofa, (3, 7), False), (chair, (7, 3), False)):
+        given = torch.tensor([name]), torch.tensor([cell])
+        found = perception.known_loss(torch.zeros(1, 8), logits, heads, words, *given, torch.zeros(1, 6))
+        assert (float(found["known"] + found["cell"]) < 1e-6) == right
+        assert (float(perception.cells_off(logits, words, given[1])) < 1e-6) == (cell == (3, 7))
+        assert perception.recall(logits, words, given[0]) == (name == chair)
+
+
+def test_stage_find_asks_for_one_or_two_things_that_the_room_has_once(processor) -> None:
+    rooms = FreshRooms(processor, SMOKE, 2, seed=5, stage="find", questions=3, text_rows=2, find=True)
+    batch = rooms.draw(0)
+    assert len(batch.rows.ids) == 6
+    for ids, labels in zip(batch.rows.ids, batch.rows.labels):
+        completion = processor.tokenizer.decode(ids[labels != IGNORE])
+        cells = ast.literal_eval(parse(completion).map_text)
+        assert 1 <= len(cells) <= 2
+        assert all(len(places) == 1 for places in cells.values())
+        assert parse(completion).answer == "1"
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(read_steps=1, look_steps=2, learn_steps=3, batch=4, questions=2, told_maps=6, text_rows=2, warmup=1,
-                         save_steps=2)
+    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, batch=4, questions=2, told_maps=6, text_rows=2,
+                         warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from kill_and_resume import prove_evaluation
 from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
-from spacer_utils import evaluate, frames
+from spacer_utils import counterfactual, evaluate, frames, profiles, prompts
 from spacer_utils.data.rows import load
 from spacer_utils.training import engine as vllm_engine
 from spacer_utils.training import greedy, media
@@ -73,6 +74,24 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
         assert len({tuple(r) for r in expected}) > 3
         assert any(1 < cut < 12 for cut in cuts)
         assert max(cuts) == 12
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_begun_completion_is_gone_on_with(models: dict[str, str], data: Path, tmp_path: Path, family: str) -> None:
+    torch.set_num_threads(1)
+    told = counterfactual.cases([replace(s, question_type="object_counting") for s in load(data / "train.jsonl")], 4, seed=0)
+    profile = profiles.get("smoke").with_overrides(num_frames=FRAMES.num_frames, size=FRAMES.size, max_new_tokens=6, batch=5)
+    found = evaluate.answer_told(models[family], told, data, tmp_path, profile)
+    assert {k: p.output.startswith(c.begun) for c in told for k, p in found.items() if k == c.key} == {c.key: True for c in told}
+    engine = evaluate.Engine(models[family], FRAMES, device="cpu")
+    for case in told[:3]:  # the tokens before the answer are those of the whole text
+        text, path = prompts.user_text(case.sample, "compact", True), str(data / case.sample.path)
+        bare, begun = (engine.encoder.encode([media.Prompt(text, (("video", path),), b)]).ids[0] for b in ("", case.begun))
+        assert begun == bare + engine.processor.tokenizer(case.begun)["input_ids"]
+        alone = engine.answer([evaluate.Item("x", text, (("video", path),), case.begun)], 6)
+        assert alone[0].output == found[case.key].output
+    blind = [evaluate.Item("x", prompts.user_text(told[0].sample, "compact", True), (), told[0].begun)]
+    assert evaluate.Engine(models[family], FRAMES, "blind", device="cpu").answer(blind, 2)[0].output.startswith(told[0].begun)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

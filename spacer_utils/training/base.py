@@ -30,7 +30,7 @@ from ..profiles import CHECKSUMS, Profile
 from . import nano, packing
 from .fresh_rooms import FreshRooms, RoomBatch
 from .media import token_types
-from .perception import NOTHING, Heads, known_loss, recall, seen_loss
+from .perception import Heads, Words, cells_off, known_loss, recall, seen_loss
 from .told_maps import Rows, ToldMaps
 
 Progress = Callable[[int, int, Mapping[str, Any]], None]
@@ -39,10 +39,11 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the three stages."""
+    """Sizes of the four stages."""
 
     read_steps: int
     look_steps: int
+    find_steps: int
     learn_steps: int
     batch: int = 16
     """Rooms per step of stage ``look``; half as many per step of stage ``learn``."""
@@ -63,9 +64,9 @@ class Recipe:
     """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any number."""
 
 
-SHORT = Recipe(read_steps=2, look_steps=4, learn_steps=3, batch=4, told_maps=8, text_rows=2, warmup=2, save_steps=2)
+SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, batch=4, told_maps=8, text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=330, look_steps=1300, learn_steps=600)
+FULL = Recipe(read_steps=500, look_steps=800, find_steps=120, learn_steps=420)
 """What ``make base`` runs."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -163,13 +164,12 @@ def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Ten
         features: (N, hidden) tokens as the language model receives them.
         known: (N, hidden) their normed states after the lower layers.
     """
-    logits = model.lm_head(known)
+    logits, words = model.lm_head(known), Words(processor.tokenizer, str(known.device))
     losses = {**seen_loss(features, model.get_input_embeddings().weight, heads, batch.name, batch.place),
-              **known_loss(known, logits, heads, batch.name, batch.cell, batch.camera)}
-    inside = batch.cell[:, 0] >= 0
-    guess = heads.cell(known[inside]).view(-1, 2, heads.grid).softmax(-1) @ torch.arange(float(heads.grid), device=known.device)
-    off = (guess - batch.cell[inside]).norm(dim=1).mean()
-    return losses, {**_floats({**losses, "cells_off": off}), "recall": recall(logits.detach(), batch.name, nothing_id(processor))}
+              **known_loss(known, logits, heads, words, batch.name, batch.cell, batch.camera)}
+    off = cells_off(logits, words, batch.cell)
+    return losses, {**_floats({**losses, "cells_off": off}),
+                    "recall": recall(logits.detach(), words, batch.name)}
 
 
 def low_layers(model: Any) -> int:
@@ -186,11 +186,6 @@ def _outputs(module: torch.nn.Module) -> Iterator[list[Any]]:
         yield found
     finally:
         hook.remove()
-
-
-def nothing_id(processor: Any) -> int:
-    """Token id of ``NOTHING``."""
-    return int(processor.tokenizer.convert_tokens_to_ids(NOTHING))
 
 
 def written_loss(model: Any, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -224,10 +219,12 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     draw = partial(FreshRooms, processor, profile, seed=seed, text_rows=recipe.text_rows)
     read = ToldMaps(processor, profile, recipe.told_maps, seed, recipe.read_steps)
     look = draw(recipe.batch, stage="look")
+    find = draw(recipe.batch // 2, stage="find", questions=recipe.questions, find=True)
     learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
     stages: list[tuple[str, int, Batches, Any]] = [
         ("read", recipe.read_steps, read, lambda rows: read_step(model, rows)),
         ("look", recipe.look_steps, look, lambda batch: look_step(model, heads, batch, processor)),
+        ("find", recipe.find_steps, find, lambda batch: learn_step(model, heads, batch, recipe, processor)),
         ("learn", recipe.learn_steps, learn, lambda batch: learn_step(model, heads, batch, recipe, processor))]
     total, before = sum(steps for _, steps, _, _ in stages), 0
     for stage, steps, batches, loss_of in stages:

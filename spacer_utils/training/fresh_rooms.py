@@ -27,7 +27,7 @@ from ..render import Frame, Renderer
 from ..types import Clip, Sample, Scene, WorkbookError
 from . import perception
 from .packing import IGNORE
-from .told_maps import Rows, told, written
+from .told_maps import Rows, counting, told, written
 
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
@@ -78,15 +78,18 @@ class FreshRooms:
     """Text-only rows per batch, at least one."""
     questions: int = 0
     """Questions about each room; with 0 the prompts end with the clip."""
+    find: bool = False
+    """Ask for the cells of one or two things that the room has once, instead of a question type."""
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
         rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
         dense, clips, asked = self._drawn(rng)
         if self.questions:
-            chosen = [samples[int(k)] for samples in asked for k in rng.choice(len(samples), self.questions, replace=False)]
+            chosen = [s for samples in asked for s in self._chosen(samples, rng)]
             shown = [c for c in clips for _ in range(self.questions)]
-            data, rows = self._rows(chosen, np.arange(len(chosen)) % self.questions < WITH_MAP, shown)
+            with_map = np.arange(len(chosen)) % self.questions < (self.questions if self.find else WITH_MAP)
+            data, rows = self._rows(chosen, with_map, shown)
         else:
             data = self._processed([START] * len(clips), clips)
             end = int((data["input_ids"][0] == self.processor.video_token_id).nonzero()[-1]) + 1
@@ -95,6 +98,14 @@ class FreshRooms:
         once = torch.arange(len(rows.ids)).reshape(len(clips), -1)[:, 0]
         pixels = data["pixel_values_videos"].unflatten(0, (len(rows.ids), -1))[once].flatten(0, 1)
         return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, self._told(asked, rng))
+
+    def _chosen(self, samples: list[Sample], rng: np.random.Generator) -> list[Sample]:
+        """What one room is asked."""
+        if not self.find:
+            return [samples[int(k)] for k in rng.choice(len(samples), self.questions, replace=False)]
+        once = _once(samples)
+        picks = (rng.permutation(len(once))[:int(rng.integers(1, 3))] for _ in range(self.questions))
+        return [counting({once[int(k)][0]: once[int(k)][1] for k in pick}) for pick in picks]
 
     def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
         """Rows in which the map of one of the rooms is told and has to be written down again."""
@@ -116,7 +127,7 @@ class FreshRooms:
             with contextlib.suppress(WorkbookError):
                 frames, clip = given_frames(room, self.profile, self.seed)
                 samples = room_samples(clip, self.profile, self.seed, types=SPATIAL)
-                if len(samples) >= self.questions and text_rows(samples):
+                if len(samples) >= self.questions and text_rows(samples) and (_once(samples) or not self.find):
                     yield samples, frames, clip
 
     @property
@@ -141,6 +152,11 @@ class FreshRooms:
         times = VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(range(count)), duration=count / fps)
         return self.processor(text=texts, videos=clips, video_metadata=[times] * len(clips), do_sample_frames=False,
                               padding=True, return_tensors="pt")
+
+
+def _once(samples: list[Sample]) -> list[tuple[str, list[list[int]]]]:
+    """Categories that a room has once, with their cell."""
+    return [(c, cells) for s in samples[:1] for c, cells in (s.cognitive_map or {}).items() if len(cells) == 1]
 
 
 def _joined(dense: list[perception.Labels]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

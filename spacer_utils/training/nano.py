@@ -21,6 +21,11 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<
 """Qwen's own names; skipped when text is decoded."""
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<map>", "</map>", " seconds>")
 """One token each, but kept when text is decoded."""
+KEYS = {c: f"{c}': [[" for c in CATEGORIES}
+CELLS = tuple(f"{x}, {y}" for x in range(10) for y in range(10))
+"""``{'tv': [[3, 4]]}`` is ``{'``, ``tv': [[``, ``3, 4``, ``]]``, ``}``: the token before a cell names the thing, and the cell is
+one token. So a map is written by the plainest thing that attention does: look where this thing is known, and copy what is known
+there. In single digits, with quotes and brackets between them and the name, no recipe taught it in hundreds of steps."""
 CORPUS = """
 How many s(s) are in this room? Measuring from the closest point of each object, what is the direct distance between the and the
 (in meters)? What is the length of the longest dimension (length, width, or height) of the , measured in centimeters? What is
@@ -73,7 +78,8 @@ def tokenizer() -> Any:
     core.train_from_iterator([CORPUS] * 2, trainers.BpeTrainer(
         vocab_size=1600, min_frequency=2, initial_alphabet=sorted(alphabet), show_progress=False))
     words = [AddedToken(c, single_word=True, normalized=False) for c in CATEGORIES]
-    core.add_tokens([AddedToken(t, normalized=False) for t in TAGS] + words)
+    core.add_tokens([AddedToken(t, normalized=False) for t in (*TAGS, *CELLS)]
+                    + [AddedToken(k, normalized=False) for k in KEYS.values()] + words)
     core.add_special_tokens(list(SPECIAL))
     made = PreTrainedTokenizerFast(
         tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>", model_max_length=4096, padding_side="left",
@@ -147,7 +153,7 @@ def build(out: Path, *, seed: int = 0, size: Size = "nano", family: Family = "qw
     parts = processor(family)
     torch.manual_seed(seed)
     model = getattr(t, classes[family])(config(family, size, parts.tokenizer))
-    _ready_to_copy(model.model.language_model)
+    _ready_to_copy(model.model.language_model, parts.tokenizer)
     words = parts.tokenizer
     model.generation_config = t.GenerationConfig(eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id)
     model.save_pretrained(out, safe_serialization=True)
@@ -155,8 +161,8 @@ def build(out: Path, *, seed: int = 0, size: Size = "nano", family: Family = "qw
     return Path(out)
 
 
-def _ready_to_copy(text: Any) -> None:
-    """Start a language model in which attention copies: what a head reads it writes back as itself.
+def _ready_to_copy(text: Any, words: Any) -> None:
+    """Start a language model in which attention copies, what a head reads it writes back as itself, and a key is its category.
 
     The idea is mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828), here of values and outputs alone: equal
     queries and keys made it worse. With larger word vectors beside, a model learns to write down listed names within a hundred
@@ -164,8 +170,10 @@ def _ready_to_copy(text: Any) -> None:
     """
     import torch
 
+    names, keys = (words.convert_tokens_to_ids(list(k)) for k in (KEYS, KEYS.values()))
     with torch.no_grad():
-        text.embed_tokens.weight.normal_(0.0, WORD_DEVIATION)
+        vectors = text.embed_tokens.weight.normal_(0.0, WORD_DEVIATION)
+        vectors[keys] = vectors[names] + WORD_DEVIATION * torch.randn(vectors.shape[1])
         for layer in text.layers:
             attention = layer.self_attn
             attention.v_proj.weight.normal_(0.0, attention.v_proj.in_features ** -0.5)

@@ -79,9 +79,15 @@ def invented(most: int, rng: np.random.Generator) -> Sample:
     chosen = rng.choice(len(CATEGORIES), int(rng.integers(1, most + 1)), replace=False)
     cells: MapCells = {tuple(CATEGORIES)[k]: rng.integers(0, maps.GRID, (int(rng.choice(PER_CATEGORY)), 2)).tolist()
                        for k in chosen}
-    asked = tuple(cells)[int(rng.integers(len(cells)))]
-    return Sample(problem_id=0, problem=TEMPLATE.format(category=asked), data_type="video", problem_type="numerical", options=(),
-                  solution=f"<answer>{len(cells[asked])}</answer>", path="", data_source="told maps",
+    first = int(rng.integers(len(cells)))
+    return counting(cells, first)
+
+
+def counting(cells: MapCells, asked: int = 0) -> Sample:
+    """The question of how many there are of one of a map's categories."""
+    category = tuple(cells)[asked]
+    return Sample(problem_id=0, problem=TEMPLATE.format(category=category), data_type="video", problem_type="numerical",
+                  options=(), solution=f"<answer>{len(cells[category])}</answer>", path="", data_source="told maps",
                   question_type="object_counting", cognitive_map=cells)
 
 
