@@ -46,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Outputs of one ``make reproduce PROFILE=smoke``, with real layouts where they are at hand, and the appendix."""
     outputs = tmp_path_factory.mktemp("study")
     layouts = SHARED / "data" / "real_layouts"
-    make("reproduce", outputs, "nbA1", *([f"REAL_LAYOUTS={layouts}"] if layouts.is_dir() else []))
+    make("reproduce", outputs, "nbA1", "-j2", *([f"REAL_LAYOUTS={layouts}"] if layouts.is_dir() else []))
     return outputs
 
 
@@ -164,7 +164,7 @@ def test_a_corrupt_clip_is_named_and_the_notebook_goes_on_once_it_is_mended(copy
 
 def test_two_runs_from_clean_have_identical_figures(study: Path, tmp_path: Path) -> None:
     layouts = (study / "smoke" / ".settings" / "REAL_LAYOUTS").read_text().strip()
-    make("nb08", tmp_path, "nb07", f"REAL_LAYOUTS={layouts}")  # data, every training run, curves and evaluation
+    make("nb08", tmp_path, "nb07", "-j2", f"REAL_LAYOUTS={layouts}")  # data, every training run, curves and evaluation
     again = {p.name: p for p in executed(tmp_path)}
     assert {name[:2] for name in again} == {"02", "04", "05", "06", "07", "08"}
     first = figures(study)
