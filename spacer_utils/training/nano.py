@@ -24,8 +24,8 @@ TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<map>", "</map>", " sec
 KEYS = {c: f"{c}': [[" for c in CATEGORIES}
 CELLS = tuple(f"{x}, {y}" for x in range(10) for y in range(10))
 """``{'tv': [[3, 4]]}`` is ``{'``, ``tv': [[``, ``3, 4``, ``]]``, ``}``: the token before a cell names the thing, and the cell is
-one token. So a map can be written by the plainest thing that attention does: look where this thing is known, and copy what is known
-there. In single digits, with quotes and brackets between them and the name, no recipe taught it in hundreds of steps."""
+one token. So a map can be written by the plainest thing that attention does: look where this thing is known, and copy what is
+known there. With single digits, and quotes and brackets between them and the name, no recipe taught it in hundreds of steps."""
 CORPUS = """
 How many s(s) are in this room? Measuring from the closest point of each object, what is the direct distance between the and the
 (in meters)? What is the length of the longest dimension (length, width, or height) of the , measured in centimeters? What is
