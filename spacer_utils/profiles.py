@@ -153,7 +153,7 @@ class Profile:
 _CPU = Profile(
     name="cpu", purpose="the whole study on the small model", hardware="2 cores, 8 GB",
     model=NANO_BASE, prompt_style="compact",
-    data=Data(train_rooms=160, heldout_rooms=80, real_rooms=40, questions_per_type=2, general_rows=60,
+    data=Data(train_rooms=160, heldout_rooms=80, real_rooms=64, questions_per_type=2, general_rows=60,
               clip_frames=16, width=224, height=224, fps=2.0),
     frames=Frames(num_frames=6, size=112),
     train=Train(sft_steps=80, sft_batch=16, sft_lr=3e-4, rl_steps=30, prompts_per_step=4, group_size=8,
