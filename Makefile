@@ -126,7 +126,7 @@ du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils.workbook.plan du
 
 # ---------------------------------------------------------------------------------------------------------------- quality
-test: lint ## everything that needs no GPU (22 minutes on two busy cores)
+test: lint ## everything that needs no GPU (19 minutes on two cores beside other work)
 	@$(PY) -m pytest
 test-fast: lint ## what is quick (under 90 seconds)
 	@$(PY) -m pytest -m 'not slow'
