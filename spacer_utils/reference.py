@@ -103,6 +103,7 @@ def mean_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str
         mine = runs.setdefault(name.rsplit("-s", 1)[0], {})
         for r in steps:
             mine.setdefault(r["step"], []).append(r)
+
     def mean(rows: list[Mapping[str, float]]) -> dict[str, float]:
         return {k: sum(r[k] for r in rows if k in r) / sum(k in r for r in rows) for k in sorted({k for r in rows for k in r})}
 

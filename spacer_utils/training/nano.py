@@ -162,7 +162,7 @@ def build(out: Path, *, seed: int = 0, size: Size = "nano", family: Family = "qw
 
 
 def _ready_to_copy(text: Any, words: Any) -> None:
-    """Start a language model in which attention copies, what a head reads it writes back as itself, and a key is its category.
+    """Start a language model in which attention copies what it reads, and in which a key resembles its category.
 
     The idea is mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828), here of values and outputs alone: equal
     queries and keys made it worse. With larger word vectors beside, a model learns to write down listed names within a hundred

@@ -3,7 +3,7 @@
 A small model that only reads maps finds the objects very slowly; told at every vision token *which* category it sees and *in
 which cell* that object stands, it learns to look first and to write second (specs, training section 3). Names and cells are read
 through the language head itself, so that what a token knows and what the model would write are the same vectors: attention that
-copies (``nano``) then writes a cell as soon as it looks at the right token. Read by heads of their own, cells were known to
+copies (``nano``) could write a cell as soon as it looks at the right token. Read by heads of their own, cells were known to
 within two cells and yet not written after hundreds of steps. The heads for the rest are thrown away afterwards.
 """
 
