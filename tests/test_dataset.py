@@ -103,6 +103,7 @@ def test_a_damaged_video_is_filmed_again(built: Path, tmp_path: Path) -> None:
     assert tree(out) == tree(built)
 
 
+@pytest.mark.slow
 def test_no_picture_of_an_earlier_build_stays(built: Path, tmp_path: Path) -> None:
     dataset.build(TINY.with_overrides(width=80), tmp_path, seed=1)
     dataset.build(TINY, tmp_path, seed=1)
@@ -208,6 +209,7 @@ def test_the_paper_mix_has_its_size() -> None:
     assert set(mix) <= set(QUESTIONS.names())
 
 
+@pytest.mark.slow
 def test_a_fixed_mix_shrinks_with_the_rooms_and_a_shortfall_is_told(tmp_path: Path) -> None:
     assert sum(dataset.mix_for("paper", 130).values()) == pytest.approx(15131, abs=10)
     found = dataset.build(TINY, tmp_path, seed=1, mix="paper", takes=2)

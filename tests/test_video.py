@@ -122,6 +122,7 @@ def test_seen_uses_the_given_frames_and_the_threshold(filmed: tuple[Pixels, Clip
     assert video.seen_categories(clip, [2], 0.005) == {"chair": 2}
 
 
+@pytest.mark.slow
 def test_same_frames_same_bytes_and_a_true_round_trip(filmed: tuple[Pixels, Clip], mp4: Path, tmp_path: Path) -> None:
     again = video.write_clip(*video.film(filmed[1].scene, DATA, seed=3), tmp_path / "again")
     assert again.read_bytes() == mp4.read_bytes()
