@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from spacer_utils.answers import parse, parse_map
 from spacer_utils.camera import intrinsics, poses
 from spacer_utils.files import read_jsonl
 from spacer_utils.render import Renderer
-from spacer_utils.training import base, nano, perception, told_maps
+from spacer_utils.training import base, grounding, nano, perception, told_maps
 from spacer_utils.training.fresh_rooms import FreshRooms, object_cells
 from spacer_utils.training.packing import IGNORE
 from spacer_utils.types import Box, Clip, WorkbookError
@@ -146,6 +147,9 @@ def test_a_new_model_copies_what_a_head_reads(tmp_path: Path) -> None:
         keys = torch.stack([vectors[words.convert_tokens_to_ids(k)] for k in nano.KEYS.values()])
         own = vectors[words.convert_tokens_to_ids(nano.KEYS[category])] - keys.mean(0)
         assert float(torch.cosine_similarity(own, vectors[words.convert_tokens_to_ids(category)], dim=0)) > 0.9
+    here, beside, far = (vectors[words.convert_tokens_to_ids(cell)] for cell in ("3, 4", "3, 5", "8, 9"))
+    assert float(torch.cosine_similarity(here, beside, dim=0)) > 0.6
+    assert float(torch.cosine_similarity(here, far, dim=0)) < 0.3
     assert float(vectors.std()) == pytest.approx(nano.WORD_DEVIATION, rel=0.05)
 
 
@@ -187,33 +191,72 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
     for name in ("seen", "place", "known", "cell", "camera"):
         assert found[name] == pytest.approx(learned[name], abs=1e-5), name
     assert text.layers[base.low_layers(model) - 1].mlp.up_proj.weight.grad.abs().sum() > 0
-    assert all(p.grad is None for layer in text.layers[base.low_layers(model):] for p in layer.parameters())
+
+
+def test_the_supervised_attention_is_that_of_the_model(tmp_path: Path, processor) -> None:
+    """To the tokens that show the thing just named, at the place where its first cell follows."""
+    from transformers import AutoModelForImageTextToText
+
+    folder = nano.build(tmp_path, size="tiny")
+    model = AutoModelForImageTextToText.from_pretrained(folder, attn_implementation="eager").eval()
+    layer = model.model.language_model.layers[1]
+    keys, cell = processor.tokenizer.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["bed"]]), "3, 4"
+    ids = torch.tensor([[9, 10, 11, 12, *keys, 13]])
+    labels = torch.full_like(ids, IGNORE)
+    labels[0, 5:] = processor.tokenizer.convert_tokens_to_ids(cell)
+    names = torch.full_like(ids, -1)
+    names[0, [0, 2, 3]] = torch.tensor([keys[0], keys[0], keys[1]])
+
+    def loss(names: torch.Tensor) -> tuple[float, torch.Tensor]:
+        with grounding.inputs_of(layer) as given:
+            seen = model.model.language_model(input_ids=ids, output_attentions=True).attentions[1][0, :grounding.HEADS]
+        given["attention_mask"] = torch.ones(1, 1, *[ids.shape[1]] * 2, dtype=torch.bool).tril()
+        return float(grounding.grounding_loss(layer, given, ids, labels, names, processor.tokenizer).detach()), seen
+
+    found, seen = loss(names)
+    chair, bed = seen[:, 4, [0, 2]].sum(1), seen[:, 5, 3]
+    assert found == pytest.approx(-float(torch.cat([chair, bed]).log().mean()), abs=1e-4)
+    unseen = names.masked_fill(names == keys[1], -1)
+    assert loss(unseen)[0] == pytest.approx(-float(chair.log().mean()), abs=1e-4)
+    assert loss(torch.full_like(names, -1))[0] == 0.0
 
 
 def test_one_vector_says_name_and_cell(processor) -> None:
-    words = perception.Words(processor.tokenizer)
-    chair, sofa = processor.tokenizer.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["sofa"]])
+    ids, words = processor.tokenizer.convert_tokens_to_ids, perception.Words(processor.tokenizer)
+    chair, sofa = ids([nano.KEYS["chair"], nano.KEYS["sofa"]])
     logits = torch.full((1, len(processor.tokenizer)), -30.0)
-    logits[0, [chair, processor.tokenizer.convert_tokens_to_ids("3, 7")]] = 30.0
+    logits[0, chair] = 30.0
+    off = (torch.cartesian_prod(*[torch.arange(10.0)] * 2) - torch.tensor([3.0, 7.0])).norm(dim=1)
+    logits[0, ids(list(nano.CELLS))] = -off**2 / (2 * perception.SPREAD**2)
     heads = perception.Heads(8)
-    for name, cell, right in ((chair, (3, 7), True), (sofa, (3, 7), False), (chair, (7, 3), False)):
+
+    def losses(name: int, cell: tuple[int, int]) -> tuple[float, float]:
         given = torch.tensor([name]), torch.tensor([cell])
         found = perception.known_loss(torch.zeros(1, 8), logits, heads, words, *given, torch.zeros(1, 6))
-        assert (float(found["known"] + found["cell"]) < 1e-6) == right
-        assert (float(perception.cells_off(logits, words, given[1])) < 1e-6) == (cell == (3, 7))
         assert perception.recall(logits, words, given[0]) == (name == chair)
+        assert float(perception.cells_off(logits, words, given[1])) == pytest.approx(math.dist(cell, (3, 7)), abs=0.01)
+        return float(found["known"]), float(found["cell"])
+
+    assert losses(chair, (3, 7))[0] < 1e-6 < 10 < losses(sofa, (3, 7))[0]
+    where = [losses(chair, cell)[1] for cell in ((3, 7), (3, 6), (4, 6), (7, 3))]
+    assert where == sorted(where)
+    assert where[0] + 0.5 < where[1]
 
 
-def test_stage_find_asks_for_one_or_two_things_that_the_room_has_once(processor) -> None:
-    rooms = FreshRooms(processor, SMOKE, 2, seed=5, stage="find", questions=3, text_rows=2, find=True)
+def test_stage_find_asks_for_all_things_that_the_room_has_once_in_any_order(processor) -> None:
+    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="find", questions=2, text_rows=2, find=True)
     batch = rooms.draw(0)
-    assert len(batch.rows.ids) == 6
+    found = []
     for ids, labels in zip(batch.rows.ids, batch.rows.labels):
         completion = processor.tokenizer.decode(ids[labels != IGNORE])
         cells = ast.literal_eval(parse(completion).map_text)
-        assert 1 <= len(cells) <= 2
         assert all(len(places) == 1 for places in cells.values())
         assert parse(completion).answer == "1"
+        found.append(cells)
+    assert len(found) == 8
+    pairs = list(zip(found[::2], found[1::2]))
+    assert all(one == two for one, two in pairs)
+    assert any(list(one) != list(two) for one, two in pairs)
 
 
 @pytest.mark.slow

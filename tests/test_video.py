@@ -68,18 +68,29 @@ def test_cameras_stand_on_free_floor(kind: str) -> None:
             assert not (np.abs(local) < np.array(o.box.size) / 2).all(1).any(), (room.scene_id, o.category)
 
 
-def test_a_sweep_turns_once_around_from_a_random_direction(scene: Scene) -> None:
-    firsts = []
+def beginnings(scene: Scene, kind: str) -> tuple[set[int], float]:
+    """Of a dozen clips: the room axes nearest to their first directions, and the largest angle between the two, radians."""
+    firsts = np.array([camera.trajectory(scene, kind, 24, 2.0, 112, 112, np.random.default_rng(seed))[0] for seed in range(12)])
+    quarters = np.arctan2(firsts[:, 1, 2], firsts[:, 0, 2]) / (math.pi / 2)
+    nearest = np.round(quarters)
+    return set((nearest % 4).astype(int).tolist()), float(np.abs(quarters - nearest).max() * math.pi / 2)
+
+
+def test_a_sweep_turns_once_around_and_begins_square_to_a_wall(scene: Scene) -> None:
     for seed in range(12):
         cameras = camera.trajectory(scene, "sweep", 24, 2.0, 112, 112, np.random.default_rng(seed))
         yaw = np.unwrap(np.arctan2(cameras[:, 1, 2], cameras[:, 0, 2]))
-        assert abs(yaw[-1] - yaw[0]) == pytest.approx(2 * math.pi * 23 / 24, abs=0.2)
+        assert yaw[-1] - yaw[0] == pytest.approx(-2 * math.pi * 23 / 24, abs=0.2)
         assert np.ptp(cameras[:, :2, 3], axis=0).max() < 0.15
-        firsts.append(yaw[0])
-    off_axis = np.abs(np.remainder(np.array(firsts) + math.pi / 4, math.pi / 2) - math.pi / 4)
-    assert off_axis.max() < math.radians(36)
-    assert off_axis.max() > math.radians(10)
-    assert len(np.unique(np.round(np.array(firsts) / (math.pi / 2)) % 4)) == 4
+    axes, off = beginnings(scene, "sweep")
+    assert axes == {0, 1, 2, 3}
+    assert off < math.radians(6)
+
+
+def test_a_walk_begins_within_30_degrees_of_an_axis(scene: Scene) -> None:
+    axes, off = beginnings(scene, "walk")
+    assert len(axes) > 2
+    assert math.radians(10) < off < math.radians(36)
 
 
 def test_most_objects_are_seen() -> None:

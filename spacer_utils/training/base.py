@@ -32,6 +32,7 @@ from ..files import append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
 from ..profiles import CHECKSUMS, Profile
 from . import nano, packing
 from .fresh_rooms import FreshRooms, RoomBatch
+from .grounding import grounding_loss, inputs_of
 from .media import token_types
 from .perception import Heads, Words, cells_off, known_loss, recall, seen_loss
 from .told_maps import Rows, ToldMaps
@@ -57,9 +58,11 @@ class Recipe:
     text_rows: int = 4
     """Text-only rows per step beside the clips of the other stages."""
     lr: float = 1.5e-3
+    asking_lr: float = 1e-3
+    """Learning rate of the stages that ask; higher, they spoil for long what tokens knew."""
     warmup: int = 30
-    dense_weight: float = 0.5
-    """Weight of the dense labels beside the text in stage ``learn``."""
+    ground_weight: float = 0.5
+    """Weight of the supervised attention in the stages that ask."""
     save_steps: int = 50
     threads: int = 1
     """Threads of the trainer on a CPU."""
@@ -69,7 +72,7 @@ class Recipe:
 
 SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, batch=4, told_maps=8, text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=500, look_steps=800, find_steps=120, learn_steps=420)
+FULL = Recipe(read_steps=300, look_steps=1000, find_steps=400, learn_steps=500)
 """What ``make base`` runs."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -79,16 +82,16 @@ there early, because the layers above look it up by name when they write."""
 class Optimiser:
     """AdamW with warm-up and a cosine that ends near zero."""
 
-    def __init__(self, model: torch.nn.Module, heads: Heads, recipe: Recipe, steps: int) -> None:
+    def __init__(self, model: torch.nn.Module, heads: Heads, lr: float, warmup: int, steps: int) -> None:
         self.parameters = [*model.parameters(), *heads.parameters()]
         matrices = [p for p in self.parameters if p.ndim > 1]
         others = [p for p in self.parameters if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-        self.adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))
+        self.adam = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
 
         def share(step: int) -> float:
             done = min(step / max(1, steps), 1.0)
-            return min((step + 1) / recipe.warmup, 1.0) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+            return min((step + 1) / warmup, 1.0) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
 
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, share)
 
@@ -135,15 +138,17 @@ def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe,
                processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of maps, answers and dense labels on one batch, its text-only rows included; each clip stands before its questions."""
     text, given = model.model.language_model, packed(model, batch, processor)
-    with _outputs(model.model.visual) as seen, _outputs(text.layers[low_layers(model) - 1]) as low:
+    above, shows = text.layers[low_layers(model)], given["input_ids"] == model.config.video_token_id
+    with _outputs(model.model.visual) as seen, inputs_of(above) as low:
         hidden = model.model(**{k: v for k, v in given.items() if k != "labels"}, pixel_values_videos=batch.pixels,
                              video_grid_thw=batch.grid).last_hidden_state
-    known = text.norm(low[0][given["input_ids"] == model.config.video_token_id])
-    dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
+    dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), text.norm(low["hidden"][shows]), processor)
+    names = torch.full_like(given["input_ids"], -1).masked_scatter(shows, batch.name)
+    ground = grounding_loss(above, low, given["input_ids"], given["labels"], names, processor.tokenizer)
     written = written_loss(model, hidden, given["labels"])
     told, also = read_step(model, batch.text)
-    total = written + told + recipe.dense_weight * torch.stack(list(dense.values())).sum()
-    return total, {"text": float(written.detach()), **found, **also}
+    total = written + told + recipe.ground_weight * ground + torch.stack(list(dense.values())).sum()
+    return total, {"text": float(written.detach()), "ground": float(ground.detach()), **found, **also}
 
 
 def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tensor]:
@@ -177,7 +182,7 @@ def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Ten
 
 def low_layers(model: Any) -> int:
     """How many of the language model's layers end in the dense labels."""
-    return math.ceil(LOW * int(model.config.text_config.num_hidden_layers))
+    return round(LOW * int(model.config.text_config.num_hidden_layers))
 
 
 @contextlib.contextmanager
@@ -222,16 +227,20 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     draw = partial(FreshRooms, processor, profile, seed=seed, text_rows=recipe.text_rows)
     read = ToldMaps(processor, profile, recipe.told_maps, seed, recipe.read_steps)
     look = draw(recipe.batch, stage="look")
-    find = draw(recipe.batch // 2, stage="find", questions=recipe.questions, find=True)
+    find = draw(recipe.batch, stage="find", questions=1, find=True)
     learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
-    stages: list[tuple[str, int, Batches, Any]] = [
-        ("read", recipe.read_steps, read, lambda rows: read_step(model, rows)),
-        ("look", recipe.look_steps, look, lambda batch: look_step(model, heads, batch, processor)),
-        ("find", recipe.find_steps, find, lambda batch: learn_step(model, heads, batch, recipe, processor)),
-        ("learn", recipe.learn_steps, learn, lambda batch: learn_step(model, heads, batch, recipe, processor))]
-    total, before = sum(steps for _, steps, _, _ in stages), 0
-    for stage, steps, batches, loss_of in stages:
-        optimiser = Optimiser(model, heads, recipe, steps)
+
+    def asked(batch: RoomBatch) -> tuple[torch.Tensor, dict[str, float]]:
+        return learn_step(model, heads, batch, recipe, processor)
+
+    stages: list[tuple[str, int, float, Batches, Any]] = [
+        ("read", recipe.read_steps, recipe.lr, read, lambda rows: read_step(model, rows)),
+        ("look", recipe.look_steps, recipe.lr, look, lambda batch: look_step(model, heads, batch, processor)),
+        ("find", recipe.find_steps, recipe.asking_lr, find, asked),
+        ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked)]
+    total, before = recipe.read_steps + recipe.look_steps + recipe.find_steps + recipe.learn_steps, 0
+    for stage, steps, lr, batches, loss_of in stages:
+        optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
         _forget(out / "metrics.jsonl", stage, first)
         for step, batch in zip(range(first, steps), ahead(batches, first, recipe.workers)):

@@ -79,7 +79,7 @@ class FreshRooms:
     questions: int = 0
     """Questions about each room; with 0 the prompts end with the clip."""
     find: bool = False
-    """Ask for the cells of one or two things that the room has once, instead of a question type."""
+    """Ask for the cells of all things that the room has once, in random order, instead of a question type."""
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
@@ -104,8 +104,7 @@ class FreshRooms:
         if not self.find:
             return [samples[int(k)] for k in rng.choice(len(samples), self.questions, replace=False)]
         once = _once(samples)
-        picks = (rng.permutation(len(once))[:int(rng.integers(1, 3))] for _ in range(self.questions))
-        return [counting({once[int(k)][0]: once[int(k)][1] for k in pick}) for pick in picks]
+        return [counting(dict(once[int(k)] for k in rng.permutation(len(once)))) for _ in range(self.questions)]
 
     def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
         """Rows in which the map of one of the rooms is told and has to be written down again."""

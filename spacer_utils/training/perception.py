@@ -25,6 +25,8 @@ from .nano import CELLS, KEYS
 
 NOTHING = "<|vision_pad|>"
 """The token that stands for walls, floor and ceiling: Qwen's vocabulary has it, and nothing else uses it."""
+SPREAD = 0.7
+"""Deviation, in cells, of the target around an object's cell: a guess next door is worth something."""
 MIN_SHARE = 0.04
 """A vision token shows an object if it covers this share of the token's pixels."""
 
@@ -129,14 +131,16 @@ def known_loss(hidden: torch.Tensor, logits: torch.Tensor, heads: Heads, words: 
                camera: torch.Tensor) -> dict[str, torch.Tensor]:
     """Losses of the language model at its vision tokens: names and cells by the language head, cameras by a head of their own.
 
-    A token says two words at once, so each is chosen among its like.
+    A token says two words at once, so each is chosen among its like. Targets of cells are spread over their neighbours: with
+    those and vectors that resemble each other (``nano``), 80 steps taught what 230 had without.
 
     Args:
         logits: (N, vocabulary) of the language head.
     """
     inside = cell[:, 0] >= 0
-    guess, true = logits[inside][:, words.cell], cell[inside] @ cell.new_tensor([10, 1])
-    where = F.cross_entropy(guess, true) if inside.any() else hidden.sum() * 0
+    off = torch.cdist(cell[inside].float(), _grid(cell.device))
+    near = torch.softmax(-off ** 2 / (2 * SPREAD ** 2), 1)
+    where = F.cross_entropy(logits[inside][:, words.cell], near) if inside.any() else hidden.sum() * 0
     stands = F.smooth_l1_loss(heads.camera(hidden), camera, beta=0.1)
     return {"known": _name_loss(logits[:, words.name], torch.searchsorted(words.name, name)),
             "cell": where, "camera": stands}
@@ -145,9 +149,13 @@ def known_loss(hidden: torch.Tensor, logits: torch.Tensor, heads: Heads, words: 
 def cells_off(logits: torch.Tensor, words: Words, cell: torch.Tensor) -> torch.Tensor:
     """Mean distance in cells between the expected and the true cell of the tokens that show an object."""
     inside = cell[:, 0] >= 0
-    at = torch.cartesian_prod(*[torch.arange(10.0, device=logits.device)] * 2)
-    off: torch.Tensor = (logits[inside][:, words.cell].softmax(-1) @ at - cell[inside]).norm(dim=1).mean()
+    off: torch.Tensor = (logits[inside][:, words.cell].softmax(-1) @ _grid(cell.device) - cell[inside]).norm(dim=1).mean()
     return off
+
+
+def _grid(device: torch.device) -> torch.Tensor:
+    """(100, 2) the cells in the order of ``CELLS``."""
+    return torch.cartesian_prod(*[torch.arange(10.0, device=device)] * 2)
 
 
 def _name_loss(logits: torch.Tensor, name: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,65 @@
+"""Supervised attention of the nano base: where it looks when it has named a thing and is about to write that thing's cell.
+
+The dense labels (``perception``) make vision tokens know what they show and where that stands; the layers above still have to find
+the right tokens by name. Through the written cell alone they found them only slowly: of 96 tokens two or three matter, and what is
+known of their cells is uncertain. So two heads of the first such layer are told at which tokens to look, as attention in
+translation has been (Mi et al. 2016, EMNLP, "Supervised attentions"). Nothing of it is left in the checkpoint but the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from .nano import CELLS
+
+HEADS = 2
+"""Heads that are supervised; the others look where they like."""
+
+
+@contextlib.contextmanager
+def inputs_of(layer: torch.nn.Module) -> Iterator[dict[str, Any]]:
+    """What a decoder layer is given by the forward inside the context: ``hidden`` and its keyword arguments."""
+    given: dict[str, Any] = {}
+
+    def keep(_: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        given.update(options, hidden=arguments[0])
+
+    hook = layer.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        yield given
+    finally:
+        hook.remove()
+
+
+def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels: torch.Tensor, names: torch.Tensor,
+                   tokenizer: Any) -> torch.Tensor:
+    """Mean negative logarithm of the attention, by the supervised heads, to the vision tokens of the thing just named.
+
+    Args:
+        layer: a decoder layer of Qwen3-VL.
+        given: what it was given, see ``inputs_of``.
+        ids, labels: (B, L) tokens and targets; the loss is taken where a first cell is to follow a thing's key.
+        names: (B, L) what each vision token shows as the key's token id, -1 elsewhere. A thing that no token shows is left out.
+    """
+    from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb
+
+    attention, read = layer.self_attn, layer.input_layernorm(given["hidden"])
+    shape = (*ids.shape, -1, attention.head_dim)
+    query = attention.q_norm(attention.q_proj(read).view(shape))[:, :, :HEADS].transpose(1, 2)
+    key = attention.k_norm(attention.k_proj(read).view(shape))[:, :, :HEADS].transpose(1, 2)
+    query, key = apply_rotary_pos_emb(query, key, *given["position_embeddings"])
+    scores = (query @ key.transpose(2, 3) * attention.scaling).masked_fill(~given["attention_mask"], -torch.inf)
+    same = ids[:, :, None] == names[:, None, :]
+    cells = torch.tensor(tokenizer.convert_tokens_to_ids(list(CELLS)), device=ids.device)
+    asked = torch.zeros_like(ids, dtype=torch.bool)
+    asked[:, :-1] = torch.isin(labels[:, 1:], cells)
+    row, column = (asked & same.any(2)).nonzero(as_tuple=True)
+    if not len(row):
+        return query.sum() * 0
+    chosen = scores[row, :, column]  # (Q, heads, L)
+    right = chosen.masked_fill(~same[row, column][:, None], -torch.inf)
+    return (chosen.logsumexp(2) - right.logsumexp(2)).mean()
