@@ -120,8 +120,9 @@ serve: | $(VENV) ## reports at http://localhost:8000
 	@$(PY) -m http.server 8000 --bind localhost --directory $(OUT)/reports
 bench: | $(VENV) ## speed of rendering, rewards, training and evaluation
 	@for file in $(filter-out tests/bench_gpu.py,$(wildcard tests/bench_*.py)); do echo "== $$file"; $(PY) $$file || exit 1; done
-gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=folder of the results, TINY=1: try it on a CPU)
+gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=folder of the results, TINY=1: try it on a CPU, NANO=1: then the base and the study)
 	@$(PY) tests/bench_gpu.py --name $(or $(NAME),gpu-bench) $(if $(TINY),--tiny)
+	$(if $(NANO),@$(MAKE) base PROFILE=gpu-small && $(MAKE) -j3 study PROFILE=gpu-small)
 du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils.workbook.plan du
 

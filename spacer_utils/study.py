@@ -104,6 +104,14 @@ def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
     return table
 
 
+def by_type(rows: Sequence[Row], *, seed: int) -> list[Row]:
+    """Per question type and model: mean score (%) over seeds with its interval, and the number of answers of all seeds."""
+    return [{"split": r["split"], "question_type": kind, "model": r["model"], "score": r["macro"], "low": r["low"],
+             "high": r["high"], "seeds": r["seeds"], "n": r["n_expected"]}
+            for kind in sorted({r["question_type"] for r in rows})
+            for r in summary([r for r in rows if r["question_type"] == kind], seed=seed)]
+
+
 def pairs(rows: Sequence[Row], *, seed: int) -> list[Row]:
     """Differences (points) of ``analysis.PAIRS`` that are there, rooms and seeds drawn alike for both."""
     models, table = list(dict.fromkeys(r["model"] for r in rows)), []
@@ -170,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows += [{**r, "train_seed": 0} for r in analysis.prior_rows(split, load(data / "train.jsonl"), samples)]
             result["summary"] += summary(rows, seed=args.seed)
             result["pairs"] += pairs(rows, seed=args.seed)
-            result["by type"] += [{"split": split, **r} for r in analysis.by_type(rows, split, seed=args.seed)]
+            result["by type"] += by_type(rows, seed=args.seed)
             result["maps"] += maps_of(drawn, seed=args.seed)
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -260,6 +260,14 @@ def test_stage_find_asks_for_all_things_that_the_room_has_once_in_any_order(proc
 
 
 @pytest.mark.slow
+def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert base.whole() == base.FULL
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(base.os, "cpu_count", lambda: 16)
+    assert base.whole() == replace(base.FULL, batch=64, workers=14)
+
+
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))

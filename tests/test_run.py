@@ -325,6 +325,15 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
+def test_a_gpu_is_measured_on_the_nano_study_too_when_asked() -> None:
+    assert "--name h200" in (plain := make("-n", "gpu-bench", "NAME=h200").stdout)
+    assert "spacer_utils.train" not in plain
+    asked = make("-n", "gpu-bench", "NANO=1").stdout
+    assert "runner A1 --profile gpu-small" in asked
+    assert "train --profile gpu-small" in asked
+    assert "spacer_utils.study --profile gpu-small" in asked
+
+
 def test_make_alone_prints_every_target() -> None:
     text = make().stdout
     for target in (

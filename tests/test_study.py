@@ -26,6 +26,15 @@ def test_a_model_is_worth_the_mean_of_its_seeds_and_each_is_told() -> None:
     assert table[0]["low"] < 75 < table[0]["high"]
 
 
+def test_a_question_type_has_the_spread_over_seeds_in_its_interval() -> None:
+    scores = {0: [1, 0] * 20, 1: [1, 1] * 20, 2: [0, 0] * 20}
+    other = [{**r, "question_type": "size", "score": 1} for r in rows("a", {0: [1] * 40}, rooms=40)]
+    counting, size = study.by_type(rows("a", scores, rooms=40) + other, seed=0)
+    assert (counting["question_type"], counting["score"], counting["seeds"], counting["n"]) == ("counting", 50, 3, 120)
+    assert counting["high"] - counting["low"] > 50, "whole seeds are drawn, not only rooms"
+    assert (size["question_type"], size["score"], size["low"], size["high"]) == ("size", 100, 100, 100)
+
+
 def test_intervals_hold_the_spread_over_seeds_too() -> None:
     alike = rows("a", {s: [1, 0] * 20 for s in range(3)}, rooms=40)
     unlike = rows("a", {0: [0, 0] * 20, 1: [1, 0] * 20, 2: [1, 1] * 20}, rooms=40)
