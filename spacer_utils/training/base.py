@@ -2,10 +2,10 @@
 
 Stage ``read`` tells random maps as text and has them written down again: to copy names and cells is what maps of videos need
 too. Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token,
-what it shows, in which map cell that stands, and where the camera is. Stage ``find`` asks for the cells of all things that a room
-has once, stage ``learn`` for whole maps and answers; in both, attention is told where to look (``grounding``), and the dense labels
-and text-only rows go along. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the
-same weights.
+what it shows, in which map cell that stands, and where the camera is. Stage ``find`` asks for the cells of all things that a
+room has once, stage ``learn`` for whole maps and answers; in both, attention is told where to look (``grounding``), and the
+dense labels and text-only rows go along. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it
+stood and gives the same weights.
 """
 
 from __future__ import annotations
