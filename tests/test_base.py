@@ -12,9 +12,10 @@ import pytest
 import torch
 from rooms import room
 
-from spacer_utils import profiles
+from spacer_utils import analysis, evaluate, profiles
 from spacer_utils.answers import parse, parse_map
 from spacer_utils.camera import intrinsics, poses
+from spacer_utils.data import dataset
 from spacer_utils.files import read_jsonl
 from spacer_utils.render import Renderer
 from spacer_utils.training import base, grounding, nano, perception, told_maps
@@ -302,3 +303,21 @@ def test_a_damaged_committed_checkpoint_is_named(tmp_path: Path, monkeypatch: py
     (target / "model.safetensors").write_bytes(b"weight")
     with pytest.raises(WorkbookError, match=r"assets/base/model.safetensors is missing or damaged"):
         _ = profile.model_path
+
+
+@pytest.mark.slow
+def test_the_committed_base_draws_rooms_that_it_sees(tmp_path: Path) -> None:
+    """On rooms of a seed that nothing else uses: maps that know more than nothing, and none of it without the video."""
+    profile = profiles.get("cpu").with_overrides(train_rooms=1, heldout_rooms=16, general_rows=1)
+    dataset.build(profile, tmp_path, seed=7105)
+    asked = analysis.spread([s for s in dataset.load(tmp_path / "heldout.jsonl") if s.cognitive_map], 48)
+
+    def maps_of(mode: evaluate.Mode) -> dict:
+        given = evaluate.answer(profile.model_path, asked, tmp_path, tmp_path / mode, profile, with_map=True, mode=mode)
+        return analysis.map_summary("heldout", mode, analysis.map_rows(asked, given), seed=0)
+
+    seen, blind = maps_of("video"), maps_of("blind")
+    assert seen["parseable (%)"] > 90
+    assert seen["low"] > 0.1
+    assert seen["median cells off"] < 3
+    assert blind["map_calibrated"] < 0.1

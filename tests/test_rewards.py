@@ -89,6 +89,27 @@ def test_multiple_choice(gold: str, answer: str, spacer: float, strict: float) -
     assert accuracy("multiple choice", gold, answer, "strict") == strict
 
 
+@pytest.mark.parametrize(("problem_type", "gold", "answer", "spacer", "strict"), [
+    ("multiple choice", "A", "A", "equal", "A against A"),
+    ("multiple choice", "A", "B", "not equal to the gold text", "B against A"),
+    ("multiple choice", "red", "red", "equal", "equal to the gold text"),
+    ("multiple choice", "red", "blue", "not equal to the gold text", "not the gold text"),
+    ("numerical", "4", "3", "3 against 4", "3 against 4"),
+    ("numerical", "0", "3", "a target of 0 can't be met", "3 against 0, absolute error"),
+    ("numerical", "4", "none", "no number in answer or solution", "no number in the answer"),
+    ("numerical", "none", "4", "no number in answer or solution", "the gold answer is no number"),
+    ("regression", "4", "3", "3 against 4", "3 against 4"),
+    ("regression", "4", "none", "no number in answer or solution", "no number in the answer"),
+    ("OCR", "one two", "one six", "word error rate 0.50", "word error rate 0.50"),
+    ("free-form", "red", "red", "ROUGE 0.67", "equal to the gold text"),
+    ("free-form", "a red chair", "a blue door", "ROUGE 0.22", "ROUGE 0.22"),
+])
+def test_the_reason_says_what_was_compared(problem_type: str, gold: str, answer: str, spacer: str, strict: str) -> None:
+    asked, given_ = sample(problem_type, gold), parse(said(answer))
+    assert rewards.term("accuracy_spacer", asked, given_)[1] == spacer
+    assert rewards.term("accuracy", asked, given_)[1] == strict
+
+
 def test_a_letter_that_is_no_option_is_no_answer() -> None:
     value, reason = rewards.term("accuracy", sample("multiple choice", "B", options=("A. left", "B. right")), parse(said("C")))
     assert (value, reason) == (0.0, "not one of the options' letters")
