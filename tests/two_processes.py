@@ -80,13 +80,15 @@ def main() -> None:
         """Before the first made-up completions, what the model itself writes."""
         assert isinstance(self.model, FSDPModule) == (launcher == "fsdp2")
         assert hasattr(self.model_wrapped, "zero_optimization_stage") == (launcher == "zero2")
-        place = Path(out) / f"greedy.{os.environ.get('RANK', 0)}.json"
-        if not place.exists():
+        if first:
+            first.clear()
             self.generation_config.do_sample = False
+            place = Path(out) / f"greedy.{os.environ.get('RANK', 0)}.json"
             place.write_text(json.dumps(generate(self, *args, **kwargs)[0]))
         return written(self, *args, **kwargs)
 
     Path(out).mkdir(parents=True, exist_ok=True)
+    first = [True] if not any(Path(out).glob("greedy.*.json")) else []  # the same on every rank: sharded ones generate together
     VideoGRPOTrainer._generate_single_turn = first_greedy
     loop.rewards.trl_reward_functions = rewarded
 
