@@ -272,8 +272,8 @@ def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch:
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, batch=4, questions=2, told_maps=6, text_rows=2,
-                         warmup=1, save_steps=2)
+    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, batch=4, questions=2,
+                         told_maps=6, text_rows=2, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

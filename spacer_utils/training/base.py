@@ -3,9 +3,9 @@
 Stage ``read`` tells random maps as text and has them written down again: to copy names and cells is what maps of videos need
 too. Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token,
 what it shows, in which map cell that stands, and where the camera is. Stage ``find`` asks for the cells of all things that a
-room has once, stage ``learn`` for whole maps and answers; in both, attention is told where to look (``grounding``), and the
-dense labels and text-only rows go along. Every batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it
-stood and gives the same weights.
+room has once, stages ``learn`` and ``again`` for whole maps and answers; in all three, attention is told where to look
+(``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from ``(seed, stage, step)``, so a killed
+run resumes where it stood and gives the same weights.
 """
 
 from __future__ import annotations
@@ -42,16 +42,19 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the four stages."""
+    """Sizes of the five stages."""
 
     read_steps: int
     look_steps: int
     find_steps: int
     learn_steps: int
+    again_steps: int
+    """Steps of a second ``learn``, from a warm restart of the learning rate (Loshchilov and Hutter 2017, arXiv 1608.03983): twice
+    the rooms, half the questions about each, and so twice the maps."""
     batch: int = 16
-    """Rooms per step of stage ``look``; half as many per step of the stages that ask."""
+    """Rooms per step; half as many in stage ``learn``."""
     questions: int = 4
-    """Questions about each room of the stages that ask: its clip is looked at once for all of them."""
+    """Questions about each room of stage ``learn``: its clip is looked at once for all of them."""
     told_maps: int = 40
     """Rows per step of stage ``read``, while its maps are short."""
     text_rows: int = 4
@@ -59,6 +62,7 @@ class Recipe:
     lr: float = 1.5e-3
     asking_lr: float = 1e-3
     """Learning rate of the stages that ask; higher, they spoil for long what tokens knew."""
+    again_lr: float = 7e-4
     warmup: int = 30
     ground_weight: float = 0.5
     """Weight of the supervised attention in the stages that ask."""
@@ -69,9 +73,10 @@ class Recipe:
     """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any number."""
 
 
-SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, batch=4, told_maps=8, text_rows=2, warmup=2, save_steps=2)
+SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, batch=4, told_maps=8, text_rows=2,
+               warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500)
+FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450)
 """The whole recipe, on two cores: one trains and one draws."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -235,6 +240,7 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     look = draw(recipe.batch, stage="look")
     find = draw(recipe.batch, stage="find", questions=1, find=True)
     learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
+    again = draw(recipe.batch, stage="again", questions=recipe.questions // 2)
 
     def asked(batch: RoomBatch) -> tuple[torch.Tensor, dict[str, float]]:
         return learn_step(model, heads, batch, recipe, processor)
@@ -243,8 +249,9 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
         ("read", recipe.read_steps, recipe.lr, read, lambda rows: read_step(model, rows)),
         ("look", recipe.look_steps, recipe.lr, look, lambda batch: look_step(model, heads, batch, processor)),
         ("find", recipe.find_steps, recipe.asking_lr, find, asked),
-        ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked)]
-    total, before = recipe.read_steps + recipe.look_steps + recipe.find_steps + recipe.learn_steps, 0
+        ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked),
+        ("again", recipe.again_steps, recipe.again_lr, again, asked)]
+    total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
         optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
