@@ -59,8 +59,7 @@ def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels:
     asked = torch.zeros_like(ids, dtype=torch.bool)
     asked[:, :-1] = torch.isin(labels[:, 1:], cells)
     row, column = (asked & same.any(2)).nonzero(as_tuple=True)
-    if not len(row):
-        return query.sum() * 0
     chosen = scores[row, :, column]  # (Q, heads, L)
     right = chosen.masked_fill(~same[row, column][:, None], -torch.inf)
-    return (chosen.logsumexp(2) - right.logsumexp(2)).mean()
+    loss: torch.Tensor = (chosen.logsumexp(2) - right.logsumexp(2)).mean() if len(row) else query.sum() * 0
+    return loss
