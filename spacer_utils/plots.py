@@ -207,9 +207,9 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str],
                           ls="--" if "-full" in name else "-", marker="o" if len(steps) < 4 else None, ms=4)
         axis.set_title((labels or {}).get(key, pretty(key)), fontsize=9)
         axis.set_xlabel("optimiser step", fontsize=8)
-    handles, names = axes[0].get_legend_handles_labels() if axes else ([], [])
-    if handles:
-        axes[0].legend(handles, names, fontsize=7)
+    lines = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
+    if lines:  # of every panel: a run may have no value in the first
+        axes[0].legend(list(lines.values()), list(lines), fontsize=7)
     return figure
 
 

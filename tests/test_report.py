@@ -20,7 +20,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from spacer_utils import interactive, profiles, report, run
+from spacer_utils import interactive, plots, profiles, report, run
 from spacer_utils.types import MissingArtifact, WorkbookError
 from spacer_utils.workbook import dag, manifest
 
@@ -266,6 +266,12 @@ def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(tmp_path: Pat
     assert "main-svg" in document, "the interactive figure is drawn under the page's policy"
     assert "2 of 2" in document, "the gallery's filter counts its rows"
     assert 'data-theme="light"' in document
+
+
+def test_the_legend_of_curves_names_runs_that_the_first_panel_lacks() -> None:
+    figure = plots.curves({"look": [{"step": 1, "seen": 2.0, "text": 1.0}], "read": [{"step": 1, "text": 3.0}]}, ("seen", "text"))
+    legend = figure.axes[0].get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["look", "read"]
 
 
 def axe() -> str:
