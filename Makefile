@@ -129,7 +129,7 @@ du: | $(VENV) ## disk use of every study
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU (19 minutes on two cores beside other work)
 	@$(PY) -m pytest
-test-fast: lint ## what is quick (under 90 seconds)
+test-fast: lint ## what is quick (a minute and a half to two on two cores)
 	@$(PY) -m pytest -m 'not slow'
 lint: | $(VENV) ## ruff and mypy --strict
 	@$(PY) -m ruff check . && $(PY) -m mypy

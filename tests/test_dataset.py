@@ -67,6 +67,7 @@ def test_every_file_loads_with_datasets(built: Path, tmp_path: Path) -> None:
         assert len(rows) == len((built / f"{name}.jsonl").read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_a_second_one_films_nothing(built: Path, tmp_path: Path,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     filmed: list[str] = []
@@ -145,6 +146,7 @@ def one_more_type() -> Iterator[str]:
     del QUESTIONS._entries["object_colour"]
 
 
+@pytest.mark.slow
 def test_another_question_type_changes_no_row(built: Path, tmp_path: Path, one_more_type: str) -> None:
     dataset.build(TINY, tmp_path, seed=1)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
@@ -153,6 +155,7 @@ def test_another_question_type_changes_no_row(built: Path, tmp_path: Path, one_m
     assert [r for r in rows if r["question_type"] != one_more_type] == old
 
 
+@pytest.mark.slow
 def test_a_room_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = clips.scene_of
 

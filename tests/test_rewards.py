@@ -40,7 +40,9 @@ def accuracy(problem_type: str, gold: str, answer: str, reward_set: str) -> floa
     return rewards.score(sample(problem_type, gold), said(answer), reward_set).terms["accuracy"]
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [
+    pytest.param(m, marks=pytest.mark.slow) if m.__name__.endswith("map_batch") else m for m in MODULES  # it compiles
+], ids=lambda m: m.__name__)
 def test_examples_in_docstrings_hold(module: ModuleType) -> None:
     assert doctest.testmod(module).failed == 0
 

@@ -184,6 +184,7 @@ def test_spacer_resize_transposes(given: tuple[int, int], result: tuple[int, int
     assert frames.spacer_size(*given) == result
 
 
+@pytest.mark.slow
 def test_spacer_sampling_squashes_the_frames(tmp_path: Path) -> None:
     path = tmp_path / "wide.mp4"
     path.write_bytes(video.encode(ramp(6, width=640, height=480), 2.0))
