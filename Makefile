@@ -34,6 +34,7 @@ STUDY := $(filter-out A%,$(NOTEBOOKS))
 METHODS ?= sft sft_map rlvr t_grpo sg_rlvr sg_rlvr_calibrated sg_rlvr_aligned sg_rlvr_relations
 SEEDS ?= 0 1 2
 TUNING ?= full
+RL_STEPS ?=
 RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
@@ -82,12 +83,12 @@ reports: $(REPORTS) ## HTML of every notebook, run where needed
 base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores)
 	@$(PY) -m spacer_utils.workbook.runner A1 --profile $(PROFILE) --set SEED=$(SEED) --set FULL=True
 	@$(PY) -m spacer_utils.report A1 --profile $(PROFILE)
-study: $(RUNS:%=$(OUT)/train/%/run.json) ## METHODS x SEEDS with equal budgets, compared over seeds: outputs/reference/PROFILE
+study: $(RUNS:%=$(OUT)/study/%/run.json) ## METHODS x SEEDS with equal budgets (RL_STEPS: else the profile's), compared over seeds: outputs/reference/PROFILE
 	@$(PY) -m spacer_utils.study --profile $(PROFILE)
 # <method>-<tuning>-s<seed>; a killed run goes on from its last checkpoint
-$(OUT)/train/%/run.json: $(OUT)/executed/02_questions.ipynb | ready
+$(OUT)/study/%/run.json: $(OUT)/executed/02_questions.ipynb $(OUT)/.settings/RL_STEPS | ready
 	@set -- $$(echo $* | sed -E 's/^(.*)-(lora|full)-s([0-9]+)$$/\1 \2 \3/'); \
-	$(PY) -m spacer_utils.train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3
+	$(PY) -m spacer_utils.train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3 --out $(OUT)/study $(if $(RL_STEPS),--set rl_steps=$(RL_STEPS))
 
 ready: | $(VENV)
 	@$(PY) -m spacer_utils.workbook.plan check --profile $(PROFILE)
@@ -102,6 +103,8 @@ $(OUT)/reports/%.html: $(OUT)/executed/%.ipynb spacer_utils/report.py $(wildcard
 setting = $(if $(shell test "$$(cat $(1) 2>/dev/null)" = '$(2)' || echo differs),FORCE)
 $(OUT)/.settings/SEED: $(call setting,$(OUT)/.settings/SEED,$(SEED))
 	@mkdir -p $(@D) && printf '%s\n' '$(SEED)' > $@
+$(OUT)/.settings/RL_STEPS: $(call setting,$(OUT)/.settings/RL_STEPS,$(RL_STEPS))
+	@mkdir -p $(@D) && printf '%s\n' '$(RL_STEPS)' > $@
 $(OUT)/.settings/REAL_LAYOUTS: $(call setting,$(OUT)/.settings/REAL_LAYOUTS,$(REAL_LAYOUTS))
 	@mkdir -p $(@D) && printf '%s\n' '$(REAL_LAYOUTS)' > $@
 FORCE:

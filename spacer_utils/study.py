@@ -1,8 +1,8 @@
 """``python -m spacer_utils.study``: every trained run on the same questions, over seeds; the result is small enough to commit.
 
-``make study`` trains the runs first. Models answer the same held-out questions, the starting policy also without the video, with
-its frames shuffled and with a map. Intervals are over rooms *and* training seeds: a draw takes rooms with replacement, the same
-ones for every model, and seeds with replacement, the same ones for every method.
+``make study`` trains the runs first, in ``outputs/<profile>/study``. Models answer the same held-out questions, the starting
+policy also without the video, with its frames shuffled and with a map. Intervals are over rooms *and* training seeds: a draw
+takes rooms with replacement, the same ones for every model, and seeds with replacement, the same ones for every method.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +130,22 @@ def maps_of(drawn: Sequence[Row], *, seed: int) -> list[Row]:
             for model in dict.fromkeys(r["model"] for r in drawn) if (mine := _of(drawn, model))]
 
 
+def runs_of(train: Path) -> list[dict[str, Any]]:
+    """``run.json`` of every finished run of a training folder."""
+    return [json.loads(p.read_text()) for p in sorted(Path(train).glob("*/run.json"))]
+
+
+def command(runs: Sequence[Mapping[str, Any]]) -> str:
+    """What trains and compares these runs again."""
+    methods, seeds = (" ".join(map(str, dict.fromkeys(r[k] for r in runs))) for k in ("method", "seed"))
+    steps = {r["train"]["rl_steps"] for r in runs}
+    return (f"make study PROFILE={runs[0]['profile']} METHODS='{methods}' SEEDS='{seeds}' TUNING={runs[0]['tuning']} "
+            f"RL_STEPS={steps.pop()}")
+
+
 def costs(train: Path) -> list[Row]:
     """Per method and tuning: seeds, steps, mean wall time (s), largest peak memory (MB), and the command that trains a seed."""
-    runs = [json.loads(p.read_text()) for p in sorted(Path(train).glob("*/run.json"))]
-    table = []
+    runs, table = runs_of(train), []
     for name in dict.fromkeys(f"{r['method']}-{r['tuning']}" for r in runs):
         mine = [r for r in runs if f"{r['method']}-{r['tuning']}" == name]
         first = mine[0]
@@ -141,8 +153,14 @@ def costs(train: Path) -> list[Row]:
                       "seconds": round(float(np.mean([r["seconds"] for r in mine])), 1),
                       "peak MB": round(max(r["final"].get("peak_memory_mb", 0.0) for r in mine)),
                       "command": f"python -m spacer_utils.train --profile {first['profile']} --method {first['method']} "
-                                 f"--tuning {first['tuning']} --seed {first['seed']}"})
+                                 f"--tuning {first['tuning']} --seed {first['seed']}" + _overrides(first)})
     return table
+
+
+def _overrides(run: Mapping[str, Any]) -> str:
+    """The ``--set`` options that give a run's settings."""
+    usual = json.loads(json.dumps(asdict(profiles.get(run["profile"]).train)))
+    return "".join(f" --set {k}={v}" for k, v in run["train"].items() if v != usual[k])
 
 
 def curves(train: Path) -> dict[str, list[Row]]:
@@ -168,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the intervals")
     args = parser.parse_args(argv)
     profile = profiles.get(args.profile)
-    data, train = profile.outputs / "data", profile.outputs / "train"
+    data, train = profile.outputs / "data", profile.outputs / "study"
     result: dict[str, Any] = {"summary": [], "pairs": [], "by type": [], "maps": []}
     try:
         found = arms(train, profile.model_path)
@@ -186,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine, code = manifest.hardware(), manifest.code()
     facts = {"profile": profile.name, "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
              "commit": code["commit"][:12], "questions": args.questions, **result, "costs": costs(train),
-             "command": f"make study PROFILE={profile.name}"}
+             "command": command(runs_of(train))}
     print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
     return 0
 

@@ -222,6 +222,30 @@ def test_the_supervised_attention_is_that_of_the_model(tmp_path: Path, processor
     assert loss(torch.full_like(names, -1))[0] == 0.0
 
 
+def test_the_supervised_attention_tells_instances_of_a_thing_apart(tmp_path: Path, processor) -> None:
+    """At every cell of a key, to the tokens that show the very instance whose cell follows."""
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny"), attn_implementation="eager").eval()
+    layer, words = model.model.language_model.layers[1], processor.tokenizer
+    chair, bed = words.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["bed"]])
+    seen = {"chair 3, 4": [0], "chair 5, 6": [1, 2], "bed 5, 6": [3]}  # which of the first four tokens show what
+    ids = torch.tensor([[9, 10, 11, 12, *words("{'chair': [[3, 4], [5, 6]]}")["input_ids"]]])
+    labels = torch.cat([torch.full((1, 4), IGNORE), ids[:, 4:]], 1)
+    names, places = torch.full_like(ids, -1), torch.full_like(ids, -1)
+    for thing, tokens in seen.items():
+        name, cell = thing.split(" ", 1)
+        names[0, tokens] = chair if name == "chair" else bed
+        places[0, tokens] = words.convert_tokens_to_ids(cell)
+    with grounding.inputs_of(layer) as given:
+        attention = model.model.language_model(input_ids=ids, output_attentions=True).attentions[1][0, :grounding.HEADS]
+    given["attention_mask"] = torch.ones(1, 1, *[ids.shape[1]] * 2, dtype=torch.bool).tril()
+    found = float(grounding.grounding_loss(layer, given, ids, labels, names, words, places).detach())
+    first, second = (int((ids[0] == words.convert_tokens_to_ids(cell)).nonzero()[0]) - 1 for cell in ("3, 4", "5, 6"))
+    wanted = torch.cat([attention[:, first, seen["chair 3, 4"]].sum(1), attention[:, second, seen["chair 5, 6"]].sum(1)])
+    assert found == pytest.approx(-float(wanted.log().mean().detach()), abs=1e-4)
+
+
 def test_one_vector_says_name_and_cell(processor) -> None:
     ids, words = processor.tokenizer.convert_tokens_to_ids, perception.Words(processor.tokenizer)
     chair, sofa = ids([nano.KEYS["chair"], nano.KEYS["sofa"]])
@@ -260,6 +284,17 @@ def test_stage_find_asks_for_all_things_that_the_room_has_once_in_any_order(proc
     assert any(list(one) != list(two) for one, two in pairs)
 
 
+def test_stage_crowd_asks_about_rooms_as_full_as_a_datasets(processor) -> None:
+    """One place of four in a dataset wants nine things that are the only one of their name; few rooms have that by themselves."""
+    def full(crowded: bool) -> int:
+        batch = FreshRooms(processor, SMOKE, 24, seed=5, stage="crowd", questions=1, text_rows=2, crowded=crowded).draw(0)
+        written = [processor.tokenizer.decode(ids[labels != IGNORE]) for ids, labels in zip(batch.rows.ids, batch.rows.labels)]
+        maps = [ast.literal_eval(parse(text).map_text) for text in written]
+        return sum(sum(len(cells) == 1 for cells in found.values()) >= 8 for found in maps)
+
+    assert full(crowded=True) > full(crowded=False) + 2
+
+
 @pytest.mark.slow
 def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -272,8 +307,8 @@ def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch:
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, batch=4, questions=2,
-                         told_maps=6, text_rows=2, warmup=1, save_steps=2)
+    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=2, batch=4,
+                         questions=2, told_maps=6, text_rows=2, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

@@ -334,6 +334,25 @@ def test_a_gpu_is_measured_on_the_nano_study_too_when_asked() -> None:
     assert "spacer_utils.study --profile gpu-small" in asked
 
 
+def test_a_study_may_be_longer_than_the_notebooks(tmp_path: Path) -> None:
+    """Its runs stand in a folder of their own, and a changed length renews what they depend on."""
+    def lines(goal: str, *arguments: str) -> list[str]:
+        asked = make("-n", goal, "PROFILE=smoke", "METHODS=rlvr", "SEEDS=0", *arguments,
+                     SPACER_OUTPUTS=str(tmp_path), SPACER_CLAIMED="1")
+        return [line.strip() for line in asked.stdout.splitlines()
+                if "spacer_utils.train" in line or ("printf" in line and "RL_STEPS" in line)]
+
+    setting = tmp_path / "smoke/.settings/RL_STEPS"
+    for steps, option in (("", ""), ("7", " --set rl_steps=7")):
+        renewed, trained = lines("study", f"RL_STEPS={steps}")
+        assert renewed.endswith(f"printf '%s\\n' '{steps}' > {setting}")
+        assert trained.endswith(f"--out {tmp_path / 'smoke/study'}{option}")
+    setting.parent.mkdir(parents=True)
+    setting.write_text("7\n")
+    assert not lines(str(setting), "RL_STEPS=7")
+    assert lines(str(setting), "RL_STEPS=8")
+
+
 def test_make_alone_prints_every_target() -> None:
     text = make().stdout
     for target in (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spacer_utils import reference, study
+from spacer_utils import profiles, reference, study
 
 
 def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dict]:
@@ -73,11 +74,13 @@ def test_costs_name_the_command_of_every_row(tmp_path: Path) -> None:
         folder = tmp_path / f"rlvr-lora-s{seed}"
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps({
-            "method": "rlvr", "tuning": "lora", "seed": seed, "steps": 30, "profile": "cpu", "seconds": seconds,
-            "final": {"peak_memory_mb": 900.0 + seed}}))
+            "method": "rlvr", "tuning": "lora", "seed": seed, "steps": 50, "profile": "cpu", "seconds": seconds,
+            "train": {**asdict(profiles.get("cpu").train), "rl_steps": 50}, "final": {"peak_memory_mb": 900.0 + seed}}))
     assert study.costs(tmp_path) == [{
-        "model": "rlvr-lora", "seeds": [0, 1], "steps": 30, "seconds": 70.0, "peak MB": 901,
-        "command": "python -m spacer_utils.train --profile cpu --method rlvr --tuning lora --seed 0"}]
+        "model": "rlvr-lora", "seeds": [0, 1], "steps": 50, "seconds": 70.0, "peak MB": 901,
+        "command": "python -m spacer_utils.train --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50"}]
+    assert study.command(study.runs_of(tmp_path)) == (
+        "make study PROFILE=cpu METHODS='rlvr' SEEDS='0 1' TUNING=lora RL_STEPS=50")
 
 
 def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:

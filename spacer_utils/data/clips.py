@@ -24,6 +24,9 @@ TURNS = ((0, False), (9, False), (6, True), (4, True))
 CROWDS = (5, 6, 7, 8, 6, 7, 8)
 """Crowded rooms have, by turns, that many instances of their commonest category: counts that real rooms seldom show."""
 
+ROOM_TRIES = 1000
+"""Numbers that every place of a dataset has to choose its procedural room from."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -64,15 +67,15 @@ def scene_of(job: Job) -> Scene:
     return scene
 
 
-def room_number(split: Split, seed: int, room: int, tries: int = 1000) -> int:
+def room_number(split: Split, seed: int, room: int) -> int:
     """Number of the procedural room that stands at place ``room``: the first of its own thousand that has what its turn wants."""
     singles, crowded = TURNS[room % len(TURNS)]
     crowd = CROWDS[room // 2 % len(CROWDS)]
-    for number in range(room * tries, (room + 1) * tries):
+    for number in range(room * ROOM_TRIES, (room + 1) * ROOM_TRIES):
         counts = list(shopping_list(split, seed, number).values())
         if counts.count(1) >= singles and (not crowded or max(counts) == crowd):
             return number
-    return room * tries
+    return room * ROOM_TRIES
 
 
 def filmed(job: Job) -> tuple[Any, Clip]:

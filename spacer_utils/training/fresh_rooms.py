@@ -19,6 +19,7 @@ import torch
 from transformers.video_utils import VideoMetadata
 
 from .. import camera, maps
+from ..data.clips import ROOM_TRIES, room_number
 from ..data.dataset import room_samples, text_rows
 from ..frames import sampling
 from ..profiles import Profile
@@ -80,6 +81,8 @@ class FreshRooms:
     """Questions about each room; with 0 the prompts end with the clip."""
     find: bool = False
     """Ask for the cells of all things that the room has once, in random order, instead of a question type."""
+    crowded: bool = False
+    """Choose rooms as a dataset does: most have many things that are the only one of their name, some a crowd of one thing."""
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
@@ -122,7 +125,9 @@ class FreshRooms:
     def _rooms(self, rng: np.random.Generator) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
         """Rooms without end; one with too few questions, or with nowhere to stand, is passed over."""
         while True:
-            room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=int(rng.integers(2**31)))))
+            number = int(rng.integers(2**31))
+            number = room_number("train", self.seed, number // ROOM_TRIES) if self.crowded else number
+            room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=number)))
             with contextlib.suppress(WorkbookError):
                 frames, clip = given_frames(room, self.profile, self.seed)
                 samples = room_samples(clip, self.profile, self.seed, types=SPATIAL)

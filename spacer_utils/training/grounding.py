@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .nano import CELLS
+from .nano import CELLS, KEYS
 
 HEADS = 2
 """Heads that are supervised; the others look where they like."""
@@ -37,14 +37,16 @@ def inputs_of(layer: torch.nn.Module) -> Iterator[dict[str, Any]]:
 
 
 def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels: torch.Tensor, names: torch.Tensor,
-                   tokenizer: Any) -> torch.Tensor:
+                   tokenizer: Any, places: torch.Tensor | None = None) -> torch.Tensor:
     """Mean negative logarithm of the attention, by the supervised heads, to the vision tokens of the thing just named.
 
     Args:
         layer: a decoder layer of Qwen3-VL.
         given: what it was given, see ``inputs_of``.
-        ids, labels: (B, L) tokens and targets; the loss is taken where a first cell is to follow a thing's key.
+        ids, labels: (B, L) tokens and targets; the loss is taken where a cell is to follow: only a first one without ``places``.
         names: (B, L) what each vision token shows as the key's token id, -1 elsewhere. A thing that no token shows is left out.
+        places: (B, L) the cell in which that thing stands as the cell's token id, -1 elsewhere. If given, only the tokens of the
+            very instance whose cell follows are right, and every cell of a key counts.
     """
     from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb
 
@@ -54,7 +56,11 @@ def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels:
     key = attention.k_norm(attention.k_proj(read).view(shape))[:, :, :HEADS].transpose(1, 2)
     query, key = apply_rotary_pos_emb(query, key, *given["position_embeddings"])
     scores = (query @ key.transpose(2, 3) * attention.scaling).masked_fill(~given["attention_mask"], -torch.inf)
-    same = ids[:, :, None] == names[:, None, :]
+    if places is None:
+        same = ids[:, :, None] == names[:, None, :]
+    else:
+        same = _last_key(ids, tokenizer)[:, :, None] == names[:, None, :]
+        same &= labels.roll(-1, 1)[:, :, None] == places[:, None, :]
     cells = torch.tensor(tokenizer.convert_tokens_to_ids(list(CELLS)), device=ids.device)
     asked = torch.zeros_like(ids, dtype=torch.bool)
     asked[:, :-1] = torch.isin(labels[:, 1:], cells)
@@ -63,3 +69,10 @@ def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels:
     right = chosen.masked_fill(~same[row, column][:, None], -torch.inf)
     loss: torch.Tensor = (chosen.logsumexp(2) - right.logsumexp(2)).mean() if len(row) else query.sum() * 0
     return loss
+
+
+def _last_key(ids: torch.Tensor, tokenizer: Any) -> torch.Tensor:
+    """(B, L) at every token, the key that was written last."""
+    keys = torch.tensor(tokenizer.convert_tokens_to_ids(list(KEYS.values())), device=ids.device)
+    at = torch.arange(ids.shape[1], device=ids.device).where(torch.isin(ids, keys), 0).cummax(1).values
+    return ids.gather(1, at)

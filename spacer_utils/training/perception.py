@@ -153,6 +153,12 @@ def cells_off(logits: torch.Tensor, words: Words, cell: torch.Tensor) -> torch.T
     return off
 
 
+def cell_tokens(cell: torch.Tensor, tokenizer: Any) -> torch.Tensor:
+    """(N,) token ids of map cells (N, 2); -1 for those that are nowhere."""
+    tokens: torch.Tensor = Words(tokenizer, str(cell.device)).cell[cell[:, 0] * 10 + cell[:, 1]]
+    return tokens.where(cell[:, 0] >= 0, -1)
+
+
 def _grid(device: torch.device) -> torch.Tensor:
     """(100, 2) the cells in the order of ``CELLS``."""
     return torch.cartesian_prod(*[torch.arange(10.0, device=device)] * 2)
