@@ -9,6 +9,7 @@ PROFILE ?= cpu
 SEED ?= 0
 PYTHON ?= python3.11
 PY ?= .venv/bin/python
+JOBS ?= 2
 REAL_LAYOUTS ?=
 OUT := $(or $(SPACER_OUTPUTS),outputs)/$(PROFILE)
 VENV := $(if $(filter .venv/%,$(PY)),venv)
@@ -130,10 +131,10 @@ du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils.workbook.plan du
 
 # ---------------------------------------------------------------------------------------------------------------- quality
-test: lint ## everything that needs no GPU (19 minutes on two cores beside other work)
-	@$(PY) -m pytest
+test: lint ## everything that needs no GPU, in JOBS=2 processes
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup
 test-fast: lint ## what is quick (a minute and a half to two on two cores)
-	@$(PY) -m pytest -m 'not slow'
+	@$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadgroup
 lint: | $(VENV) ## ruff and mypy --strict
 	@$(PY) -m ruff check . && $(PY) -m mypy
 format: | $(VENV) ## mend what ruff can, strip notebook outputs

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are busy with the other tests
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,6 +24,13 @@ SHARED = Path(os.environ.get("SPACER_SHARED", PROJECT.parent / "shared"))
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("fast" if config.getoption("markexpr") == "not slow" else "full")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each file's tests share a process and its fixtures; files that call make share one too: they renew the same notes."""
+    for item in items:
+        group = "make" if item.path.name in ("test_end_to_end.py", "test_faults.py", "test_run.py") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def effort(fast: int, full: int) -> int:
