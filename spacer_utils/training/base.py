@@ -342,16 +342,17 @@ def _finish(out: Path, model: Any, processor: Any, recipe: Recipe, seed: int) ->
 
 
 def publish(run: Path, target: Path, card: str) -> Path:
-    """Copy a finished base with its log into the package, with the checksums that ``profiles`` holds it to.
+    """Copy a finished base into the package, with its log to five digits and the checksums that ``profiles`` holds it to.
 
     Args:
         run: folder of ``train``.
         card: the model card's text.
     """
     files = {p.name: p.read_bytes() for p in sorted((run / "model").iterdir())}
-    files |= {"metrics.jsonl": (run / "metrics.jsonl").read_bytes(), "README.md": card.encode()}
-    for name, data in files.items():
+    for name, data in {**files, "README.md": card.encode()}.items():
         write_atomic(target / name, data)
-    sums = "".join(f"{sha256(target / name)}  {name}\n" for name in sorted(files))
+    log = read_jsonl(run / "metrics.jsonl")
+    write_jsonl(target / "metrics.jsonl", ({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in r.items()} for r in log))
+    sums = "".join(f"{sha256(target / name)}  {name}\n" for name in sorted([*files, "README.md", "metrics.jsonl"]))
     write_atomic(target / CHECKSUMS, sums)
     return target
