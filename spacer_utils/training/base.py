@@ -351,8 +351,8 @@ def publish(run: Path, target: Path, card: str) -> Path:
     files = {p.name: p.read_bytes() for p in sorted((run / "model").iterdir())}
     for name, data in {**files, "README.md": card.encode()}.items():
         write_atomic(target / name, data)
-    log = read_jsonl(run / "metrics.jsonl")
-    write_jsonl(target / "metrics.jsonl", ({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in r.items()} for r in log))
+    write_jsonl(target / "metrics.jsonl", ({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
+                                           for row in read_jsonl(run / "metrics.jsonl")))
     sums = "".join(f"{sha256(target / name)}  {name}\n" for name in sorted([*files, "README.md", "metrics.jsonl"]))
     write_atomic(target / CHECKSUMS, sums)
     return target
