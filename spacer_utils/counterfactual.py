@@ -17,7 +17,7 @@ from . import rewards
 from .analysis import Row, interval, paired, room_bootstrap, spread
 from .answers import answer_of, letter, number, option_texts, parse, parse_map, same_text
 from .maps import GRID, mirror
-from .prompts import map_text
+from .prompts import after_map
 from .questions.geometry import boundary_gap, sector, turn
 from .questions.object_rel_direction import EASY, HARD, MARGIN, MEDIUM
 from .rewards.map import score as released_score
@@ -112,7 +112,7 @@ class Case:
     @property
     def begun(self) -> str:
         """The completion up to the answer."""
-        return f"<think><map>{map_text(self.cells)}</map></think><answer>"
+        return after_map(self.cells)
 
 
 def cases(samples: Sequence[Sample], limit: int, *, seed: int) -> list[Case]:

@@ -51,11 +51,12 @@ class Prediction:
     """The token budget ended before the model did."""
 
 
-def items_from_samples(samples: Iterable[Sample], root: Path, style: str, with_map: bool) -> list[Item]:
-    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``."""
+def items_from_samples(samples: Iterable[Sample], root: Path, style: str, with_map: bool, told: bool = False) -> list[Item]:
+    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``. ``told``: completions begin with the true map."""
     return [
         Item(str(s.problem_id), prompts.user_text(s, style, with_map),
-             () if s.data_type == "text" else ((s.data_type, str(inside(root, s.path))),))
+             () if s.data_type == "text" else ((s.data_type, str(inside(root, s.path))),),
+             begun=prompts.after_map(s.cognitive_map) if told and s.cognitive_map else "")
         for s in samples
     ]
 
@@ -130,13 +131,13 @@ def _meet(world: int) -> None:
         PartialState().wait_for_everyone()
 
 
-def answer(model: str, samples: Sequence[Sample], root: Path, out: Path, profile: Profile, *, with_map: bool, seed: int = 0,
-           mode: Mode = "video", progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
+def answer(model: str, samples: Sequence[Sample], root: Path, out: Path, profile: Profile, *, with_map: bool, told: bool = False,
+           seed: int = 0, mode: Mode = "video", progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
     """Answers of one checkpoint to a dataset's samples with a profile's frames, batch and token budget; see ``generate``.
 
-    Decoded frames are shared with training through ``root/frames``.
+    Decoded frames are shared with training through ``root/frames``. With ``told`` completions begin with the true map.
     """
-    items = items_from_samples(samples, root, profile.prompt_style, with_map)
+    items = items_from_samples(samples, root, profile.prompt_style, with_map, told)
     return _with_profile(model, items, root, out, profile, seed, mode, progress)
 
 

@@ -87,7 +87,12 @@ def map_text(cells: MapCells) -> str:
     return str({category: sorted(list(cell) for cell in points) for category, points in cells.items()})
 
 
+def after_map(cells: MapCells) -> str:
+    """The completion up to the answer, with this map in it."""
+    return f"<think><map>{map_text(cells)}</map></think><answer>"
+
+
 def target(sample: Sample, with_map: bool = False) -> str:
     """The completion that supervised training imitates: well formed, the map (if asked) inside the think block."""
-    inside = f"<map>{map_text(sample.cognitive_map)}</map>" if with_map and sample.cognitive_map else ""
-    return f"<think>{inside}</think><answer>{sample.gold}</answer>"
+    begun = after_map(sample.cognitive_map) if with_map and sample.cognitive_map else "<think></think><answer>"
+    return f"{begun}{sample.gold}</answer>"

@@ -1,8 +1,9 @@
 """``python -m spacer_utils.study``: every trained run on the same questions, over seeds; the result is small enough to commit.
 
 ``make study`` trains the runs first, in ``outputs/<profile>/study``. Models answer the same held-out questions, the starting
-policy also without the video, with its frames shuffled and with a map. Intervals are over rooms *and* training seeds: a draw
-takes rooms with replacement, the same ones for every model, and seeds with replacement, the same ones for every method.
+policy also without the video, with its frames shuffled, with a map and with the true map. Intervals are over rooms *and*
+training seeds: a draw takes rooms with replacement, the same ones for every model, and seeds with replacement, the same ones for
+every method.
 """
 
 from __future__ import annotations
@@ -44,12 +45,14 @@ class Arm:
     checkpoint: str
     with_map: bool
     mode: evaluate.Mode = "video"
+    told: bool = False
+    """Its completions begin with the true map: what answers could gain from perfect maps."""
 
 
 def arms(train: Path, base: str) -> list[Arm]:
-    """The starting policy under four conditions, and every finished run of a training folder."""
-    found = [Arm("base", 0, base, False), Arm("base with map", 0, base, True), Arm("base, blind", 0, base, False, "blind"),
-             Arm("base, shuffled", 0, base, False, "shuffled")]
+    """The starting policy under five conditions, and every finished run of a training folder."""
+    found = [Arm("base", 0, base, False), Arm("base with map", 0, base, True), Arm("base, true map", 0, base, True, told=True),
+             Arm("base, blind", 0, base, False, "blind"), Arm("base, shuffled", 0, base, False, "shuffled")]
     for path in sorted(Path(train).glob("*/run.json")):
         run = json.loads(path.read_text())
         found.append(Arm(f"{run['method']}-{run['tuning']}", run["seed"], str(path.parent / "model"),
@@ -63,11 +66,11 @@ def answered(found: Sequence[Arm], split: str, samples: Sequence[Sample], data: 
     rows, drawn = [], []
     for arm in found:
         folder = out / split / f"{re.sub(r'[^a-z_]+', '-', arm.model)}-s{arm.train_seed}"
-        given = evaluate.answer(arm.checkpoint, samples, data, folder, profile, with_map=arm.with_map, mode=arm.mode, seed=seed,
-                                progress=Progress(f"{arm.model} seed {arm.train_seed} on {split}"))
+        given = evaluate.answer(arm.checkpoint, samples, data, folder, profile, with_map=arm.with_map, told=arm.told,
+                                mode=arm.mode, seed=seed, progress=Progress(f"{arm.model} seed {arm.train_seed} on {split}"))
         about = {"train_seed": arm.train_seed, "model": arm.model, "split": split}
         rows += [{**r, **about} for r in analysis.score_rows(split, arm.model, samples, given)]
-        if arm.with_map:
+        if arm.with_map and not arm.told:
             drawn += [{**r, **about} for r in analysis.map_rows([s for s in samples if s.cognitive_map], given)]
     return rows, drawn
 

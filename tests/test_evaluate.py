@@ -13,6 +13,7 @@ from kill_and_resume import prove_evaluation
 from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
 from spacer_utils import counterfactual, evaluate, frames, profiles, prompts
+from spacer_utils.answers import parse, parse_map
 from spacer_utils.data.rows import load
 from spacer_utils.training import engine as vllm_engine
 from spacer_utils.training import greedy, media
@@ -74,6 +75,17 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
         assert len({tuple(r) for r in expected}) > 3
         assert any(1 < cut < 12 for cut in cuts)
         assert max(cuts) == 12
+
+
+def test_a_told_completion_begins_with_the_true_map_of_its_own_room(data: Path) -> None:
+    samples = load(data / "train.jsonl")
+    told = evaluate.items_from_samples(samples, data, "compact", True, told=True)
+    assert any(s.cognitive_map is None for s in samples)
+    for s, item in zip(samples, told):
+        answered = parse(item.begun + "2</answer>")
+        assert item.begun.endswith("<answer>") == (s.cognitive_map is not None) == (answered.map_text is not None)
+        if s.cognitive_map:
+            assert parse_map(answered.map_text or "", tuple(s.cognitive_map)) == {c: sorted(p) for c, p in s.cognitive_map.items()}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

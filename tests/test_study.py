@@ -63,8 +63,10 @@ def test_arms_are_the_base_in_four_ways_and_every_finished_run(tmp_path: Path) -
         (folder / "run.json").write_text(json.dumps({"method": name, "tuning": "full", "seed": seed}))
     (tmp_path / "sft-full-s0").mkdir()  # killed: no result
     found = study.arms(tmp_path, "base-folder")
+    assert [a.model for a in found if a.told] == ["base, true map"]
     assert [(a.model, a.train_seed, a.with_map, a.mode) for a in found] == [
-        ("base", 0, False, "video"), ("base with map", 0, True, "video"), ("base, blind", 0, False, "blind"),
+        ("base", 0, False, "video"), ("base with map", 0, True, "video"),
+        ("base, true map", 0, True, "video"), ("base, blind", 0, False, "blind"),
         ("base, shuffled", 0, False, "shuffled"), ("rlvr-full", 0, False, "video"), ("sg_rlvr-full", 0, True, "video"),
         ("sg_rlvr-full", 1, True, "video")]
 
