@@ -22,7 +22,7 @@ endif
 SOURCES := $(shell find spacer_utils -name '*.py')
 -include .deps/notebooks.mk
 .deps/notebooks.mk: $(wildcard notebooks/*.ipynb) $(SOURCES)
-	@mkdir -p .deps && $(PYTHON) -m spacer_utils.workbook.dag > .deps/notebooks.tmp && mv .deps/notebooks.tmp $@
+	@mkdir -p .deps && $(PYTHON) -m spacer_utils.workbook.dag > .deps/notebooks.$$$$.tmp && mv .deps/notebooks.$$$$.tmp $@
 ifneq ($(PROFILES),)
 ifeq ($(filter $(PROFILE),$(PROFILES)),)
 $(error unknown profile '$(PROFILE)'. Known: $(PROFILES). Try: make reproduce PROFILE=cpu)
@@ -132,9 +132,9 @@ du: | $(VENV) ## disk use of every study
 
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU, in JOBS=2 processes
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile
 test-fast: lint ## what is quick (a minute and a half to two on two cores)
-	@$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadgroup
+	@$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
 lint: | $(VENV) ## ruff and mypy --strict
 	@$(PY) -m ruff check . && $(PY) -m mypy
 format: | $(VENV) ## mend what ruff can, strip notebook outputs

@@ -26,13 +26,6 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("fast" if config.getoption("markexpr") == "not slow" else "full")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each file's tests share a process and its fixtures; files that call make share one too: they renew the same notes."""
-    for item in items:
-        group = "make" if item.path.name in ("test_end_to_end.py", "test_faults.py", "test_run.py") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def effort(fast: int, full: int) -> int:
     """How many rooms a test takes: few in ``make test-fast``."""
     return fast if settings.get_current_profile_name() == "fast" else full
