@@ -133,7 +133,7 @@ du: | $(VENV) ## disk use of every study
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU, in JOBS=2 processes
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile
-test-fast: lint ## what is quick (a minute and a half to two on two cores)
+test-fast: lint ## what is quick (a good minute on two cores)
 	@$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
 lint: | $(VENV) ## ruff and mypy --strict
 	@$(PY) -m ruff check . && $(PY) -m mypy
