@@ -20,12 +20,12 @@ CLAIMS: tuple[dict[str, Any], ...] = (
      "why": "here both see the same few hundred rooms; the paper's baseline saw 151k rows"},
     {"claim": "map imagination helps beyond plain RLVR", "paper": "one figure, one seed, no interval",
      "source": "arXiv 2504.01805 v2", "pair": ("sg_rlvr", "rlvr"),
-     "why": "the released map reward pays most of its bonus for an uninformative map (notebook 03), and the nano base does not read "
-            "its maps: even the true one is worth little to it (base, true map)"},
+     "why": "the released map reward pays most of its bonus for an uninformative map (notebook 03), and the nano base does not "
+            "read its maps: even the true one is worth little to it (base, true map)"},
     {"claim": "answers need the video", "paper": "not tested; answering by frequency scores 34.0",
      "source": "VSI-Bench, chance (frequency)", "pair": ("base", "base, blind"),
-     "why": "answers here are balanced on purpose, so priors are worth less than on VSI-Bench; and without the video the nano base "
-            "breaks the answer format now and then, which makes the difference look larger"},
+     "why": "answers here are balanced on purpose, so priors are worth less than on VSI-Bench; and without the video the nano "
+            "base breaks the answer format now and then, which makes the difference look larger"},
 )
 """Values of the paper and its repository as they were published; those nobody could verify are left out."""
 
