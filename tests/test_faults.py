@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import PROJECT
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spacer_utils import files, frames, profiles, run, video
@@ -118,6 +118,7 @@ def test_paths_of_rows_stay_in_their_folder(tmp_path: Path) -> None:
 FIELDS = st.sampled_from(["problem_id", "problem", "problem_type", "data_type", "options", "solution", "path", "cognitive_map"])
 
 
+@example([{"problem_id": 0, "problem": "?", "solution": "1", "options": False}])
 @given(st.lists(st.dictionaries(FIELDS, JSON), max_size=3))
 def test_any_rows_are_read_or_named(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"

@@ -148,7 +148,9 @@ def _id(value: Any) -> int:
 def _options(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [f"{k}. {v}" for k, v in value.items() if v is not None]
-    texts = value.splitlines() if isinstance(value, str) else list(value if value is not None else ())
+    texts = value.splitlines() if isinstance(value, str) else [] if value is None else value
+    if not isinstance(texts, (list, tuple)):
+        raise BadRow(f"options: {value!r} is neither a list nor a text nor a mapping")
     texts = [str(t).strip() for t in texts if str(t).strip()]
     lettered = all(re.match(rf"\(?{chr(65 + k)}[.):\s]", t) for k, t in enumerate(texts))
     return texts if lettered else [f"{chr(65 + k)}. {t}" for k, t in enumerate(texts)]
