@@ -224,6 +224,7 @@ def test_mra_stays_a_share_of_ten(prediction: float, truth: float) -> None:
     assert mra(prediction, truth) in [k / 10 for k in range(11)] or mra(prediction, truth) == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["<answer>" * 100_000, "</answer>" + "<answer>" * 100_000, "A " * 400_000, "9" * 800_000,
                                   " " * 800_000,
                                   "hundred " * 100_000, "Answer" * 100_000])

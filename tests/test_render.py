@@ -103,6 +103,7 @@ def test_pixels_repeat_in_other_processes():
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_numpy_backend_gives_equal_ids_and_depth():
     scene = furnished(3, CORNERED)
     fast, slow = Renderer(scene), Renderer(scene, backend="numpy")

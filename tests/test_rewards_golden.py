@@ -36,6 +36,7 @@ def test_maps_equal_the_released_code(golden: Path) -> None:
     assert len(rows) == 1000
 
 
+@pytest.mark.slow
 def test_what_uninformative_maps_earn_on_real_rooms(real_layouts: Path) -> None:
     rng = np.random.default_rng(0)
     true = [maps.scan_cells(room) for room in SCENES["real_layouts"](folder=real_layouts)]

@@ -56,7 +56,7 @@ def test_what_is_hard_for_both_cancels_in_a_pair() -> None:
     assert pair["low"] >= 0
 
 
-def test_arms_are_the_base_in_four_ways_and_every_finished_run(tmp_path: Path) -> None:
+def test_arms_are_the_base_in_five_ways_and_every_finished_run(tmp_path: Path) -> None:
     for name, seed in (("sg_rlvr", 0), ("sg_rlvr", 1), ("rlvr", 0)):
         folder = tmp_path / f"{name}-full-s{seed}"
         folder.mkdir()

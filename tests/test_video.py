@@ -49,6 +49,7 @@ def levels(pixels: Pixels) -> list[int]:
     return [round(float(f.mean()) / 10) - 1 for f in pixels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", camera.TRAJECTORIES)
 def test_cameras_stand_on_free_floor(kind: str) -> None:
     for k in range(effort(6, 15)):
@@ -76,6 +77,7 @@ def beginnings(scene: Scene, kind: str) -> tuple[set[int], float]:
     return set((nearest % 4).astype(int).tolist()), float(np.abs(quarters - nearest).max() * math.pi / 2)
 
 
+@pytest.mark.slow
 def test_a_sweep_turns_once_around_and_begins_square_to_a_wall(scene: Scene) -> None:
     for seed in range(12):
         cameras = camera.trajectory(scene, "sweep", 24, 2.0, 112, 112, np.random.default_rng(seed))
