@@ -139,11 +139,19 @@ def runs_of(train: Path) -> list[dict[str, Any]]:
 
 
 def command(runs: Sequence[Mapping[str, Any]]) -> str:
-    """What trains and compares these runs again."""
+    """What trains and compares these runs again.
+
+    Raises:
+        WorkbookError: there is none, or their budgets differ.
+    """
+    if not runs:
+        raise WorkbookError("no trained run to compare. Run: make study")
     methods, seeds = (" ".join(map(str, dict.fromkeys(r[k] for r in runs))) for k in ("method", "seed"))
-    steps = {r["train"]["rl_steps"] for r in runs}
+    steps = sorted({r["train"]["rl_steps"] for r in runs})
+    if len(steps) > 1:
+        raise WorkbookError(f"the runs have unequal budgets: {steps} steps. Train them alike: make study RL_STEPS={steps[-1]}")
     return (f"make study PROFILE={runs[0]['profile']} METHODS='{methods}' SEEDS='{seeds}' TUNING={runs[0]['tuning']} "
-            f"RL_STEPS={steps.pop()}")
+            f"RL_STEPS={steps[0]}")
 
 
 def costs(train: Path) -> list[Row]:
@@ -192,6 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data, train = profile.outputs / "data", profile.outputs / "study"
     result: dict[str, Any] = {"summary": [], "pairs": [], "by type": [], "maps": []}
     try:
+        again = command(runs_of(train))
         found = arms(train, profile.model_path)
         for split in (s for s in ("heldout", "real_layouts") if (data / f"{s}.jsonl").exists()):
             samples = analysis.spread(load(data / f"{split}.jsonl"), args.questions)
@@ -207,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine, code = manifest.hardware(), manifest.code()
     facts = {"profile": profile.name, "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
              "commit": code["commit"][:12], "questions": args.questions, **result, "costs": costs(train),
-             "command": command(runs_of(train))}
+             "command": again}
     print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
     return 0
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from spacer_utils import profiles, reference, study
+from spacer_utils.types import WorkbookError
 
 
 def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dict]:
@@ -83,6 +84,10 @@ def test_costs_name_the_command_of_every_row(tmp_path: Path) -> None:
         "command": "python -m spacer_utils.train --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50"}]
     assert study.command(study.runs_of(tmp_path)) == (
         "make study PROFILE=cpu METHODS='rlvr' SEEDS='0 1' TUNING=lora RL_STEPS=50")
+    longer = {"profile": "cpu", "method": "rlvr", "tuning": "lora", "seed": 2, "train": {"rl_steps": 60}}
+    for runs, fault in (([], "no trained run"), ([*study.runs_of(tmp_path), longer], r"unequal budgets: \[50, 60\]")):
+        with pytest.raises(WorkbookError, match=fault):
+            study.command(runs)
 
 
 def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:
