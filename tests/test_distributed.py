@@ -96,10 +96,10 @@ def test_two_processes_equal_one(model: str, data: Path, tmp_path: Path, tuning:
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
-@pytest.mark.parametrize("launcher", ["fsdp2", pytest.param("zero2", marks=pytest.mark.skipif(
-    find_spec("deepspeed") is None, reason="DeepSpeed is no dependency"))])
+@pytest.mark.parametrize("launcher", ["fsdp2", *(pytest.param(name, marks=pytest.mark.skipif(
+    find_spec("deepspeed") is None, reason="DeepSpeed is no dependency")) for name in ("zero2", "zero3"))])
 def test_a_sharded_run_equals_one_process(model: str, data: Path, tmp_path: Path, launcher: str, tuning: str) -> None:
-    """Our trainer under FSDP2 and ZeRO-2: rollouts, losses, gradients, what is saved; and it goes on from its checkpoint.
+    """Our trainer under FSDP2, ZeRO-2 and ZeRO-3: rollouts, losses, gradients, what is saved; and it goes on from its checkpoint.
 
     FSDP2's checkpoint holds the whole state, so another number of processes goes on from it too; ZeRO's is one file per process.
     """

@@ -2,7 +2,7 @@
 
     torchrun --nproc_per_node 2 tests/two_processes.py MODEL DATA OUT TUNING STOP LAUNCHER
 
-LAUNCHER is fsdp2, zero2, or empty for whole models.
+LAUNCHER is fsdp2, zero2, zero3, or empty for whole models.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def rewarded(terms: Any, *_: Any) -> tuple[list[Any], list[float]]:
 
 
 def shard(launcher: str) -> None:
-    """What our ``fsdp2.yaml`` or ``zero2.yaml`` asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch and
+    """What our ``fsdp2.yaml``, ``zero2.yaml`` or ``zero3.yaml`` asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch and
     DeepSpeed in gloo processes too."""
     from accelerate.state import AcceleratorState, DistributedType, PartialState
 
@@ -79,7 +79,8 @@ def main() -> None:
     def first_greedy(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Before the first made-up completions, what the model itself writes."""
         assert isinstance(self.model, FSDPModule) == (launcher == "fsdp2")
-        assert hasattr(self.model_wrapped, "zero_optimization_stage") == (launcher == "zero2")
+        stage = self.model_wrapped.zero_optimization_stage() if hasattr(self.model_wrapped, "zero_optimization_stage") else 0
+        assert stage == {"zero2": 2, "zero3": 3}.get(launcher, 0)
         if first:
             first.clear()
             self.generation_config.do_sample = False

@@ -99,6 +99,17 @@ def restore(model: Any, checkpoint: Path) -> None:
                             "It was written by another model or version. Delete the run's folder to start again.")
 
 
+def keep_names(model: Any) -> None:
+    """Let a loaded model be saved under the names that it was loaded from.
+
+    Under ZeRO-3 transformers 5.23 remembers every renaming of old checkpoints that it knows, not those that this one needed,
+    and undoes them all on saving: ``model.model.layers`` instead of ``model.layers``, which other programs can't read.
+    """
+    renamings = getattr(model, "_weight_conversions", None)
+    if renamings:
+        model._weight_conversions = [r for r in renamings if r.was_used()]
+
+
 def merge_adapter(base: str, adapter: Path, out: Path, processor: Any, dtype: torch.dtype) -> Path:
     """Fold a LoRA adapter into its base and save a plain checkpoint that AutoModelForImageTextToText and AutoProcessor load.
 

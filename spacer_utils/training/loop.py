@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCallback, TrainerCallback
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils.logging import disable_progress_bar
 from trl import GRPOConfig, SFTConfig
 
@@ -78,6 +79,7 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
     samples, dropped = usable(load(plan.data / "train.jsonl"), plan, encoder)
     model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=_dtype(plan), trust_remote_code=False)
+    checkpoints.keep_names(model)
     given: dict[str, Any] = {
         "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
         "peft_config": _lora(plan) if plan.tuning == "lora" else None,
@@ -190,6 +192,7 @@ def save(plan: Plan, trainer: Any) -> None:
         trainer.save_model(str(part))
     else:
         trainer.save_model(str(plan.out / "adapter"))
+        unset_hf_deepspeed_config()  # else ZeRO-3 would have every process load the base together, and only one does
         if main:
             checkpoints.merge_adapter(plan.model, plan.out / "adapter", part, trainer.encoder.processor, _dtype(plan))
     if main:
