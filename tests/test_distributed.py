@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from spacer_utils.files import read_jsonl
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 WORKER = Path(__file__).parent / "two_processes.py"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent.parent), "CUDA_VISIBLE_DEVICES": ""}
 SAME = ("loss", "grad_norm", "kl", "entropy", "reward", "reward_std", "completions/mean_length", "vision_tokens")
 
 
@@ -34,9 +36,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def launched(processes: int, worker: Path, *args: Any) -> subprocess.CompletedProcess[str]:
     """A worker's script, in that many gloo processes; 0 starts it plainly, without a group."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes else []
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parent.parent), "CUDA_VISIBLE_DEVICES": ""}
     line = [sys.executable, *launcher, str(worker), *map(str, args)]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=400, check=False)
 
 
 def run(processes: int, model: str, data: Path, out: Path, tuning: str, stop: int = 0, status: int = 0,
@@ -114,6 +115,24 @@ def test_a_sharded_run_equals_one_process(model: str, data: Path, tmp_path: Path
         assert not (out / name / "run.json").exists()
         run(after, model, data, out, tuning, launcher=launcher)
         close(tmp_path / "one" / name, out / name)
+
+
+def test_two_nodes_equal_one_process(model: str, data: Path, tmp_path: Path) -> None:
+    """Two launchers with a process each, which find each other by address and rank, as accelerate starts them on GPUs."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1",
+            "--master_addr", "localhost", "--master_port", str(port)]
+    work = [str(WORKER), model, str(data), str(tmp_path / "nodes"), "full", "0", ""]
+    nodes = [subprocess.Popen([*line, "--node_rank", rank, *work], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+             for rank in "01"]
+    for node in nodes:
+        _, errors = node.communicate(timeout=400)
+        assert node.returncode == 0, errors[-3000:]
+    run(0, model, data, tmp_path / "one", "full")
+    close(tmp_path / "one" / "rlvr-full-s0", tmp_path / "nodes" / "rlvr-full-s0")
+    assert json.loads((tmp_path / "nodes" / "rlvr-full-s0" / "run.json").read_text())["processes"] == 2
 
 
 def test_sharded_parameters_wait_for_no_media(model: str, tmp_path: Path) -> None:

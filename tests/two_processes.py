@@ -41,7 +41,7 @@ def rewarded(terms: Any, *_: Any) -> tuple[list[Any], list[float]]:
 
 
 def shard(launcher: str) -> None:
-    """What our ``fsdp2.yaml``, ``zero2.yaml`` or ``zero3.yaml`` asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch and
+    """What our configuration asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch and
     DeepSpeed in gloo processes too."""
     from accelerate.state import AcceleratorState, DistributedType, PartialState
 
