@@ -47,7 +47,7 @@ NUMBERS = [
     ("2-3", None, 2, 2, -3), ("twenty-one", None, 21, 1, -1), ("twenty one", None, 21, 1, 1),
     ("a chair at 3.5 m", None, 3.5, 1, 3.5),
     ("<answer>3</answer>", None, 3, 3, 3), ("<think>10 x 10 grid</think><answer>four</answer>", None, 10, 4, 4),
-    ("1e1", 10, 1, 1, 10),
+    ("1e1", 10, 1, 1, 10), ("an oven", None, None, 1, None), ("a zero", None, 0, 0, 0),
 ]
 
 
@@ -57,6 +57,21 @@ def test_numeric_extraction_table(text: str, official: float | None, lmms_eval: 
     assert extract.le_num(text) == lmms_eval
     assert extract.se_num(text) == spacer
     assert vk.vk_num(text) == vlmevalkit
+
+
+@pytest.mark.parametrize(("text", "number"), [
+    ("two hundred and five chairs", 205), ("a hundred", 100), ("three thousand two hundred", 3200), ("thousand and one", 1001),
+    ("five thousand", 5000), ("two and then 3", 2), ("one lamp and two beds", 1), ("4 or five", 4), ("five or 4", 5)])
+def test_le_num_reads_a_run_of_words(text: str, number: float) -> None:
+    assert extract.le_num(text) == number
+
+
+@pytest.mark.parametrize(("text", "letters"), [
+    ("<answer>A</answer> no <answer>B</answer>", ("A", "B")), ("<answer>A</answer> no <answer>B", ("A", "A")),
+    ("<answer>A</answer><answer></answer>", ("A", "")), ("<answer>A", ("None", "None")),
+    ("</answer> <answer>A</answer>", ("A", "A")), ("A", ("A", "A"))])
+def test_unwrap_takes_one_block(text: str, letters: tuple[str, str]) -> None:
+    assert (unwrap(text), unwrap(text, "last_answer_tag")) == letters
 
 
 # output: official = lmms-eval, SpaceR, VLMEvalKit (truth A)
@@ -77,7 +92,12 @@ def test_letter_extraction_table(text: str, official: int, spacer: int, vlmevalk
 
 @pytest.mark.parametrize(("text", "letter"), [
     ("the correct option is D because A is wrong", "A"), ("A dog is sitting", "A"), ("because of Apple", "A"),
-    ("<think>Option A looks right, B wrong</think><answer>C</answer>", "B"), ("b", ""), ("the answer is c", ""), ("", "")])
+    ("<think>Option A looks right, B wrong</think><answer>C</answer>", "B"), ("b", ""), ("the answer is c", ""), ("", ""),
+    # every place beats the next, wherever they stand: start, end, after a phrase, (X), X., X:, X), "X ", anywhere
+    ("B or else my answer is C", "B"), ("my answer is C not (A) but D", "D"), ("say (B): my answer is C, hm", "C"),
+    ("say (A) or B. hm", "A"), ("say A. or B: hm", "A"), ("say A: or B) hm", "A"), ("say A) or B hm", "A"), ("say A or xBy", "A"),
+    ("say (A) or (B) hm", "B"), ("say xA xB", "B"), ("say (B) IKEA", "B"), ("Apple (B) hm", "B"),
+    ("(A) B the answer is hm", "A")])
 def test_le_mcq_traps(text: str, letter: str) -> None:
     assert extract.le_mcq(text) == letter
 
@@ -116,6 +136,7 @@ def test_spar_mca(text: str, right: int) -> None:
     ("-3", False, 3), ("1,200", False, 1), ("1,200", True, 200), ("none", False, None), ("none", True, -1), ("10^2", False, 10)])
 def test_spar_num(text: str, last: bool, value: float | None) -> None:
     assert extract.spar_num(text, last) == value
+    assert last or extract.spar_num(text) == value
 
 
 @pytest.mark.parametrize(("text", "letter"), [
@@ -161,7 +182,7 @@ def test_mmstar_letter(text: str, letter: str | None) -> None:
 
 @pytest.mark.parametrize(("text", "count", "letter"), [
     ("A", 2, "(A)"), ("(B)", 2, "(B)"), ("It is (A)", 2, "(A)"), ("(A) or (B)", 2, None), ("(A) or (B)\n\nso (B)", 2, "(B)"),
-    ("so (C)", 2, None), ("answer: A", 2, None)])
+    ("so (C)", 2, None), ("answer: A", 2, None), ("(A) it is\n\nyes", 2, "(A)")])
 def test_blink_letter(text: str, count: int, letter: str | None) -> None:
     assert extract.bracketed(text, count) == letter
 

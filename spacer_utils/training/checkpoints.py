@@ -125,7 +125,7 @@ def merge_adapter(base: str, adapter: Path, out: Path, processor: Any, dtype: to
     return out
 
 
-class SaveOnSignal(TrainerCallback):
+class SaveOnSignal(TrainerCallback):  # type: ignore[misc]
     """SIGINT and SIGTERM end the run after the current generation window, with a checkpoint.
 
     Use as a context manager around ``train()``; outside the main thread signals stay as they are.

@@ -84,7 +84,7 @@ def truncate(path: Path, step: int) -> None:
         write_jsonl(path, [r for r in read_jsonl(path, tolerate_torn_end=True) if r["step"] <= step])
 
 
-class MetricsLog(TrainerCallback):
+class MetricsLog(TrainerCallback):  # type: ignore[misc]
     """Appends the metrics of every optimiser step, and the run's own ``facts``, to ``metrics.jsonl`` the moment they exist."""
 
     def __init__(self, folder: Path, facts: Mapping[str, float]) -> None:

@@ -201,7 +201,7 @@ def save(plan: Plan, trainer: Any) -> None:
         part.rename(plan.out / "model")
 
 
-class _Progress(TrainerCallback):
+class _Progress(TrainerCallback):  # type: ignore[misc]
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 

@@ -170,6 +170,6 @@ def repair_positions() -> list[str]:
     changed = []
     for cls in (Qwen2VLModel, Qwen2_5_VLModel):
         if misplaces_text(cls):
-            cls.get_rope_index = rope_index  # type: ignore[method-assign]
+            cls.get_rope_index = rope_index
             changed.append(cls.__name__)
     return changed

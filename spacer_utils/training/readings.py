@@ -1,0 +1,120 @@
+"""Made-up maps with a question that they answer: where the nano base learns to reckon with cells, and then to read a map.
+
+What lies how far to the right of what is easy to say and hard to find out from answers alone: in thousands of rows the letter of
+a direction or of the nearest thing stayed a guess. Written out step by step (``map_reading.steps``), each step is small. Offsets
+between two cells are the first of them, and no model of this size found those within the few that a whole question has; in
+short rows, which hold nothing but the cut-out map and the steps, they come within 300 batches. So the rows are short in stage
+``reckon`` and whole in stage ``reading``. The maps are random: nothing about rooms can be learned by heart here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from .. import maps
+from ..map_reading import reading, steps
+from ..profiles import Profile
+from ..prompts import after_map, messages
+from ..questions import object_counting, object_rel_direction, object_rel_distance
+from ..render.furniture import CATEGORIES
+from ..types import MapCells, Sample
+from .told_maps import PER_CATEGORY, Rows
+
+LEADS = {"object_rel_direction_hard": "facing the", "object_rel_direction_backward": "facing directly away from the",
+         "object_rel_distance": "closest to", "object_rel_distance_farthest": "farthest from"}
+"""Questions of the short rows, and the words that stand for each there."""
+KINDS = ("object_counting", *object_rel_direction.TEMPLATES, "object_rel_distance", "object_rel_distance_farthest")
+"""Questions of the whole rows."""
+FEWEST, MOST = 1, 5
+"""Categories beside those asked about, at most, in the maps of the first steps and of the last."""
+GROW = (0.3, 0.8)
+"""Shares of the steps between which the maps grow from the one to the other."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Batch ``k`` depends on ``(seed, stage, k)`` and the number of steps alone."""
+
+    processor: Any
+    profile: Profile
+    rows: int
+    """Rows per batch."""
+    seed: int
+    stage: str
+    steps: int
+    """Steps over which the maps grow."""
+    short: bool = False
+    """Nothing but the things asked about and the steps."""
+
+    def draw(self, step: int) -> Rows:
+        """The batch of one step; the completion's tokens behind the map (short: behind the cut) are labelled."""
+        rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
+        start, end = GROW
+        grown = float(np.clip((step / self.steps - start) / (end - start), 0.0, 1.0))
+        kinds = tuple(LEADS) if self.short else KINDS
+        picked = [kinds[(step * self.rows + k) % len(kinds)] for k in range(self.rows)]
+        pairs = [self._short(kind, rng) if self.short else self._whole(kind, round(FEWEST + grown * (MOST - FEWEST)), rng)
+                 for kind in picked]
+        words = self.processor.tokenizer
+        data = words([given + wanted for given, wanted in pairs], padding=True, return_tensors="pt")
+        return Rows.labelled(data, [len(words(wanted)["input_ids"]) for _, wanted in pairs])
+
+    def _short(self, kind: str, rng: np.random.Generator) -> tuple[str, str]:
+        asked = names(5 if "distance" in kind else 3, rng)
+        cut = steps(question(kind, asked, {c: [cell(rng)] for c in asked}, rng), {c: [cell(rng)] for c in asked})
+        given, wanted = cut.split(" ->")
+        return f"{LEADS[kind]} <map></map> {given} ->", f"{wanted}</think>"
+
+    def _whole(self, kind: str, more: int, rng: np.random.Generator) -> tuple[str, str]:
+        while True:
+            sample = invented(kind, more, rng)
+            cells = sample.cognitive_map or {}
+            says = reading(sample, cells)
+            if cells and says is not None:
+                break
+        message = messages(sample, self.profile.prompt_style, with_map=True)
+        prompt = self.processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        read = steps(sample, cells)
+        end = f"{read and ' '}{read}</think><answer>{says}</answer>{self.processor.tokenizer.eos_token}"
+        return prompt + after_map(cells), end
+
+
+def names(count: int, rng: np.random.Generator) -> list[str]:
+    return [tuple(CATEGORIES)[int(k)] for k in rng.choice(len(CATEGORIES), count, replace=False)]
+
+
+def cell(rng: np.random.Generator) -> list[int]:
+    return [int(k) for k in rng.integers(0, maps.GRID, 2)]
+
+
+def invented(kind: str, more: int, rng: np.random.Generator) -> Sample:
+    """A question about a random map with up to ``more`` categories beside those asked about."""
+    asks = 1 if kind == "object_counting" else 5 if "distance" in kind else 3
+    chosen = names(asks + int(rng.integers(0, more + 1)), rng)
+    counts = [int(rng.choice(PER_CATEGORY)) for _ in chosen]
+    counts[0] = int(rng.integers(0, object_counting.HIGHEST + 1)) if kind == "object_counting" else 1
+    if "direction" in kind:
+        counts[:asks] = [1] * asks
+    drawn = {c: [cell(rng) for _ in range(n)] for c, n in zip(chosen, counts) if n}
+    order = list(drawn)
+    return question(kind, chosen[:asks], {order[int(k)]: drawn[order[int(k)]] for k in rng.permutation(len(order))}, rng)
+
+
+def question(kind: str, asked: list[str], cells: MapCells, rng: np.random.Generator) -> Sample:
+    """A question of one of the ``KINDS`` in the words of the dataset, without its answer."""
+    if kind == "object_counting":
+        problem, options = object_counting.TEMPLATE.format(category=asked[0]), []
+    elif kind in object_rel_direction.TEMPLATES:
+        problem = object_rel_direction.TEMPLATES[kind].format(a=asked[0], b=asked[1], c=asked[2])
+        options = [str(o) for o in rng.permutation(list(object_rel_direction.SECTORS[kind]))]
+    else:
+        extreme = "farthest from" if kind.endswith("farthest") else "closest to"
+        template, options = object_rel_distance.TEMPLATES["spacer"], asked[1:]
+        problem = template.format(options=", ".join(options), extreme=extreme, target=asked[0])
+    return Sample(problem_id=0, problem=problem, data_type="text", problem_type="multiple choice" if options else "numerical",
+                  options=tuple(f"{letter}. {o}" for letter, o in zip("ABCD", options)), solution="", path="",
+                  data_source="made-up maps", question_type=kind, categories=tuple(asked), cognitive_map=cells)
