@@ -40,7 +40,7 @@ RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
 
-.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports serve data test test-fast lint format bench base study du clean clean-all lock ready FORCE
+.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports serve data test test-fast quick lint format bench base study du clean clean-all lock ready FORCE
 
 help: ## what there is to do
 	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
@@ -133,7 +133,9 @@ du: | $(VENV) ## disk use of every study
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU, in JOBS=2 processes
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile
-test-fast: lint ## what is quick (a good minute on two cores)
+test-fast: ## what is quick, in a good minute on two cores
+	@$(MAKE) -j2 lint quick
+quick: | $(VENV)
 	@$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
 lint: | $(VENV) ## ruff and mypy --strict
 	@$(PY) -m ruff check . && $(PY) -m mypy

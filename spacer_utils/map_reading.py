@@ -70,7 +70,7 @@ def steps(sample: Sample, cells: MapCells) -> str:
     >>> room = Sample(1, "", "video", "multiple choice", ("A. left", "B. right"), "<answer>A</answer>", "", "",
     ...               "object_rel_direction_easy", categories=("tv", "bed", "sofa"))
     >>> steps(room, {"bed": [[5, 1]], "tv": [[1, 1]], "sofa": [[1, 4]]})
-    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]} -> right 4 up 0: 0; right 0 up 3: 90; left 90; left"
+    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]} -> bed right 4 up 0: 0; sofa right 0 up 3: 90; left 90; left"
     """
     kind, places = sample.question_type, [sorted(cells.get(c, [])) for c in sample.categories]
     if kind not in (*SECTORS, *DISTANCES) or not all(places):
@@ -84,9 +84,10 @@ def steps(sample: Sample, cells: MapCells) -> str:
     else:
         far = [math.dist(here, p) for p in cut[1:]]
         ways = [f"{d:.1f}" for d in far]
-        found = [sample.categories[1 + far.index((max if kind.endswith("farthest") else min)(far))]]
+        pick = far.index((max if kind.endswith("farthest") else min)(far))
+        found = [f"{ways[pick]} {sample.categories[1 + pick]}"]
     # Semicolons, because "4, 5" would be a cell.
-    walked = [f"{_offset(here, p)}: {way}" for p, way in zip(cut[1:], ways)]
+    walked = [f"{c} {_offset(here, p)}: {way}" for c, p, way in zip(sample.categories[1:], cut[1:], ways)]
     return f"{dict(zip(sample.categories, ([list(p)] for p in cut)))} -> {'; '.join(walked + found)}"
 
 

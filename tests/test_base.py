@@ -175,17 +175,26 @@ def kind_of(question: str) -> str:
     return f"object_rel_direction_{level}"
 
 
-def test_short_readings_label_what_follows_from_the_cut_out_map_alone(processor) -> None:
-    rows = Readings(processor, SMOKE, rows=8, seed=5, stage="reckon", steps=10, short=True).draw(2)
+def test_short_readings_want_what_follows_from_a_cut_out_map_or_the_letter_of_an_option(processor) -> None:
+    rows = Readings(processor, SMOKE, rows=10, seed=5, stage="reckon", steps=10, short=True).draw(2)
+    options = 0
     for ids, labels in zip(rows.ids, rows.labels):
         given, wanted = (processor.tokenizer.decode(ids[part], skip_special_tokens=True).strip()
                          for part in (labels == IGNORE, labels != IGNORE))
+        if "<answer>" in wanted:
+            options += 1
+            assert f"{parse(wanted).answer}. {parse(given).think}\n" in given
+            continue
         assert given.endswith("->")
         cells = [place for place, in ast.literal_eval(given[given.index("{"):given.index("}") + 1]).values()]
-        first = wanted.split(";")[0].split(":")[0].split()
         across, along = (b - a for a, b in zip(cells[0], cells[1]))
-        assert first == ["right" if across >= 0 else "left", str(abs(across)), "up" if along >= 0 else "down", str(abs(along))]
+        first = f"{'right' if across >= 0 else 'left'} {abs(across)} {'up' if along >= 0 else 'down'} {abs(along)}"
+        assert wanted.split(":")[0].endswith(first)
         assert wanted.endswith("</think>")
+    assert options == 2
+    letters = base.answer_labels(rows.labels, processor.tokenizer)
+    assert {processor.tokenizer.decode(k) for k in letters[letters != IGNORE]} <= set("ABCD")
+    assert int((letters != IGNORE).sum()) == options
 
 
 def test_maps_of_stage_answer_are_read_before_the_answer(processor) -> None:

@@ -1,14 +1,15 @@
 """Made-up maps with a question that they answer: where the nano base learns to reckon with cells, and then to read a map.
 
-What lies how far to the right of what is easy to say and hard to find out from answers alone: in thousands of rows the letter of
-a direction or of the nearest thing stayed a guess. Written out step by step (``map_reading.steps``), each step is small. Offsets
-between two cells are the first of them, and no model of this size found those within the few that a whole question has; in
-short rows, which hold nothing but the cut-out map and the steps, they come within 300 batches. So the rows are short in stage
-``reckon`` and whole in stage ``reading``. The maps are random: nothing about rooms can be learned by heart here.
+From answers alone a small model doesn't find out how to read: in thousands of rows the letter of a direction or of the nearest
+thing stayed a guess. Written out step by step (``map_reading.steps``), each step is small, but two of them are slow to come: how
+far one cell lies from another, and which letter stands before an option's text. Whole questions hold few of either, so the rows
+of stage ``reckon`` hold nothing else: a cut-out map with its steps, where offsets come within 300 batches, or options and one of
+their texts. Stage ``reading`` has whole questions. The maps are random: nothing about rooms can be learned by heart here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -26,7 +27,7 @@ from .told_maps import PER_CATEGORY, Rows
 
 LEADS = {"object_rel_direction_hard": "facing the", "object_rel_direction_backward": "facing directly away from the",
          "object_rel_distance": "closest to", "object_rel_distance_farthest": "farthest from"}
-"""Questions of the short rows, and the words that stand for each there."""
+"""Questions of the short rows with a map, and the words that stand for each there."""
 KINDS = ("object_counting", *object_rel_direction.TEMPLATES, "object_rel_distance", "object_rel_distance_farthest")
 """Questions of the whole rows."""
 FEWEST, MOST = 1, 5
@@ -48,14 +49,14 @@ class Readings:
     steps: int
     """Steps over which the maps grow."""
     short: bool = False
-    """Nothing but the things asked about and the steps."""
+    """Nothing but the things asked about and the steps, or options and their letters."""
 
     def draw(self, step: int) -> Rows:
-        """The batch of one step; the completion's tokens behind the map (short: behind the cut) are labelled."""
+        """The batch of one step; what follows from the map, or from the options, is labelled."""
         rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
         start, end = GROW
         grown = float(np.clip((step / self.steps - start) / (end - start), 0.0, 1.0))
-        kinds = tuple(LEADS) if self.short else KINDS
+        kinds = (*LEADS, "options") if self.short else KINDS
         picked = [kinds[(step * self.rows + k) % len(kinds)] for k in range(self.rows)]
         pairs = [self._short(kind, rng) if self.short else self._whole(kind, round(FEWEST + grown * (MOST - FEWEST)), rng)
                  for kind in picked]
@@ -64,6 +65,10 @@ class Readings:
         return Rows.labelled(data, [len(words(wanted)["input_ids"]) for _, wanted in pairs])
 
     def _short(self, kind: str, rng: np.random.Generator) -> tuple[str, str]:
+        if kind == "options":
+            texts = names(4, rng) if rng.random() < 0.5 else rng.permutation(list(object_rel_direction.HARD)).tolist()
+            pick = int(rng.integers(len(texts)))
+            return "\n".join((*lettered(texts), f"<think>{texts[pick]}</think>")), f"<answer>{'ABCD'[pick]}</answer>"
         asked = names(5 if "distance" in kind else 3, rng)
         cut = steps(question(kind, asked, {c: [cell(rng)] for c in asked}, rng), {c: [cell(rng)] for c in asked})
         given, wanted = cut.split(" ->")
@@ -91,6 +96,10 @@ def cell(rng: np.random.Generator) -> list[int]:
     return [int(k) for k in rng.integers(0, maps.GRID, 2)]
 
 
+def lettered(options: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{letter}. {option}" for letter, option in zip("ABCD", options))
+
+
 def invented(kind: str, more: int, rng: np.random.Generator) -> Sample:
     """A question about a random map with up to ``more`` categories beside those asked about."""
     asks = 1 if kind == "object_counting" else 5 if "distance" in kind else 3
@@ -116,5 +125,5 @@ def question(kind: str, asked: list[str], cells: MapCells, rng: np.random.Genera
         template, options = object_rel_distance.TEMPLATES["spacer"], asked[1:]
         problem = template.format(options=", ".join(options), extreme=extreme, target=asked[0])
     return Sample(problem_id=0, problem=problem, data_type="text", problem_type="multiple choice" if options else "numerical",
-                  options=tuple(f"{letter}. {o}" for letter, o in zip("ABCD", options)), solution="", path="",
+                  options=lettered(options), solution="", path="",
                   data_source="made-up maps", question_type=kind, categories=tuple(asked), cognitive_map=cells)
