@@ -4,10 +4,8 @@ Stage ``read`` tells random maps as text and has them written down again: to cop
 too. Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token,
 what it shows, in which map cell that stands, and where the camera is. Stage ``find`` asks for the cells of all things that a
 room has once, stages ``learn`` and ``again`` for whole maps and answers, and stage ``crowd`` for those of rooms as full as a
-dataset's. Stages ``reckon`` and ``reading`` are text alone again: what a map says about a question, step by step. Stage
-``answer`` is ``crowd`` with every map read before the answer. Wherever something is asked about a clip, attention is told where
-to look (``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from ``(seed, stage, step)``, so
-a killed run resumes where it stood and gives the same weights.
+dataset's; in all four, attention is told where to look (``grounding``), and the dense labels and text-only rows go along. Every
+batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
 """
 
 from __future__ import annotations
@@ -36,7 +34,6 @@ from .fresh_rooms import FreshRooms, RoomBatch
 from .grounding import grounding_loss, inputs_of
 from .media import token_types
 from .perception import Heads, Words, cell_tokens, cells_off, known_loss, recall, seen_loss
-from .readings import Readings
 from .told_maps import Rows, ToldMaps
 
 Progress = Callable[[int, int, Mapping[str, Any]], None]
@@ -45,7 +42,7 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the nine stages."""
+    """Sizes of the six stages."""
 
     read_steps: int
     look_steps: int
@@ -58,9 +55,6 @@ class Recipe:
     """Steps like ``again`` in rooms chosen as a dataset's are, a third more categories than in a room as it comes: without them,
     told the true map so far, the base wrote single things of unchosen rooms 1.4 cells off and those of a dataset's 2.5 (medians).
     Attention is told at every cell, not only at a key's first, and which of several instances is meant."""
-    reckon_steps: int
-    reading_steps: int
-    answer_steps: int
     batch: int = 16
     """Rooms per step; half as many in stage ``learn``."""
     questions: int = 4
@@ -68,9 +62,7 @@ class Recipe:
     told_maps: int = 40
     """Rows per step of stage ``read``, while its maps are short."""
     text_rows: int = 4
-    """Text-only rows per step beside the clips of the other stages; four times as many in stage ``answer``."""
-    reckonings: int = 48
-    """Rows per step of stage ``reckon``, and two thirds of that in ``reading``."""
+    """Text-only rows per step beside the clips of the other stages."""
     lr: float = 1.5e-3
     asking_lr: float = 1e-3
     """Learning rate of the stages that ask; higher, they spoil for long what tokens knew."""
@@ -85,11 +77,10 @@ class Recipe:
     """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any number."""
 
 
-SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, crowd_steps=1, reckon_steps=1,
-               reading_steps=1, answer_steps=1, batch=4, told_maps=8, reckonings=6, text_rows=2, warmup=2, save_steps=2)
+SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, crowd_steps=1, batch=4, told_maps=8,
+               text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600,
-              reckon_steps=450, reading_steps=450, answer_steps=300)
+FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600)
 """The whole recipe, on two cores: one trains and one draws."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -135,15 +126,10 @@ class Optimiser:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def read_step(model: Any, rows: Rows, words: Any = None) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of text-only rows; with ``words``, the tokenizer, the answers' tokens weigh as much again as all together."""
-    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state
-    loss = written_loss(model, hidden, rows.labels)
-    found = {"text_only": float(loss.detach())}
-    if words is None:
-        return loss, found
-    answers = written_loss(model, hidden, answer_labels(rows.labels, words))
-    return loss + answers, {**found, "text_only_answers": float(answers.detach())}
+def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of text-only rows."""
+    loss = written_loss(model, model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state, rows.labels)
+    return loss, {"text_only": float(loss.detach())}
 
 
 def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
@@ -164,12 +150,11 @@ def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tup
 
 
 def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe, processor: Any, *,
-               instances: bool = False, answers: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
+               instances: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of maps, answers and dense labels on one batch, its text-only rows included; each clip stands before its questions.
 
     Args:
         instances: tell attention at every cell of a map which instance is meant, not only at a key's first what thing.
-        answers: the answers' tokens weigh as much again as all together.
     """
     text, given = model.model.language_model, packed(model, batch, processor)
     above, shows = text.layers[low_layers(model)], given["input_ids"] == model.config.video_token_id
@@ -182,13 +167,9 @@ def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe, proce
     ground = grounding_loss(above, low, given["input_ids"], given["labels"], nowhere.masked_scatter(shows, batch.name),
                             processor.tokenizer, places)
     written = written_loss(model, hidden, given["labels"])
-    told, also = read_step(model, batch.text, processor.tokenizer if answers else None)
+    told, also = read_step(model, batch.text)
     total = written + told + recipe.ground_weight * ground + torch.stack(list(dense.values())).sum()
-    found |= {"text": float(written.detach()), "ground": float(ground.detach()), **also}
-    if answers:
-        answered = written_loss(model, hidden, answer_labels(given["labels"], processor.tokenizer))
-        total, found["answers"] = total + answered, float(answered.detach())
-    return total, found
+    return total, {"text": float(written.detach()), "ground": float(ground.detach()), **found, **also}
 
 
 def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tensor]:
@@ -243,13 +224,6 @@ def written_loss(model: Any, hidden: torch.Tensor, labels: torch.Tensor) -> torc
     return F.cross_entropy(model.lm_head(hidden[:, :-1][wanted]), following[wanted])
 
 
-def answer_labels(labels: torch.Tensor, words: Any) -> torch.Tensor:
-    """The labels between the answer tags alone, of which a batch must have some."""
-    opened, closed = (labels == words.convert_tokens_to_ids(tag) for tag in ("<answer>", "</answer>"))
-    inside = (opened.cumsum(1) > closed.cumsum(1)) & ~opened
-    return labels.masked_fill(~inside, packing.IGNORE)
-
-
 def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
     return {k: float(v.detach()) for k, v in losses.items()}
 
@@ -278,17 +252,9 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
     again = draw(recipe.batch, stage="again", questions=recipe.questions // 2)
     crowd = draw(recipe.batch, stage="crowd", questions=recipe.questions // 2, crowded=True)
-    readings = partial(Readings, processor, profile, seed=seed)
-    reckon = readings(recipe.reckonings, stage="reckon", steps=recipe.reckon_steps, short=True)
-    reading = readings(2 * recipe.reckonings // 3, stage="reading", steps=recipe.reading_steps)
-    answer = draw(recipe.batch, stage="answer", questions=recipe.questions // 2, crowded=True,
-                  readings=readings(4 * recipe.text_rows, stage="answer", steps=1))
 
-    def read_aloud(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
-        return read_step(model, rows, processor.tokenizer)
-
-    def asked(batch: RoomBatch, **more: bool) -> tuple[torch.Tensor, dict[str, float]]:
-        return learn_step(model, heads, batch, recipe, processor, **more)
+    def asked(batch: RoomBatch, instances: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
+        return learn_step(model, heads, batch, recipe, processor, instances=instances)
 
     stages: list[tuple[str, int, float, Batches, Any]] = [
         ("read", recipe.read_steps, recipe.lr, read, lambda rows: read_step(model, rows)),
@@ -296,10 +262,7 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
         ("find", recipe.find_steps, recipe.asking_lr, find, asked),
         ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked),
         ("again", recipe.again_steps, recipe.again_lr, again, asked),
-        ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True)),
-        ("reckon", recipe.reckon_steps, recipe.lr, reckon, read_aloud),
-        ("reading", recipe.reading_steps, recipe.asking_lr, reading, read_aloud),
-        ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True, answers=True))]
+        ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True))]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
         optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)
