@@ -81,6 +81,7 @@ def test_what_lies_ahead_stands_higher_and_right_stays_right() -> None:
 
 def test_a_camera_that_looks_down_has_the_heading_of_its_upper_edge() -> None:
     assert maps.heading(clip(room(), (0, 0, -1), up=(-1, 0, 0))) == pytest.approx(math.pi)
+    assert maps.heading(clip(room(), (0, 0, 1), up=(0.6, 0.8, 0))) == pytest.approx(math.atan2(0.8, 0.6))
 
 
 def test_frames_by_name() -> None:
@@ -111,6 +112,11 @@ def test_cameras_stand_on_the_first_views_map() -> None:
     assert [math.floor(10 * share) for share in first[2:4]] == maps.first_view_cells(filmed)["tv"][0]
     (upright,) = maps.cameras(clip(filmed.scene, (0, 1, 0), eye=(2.0, 10.5)))
     assert upright == pytest.approx((0, 1, 0.25, 0.25, 4, 2))
+
+
+def test_a_camera_that_looks_back_sees_the_rooms_extent_as_the_scan_does() -> None:
+    (turned,) = maps.cameras(clip(room(), (0, -1, 0), eye=(2.0, 10.5)))
+    assert turned[2:] == pytest.approx((0.75, 0.75, 4, 2))
 
 
 def test_a_room_without_width_keeps_its_map() -> None:

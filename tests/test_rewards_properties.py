@@ -301,6 +301,15 @@ def test_metric_maps_may_be_moved_rigidly_but_not_mirrored(places: list[tuple[fl
     assert aligned_metric({}, true) == 0.0
 
 
+def test_aligned_metric_counts_instances_and_what_is_not_there() -> None:
+    true = {"tv": [(1.0, 1.0)], "bed": [(3.0, 1.0)], "chair": [(1.0, 4.0), (2.0, 4.0)]}
+    assert aligned_metric(true, true) == pytest.approx(1.0)
+    assert aligned_metric({**true, "sofa": [(0.0, 0.0)] * 2}, true) == pytest.approx(4 / 6)
+    one = {**true, "tv": [(1.0, 1.0)] * 4}  # one of four is right
+    assert aligned_metric(one, true) == pytest.approx((1 / 4 + 3) / 4)
+    assert aligned_metric({c: true[c] for c in ("tv", "bed")}, true) == pytest.approx(2 / 4)
+
+
 @given(CELLS, st.integers(-3, 3), st.integers(-3, 3), st.sampled_from([0.5, 1, 2]))
 def test_relations_are_free_of_place_and_size(cells: MapCells, dx: int, dy: int, scale: float) -> None:
     moved = {c: [[x * scale + dx, y * scale + dy] for x, y in places] for c, places in cells.items()}
