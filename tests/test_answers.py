@@ -91,11 +91,20 @@ def test_options_without_letters_are_lettered_in_order() -> None:
     assert letter("C", ("left", "right")) is None
 
 
+def test_a_completion_without_one_answer_says_why() -> None:
+    for text, why in (("<think></think><answer>A</answer><answer>B</answer>", "two answer blocks"),
+                      ("<think></think>", "no answer block"), ("<answer>A</answer> text", "no think block")):
+        answer, reason = answers.answer_of(parse(text))
+        assert answer is None
+        assert why in reason
+
+
 @pytest.mark.parametrize(("text", "value"), [
     ("3", 3), ("3.", 3), ("3.0", 3), ("3 meters", 3), ("3\n", 3), ("There are 3 chairs", 3), ("three", 3), ("Three.", 3),
     ("-3", -3), ("−3", -3), ("+3", 3), ("1,200", 1200), ("1,234,567.5", 1234567.5), ("3.5m", 3.5), ("about 2.5 m", 2.5),
     ("~4", 4), ("2-3", 2), ("twenty-one", 21), ("twenty one", 21), ("one hundred and five", 105), ("a hundred", 100),
-    ("two thousand three hundred", 2300), ("a chair at 3.5 m", 3.5), ("1e1", 10), ("1.5E-1 m", 0.15), (".5", 0.5), ("m2: 5", 5),
+    ("two thousand three hundred", 2300), ("two hundred five", 205), ("two hundred thousand", 200_000),
+    ("a chair at 3.5 m", 3.5), ("1e1", 10), ("1.5E-1 m", 0.15), (".5", 0.5), ("m2: 5", 5),
     ("three and four", 3), ("one two", 1), ("zero", 0), ("nineteen", 19), ("ninety nine", 99), ("three million", 3e6),
     ("3\u00a0m", 3), ("３", 3), ("12,34", 12), ("(-2)", -2), ("x-2", 2), ("area=-2", -2),
     ("", None), ("a chair", None), ("an", None), ("none", None), ("nan", None), ("inf", None), ("1e999", None), ("someone", None),
