@@ -301,6 +301,14 @@ def test_metric_maps_may_be_moved_rigidly_but_not_mirrored(places: list[tuple[fl
     assert aligned_metric({}, true) == 0.0
 
 
+def test_a_released_map_of_an_empty_room_must_be_empty() -> None:
+    assert score({}, {}) == 1.0
+    assert score({"tv": [(1, 1)]}, {}) == 0.0
+    room = Sample(1, "", "video", "numerical", (), "<answer>1</answer>", "", "", cognitive_map={"tv": [[1, 1]]})
+    reason = rewards.term("map", room, parse("<think><map>none</map></think><answer>1</answer>"))
+    assert reason == (0.0, "nothing readable in the map")
+
+
 def test_aligned_metric_counts_instances_and_what_is_not_there() -> None:
     true = {"tv": [(1.0, 1.0)], "bed": [(3.0, 1.0)], "chair": [(1.0, 4.0), (2.0, 4.0)]}
     assert aligned_metric(true, true) == pytest.approx(1.0)
@@ -328,6 +336,8 @@ def test_relations_see_turns_mirrors_and_what_is_missing() -> None:
     assert term("map_relations", true, {**true, "sofa": [[1, 1]]}) == pytest.approx(0.6)  # 6 of 10 pairs
     assert term("map_relations", true, {"tv": [[8, 1]]}) == 0.0
     assert term("map_relations", {"tv": [[1, 1]]}, {"tv": [[1, 1]]}) is None
+    together = {"tv": [[1, 1]], "bed": [[1, 1]], "lamp": [[5, 5]]}
+    assert term("map_relations", together, {"tv": [[1, 1]], "bed": [[2, 2]]}) == 0.0  # the two drawn stand on one spot
     rng = np.random.default_rng(3)
     guesses = [term("map_relations", true, {c: [rng.integers(0, 10, 2).tolist()] for c in true}) or 0.0 for _ in range(1000)]
     assert abs(np.mean(guesses)) < 4 * np.std(guesses) / math.sqrt(1000)
