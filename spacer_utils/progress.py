@@ -26,7 +26,7 @@ class Progress:
     def __call__(self, done: int, total: int, metrics: Mapping[str, Any] | None = None) -> None:
         """Tell how far the work is; ``metrics`` of a training step are in its log and not shown here."""
         log = os.environ.get(LOG)
-        if log or "ipykernel" not in sys.modules:
+        if log or not interactive():
             self._line(log, done, total)
         else:
             self._draw(done, total)
@@ -48,6 +48,11 @@ class Progress:
         self._bar.update(done - self._bar.n)
         if done >= total:
             self._bar.close()
+
+
+def interactive() -> bool:
+    """Whether this is a notebook's kernel, and not a process that has only imported one."""
+    return "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
 
 
 def clock(seconds: float) -> str:

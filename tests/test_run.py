@@ -509,6 +509,19 @@ def test_progress_is_a_clean_line_now_and_then(tmp_path: Path, monkeypatch: pyte
     assert progress.clock(3725) == "1:02:05"
 
 
+def test_progress_is_a_bar_in_a_kernel_and_not_where_one_was_only_imported(monkeypatch: pytest.MonkeyPatch,
+                                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    import IPython
+    import ipykernel.kernelbase  # noqa: F401
+
+    monkeypatch.delenv(progress.LOG, raising=False)
+    progress.Progress("03 rooms")(2, 2)
+    assert capsys.readouterr().err == "03 rooms | 2/2 | 0:00 elapsed, 0:00 left\n"
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    progress.Progress("03 rooms")(1, 2)
+    assert "03 rooms:   0%|" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------------------------------------------------------- launching
 
 
