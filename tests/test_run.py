@@ -511,8 +511,8 @@ def test_progress_is_a_clean_line_now_and_then(tmp_path: Path, monkeypatch: pyte
 
 def test_progress_is_a_bar_in_a_kernel_and_not_where_one_was_only_imported(monkeypatch: pytest.MonkeyPatch,
                                                                           capsys: pytest.CaptureFixture[str]) -> None:
-    import IPython
     import ipykernel.kernelbase  # noqa: F401
+    import IPython
 
     monkeypatch.delenv(progress.LOG, raising=False)
     progress.Progress("03 rooms")(2, 2)
