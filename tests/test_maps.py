@@ -119,6 +119,11 @@ def test_a_camera_that_looks_back_sees_the_rooms_extent_as_the_scan_does() -> No
     assert turned[2:] == pytest.approx((0.75, 0.75, 4, 2))
 
 
+def test_a_narrow_room_has_its_cells() -> None:
+    narrow = replace(room(("tv", 1.0, 10.1), ("tv", 1.0, 10.7)), polygon=((1, 10), (5, 10), (5, 10.8), (1, 10.8)))
+    assert maps.scan_cells(narrow) == {"tv": [[0, 1], [0, 8]]}
+
+
 def test_a_room_without_width_keeps_its_map() -> None:
     flat = replace(room(("tv", 1.0, 10.4)), polygon=((1, 10), (1, 12), (1, 11)))
     assert maps.scan_cells(flat) == {"tv": [[5, 2]]}

@@ -336,6 +336,9 @@ def test_relations_see_turns_mirrors_and_what_is_missing() -> None:
     assert term("map_relations", true, {**true, "sofa": [[1, 1]]}) == pytest.approx(0.6)  # 6 of 10 pairs
     assert term("map_relations", true, {"tv": [[8, 1]]}) == 0.0
     assert term("map_relations", {"tv": [[1, 1]]}, {"tv": [[1, 1]]}) is None
+    near: MapCells = {"tv": [[4, 4]], "bed": [[5, 4]], "lamp": [[9, 9]], "sofa": [[0, 0]]}
+    exchanged = term("map_relations", near, {**near, "tv": near["bed"], "bed": near["tv"]})
+    assert exchanged == pytest.approx(0.6, abs=0.05)  # neighbours count as much as others: 0.77 without that pair's direction
     together = {"tv": [[1, 1]], "bed": [[1, 1]], "lamp": [[5, 5]]}
     assert term("map_relations", together, {"tv": [[1, 1]], "bed": [[2, 2]]}) == 0.0  # the two drawn stand on one spot
     rng = np.random.default_rng(3)
