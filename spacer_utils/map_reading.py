@@ -66,11 +66,13 @@ def steps(sample: Sample, cells: MapCells) -> str:
     Each of the other things lies so many cells to the right or left and up or down from the first one. For directions, follow the
     ways there in degrees counter-clockwise from the map's right (that to the second thing reversed for a turned back), and the
     turn between them; for distances, how far it is, in cells. Of several instances the one nearest to the first thing is taken.
+    Last, the options are gone through up to the one that was found: a small model finds the text of a letter easily, and the
+    letter of a text not at all.
 
     >>> room = Sample(1, "", "video", "multiple choice", ("A. left", "B. right"), "<answer>A</answer>", "", "",
     ...               "object_rel_direction_easy", categories=("tv", "bed", "sofa"))
     >>> steps(room, {"bed": [[5, 1]], "tv": [[1, 1]], "sofa": [[1, 4]]})
-    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]} -> bed right 4 up 0: 0; sofa right 0 up 3: 90; left 90; left"
+    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]} -> bed right 4 up 0: 0; sofa right 0 up 3: 90; left 90; left; A left"
     """
     kind, places = sample.question_type, [sorted(cells.get(c, [])) for c in sample.categories]
     if kind not in (*SECTORS, *DISTANCES) or not all(places):
@@ -80,15 +82,29 @@ def steps(sample: Sample, cells: MapCells) -> str:
     if kind in SECTORS:
         angle = _turn(here, cut[1], cut[2], kind)
         ways = [str(_bearing(here, cut[1], turned=kind.endswith("backward"))), str(_bearing(here, cut[2]))]
-        found = [f"{'left' if angle >= 0 else 'right'} {_rounded(abs(angle))}", sector(angle, SECTORS[kind])]
+        says = sector(angle, SECTORS[kind])
+        found = [f"{'left' if angle >= 0 else 'right'} {_rounded(abs(angle))}", says]
     else:
         far = [math.dist(here, p) for p in cut[1:]]
         ways = [f"{d:.1f}" for d in far]
         pick = far.index((max if kind.endswith("farthest") else min)(far))
-        found = [f"{ways[pick]} {sample.categories[1 + pick]}"]
+        says = sample.categories[1 + pick]
+        found = [f"{ways[pick]} {says}"]
     # Semicolons, because "4, 5" would be a cell.
     walked = [f"{c} {_offset(here, p)}: {way}" for c, p, way in zip(sample.categories[1:], cut[1:], ways)]
-    return f"{dict(zip(sample.categories, ([list(p)] for p in cut)))} -> {'; '.join(walked + found)}"
+    cut_out = dict(zip(sample.categories, ([list(p)] for p in cut)))
+    return f"{cut_out} -> {'; '.join([*walked, *found, *up_to(says, sample.options)])}"
+
+
+def up_to(text: str, options: Sequence[str]) -> list[str]:
+    """``A left``, ``B right``, ...: options up to the one with this text; none if it is not among them.
+
+    >>> up_to("right", ("A. left", "B. right", "C. back"))
+    ['A left', 'B right']
+    """
+    texts = option_texts(options)
+    found = next((k for k, option in enumerate(texts.values(), 1) if same_text(option) == same_text(text)), 0)
+    return [f"{letter} {option}" for letter, option in texts.items()][:found]
 
 
 def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> float:

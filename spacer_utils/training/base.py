@@ -135,15 +135,10 @@ class Optimiser:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def read_step(model: Any, rows: Rows, words: Any = None) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of text-only rows; with ``words``, the tokenizer, the answers' tokens weigh as much again as all together."""
-    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state
-    loss = written_loss(model, hidden, rows.labels)
-    found = {"text_only": float(loss.detach())}
-    if words is None:
-        return loss, found
-    answers = written_loss(model, hidden, answer_labels(rows.labels, words))
-    return loss + answers, {**found, "text_only_answers": float(answers.detach())}
+def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of text-only rows."""
+    loss = written_loss(model, model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state, rows.labels)
+    return loss, {"text_only": float(loss.detach())}
 
 
 def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
@@ -164,12 +159,11 @@ def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tup
 
 
 def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe, processor: Any, *,
-               instances: bool = False, answers: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
+               instances: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of maps, answers and dense labels on one batch, its text-only rows included; each clip stands before its questions.
 
     Args:
         instances: tell attention at every cell of a map which instance is meant, not only at a key's first what thing.
-        answers: the answers' tokens weigh as much again as all together.
     """
     text, given = model.model.language_model, packed(model, batch, processor)
     above, shows = text.layers[low_layers(model)], given["input_ids"] == model.config.video_token_id
@@ -182,13 +176,9 @@ def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe, proce
     ground = grounding_loss(above, low, given["input_ids"], given["labels"], nowhere.masked_scatter(shows, batch.name),
                             processor.tokenizer, places)
     written = written_loss(model, hidden, given["labels"])
-    told, also = read_step(model, batch.text, processor.tokenizer if answers else None)
+    told, also = read_step(model, batch.text)
     total = written + told + recipe.ground_weight * ground + torch.stack(list(dense.values())).sum()
-    found |= {"text": float(written.detach()), "ground": float(ground.detach()), **also}
-    if answers:
-        answered = written_loss(model, hidden, answer_labels(given["labels"], processor.tokenizer))
-        total, found["answers"] = total + answered, float(answered.detach())
-    return total, found
+    return total, {"text": float(written.detach()), "ground": float(ground.detach()), **found, **also}
 
 
 def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tensor]:
@@ -243,13 +233,6 @@ def written_loss(model: Any, hidden: torch.Tensor, labels: torch.Tensor) -> torc
     return F.cross_entropy(model.lm_head(hidden[:, :-1][wanted]), following[wanted])
 
 
-def answer_labels(labels: torch.Tensor, words: Any) -> torch.Tensor:
-    """The labels between the answer tags alone, of which a batch must have some."""
-    opened, closed = (labels == words.convert_tokens_to_ids(tag) for tag in ("<answer>", "</answer>"))
-    inside = (opened.cumsum(1) > closed.cumsum(1)) & ~opened
-    return labels.masked_fill(~inside, packing.IGNORE)
-
-
 def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
     return {k: float(v.detach()) for k, v in losses.items()}
 
@@ -285,13 +268,13 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
                   readings=readings(4 * recipe.text_rows, stage="answer", steps=1))
 
     def read_aloud(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
-        return read_step(model, rows, processor.tokenizer)
+        return read_step(model, rows)
 
-    def asked(batch: RoomBatch, **more: bool) -> tuple[torch.Tensor, dict[str, float]]:
-        return learn_step(model, heads, batch, recipe, processor, **more)
+    def asked(batch: RoomBatch, instances: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
+        return learn_step(model, heads, batch, recipe, processor, instances=instances)
 
     stages: list[tuple[str, int, float, Batches, Any]] = [
-        ("read", recipe.read_steps, recipe.lr, read, lambda rows: read_step(model, rows)),
+        ("read", recipe.read_steps, recipe.lr, read, read_aloud),
         ("look", recipe.look_steps, recipe.lr, look, lambda batch: look_step(model, heads, batch, processor)),
         ("find", recipe.find_steps, recipe.asking_lr, find, asked),
         ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked),
@@ -299,7 +282,7 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
         ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True)),
         ("reckon", recipe.reckon_steps, recipe.lr, reckon, read_aloud),
         ("reading", recipe.reading_steps, recipe.asking_lr, reading, read_aloud),
-        ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True, answers=True))]
+        ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True))]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
         optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)

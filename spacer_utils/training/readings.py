@@ -2,22 +2,22 @@
 
 From answers alone a small model doesn't find out how to read: in thousands of rows the letter of a direction or of the nearest
 thing stayed a guess. Written out step by step (``map_reading.steps``), each step is small, but two of them are slow to come: how
-far one cell lies from another, and which letter stands before an option's text. Whole questions hold few of either, so the rows
-of stage ``reckon`` hold nothing else: a cut-out map with its steps, where offsets come within 300 batches, or options and one of
-their texts. Stage ``reading`` has whole questions. The maps are random: nothing about rooms can be learned by heart here.
+far one cell lies from another, and at which option to stop. Whole questions hold few of either, so the rows of stage ``reckon``
+hold nothing else: a cut-out map with its steps, where offsets come within 300 batches, or options and one of their texts. Stage
+``reading`` has whole questions. The maps are random: nothing about rooms can be learned by heart here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from .. import maps
-from ..map_reading import reading, steps
+from ..map_reading import reading, steps, up_to
 from ..profiles import Profile
 from ..prompts import after_map, messages
 from ..questions import object_counting, object_rel_direction, object_rel_distance
@@ -67,11 +67,12 @@ class Readings:
     def _short(self, kind: str, rng: np.random.Generator) -> tuple[str, str]:
         if kind == "options":
             texts = names(4, rng) if rng.random() < 0.5 else rng.permutation(list(object_rel_direction.HARD)).tolist()
-            pick = int(rng.integers(len(texts)))
-            return "\n".join((*lettered(texts), f"<think>{texts[pick]}</think>")), f"<answer>{'ABCD'[pick]}</answer>"
+            options, pick = lettered(texts), int(rng.integers(len(texts)))
+            walked = "; ".join(up_to(texts[pick], options))
+            return "\n".join((*options, f"<think>{texts[pick]};")), f" {walked}</think><answer>{'ABCD'[pick]}</answer>"
         asked = names(5 if "distance" in kind else 3, rng)
-        cut = steps(question(kind, asked, {c: [cell(rng)] for c in asked}, rng), {c: [cell(rng)] for c in asked})
-        given, wanted = cut.split(" ->")
+        cells = {c: [cell(rng)] for c in asked}
+        given, wanted = steps(replace(question(kind, asked, cells, rng), options=()), cells).split(" ->")
         return f"{LEADS[kind]} <map></map> {given} ->", f"{wanted}</think>"
 
     def _whole(self, kind: str, more: int, rng: np.random.Generator) -> tuple[str, str]:
