@@ -63,48 +63,50 @@ def steps(sample: Sample, cells: MapCells) -> str:
     """How a map is read, in the form that supervised training imitates: what is asked about, cut out of the map, and what
     follows from it. Empty where one look is enough (counts), where something asked about isn't drawn, and for other questions.
 
-    Each of the other things lies so many cells to the right or left and up or down from the first one. For directions, follow the
-    ways there in degrees counter-clockwise from the map's right (that to the second thing reversed for a turned back), and the
-    turn between them; for distances, how far it is, in cells. Of several instances the one nearest to the first thing is taken.
-    Last, the options are gone through up to the one that was found: a small model finds the text of a letter easily, and the
-    letter of a text not at all.
+    Each of the other things lies so many cells to the right or left and up or down from the first one. For directions follow the
+    ways there in degrees counter-clockwise from the map's right (that to the second thing reversed for a turned back), the turn
+    between them, and what it is called, with its letter. For distances the options are gone through by their letters; behind the
+    distance of each, in cells, stands the letter of the best one so far. Of several instances the one nearest to the first thing
+    is taken.
 
     >>> room = Sample(1, "", "video", "multiple choice", ("A. left", "B. right"), "<answer>A</answer>", "", "",
     ...               "object_rel_direction_easy", categories=("tv", "bed", "sofa"))
     >>> steps(room, {"bed": [[5, 1]], "tv": [[1, 1]], "sofa": [[1, 4]]})
-    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]} -> bed right 4 up 0: 0; sofa right 0 up 3: 90; left 90; left; A left"
+    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]} -> bed right 4 up 0: 0; sofa right 0 up 3: 90; left 90; left A"
     """
-    kind, places = sample.question_type, [sorted(cells.get(c, [])) for c in sample.categories]
-    if kind not in (*SECTORS, *DISTANCES) or not all(places):
+    kind, places = sample.question_type, {c: sorted(cells.get(c, [])) for c in sample.categories}
+    if kind not in (*SECTORS, *DISTANCES) or not all(places.values()):
         return ""
-    here = places[0][0]
-    cut = [here, *(min(ps, key=lambda p: math.dist(here, p)) for ps in places[1:])]
+    first, *others = sample.categories
+    here = places[first][0]
+    near: dict[str, list[int]] = {c: min(places[c], key=lambda p: math.dist(here, p)) for c in others}
     if kind in SECTORS:
-        angle = _turn(here, cut[1], cut[2], kind)
-        ways = [str(_bearing(here, cut[1], turned=kind.endswith("backward"))), str(_bearing(here, cut[2]))]
-        says = sector(angle, SECTORS[kind])
-        found = [f"{'left' if angle >= 0 else 'right'} {_rounded(abs(angle))}", says]
+        walked = _directions(here, near, kind, option_texts(sample.options))
     else:
-        far = [math.dist(here, p) for p in cut[1:]]
-        ways = [f"{d:.1f}" for d in far]
-        pick = far.index((max if kind.endswith("farthest") else min)(far))
-        says = sample.categories[1 + pick]
-        found = [f"{ways[pick]} {says}"]
-    # Semicolons, because "4, 5" would be a cell.
-    walked = [f"{c} {_offset(here, p)}: {way}" for c, p, way in zip(sample.categories[1:], cut[1:], ways)]
-    cut_out = dict(zip(sample.categories, ([list(p)] for p in cut)))
-    return f"{cut_out} -> {'; '.join([*walked, *found, *up_to(says, sample.options)])}"
+        letters = {same_text(text): letter for letter, text in option_texts(sample.options or others).items()}
+        if set(letters) != set(map(same_text, others)):
+            return ""
+        near = dict(sorted(near.items(), key=lambda item: letters[same_text(item[0])]))
+        walked = _distances(here, near, [letters[same_text(c)] for c in near], farthest=kind.endswith("farthest"))
+    cut_out = {c: [list(p)] for c, p in {first: here, **near}.items()}
+    return f"{cut_out} -> {'; '.join(walked)}"  # semicolons, because "4, 5" would be a cell
 
 
-def up_to(text: str, options: Sequence[str]) -> list[str]:
-    """``A left``, ``B right``, ...: options up to the one with this text; none if it is not among them.
+def _directions(here: list[int], near: dict[str, list[int]], kind: str, options: dict[str, str]) -> list[str]:
+    (b, ahead), (c, target) = near.items()
+    angle = _turn(here, ahead, target, kind)
+    says = sector(angle, SECTORS[kind])
+    letter = next((f" {letter}" for letter, text in options.items() if same_text(text) == same_text(says)), "")
+    return [f"{b} {_offset(here, ahead)}: {_bearing(here, ahead, turned=kind.endswith('backward'))}",
+            f"{c} {_offset(here, target)}: {_bearing(here, target)}",
+            f"{'left' if angle >= 0 else 'right'} {_rounded(abs(angle))}", f"{says}{letter}"]
 
-    >>> up_to("right", ("A. left", "B. right", "C. back"))
-    ['A left', 'B right']
-    """
-    texts = option_texts(options)
-    found = next((k for k, option in enumerate(texts.values(), 1) if same_text(option) == same_text(text)), 0)
-    return [f"{letter} {option}" for letter, option in texts.items()][:found]
+
+def _distances(here: list[int], near: dict[str, list[int]], letters: list[str], farthest: bool) -> list[str]:
+    far = [math.dist(here, p) for p in near.values()]
+    best = [far.index((max if farthest else min)(far[:k])) for k in range(1, len(far) + 1)]
+    return [f"{letter} {c} {_offset(here, p)}: {d:.1f} {letters[k]}"
+            for letter, (c, p), d, k in zip(letters, near.items(), far, best)]
 
 
 def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> float:

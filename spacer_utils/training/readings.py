@@ -2,9 +2,9 @@
 
 From answers alone a small model doesn't find out how to read: in thousands of rows the letter of a direction or of the nearest
 thing stayed a guess. Written out step by step (``map_reading.steps``), each step is small, but two of them are slow to come: how
-far one cell lies from another, and at which option to stop. Whole questions hold few of either, so the rows of stage ``reckon``
-hold nothing else: a cut-out map with its steps, where offsets come within 300 batches, or options and one of their texts. Stage
-``reading`` has whole questions. The maps are random: nothing about rooms can be learned by heart here.
+far one cell lies from another, and which letter stands before a direction. Whole questions hold few of either, so the rows of
+stage ``reckon`` hold nothing else: a cut-out map with its steps, or options and their texts with letters; each comes within 300
+batches. Stage ``reading`` has whole questions. The maps are random: nothing about rooms can be learned by heart here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from .. import maps
-from ..map_reading import reading, steps, up_to
+from ..map_reading import reading, steps
 from ..profiles import Profile
 from ..prompts import after_map, messages
 from ..questions import object_counting, object_rel_direction, object_rel_distance
@@ -32,6 +32,8 @@ KINDS = ("object_counting", *object_rel_direction.TEMPLATES, "object_rel_distanc
 """Questions of the whole rows."""
 FEWEST, MOST = 1, 5
 """Categories beside those asked about, at most, in the maps of the first steps and of the last."""
+LOOKUPS = 6
+"""Directions in a row of options, each followed by its letter."""
 GROW = (0.3, 0.8)
 """Shares of the steps between which the maps grow from the one to the other."""
 
@@ -66,13 +68,13 @@ class Readings:
 
     def _short(self, kind: str, rng: np.random.Generator) -> tuple[str, str]:
         if kind == "options":
-            texts = names(4, rng) if rng.random() < 0.5 else rng.permutation(list(object_rel_direction.HARD)).tolist()
-            options, pick = lettered(texts), int(rng.integers(len(texts)))
-            walked = "; ".join(up_to(texts[pick], options))
-            return "\n".join((*options, f"<think>{texts[pick]};")), f" {walked}</think><answer>{'ABCD'[pick]}</answer>"
+            sectors = tuple(object_rel_direction.SECTORS.values())[int(rng.integers(4))]
+            texts = rng.permutation(list(sectors)).tolist()
+            picked = [int(k) for k in rng.integers(0, len(texts), LOOKUPS)]
+            return "\n".join((*lettered(texts), "<think>")), "".join(f"; {texts[k]} {'ABCD'[k]}" for k in picked) + "</think>"
         asked = names(5 if "distance" in kind else 3, rng)
         cells = {c: [cell(rng)] for c in asked}
-        given, wanted = steps(replace(question(kind, asked, cells, rng), options=()), cells).split(" ->")
+        given, wanted = steps(replace(question(kind, asked, cells, rng), options=()), cells).split(" ->")  # no letters to know
         return f"{LEADS[kind]} <map></map> {given} ->", f"{wanted}</think>"
 
     def _whole(self, kind: str, more: int, rng: np.random.Generator) -> tuple[str, str]:
