@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -211,6 +212,17 @@ def test_order_shows_every_prompt_before_any_comes_again() -> None:
     assert len(found) == 12
     assert sorted(found[:5]) == sorted(found[5:10]) == list(range(5))
     assert found == train.order(5, 12, 3) != train.order(5, 12, 4)
+
+
+def test_a_model_is_saved_under_the_names_it_came_from() -> None:
+    """ZeRO-3 leaves every renaming that transformers knows at the model, used or not."""
+    from spacer_utils.training import checkpoints
+
+    needed, other = (SimpleNamespace(was_used=lambda used=used: used) for used in (True, False))
+    model = SimpleNamespace(_weight_conversions=[other, needed, other])
+    checkpoints.keep_names(model)
+    assert model._weight_conversions == [needed]
+    checkpoints.keep_names(torch.nn.Linear(1, 1))  # a model that was not loaded has none
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero2", "zero3"])

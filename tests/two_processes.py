@@ -41,8 +41,8 @@ def rewarded(terms: Any, *_: Any) -> tuple[list[Any], list[float]]:
 
 
 def shard(launcher: str) -> None:
-    """What our configuration asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch and
-    DeepSpeed in gloo processes too."""
+    """What our configuration asks of accelerate, on the CPU: accelerate shards on GPUs alone, PyTorch and DeepSpeed in gloo
+    processes too."""
     from accelerate.state import AcceleratorState, DistributedType, PartialState
 
     config = yaml.safe_load((Path(train.__file__).parent / "assets" / "launch" / f"{launcher}.yaml").read_text())
