@@ -108,9 +108,10 @@ def told(samples: list[Sample], processor: Any, profile: Profile, rng: np.random
     return Rows.labelled(words(texts, padding=True, return_tensors="pt"), lengths)
 
 
-def written(sample: Sample, processor: Any, profile: Profile, *, with_map: bool, media: str | None = None) -> tuple[str, int]:
-    """A row's prompt and completion as one text, and the completion's number of tokens."""
+def written(sample: Sample, processor: Any, profile: Profile, *, with_map: bool, read: bool = False,
+            media: str | None = None) -> tuple[str, int]:
+    """A row's prompt and completion as one text, and the completion's number of tokens; see ``prompts.target`` for ``read``."""
     message = prompts.messages(sample, profile.prompt_style, with_map, media=media)
-    end = prompts.target(sample, with_map) + processor.tokenizer.eos_token
+    end = prompts.target(sample, with_map, read) + processor.tokenizer.eos_token
     text = processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True) + end
     return text, len(processor.tokenizer(end)["input_ids"])
