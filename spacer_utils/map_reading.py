@@ -6,7 +6,8 @@ Cells are square and objects are points there, so now and then even the true map
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import string
+from collections.abc import Mapping, Sequence
 
 from .answers import option_texts, same_text
 from .questions.geometry import boundary_gap, sector, turn
@@ -16,8 +17,11 @@ from .types import MapCells, Sample
 DISTANCES = ("object_rel_distance", "object_rel_distance_farthest")
 CLEAR = 0.5
 """Cells by which the nearest (farthest) option must be nearer (farther) than the next for a map to decide."""
-ROUND = 10
-"""Degrees to which angles are rounded where they are written down."""
+LETTERS = string.ascii_lowercase
+HOURS = 24
+"""Parts of a full turn to which ways are rounded where they are written down."""
+MOST_CELLS = (len(LETTERS) - 1) / 2
+"""Distances beyond, from one corner of the map to the other, are written as this one."""
 
 
 def reading(sample: Sample, cells: MapCells) -> str | None:
@@ -61,20 +65,31 @@ def _extreme(places: Sequence[list[list[int]]], categories: Sequence[str], kind:
 
 def steps(sample: Sample, cells: MapCells) -> str:
     """How a map is read, in the form that supervised training imitates: what is asked about, cut out of the map, and what
-    follows from it. Empty where one look is enough (counts), where something asked about isn't drawn, and for other questions.
+    follows from it. Empty where something asked about isn't drawn and for questions that aren't about maps.
 
-    Each of the other things lies so many cells to the right or left and up or down from the first one. For directions follow the
-    ways there in degrees counter-clockwise from the map's right (that to the second thing reversed for a turned back), the turn
-    between them, and what it is called, with its letter. For distances the options are gone through by their letters; behind the
-    distance of each, in cells, stands the letter of the best one so far. Of several instances the one nearest to the first thing
-    is taken.
+    Every number that has to be reckoned with is one token: a lowercase letter. Instances are counted as they are cut out. Else,
+    each of the other things lies so many cells to the right or left and up or down from the first one. For directions follow the
+    ways there in ``HOURS`` counter-clockwise from the map's right (``a``; that to the second thing reversed for a turned back),
+    the turn between them, what it is called, and the options up to the one that says so. For distances the options are gone
+    through by their letters; behind the distance of each, in half cells, stands the best option so far with its distance. Of
+    several instances the one nearest to the first thing is taken.
 
-    >>> room = Sample(1, "", "video", "multiple choice", ("A. left", "B. right"), "<answer>A</answer>", "", "",
+    >>> from dataclasses import replace
+    >>> room = Sample(1, "", "video", "multiple choice", ("A. right", "B. left"), "<answer>B</answer>", "", "",
     ...               "object_rel_direction_easy", categories=("tv", "bed", "sofa"))
-    >>> steps(room, {"bed": [[5, 1]], "tv": [[1, 1]], "sofa": [[1, 4]]})
-    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]} -> bed right 4 up 0: 0; sofa right 0 up 3: 90; left 90; left A"
+    >>> cells = {"bed": [[5, 1]], "tv": [[1, 1]], "sofa": [[1, 4]]}
+    >>> cut_out, walked = steps(room, cells).split(" -> ")
+    >>> cut_out
+    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]}"
+    >>> walked
+    'bed 5, 1-1, 1=right 4 up 0=a;sofa 1, 4-1, 1=right 0 up 3=g;g-a=g left;A right;B left=B'
+    >>> steps(replace(room, question_type="object_rel_distance", options=("A. bed", "B. sofa")), cells).split(" -> ")[1]
+    'nearest;A bed 5, 1-1, 1=right 4 up 0=i A=i;B sofa 1, 4-1, 1=right 0 up 3=g B=g'
     """
-    kind, places = sample.question_type, {c: sorted(cells.get(c, [])) for c in sample.categories}
+    kind = sample.question_type
+    if kind == "object_counting":
+        return counted(sample.categories[0], cells.get(sample.categories[0], []))
+    places = {c: sorted(cells.get(c, [])) for c in sample.categories}
     if kind not in (*SECTORS, *DISTANCES) or not all(places.values()):
         return ""
     first, *others = sample.categories
@@ -83,30 +98,72 @@ def steps(sample: Sample, cells: MapCells) -> str:
     if kind in SECTORS:
         walked = _directions(here, near, kind, option_texts(sample.options))
     else:
-        letters = {same_text(text): letter for letter, text in option_texts(sample.options or others).items()}
+        letters = {same_text(text): letter for letter, text in option_texts(sample.options).items()}
         if set(letters) != set(map(same_text, others)):
             return ""
         near = dict(sorted(near.items(), key=lambda item: letters[same_text(item[0])]))
-        walked = _distances(here, near, [letters[same_text(c)] for c in near], farthest=kind.endswith("farthest"))
+        far = [math.dist(here, p) for p in near.values()]
+        ways = [f"{c} {offset(here, p)}" for c, p in near.items()]
+        walked = best_so_far([letters[same_text(c)] for c in near], far, ways, farthest=kind.endswith("farthest"))
     cut_out = {c: [list(p)] for c, p in {first: here, **near}.items()}
-    return f"{cut_out} -> {'; '.join(walked)}"  # semicolons, because "4, 5" would be a cell
+    return f"{cut_out} -> {walked}"
 
 
-def _directions(here: list[int], near: dict[str, list[int]], kind: str, options: dict[str, str]) -> list[str]:
+def counted(category: str, places: Sequence[list[int]]) -> str:
+    """Instances in the order in which maps are written, their number behind each.
+
+    >>> counted("chair", [[3, 7], [5, 6]]), counted("tv", [])
+    ("{'chair': [[3, 7]=1;[5, 6]=2}", '{}')
+    """
+    each = ";".join(f"{list(p)}={k}" for k, p in enumerate(sorted(places), 1))
+    return f"{{'{category}': [{each}}}" if each else "{}"
+
+
+def turned(target: int, ahead: int) -> str:
+    """From one way to another, in hours, each a letter.
+
+    >>> turned(3, 6)
+    'd-g=v'
+    """
+    return f"{LETTERS[target]}-{LETTERS[ahead]}={LETTERS[(target - ahead) % HOURS]}"
+
+
+def looked_up(says: str, options: Mapping[str, str]) -> str:
+    """What is looked for, and the options by letter up to the one that says it, with its letter again; all without a match.
+
+    >>> looked_up("left", {"A": "right", "B": "left", "C": "back"})
+    'left;A right;B left=B'
+    """
+    texts = list(options.items())
+    found = next((k for k, (_, text) in enumerate(texts) if same_text(text) == same_text(says)), len(texts) - 1)
+    tried = ";".join(f"{letter} {text}" for letter, text in texts[:found + 1])
+    return f"{says};{tried}={texts[found][0]}"
+
+
+def half_cells(far: float) -> int:
+    """A distance as it is written, of cells."""
+    return round(2 * min(far, MOST_CELLS))
+
+
+def best_so_far(letters: Sequence[str], far: Sequence[float], ways: Sequence[str], farthest: bool) -> str:
+    """Options by letter with their distances (cells), and behind each the best so far; an equal one does not take its place.
+
+    >>> best_so_far(["A", "B"], [2.0, 1.2], ["", ""], farthest=False)
+    'nearest;A=e A=e;B=c B=c'
+    """
+    halves = [half_cells(d) for d in far]
+    best = [halves.index((max if farthest else min)(halves[:k])) for k in range(1, len(halves) + 1)]
+    tried = (f"{letter}{way and ' '}{way}={LETTERS[d]} {letters[k]}={LETTERS[halves[k]]}"
+             for letter, way, d, k in zip(letters, ways, halves, best))
+    return ";".join(("farthest" if farthest else "nearest", *tried))
+
+
+def _directions(here: list[int], near: dict[str, list[int]], kind: str, options: dict[str, str]) -> str:
     (b, ahead), (c, target) = near.items()
-    angle = _turn(here, ahead, target, kind)
-    says = sector(angle, SECTORS[kind])
-    letter = next((f" {letter}" for letter, text in options.items() if same_text(text) == same_text(says)), "")
-    return [f"{b} {_offset(here, ahead)}: {_bearing(here, ahead, turned=kind.endswith('backward'))}",
-            f"{c} {_offset(here, target)}: {_bearing(here, target)}",
-            f"{'left' if angle >= 0 else 'right'} {_rounded(abs(angle))}", f"{says}{letter}"]
-
-
-def _distances(here: list[int], near: dict[str, list[int]], letters: list[str], farthest: bool) -> list[str]:
-    far = [math.dist(here, p) for p in near.values()]
-    best = [far.index((max if farthest else min)(far[:k])) for k in range(1, len(far) + 1)]
-    return [f"{letter} {c} {_offset(here, p)}: {d:.1f} {letters[k]}"
-            for letter, (c, p), d, k in zip(letters, near.items(), far, best)]
+    says = sector(_turn(here, ahead, target, kind), SECTORS[kind])
+    one, two = hours(here, ahead, reverse=kind.endswith("backward")), hours(here, target)
+    return ";".join((f"{b} {offset(here, ahead)}={LETTERS[one]}", f"{c} {offset(here, target)}={LETTERS[two]}",
+                     f"{turned(two, one)} {looked_up(says, options) if options else says}"))
 
 
 def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> float:
@@ -114,14 +171,18 @@ def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> fl
     return (turn(here, ahead, target) + (180 if kind.endswith("backward") else 0) + 180) % 360 - 180
 
 
-def _offset(here: list[int], there: list[int]) -> str:
+def offset(here: Sequence[int], there: Sequence[int]) -> str:
+    """From one cell to another.
+
+    >>> offset([1, 1], [5, 0])
+    '5, 0-1, 1=right 4 down 1'
+    """
     across, along = there[0] - here[0], there[1] - here[1]
-    return f"{'right' if across >= 0 else 'left'} {abs(across)} {'up' if along >= 0 else 'down'} {abs(along)}"
+    ways = f"{'right' if across >= 0 else 'left'} {abs(across)} {'up' if along >= 0 else 'down'} {abs(along)}"
+    return f"{there[0]}, {there[1]}-{here[0]}, {here[1]}={ways}"
 
 
-def _bearing(here: list[int], there: list[int], turned: bool = False) -> int:
-    return _rounded(math.degrees(math.atan2(there[1] - here[1], there[0] - here[0])) + 180 * turned) % 360
-
-
-def _rounded(degrees: float) -> int:
-    return round(degrees / ROUND) * ROUND
+def hours(here: Sequence[int], there: Sequence[int], reverse: bool = False) -> int:
+    """The way from one cell to another, counter-clockwise from the map's right."""
+    degrees = math.degrees(math.atan2(there[1] - here[1], there[0] - here[0])) + 180 * reverse
+    return round(degrees * HOURS / 360) % HOURS

@@ -18,7 +18,7 @@ from spacer_utils.answers import parse, parse_map
 from spacer_utils.camera import intrinsics, poses
 from spacer_utils.data import dataset
 from spacer_utils.files import read_jsonl
-from spacer_utils.map_reading import reading, steps
+from spacer_utils.map_reading import HOURS, LETTERS, half_cells, hours, offset, reading, steps
 from spacer_utils.render import Renderer
 from spacer_utils.render.furniture import CATEGORIES
 from spacer_utils.training import base, grounding, nano, perception, readings, told_maps
@@ -175,25 +175,50 @@ def kind_of(question: str) -> str:
     return f"object_rel_direction_{level}"
 
 
-def test_short_readings_want_what_follows_from_a_cut_out_map_or_the_letter_of_an_option(processor) -> None:
-    rows = Readings(processor, SMOKE, rows=10, seed=5, stage="reckon", steps=10, short=True).draw(2)
-    options = 0
-    for ids, labels in zip(rows.ids, rows.labels):
-        given, wanted = (processor.tokenizer.decode(ids[part], skip_special_tokens=True).strip()
-                         for part in (labels == IGNORE, labels != IGNORE))
-        if "<map>" not in given:
-            options += 1
-            pairs = [pair.rsplit(" ", 1) for pair in wanted.removesuffix("</think>").lstrip("; ").split("; ")]
-            assert all(f"{letter}. {text}\n" in given for text, letter in pairs)
-            assert len(pairs) == readings.LOOKUPS
-            continue
-        assert given.endswith("->")
-        cells = [place for place, in ast.literal_eval(given[given.index("{"):given.index("}") + 1]).values()]
-        across, along = (b - a for a, b in zip(cells[0], cells[1]))
-        first = f"{'right' if across >= 0 else 'left'} {abs(across)} {'up' if along >= 0 else 'down'} {abs(along)}"
-        assert wanted.split(":")[0].endswith(first)
-        assert wanted.endswith("</think>")
-    assert options == 2
+def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor) -> None:
+    kinds = (*readings.LEADS, *readings.DRILLS)
+    rows = Readings(processor, SMOKE, rows=2 * len(kinds), seed=5, stage="reckon", steps=10, short=True).draw(2)
+    for kind, ids, labels in zip(2 * kinds, rows.ids, rows.labels):
+        text, given, wanted = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
+                               for part in (labels < ids.max() + 1, labels == IGNORE, labels != IGNORE))
+        if kind in readings.LEADS:
+            assert given.startswith(readings.LEADS[kind])
+            cells = [place for place, in ast.literal_eval(given[given.index("{"):given.index("}") + 1]).values()]
+            assert f" {offset(cells[0], cells[1])}=" in wanted
+            assert wanted.endswith("</think>")
+        elif kind in ("ways", "distances"):
+            drilled = re.findall(r";(\d), (\d)-(\d), (\d)=([^=]+)=([a-z])", text)
+            assert len(drilled) == readings.OFFSETS
+            for *numbers, walked, last in drilled:
+                x, y, *here = map(int, numbers)
+                assert offset(here, [x, y]).endswith(f"={walked}")
+                assert last == LETTERS[half_cells(math.dist(here, [x, y])) if kind == "distances" else hours(here, [x, y])]
+            assert wanted == "".join(f"{walked}={last}" for *_, walked, last in drilled)
+        elif kind == "turns":
+            drilled = [[LETTERS.index(v) for v in re.split("[-=]", turn)] for turn in text.split(";")[1:]]
+            assert len(drilled) == readings.TURNS
+            assert all((one - other - found) % HOURS == 0 for one, other, found in drilled)
+            assert wanted == "".join(LETTERS[found] for _, _, found in drilled)
+        elif kind == "best":
+            chains = re.findall(r"(nearest|farthest)((?:;[A-D]=[a-z] [A-D]=[a-z])+)", text)
+            assert len(chains) == readings.LOOKUPS
+            found = []
+            for word, options in chains:
+                far = re.findall(r";[A-D]=([a-z])", options)
+                best = [(min if word == "nearest" else max)(far[:k]) for k in range(1, 5)]
+                found += [f"{'ABCD'[far.index(b)]}={b}" for b in best]
+            assert wanted == "".join(found)
+        elif kind == "options":
+            shown = dict(line.split(". ") for line in text.split("\n")[:-1])
+            sought = re.findall(r" ([a-z-]+)((?:;[A-D] [a-z-]+)+)=([A-D])", text)
+            assert len(sought) == readings.LOOKUPS
+            assert all(shown[letter] == says for says, _, letter in sought)
+            assert all(re.findall(";([A-D])", tried) == list("ABCD"[:"ABCD".index(letter) + 1]) for _, tried, letter in sought)
+            assert wanted == "".join(f"{tried}={letter}" for _, tried, letter in sought)
+        else:
+            cells = ast.literal_eval(given[given.index("{"):given.index("}") + 1])[given.split("<")[0]]
+            assert wanted.endswith(f"={len(cells)}}}</think>")
+            assert [[int(v) for v in pair] for pair in re.findall(r"\[(\d), (\d)\]=", wanted)] == sorted(cells)
 
 
 def test_maps_of_stage_answer_are_read_before_the_answer(processor) -> None:

@@ -1,29 +1,48 @@
 """Made-up maps with a question that they answer: where the nano base learns to reckon with cells, and then to read a map.
 
 From answers alone a small model doesn't find out how to read: in thousands of rows the letter of a direction or of the nearest
-thing stayed a guess. Written out step by step (``map_reading.steps``), each step is small, but two of them are slow to come: how
-far one cell lies from another, and which letter stands before a direction. Whole questions hold few of either, so the rows of
-stage ``reckon`` hold nothing else: a cut-out map with its steps, or options and their texts with letters; each comes within 300
-batches. Stage ``reading`` has whole questions. The maps are random: nothing about rooms can be learned by heart here.
+thing stayed a guess. Written out (``map_reading.steps``), each step is small, but whole questions hold too few slow ones: how two
+ways differ, which of two distances is better, which option says what was found. So the rows of stage ``reckon`` are short and
+hold many: cut-out maps with their steps, and drills of one kind of step. Stage ``reading`` has whole questions. The maps
+are random: nothing about rooms can be learned by heart here.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
 import numpy as np
+import torch
 
 from .. import maps
-from ..map_reading import reading, steps
+from ..map_reading import (
+    HOURS,
+    LETTERS,
+    MOST_CELLS,
+    best_so_far,
+    counted,
+    half_cells,
+    hours,
+    looked_up,
+    offset,
+    reading,
+    steps,
+    turned,
+)
 from ..profiles import Profile
 from ..prompts import after_map, messages
 from ..questions import object_counting, object_rel_direction, object_rel_distance
 from ..render.furniture import CATEGORIES
 from ..types import MapCells, Sample
+from .packing import IGNORE
 from .told_maps import PER_CATEGORY, Rows
+
+Pieces = tuple[str, ...]
+"""A row's text: every second piece is wanted, the others are given."""
 
 LEADS = {"object_rel_direction_hard": "facing the", "object_rel_direction_backward": "facing directly away from the",
          "object_rel_distance": "closest to", "object_rel_distance_farthest": "farthest from"}
@@ -32,8 +51,10 @@ KINDS = ("object_counting", *object_rel_direction.TEMPLATES, "object_rel_distanc
 """Questions of the whole rows."""
 FEWEST, MOST = 1, 5
 """Categories beside those asked about, at most, in the maps of the first steps and of the last."""
-LOOKUPS = 6
-"""Directions in a row of options, each followed by its letter."""
+DRILLS = ("ways", "distances", "turns", "best", "options", "object_counting")
+"""Short rows without a cut-out map."""
+OFFSETS, TURNS, LOOKUPS = 6, 12, 3
+"""In a row: offsets, each with its way or distance; turns; comparisons, or directions looked up among the options."""
 GROW = (0.3, 0.8)
 """Shares of the steps between which the maps grow from the one to the other."""
 
@@ -51,36 +72,31 @@ class Readings:
     steps: int
     """Steps over which the maps grow."""
     short: bool = False
-    """Nothing but the things asked about and the steps, or options and their letters."""
-    options: int = 0
-    """Further rows per batch of options and their letters, which are forgotten where only whole questions follow."""
+    """Nothing but steps."""
+    drills: int = 0
+    """Further rows per batch of stage ``reckon``'s drills, which are forgotten where only whole questions follow."""
 
     def draw(self, step: int) -> Rows:
         """The batch of one step; what follows from the map, or from the options, is labelled."""
         rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
         start, end = GROW
         grown = float(np.clip((step / self.steps - start) / (end - start), 0.0, 1.0))
-        kinds = (*LEADS, "options") if self.short else KINDS
+        kinds = (*LEADS, *DRILLS) if self.short else KINDS
         picked = [kinds[(step * self.rows + k) % len(kinds)] for k in range(self.rows)]
-        pairs = [self._short(kind, rng) if self.short else self._whole(kind, round(FEWEST + grown * (MOST - FEWEST)), rng)
-                 for kind in picked]
-        pairs += [self._short("options", rng) for _ in range(self.options)]
-        words = self.processor.tokenizer
-        data = words([given + wanted for given, wanted in pairs], padding=True, return_tensors="pt")
-        return Rows.labelled(data, [len(words(wanted)["input_ids"]) for _, wanted in pairs])
+        rows = [self._short(kind, rng) if self.short else self._whole(kind, round(FEWEST + grown * (MOST - FEWEST)), rng)
+                for kind in picked]
+        rows += [self._short(DRILLS[(step * self.drills + k) % len(DRILLS)], rng) for k in range(self.drills)]
+        return _tokenised(rows, self.processor.tokenizer)
 
-    def _short(self, kind: str, rng: np.random.Generator) -> tuple[str, str]:
-        if kind == "options":
-            sectors = tuple(object_rel_direction.SECTORS.values())[int(rng.integers(4))]
-            texts = rng.permutation(list(sectors)).tolist()
-            picked = [int(k) for k in rng.integers(0, len(texts), LOOKUPS)]
-            return "\n".join((*lettered(texts), "<think>")), "".join(f"; {texts[k]} {'ABCD'[k]}" for k in picked) + "</think>"
+    def _short(self, kind: str, rng: np.random.Generator) -> Pieces:
+        if kind in DRILLS:
+            return _drill(kind, rng)
         asked = names(5 if "distance" in kind else 3, rng)
-        cells = {c: [cell(rng)] for c in asked}
-        given, wanted = steps(replace(question(kind, asked, cells, rng), options=()), cells).split(" ->")  # no letters to know
+        cells, sample = {c: [cell(rng)] for c in asked}, question(kind, asked, {}, rng)
+        given, wanted = steps(replace(sample, options=sample.options if "distance" in kind else ()), cells).split(" ->")
         return f"{LEADS[kind]} <map></map> {given} ->", f"{wanted}</think>"
 
-    def _whole(self, kind: str, more: int, rng: np.random.Generator) -> tuple[str, str]:
+    def _whole(self, kind: str, more: int, rng: np.random.Generator) -> Pieces:
         while True:
             sample = invented(kind, more, rng)
             cells = sample.cognitive_map or {}
@@ -92,6 +108,52 @@ class Readings:
         read = steps(sample, cells)
         end = f"{read and ' '}{read}</think><answer>{says}</answer>{self.processor.tokenizer.eos_token}"
         return prompt + after_map(cells), end
+
+
+def _drill(kind: str, rng: np.random.Generator) -> Pieces:
+    """Several steps of one kind; what was drawn by lot is given, and what follows from it is wanted."""
+    lead, pieces = "<map></map> ->", list[str]()
+    if kind in ("ways", "distances"):
+        lead += " nearest" if kind == "distances" else ""
+        for here, there in rng.integers(0, maps.GRID, (OFFSETS, 2, 2)).tolist():
+            given, wanted = offset(here, there).split("=")
+            last = half_cells(math.dist(here, there)) if kind == "distances" else hours(here, there)
+            pieces += [f";{given}=", f"{wanted}={LETTERS[last]}"]
+    elif kind == "turns":
+        for one, other in rng.integers(0, HOURS, (TURNS, 2)).tolist():
+            given, wanted = turned(one, other).split("=")
+            pieces += [f";{given}=", wanted]
+    elif kind == "best":
+        for _ in range(LOOKUPS):
+            far = rng.uniform(0, MOST_CELLS, 4).tolist()
+            word, *options = best_so_far("ABCD", far, [""] * 4, farthest=bool(rng.integers(2))).split(";")
+            pieces += [f" {word}", ""]
+            for option in options:
+                given, wanted = option.split(" ")
+                pieces += [f";{given} ", wanted]
+    elif kind == "options":
+        sectors = tuple(object_rel_direction.SECTORS.values())[int(rng.integers(4))]
+        texts = rng.permutation(list(sectors)).tolist()
+        lead = "\n".join((*lettered(texts), lead))
+        for k in rng.integers(0, len(texts), LOOKUPS).tolist():
+            pieces += [f" {texts[k]}", looked_up(texts[k], dict(zip("ABCD", texts))).removeprefix(texts[k])]
+    else:
+        asked, other = names(2, rng)
+        cells = {c: [cell(rng) for _ in range(int(rng.choice(PER_CATEGORY)))] for c in rng.permutation([asked, other]).tolist()}
+        lead, pieces = asked + after_map(cells), ["", f" {counted(asked, cells[asked])}</think>"]
+    return lead + pieces[0], *pieces[1:]
+
+
+def _tokenised(rows: Sequence[Pieces], words: Any) -> Rows:
+    """Rows padded on the left, of which every second piece is labelled. Labels on what was drawn by lot drown the rest: with them
+    turns were still guessed after 350 batches."""
+    pieces = [[words(text)["input_ids"] if text else [] for text in row] for row in rows]
+    data = words.pad({"input_ids": [[t for ids in row for t in ids] for row in pieces]}, return_tensors="pt")
+    labels = torch.full_like(data["input_ids"], IGNORE)
+    for row, parts in enumerate(pieces):
+        wanted = [bool(k % 2) for k, ids in enumerate(parts) for _ in ids]
+        labels[row, -len(wanted):] = torch.where(torch.tensor(wanted), data["input_ids"][row, -len(wanted):], IGNORE)
+    return Rows(data["input_ids"], data["attention_mask"], labels)
 
 
 def names(count: int, rng: np.random.Generator) -> list[str]:
