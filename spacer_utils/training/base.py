@@ -68,8 +68,8 @@ class Recipe:
     told_maps: int = 40
     """Rows per step of stage ``read``, while its maps are short."""
     text_rows: int = 4
-    """Text-only rows per step beside the clips of the other stages; in stage ``answer`` four times as many, and twice as
-    many drills."""
+    """Text-only rows per step beside the clips of the other stages; in stage ``answer`` twice as many and as many drills, which
+    stage ``reading`` has too."""
     reckonings: int = 30
     """Rows per step of stage ``reckon``, few, because more steps help more than more rows."""
     lr: float = 1.5e-3
@@ -92,7 +92,7 @@ SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_st
                reading_steps=1, answer_steps=1, batch=4, told_maps=8, reckonings=6, text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
 FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600,
-              reckon_steps=1300, reading_steps=400, answer_steps=250)
+              reckon_steps=1300, reading_steps=300, answer_steps=250)
 """The whole recipe, on two cores: one trains and one draws."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -265,9 +265,9 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     crowd = draw(recipe.batch, stage="crowd", questions=recipe.questions // 2, crowded=True)
     readings = partial(Readings, processor, profile, seed=seed)
     reckon = readings(recipe.reckonings, stage="reckon", steps=recipe.reckon_steps, short=True)
-    reading = readings(recipe.reckonings, stage="reading", steps=recipe.reading_steps)
+    reading = readings(recipe.reckonings, stage="reading", steps=recipe.reading_steps, drills=2 * recipe.text_rows)
     answer = draw(recipe.batch, stage="answer", questions=recipe.questions // 2, crowded=True,
-                  readings=readings(4 * recipe.text_rows, stage="answer", steps=1, drills=2 * recipe.text_rows))
+                  readings=readings(2 * recipe.text_rows, stage="answer", steps=1, drills=2 * recipe.text_rows))
 
     def read_aloud(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
         return read_step(model, rows)
