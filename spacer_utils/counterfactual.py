@@ -4,7 +4,6 @@ what drawn maps are paid in training. Pure statistics of answers and logs; needs
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,66 +13,19 @@ from typing import Any
 import numpy as np
 
 from . import rewards
-from .analysis import Row, interval, paired, room_bootstrap, spread
-from .answers import answer_of, letter, number, option_texts, parse, parse_map, same_text
+from .analysis import Row, interval, is_general, paired, room_bootstrap, spread
+from .answers import answer_of, letter, number, parse, parse_map
+from .map_reading import reading
 from .maps import GRID, mirror
 from .prompts import after_map
-from .questions.geometry import boundary_gap, sector, turn
-from .questions.object_rel_direction import EASY, HARD, MARGIN, MEDIUM
 from .rewards.map import score as released_score
 from .rewards.sets import MAPPED_TYPES
 from .types import MapCells, Sample
 
-SECTORS = {f"object_rel_direction_{kind}": sectors
-           for kind, sectors in (("easy", EASY), ("medium", MEDIUM), ("hard", HARD), ("backward", HARD))}
-CLEAR = 0.5
-"""Cells by which the nearest (farthest) option must be nearer (farther) than the next for a map to decide."""
 TRUE_MAP, OWN_MAP = "true map", "own map"
 
 
 # ---------------------------------------------------------------------------------------------------------------- edited maps
-
-
-def reading(sample: Sample, cells: MapCells) -> str | None:
-    """The answer that a map alone gives, a letter or a number; None where it doesn't decide or the question isn't about maps.
-
-    The map is read as it is drawn: cells are square and objects are points, so now and then even the true map says something
-    else than the room.
-
-    >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", "object_counting", categories=("tv",))
-    >>> reading(room, {"tv": [[1, 2]], "bed": [[5, 5]]})
-    '1'
-    """
-    kind, places = sample.question_type, [cells.get(c, []) for c in sample.categories]
-    if kind == "object_counting":
-        return str(len(places[0]))
-    if not all(places):
-        return None
-    if kind in SECTORS:
-        text = _direction(places, kind)
-    elif kind in ("object_rel_distance", "object_rel_distance_farthest"):
-        text = _extreme(places, sample.categories, kind)
-    else:
-        return None
-    letters = {same_text(option): name for name, option in option_texts(sample.options).items()}
-    return letters.get(same_text(text)) if text else None
-
-
-def _direction(places: Sequence[list[list[int]]], kind: str) -> str | None:
-    if any(len(p) > 1 for p in places):
-        return None
-    (here,), (ahead,), (target,) = places
-    angle = turn(here, ahead, target) + (180 if kind.endswith("backward") else 0)
-    clear = here not in (ahead, target) and boundary_gap(angle, SECTORS[kind]) >= MARGIN
-    return sector(angle, SECTORS[kind]) if clear else None
-
-
-def _extreme(places: Sequence[list[list[int]]], categories: Sequence[str], kind: str) -> str | None:
-    if len(places[0]) > 1:
-        return None
-    nearest = {c: min(math.dist(places[0][0], p) for p in ps) for c, ps in zip(categories[1:], places[1:])}
-    first, second = sorted(nearest, key=nearest.__getitem__, reverse=kind.endswith("farthest"))[:2]
-    return first if abs(nearest[first] - nearest[second]) >= CLEAR else None
 
 
 def edits(sample: Sample, *, seed: int, grid: int = GRID) -> dict[str, MapCells]:
@@ -111,7 +63,7 @@ class Case:
 
     @property
     def begun(self) -> str:
-        """The completion up to the answer."""
+        """The completion up to the end of the map."""
         return after_map(self.cells)
 
 
@@ -221,7 +173,7 @@ def absent_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
 
 def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int) -> list[Row]:
     """Macro score (points) of every model minus the base on the general question types, rooms drawn alike; empty without any."""
-    general = [r for r in rows if r["split"] == split and r["question_type"].startswith("general")]
+    general = [r for r in rows if r["split"] == split and is_general(r["question_type"])]
     models = [m for m in dict.fromkeys(r["model"] for r in general) if m != base]
     return [paired(general, split, model, base, seed=seed) for model in models]
 

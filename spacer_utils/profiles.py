@@ -157,8 +157,8 @@ _CPU = Profile(
               clip_frames=16, width=224, height=224, fps=2.0),
     frames=Frames(num_frames=6, size=112),
     train=Train(sft_steps=80, sft_batch=16, sft_lr=3e-4, rl_steps=30, prompts_per_step=4, group_size=8,
-                rl_lr_full=1e-4, rl_lr_lora=5e-4, completion_tokens=160, save_steps=10),
-    evaluation=Evaluation(questions=300, batch=32, max_new_tokens=160),
+                rl_lr_full=1e-4, rl_lr_lora=5e-4, completion_tokens=208, save_steps=10),
+    evaluation=Evaluation(questions=300, batch=64, max_new_tokens=208),
     min_ram_gb=8,
 )
 
@@ -182,8 +182,8 @@ PROFILES: dict[str, Profile] = {
             data=replace(_CPU.data, train_rooms=8, heldout_rooms=4, real_rooms=3, questions_per_type=1, general_rows=8,
                          width=112, height=112),
             train=replace(_CPU.train, sft_steps=2, sft_batch=4, rl_steps=2, prompts_per_step=2, group_size=4,
-                          completion_tokens=96, save_steps=1),
-            evaluation=replace(_CPU.evaluation, questions=12, batch=12, max_new_tokens=96),
+                          save_steps=1),
+            evaluation=replace(_CPU.evaluation, questions=12, batch=12),
             min_ram_gb=4,
         ),
         _CPU,

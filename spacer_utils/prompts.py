@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .map_reading import steps
 from .types import MapCells, Sample, WorkbookError
 
 MAP_EXAMPLE = "{'table': [[0, 3], [5, 7]], 'chair': [[9, 3]], 'window': [[6, 5]]}"
@@ -88,11 +89,17 @@ def map_text(cells: MapCells) -> str:
 
 
 def after_map(cells: MapCells) -> str:
-    """The completion up to the answer, with this map in it."""
-    return f"<think><map>{map_text(cells)}</map></think><answer>"
+    """The completion up to the end of this map: how it is read, and the answer, are still to come."""
+    return f"<think><map>{map_text(cells)}</map>"
 
 
-def target(sample: Sample, with_map: bool = False) -> str:
-    """The completion that supervised training imitates: well formed, the map (if asked) inside the think block."""
-    begun = after_map(sample.cognitive_map) if with_map and sample.cognitive_map else "<think></think><answer>"
-    return f"{begun}{sample.gold}</answer>"
+def target(sample: Sample, with_map: bool = False, read: bool = True) -> str:
+    """The completion that supervised training imitates: well formed; in the think block the map, if asked, and how it is read.
+
+    ``read=False`` leaves the reading out: for a model that can't reckon yet it would be noise.
+    """
+    thought = ""
+    if with_map and sample.cognitive_map:
+        reading = steps(sample, sample.cognitive_map) if read else ""
+        thought = f"<map>{map_text(sample.cognitive_map)}</map>{reading and ' '}{reading}"
+    return f"<think>{thought}</think><answer>{sample.gold}</answer>"

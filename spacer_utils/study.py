@@ -3,7 +3,7 @@
 ``make study`` trains the runs first, in ``outputs/<profile>/study``. Models answer the same held-out questions, the starting
 policy also without the video, with its frames shuffled, with a map and with the true map. Intervals are over rooms *and*
 training seeds: a draw takes rooms with replacement, the same ones for every model, and seeds with replacement, the same ones for
-every method.
+every method. Scores and differences are over the spatial question types; the general ones have a table of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import analysis, evaluate, logbook, profiles
+from . import analysis, counterfactual, evaluate, logbook, profiles
 from .analysis import Row
 from .data.rows import load
 from .files import write_atomic
@@ -30,6 +30,8 @@ from .reference import REFERENCE
 from .train import METHODS
 from .types import Sample, WorkbookError
 
+SPLITS = {"heldout": 500, "real_layouts": 250}
+"""Spatial questions of every split, at most."""
 CURVES = ("reward", "rewards/accuracy/mean", "rewards/format/mean", "rewards/map/mean", "rewards/map_calibrated/mean", "kl",
           "completions/mean_length")
 """What is kept of a run's log, where it has it."""
@@ -60,10 +62,16 @@ def arms(train: Path, base: str) -> list[Arm]:
     return found
 
 
+def asked(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """At most ``limit`` spatial questions, which the claims are about, and every general one, which tells what was forgotten."""
+    spatial, general = ([s for s in samples if analysis.is_general(s.question_type) == g] for g in (False, True))
+    return [*analysis.spread(spatial, limit), *general]
+
+
 def answered(found: Sequence[Arm], split: str, samples: Sequence[Sample], data: Path, out: Path, profile: Profile,
-             *, seed: int) -> tuple[list[Row], list[Row]]:
-    """Score rows of every arm, and rows of every arm's maps; both carry ``model`` and ``train_seed``."""
-    rows, drawn = [], []
+             *, seed: int) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows of every arm: scores, maps, and answers beside what the arm's own map says; all carry ``model`` and ``train_seed``."""
+    rows, drawn, read = [], [], []
     for arm in found:
         folder = out / split / f"{re.sub(r'[^a-z_]+', '-', arm.model)}-s{arm.train_seed}"
         given = evaluate.answer(arm.checkpoint, samples, data, folder, profile, with_map=arm.with_map, told=arm.told,
@@ -72,7 +80,8 @@ def answered(found: Sequence[Arm], split: str, samples: Sequence[Sample], data: 
         rows += [{**r, **about} for r in analysis.score_rows(split, arm.model, samples, given)]
         if arm.with_map and not arm.told:
             drawn += [{**r, **about} for r in analysis.map_rows([s for s in samples if s.cognitive_map], given)]
-    return rows, drawn
+            read += [{**r, **about} for r in counterfactual.own_rows(arm.model, samples, given)]
+    return rows, drawn, read
 
 
 def over_seeds(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
@@ -131,6 +140,16 @@ def maps_of(drawn: Sequence[Row], *, seed: int) -> list[Row]:
     """Per model that draws maps: ``analysis.map_summary`` of all its seeds' maps together."""
     return [{**analysis.map_summary(mine[0]["split"], model, mine, seed=seed), "seeds": len({r["train_seed"] for r in mine})}
             for model in dict.fromkeys(r["model"] for r in drawn) if (mine := _of(drawn, model))]
+
+
+def tables(rows: Sequence[Row], drawn: Sequence[Row], read: Sequence[Row], *, seed: int) -> dict[str, list[Row]]:
+    """What is kept of one split's rows (see ``answered``); macro scores and their differences are over spatial question types."""
+    spatial, general = ([r for r in rows if analysis.is_general(r["question_type"]) == g] for g in (False, True))
+    split, drawing = {"split": rows[0]["split"]}, dict.fromkeys(r["model"] for r in drawn)
+    return {"summary": summary(spatial, seed=seed), "pairs": pairs(spatial, seed=seed), "by type": by_type(rows, seed=seed),
+            "forgetting": pairs(general, seed=seed), "maps": maps_of(drawn, seed=seed),
+            "links": [split | analysis.map_answer_link(m, _of(drawn, m), seed=seed) for m in drawing],
+            "follows": [split | r for r in counterfactual.follow_table(read, seed=seed)]}
 
 
 def runs_of(train: Path) -> list[dict[str, Any]]:
@@ -193,29 +212,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.study", description="Compare all trained runs over seeds.")
     parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
     parser.add_argument("--name", help="folder below outputs/reference (default: the profile's name)")
-    parser.add_argument("--questions", type=int, default=500, help="questions per split")
+    parser.add_argument("--questions", type=int, nargs=len(SPLITS), default=[*SPLITS.values()], metavar=tuple(SPLITS),
+                        help="spatial questions at most; all general ones come on top (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals")
     args = parser.parse_args(argv)
     profile = profiles.get(args.profile)
     data, train = profile.outputs / "data", profile.outputs / "study"
-    result: dict[str, Any] = {"summary": [], "pairs": [], "by type": [], "maps": []}
+    result: dict[str, list[Row]] = {}
     try:
         again = command(runs_of(train))
         found = arms(train, profile.model_path)
-        for split in (s for s in ("heldout", "real_layouts") if (data / f"{s}.jsonl").exists()):
-            samples = analysis.spread(load(data / f"{split}.jsonl"), args.questions)
-            rows, drawn = answered(found, split, samples, data, profile.outputs / "eval/study", profile, seed=args.seed)
+        limits = {s: n for s, n in zip(SPLITS, args.questions) if (data / f"{s}.jsonl").exists()}
+        for split, limit in limits.items():
+            samples = asked(load(data / f"{split}.jsonl"), limit)
+            rows, drawn, read = answered(found, split, samples, data, profile.outputs / "eval/study", profile, seed=args.seed)
             rows += [{**r, "train_seed": 0} for r in analysis.prior_rows(split, load(data / "train.jsonl"), samples)]
-            result["summary"] += summary(rows, seed=args.seed)
-            result["pairs"] += pairs(rows, seed=args.seed)
-            result["by type"] += by_type(rows, seed=args.seed)
-            result["maps"] += maps_of(drawn, seed=args.seed)
+            for name, table in tables(rows, drawn, read, seed=args.seed).items():
+                result.setdefault(name, []).extend(table)
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     machine, code = manifest.hardware(), manifest.code()
     facts = {"profile": profile.name, "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
-             "commit": code["commit"][:12], "questions": args.questions, **result, "costs": costs(train),
+             "commit": code["commit"][:12], "questions": limits, **result, "costs": costs(train),
              "command": again}
     print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
     return 0

@@ -50,7 +50,7 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "sft": Method("supervised on the answer"),
-    "sft_map": Method("supervised on map and answer", with_map=True),
+    "sft_map": Method("supervised on map, how it is read, and answer", with_map=True),
     "rlvr": Method("GRPO with accuracy and format", terms={"accuracy": 1.0, "format": 1.0}),
     "t_grpo": Method("RLVR and the temporal term (Video-R1)", terms={"accuracy": 1.0, "format": 1.0, "temporal": 1.0}),
     "sg_rlvr": Method("RLVR and map imagination, the paper's reward", True, {"accuracy": 1.0, "format": 1.0, "map": 1.0}),

@@ -104,6 +104,7 @@ def choices(answer_of: object, n: int = 800) -> list[Sample]:
     return rows
 
 
+@pytest.mark.slow
 def test_blind_predictors_find_a_shortcut_and_only_a_shortcut() -> None:
     (honest,) = shortcuts.table(choices(lambda names, rng: str(rng.choice(names))))
     assert all(abs(honest[p] - 25) < 6 for p in ("constant", "per category", "text only"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,17 @@ from spacer_utils.answers import parse, parse_map
 from spacer_utils.camera import intrinsics, poses
 from spacer_utils.data import dataset
 from spacer_utils.files import read_jsonl
+from spacer_utils.map_reading import HOURS, LETTERS, half_cells, hours, offset, reading, steps
 from spacer_utils.render import Renderer
-from spacer_utils.training import base, grounding, nano, perception, told_maps
+from spacer_utils.render.furniture import CATEGORIES
+from spacer_utils.training import base, grounding, nano, perception, readings, told_maps
 from spacer_utils.training.fresh_rooms import FreshRooms, object_cells
 from spacer_utils.training.packing import IGNORE
-from spacer_utils.types import Box, Clip, WorkbookError
+from spacer_utils.training.readings import Readings
+from spacer_utils.types import Box, Clip, Sample, WorkbookError
 
 SMOKE = profiles.get("smoke")
+NAMES = rf"\b(?:{'|'.join(sorted(map(re.escape, CATEGORIES), key=len, reverse=True))})\b"
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +39,6 @@ def processor(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_every_category_and_tag_is_one_token_and_text_comes_back(processor) -> None:
-    from spacer_utils.render.furniture import CATEGORIES
-
     words = processor.tokenizer
     for text in (*CATEGORIES, *nano.TAGS, *nano.SPECIAL, *nano.KEYS.values(), *nano.CELLS):
         assert len(words(text)["input_ids"]) == 1, text
@@ -135,6 +138,104 @@ def test_made_up_maps_grow_and_depend_on_their_number_alone(processor) -> None:
     assert all(told == written for told, written in few + many)
 
 
+def test_readings_of_made_up_maps_want_the_steps_and_the_answer_that_the_map_gives(processor) -> None:
+    words = processor.tokenizer
+    drawn = Readings(processor, SMOKE, rows=28, seed=5, stage="reading", steps=10)
+    assert torch.equal(drawn.draw(3).ids, drawn.draw(3).ids)
+    assert not torch.equal(drawn.draw(3).ids, drawn.draw(4).ids)
+    kinds = set()
+    for step in (0, 9):
+        rows = drawn.draw(step)
+        for ids, labels in zip(rows.ids, rows.labels):
+            given, wanted = (words.decode(ids[part], skip_special_tokens=True) for part in (labels == IGNORE, labels != IGNORE))
+            answer = parse(given[given.index("<think>"):] + wanted)
+            assert answer.well_formed
+            cells = ast.literal_eval(answer.map_text)
+            question, options = given[given.index("user\n") + 5:given.index("\nMap: ")].split("\n")[0], given.split("\n")
+            asked = list(dict.fromkeys(re.findall(NAMES, question)))
+            kind = kind_of(question)
+            kinds.add(kind)
+            if "distance" in kind:
+                asked = [asked[-1], *asked[:-1]]
+            sample = Sample(1, question, "text", "", tuple(o for o in options if re.match("[A-D]\\. ", o)), "", "", "", kind,
+                            categories=tuple(asked[:5]), cognitive_map=cells)
+            assert answer.answer == reading(sample, cells)
+            assert (answer.think or "").endswith(steps(sample, cells))
+            assert len(cells) <= len(sample.categories) + (readings.MOST if step else readings.FEWEST)
+    assert kinds == set(readings.KINDS)
+
+
+def kind_of(question: str) -> str:
+    if question.startswith("How many"):
+        return "object_counting"
+    if "Measuring" in question:
+        return "object_rel_distance" + ("_farthest" if "farthest" in question else "")
+    level = ("backward" if "away from" in question else "hard" if "front-left" in question else "medium" if "135" in question
+             else "easy")
+    return f"object_rel_direction_{level}"
+
+
+def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor) -> None:
+    kinds = (*readings.LEADS, *readings.DRILLS)
+    rows = Readings(processor, SMOKE, rows=2 * len(kinds), seed=5, stage="reckon", steps=10, short=True).draw(2)
+    for kind, ids, labels in zip(2 * kinds, rows.ids, rows.labels):
+        text, given, wanted = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
+                               for part in (labels < ids.max() + 1, labels == IGNORE, labels != IGNORE))
+        if kind in readings.LEADS:
+            assert given.startswith(readings.LEADS[kind])
+            cells = [place for place, in ast.literal_eval(given[given.index("{"):given.index("}") + 1]).values()]
+            assert f" {offset(cells[0], cells[1])}=" in wanted
+            assert wanted.endswith("</think>")
+        elif kind in ("ways", "distances"):
+            drilled = re.findall(r";(\d), (\d)-(\d), (\d)=([^=]+)=([a-z])", text)
+            assert len(drilled) == readings.OFFSETS
+            for *numbers, walked, last in drilled:
+                x, y, *here = map(int, numbers)
+                assert offset(here, [x, y]).endswith(f"={walked}")
+                assert last == LETTERS[half_cells(math.dist(here, [x, y])) if kind == "distances" else hours(here, [x, y])]
+            assert wanted == "".join(f"{walked}={last}" for *_, walked, last in drilled)
+        elif kind == "turns":
+            drilled = [[LETTERS.index(v) for v in re.split("[-=]", turn)] for turn in text.split(";")[1:]]
+            assert len(drilled) == readings.TURNS
+            assert all((one - other - found) % HOURS == 0 for one, other, found in drilled)
+            assert wanted == "".join(LETTERS[found] for _, _, found in drilled)
+        elif kind == "best":
+            chains = re.findall(r"(nearest|farthest)((?:;[A-D]=[a-z] [A-D]=[a-z])+)", text)
+            assert len(chains) == readings.LOOKUPS
+            found = []
+            for word, options in chains:
+                far = re.findall(r";[A-D]=([a-z])", options)
+                best = [(min if word == "nearest" else max)(far[:k]) for k in range(1, 5)]
+                found += [f"{'ABCD'[far.index(b)]}={b}" for b in best]
+            assert wanted == "".join(found)
+        elif kind == "options":
+            shown = dict(line.split(". ") for line in text.split("\n")[:-1])
+            sought = re.findall(r" ([a-z-]+)((?:;[A-D] [a-z-]+)+)=([A-D])", text)
+            assert len(sought) == readings.LOOKUPS
+            assert all(shown[letter] == says for says, _, letter in sought)
+            assert all(re.findall(";([A-D])", tried) == list("ABCD"[:"ABCD".index(letter) + 1]) for _, tried, letter in sought)
+            assert wanted == "".join(f"{tried}={letter}" for _, tried, letter in sought)
+        else:
+            cells = ast.literal_eval(given[given.index("{"):given.index("}") + 1])[given.split("<")[0]]
+            assert wanted.endswith(f"={len(cells)}}}</think>")
+            assert [[int(v) for v in pair] for pair in re.findall(r"\[(\d), (\d)\]=", wanted)] == sorted(cells)
+
+
+def test_maps_of_stage_answer_are_read_before_the_answer(processor) -> None:
+    given = Readings(processor, SMOKE, rows=7, seed=5, stage="answer", steps=1)
+    rooms = FreshRooms(processor, SMOKE, 12, seed=5, stage="answer", questions=2, text_rows=2, crowded=True, readings=given)
+    batch, made_up = rooms.draw(1), given.draw(1)
+    for mine, theirs in zip((batch.text.ids[2:], batch.text.labels[2:]), (made_up.ids, made_up.labels)):
+        assert [m[here].tolist() for m, here in zip(mine, batch.text.mask[2:].bool())] == \
+               [t[here].tolist() for t, here in zip(theirs, made_up.mask.bool())]
+    assert (batch.text.labels[~batch.text.mask.bool()] == IGNORE).all()
+    copied = told_maps.Rows(*(part[:2] for part in (batch.text.ids, batch.text.mask, batch.text.labels)))
+    assert all(told == again for told, again in told_and_written(processor.tokenizer, copied))
+    texts = [processor.tokenizer.decode(ids[labels != IGNORE]) for ids, labels in zip(batch.rows.ids, batch.rows.labels)]
+    assert any("</map> {" in text for text in texts)
+    assert all(parse(text.removesuffix("<|im_end|>")).well_formed for text in texts)
+
+
 def test_a_new_model_copies_what_a_head_reads(tmp_path: Path) -> None:
     from transformers import AutoModelForImageTextToText
 
@@ -204,7 +305,7 @@ def test_the_supervised_attention_is_that_of_the_model(tmp_path: Path, processor
     keys, cell = processor.tokenizer.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["bed"]]), "3, 4"
     ids = torch.tensor([[9, 10, 11, 12, *keys, 13]])
     labels = torch.full_like(ids, IGNORE)
-    labels[0, 5:] = processor.tokenizer.convert_tokens_to_ids(cell)
+    labels[0, 4:] = torch.tensor(processor.tokenizer.convert_tokens_to_ids(["<map>", cell, cell]))
     names = torch.full_like(ids, -1)
     names[0, [0, 2, 3]] = torch.tensor([keys[0], keys[0], keys[1]])
 
@@ -230,7 +331,8 @@ def test_the_supervised_attention_tells_instances_of_a_thing_apart(tmp_path: Pat
     layer, words = model.model.language_model.layers[1], processor.tokenizer
     chair, bed = words.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["bed"]])
     seen = {"chair 3, 4": [0], "chair 5, 6": [1, 2], "bed 5, 6": [3]}  # which of the first four tokens show what
-    ids = torch.tensor([[9, 10, 11, 12, *words("{'chair': [[3, 4], [5, 6]]}")["input_ids"]]])
+    read = "<map>{'chair': [[3, 4], [5, 6]]}</map> {'chair': [[5, 6]]}"  # the last is copied from the map
+    ids = torch.tensor([[9, 10, 11, 12, *words(read)["input_ids"]]])
     labels = torch.cat([torch.full((1, 4), IGNORE), ids[:, 4:]], 1)
     names, places = torch.full_like(ids, -1), torch.full_like(ids, -1)
     for thing, tokens in seen.items():
@@ -307,8 +409,9 @@ def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch:
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=2, batch=4,
-                         questions=2, told_maps=6, text_rows=2, warmup=1, save_steps=2)
+    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=1,
+                         reckon_steps=1, reading_steps=1, answer_steps=2, batch=4, questions=2, told_maps=6, text_rows=2,
+                         reckonings=6, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):

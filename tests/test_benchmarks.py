@@ -461,6 +461,7 @@ def test_unknown_tasks_are_refused(name: str) -> None:
             benchmark.score({**benchmark.sample[0], field: "made up", "output": "A"}, "official")
 
 
+@pytest.mark.slow
 def test_shell_end_to_end(tmp_path: Path) -> None:
     rows = [{**BENCHMARKS["vsi_bench"].sample[n], "output": o} for n, o in enumerate(("4", "<answer>C</answer>", None))]
     command = [sys.executable, "-m", "spacer_utils", "score-benchmark", "vsi_bench", "--profile", "spacer", "--items",

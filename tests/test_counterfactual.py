@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spacer_utils import counterfactual as cf
 from spacer_utils.answers import parse
 from spacer_utils.evaluate import Prediction
+from spacer_utils.map_reading import reading, steps
+from spacer_utils.questions.object_rel_direction import SECTORS
 from spacer_utils.types import Sample
 
 MAP = {"tv": [[5, 5]], "bed": [[5, 9]], "lamp": [[1, 6]], "sofa": [[6, 5]], "chair": [[0, 0], [9, 5]], "desk": [[9, 9]]}
@@ -43,7 +49,40 @@ def said(**outputs: str) -> dict[str, Prediction]:
     (ask("room_size_estimation", ()), None),
 ])
 def test_a_map_says_what_stands_in_it(sample: Sample, says: str | None) -> None:
-    assert cf.reading(sample, MAP) == says
+    assert reading(sample, MAP) == says
+
+
+@pytest.mark.parametrize(("sample", "read"), [
+    (LEFT, "{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[1, 6]]} -> "
+           "bed 5, 9-5, 5=right 0 up 4=g;lamp 1, 6-5, 5=left 4 up 1=l;l-g=f left;A right;B left=B"),
+    (NEAREST, "{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[1, 6]], 'sofa': [[6, 5]], 'chair': [[9, 5]]} -> nearest;"
+              "A bed 5, 9-5, 5=right 0 up 4=i A=i;B lamp 1, 6-5, 5=left 4 up 1=i A=i;"
+              "C sofa 6, 5-5, 5=right 1 up 0=c C=c;D chair 9, 5-5, 5=right 4 up 0=i C=c"),
+    (ask("object_rel_distance_farthest", ("lamp", "bed", "tv", "desk"), ("desk", "bed", "tv")),
+     "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'bed': [[5, 9]], 'tv': [[5, 5]]} -> farthest;"
+     "A desk 9, 9-1, 6=right 8 up 3=r A=r;B bed 5, 9-1, 6=right 4 up 3=k A=r;C tv 5, 5-1, 6=right 4 down 1=i A=r"),
+    (ask("object_rel_direction_backward", ("lamp", "desk", "sofa"), ("front-left", "back-left")),
+     "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'sofa': [[6, 5]]} -> "
+     "desk 9, 9-1, 6=right 8 up 3=n;sofa 6, 5-1, 6=right 5 down 1=x;x-n=k back-left;A front-left;B back-left=B"),
+    (ask("object_rel_direction_backward", ("lamp", "desk", "sofa")),
+     "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'sofa': [[6, 5]]} -> "
+     "desk 9, 9-1, 6=right 8 up 3=n;sofa 6, 5-1, 6=right 5 down 1=x;x-n=k back-left"),
+    (COUNT, "{'chair': [[0, 0]=1;[9, 5]=2}"), (ask("object_counting", ("oven",)), "{}"),
+    (ask("object_rel_direction_easy", ("tv", "bed", "oven")), ""), (ask("room_size_estimation", ()), ""),
+])
+def test_a_map_is_read_step_by_step(sample: Sample, read: str) -> None:
+    assert steps(sample, MAP) == read
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), min_size=5, max_size=5),
+       st.sampled_from([LEFT, NEAREST, *(replace(LEFT, question_type=f"object_rel_direction_{k}", options=tuple(
+           f"{a}. {o}" for a, o in zip("ABCD", SECTORS[f"object_rel_direction_{k}"]))) for k in ("medium", "hard", "backward"))]))
+def test_the_steps_end_with_what_the_map_says(cells: list[list[int]], sample: Sample) -> None:
+    drawn = dict(zip(sample.categories, ([c] for c in cells)))
+    says = reading(sample, drawn)
+    if says is not None:
+        read = steps(sample, drawn)
+        assert read.endswith(f"={says}") or re.search(f" {says}=.$", read)
 
 
 def test_every_edit_turns_the_answer_and_changes_nothing_else() -> None:
@@ -54,7 +93,7 @@ def test_every_edit_turns_the_answer_and_changes_nothing_else() -> None:
     assert "tv" not in cf.edits(alone, seed=0)["one removed"]
     for sample in (LEFT, NEAREST, COUNT, alone, ask("object_counting", ("oven",), gold="0")):
         for name, cells in cf.edits(sample, seed=0).items():
-            assert cf.reading(sample, cells) not in (None, cf.reading(sample, MAP))
+            assert reading(sample, cells) not in (None, reading(sample, MAP))
             touched = {c for c in {*cells, *MAP} if cells.get(c) != MAP.get(c)}
             assert name == "mirrored" or touched <= set(sample.categories)
     assert cf.edits(COUNT, seed=0) == cf.edits(COUNT, seed=0)
@@ -64,7 +103,7 @@ def test_a_completion_is_begun_as_one_that_could_be_well_formed() -> None:
     told = cf.cases([LEFT, NEAREST, COUNT, ask("room_size_estimation", (), key=9)], 3, seed=0)
     assert [c.edit for c in told].count(cf.TRUE_MAP) == 3
     assert len({c.key for c in told}) == len(told) == 8
-    answer = parse(told[0].begun + "2</answer>")
+    answer = parse(told[0].begun + "</think><answer>2</answer>")
     assert answer.well_formed
     assert answer.map_text is not None
     assert len({c.sample.problem_id for c in cf.cases([LEFT, NEAREST, COUNT], 2, seed=0)}) == 2
@@ -73,10 +112,10 @@ def test_a_completion_is_begun_as_one_that_could_be_well_formed() -> None:
 def test_answers_follow_stay_or_do_neither() -> None:
     rooms = [ask("object_counting", ("chair",), gold="2", key=k, room=f"r{k}") for k in range(8)]
     told = cf.cases(rooms, 8, seed=0)
-    follow = {c.key: Prediction(c.key, f"{c.begun}{c.says}</answer>", 1, False) for c in told}
-    stay = {c.key: Prediction(c.key, f"{c.begun}2</answer>", 1, False) for c in told}
-    always = {c.key: Prediction(c.key, f"{c.begun}3</answer>", 1, False) for c in told}
-    broken = {c.key: Prediction(c.key, f"{c.begun}chair", 1, True) for c in told}
+    follow = {c.key: Prediction(c.key, f"{c.begun}</think><answer>{c.says}</answer>", 1, False) for c in told}
+    stay = {c.key: Prediction(c.key, f"{c.begun}</think><answer>2</answer>", 1, False) for c in told}
+    always = {c.key: Prediction(c.key, f"{c.begun}</think><answer>3</answer>", 1, False) for c in told}
+    broken = {c.key: Prediction(c.key, f"{c.begun}</think><answer>chair", 1, True) for c in told}
     table = {name: {r["map"]: r for r in cf.follow_table(cf.told_rows(name, told, outputs), seed=0)}
              for name, outputs in (("follow", follow), ("stay", stay), ("always", always), ("broken", broken))}
     kinds = (cf.TRUE_MAP, "one added", "one removed")

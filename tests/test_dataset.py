@@ -22,6 +22,7 @@ from spacer_utils.questions.view import Candidate, View
 from spacer_utils.registry import QUESTIONS
 from spacer_utils.types import BadRow, Box, MissingArtifact, Sample, WorkbookError
 
+pytestmark = pytest.mark.slow
 SMOKE = profiles.get("smoke")
 TINY = SMOKE.with_overrides(train_rooms=4, heldout_rooms=2, general_rows=5, width=64, height=48, clip_frames=8)
 

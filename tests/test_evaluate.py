@@ -82,8 +82,8 @@ def test_a_told_completion_begins_with_the_true_map_of_its_own_room(data: Path) 
     told = evaluate.items_from_samples(samples, data, "compact", True, told=True)
     assert any(s.cognitive_map is None for s in samples)
     for s, item in zip(samples, told):
-        answered = parse(item.begun + "2</answer>")
-        assert item.begun.endswith("<answer>") == (s.cognitive_map is not None) == (answered.map_text is not None)
+        answered = parse(item.begun + "</think><answer>2</answer>")
+        assert item.begun.endswith("</map>") == (s.cognitive_map is not None) == (answered.map_text is not None)
         if s.cognitive_map:
             true = {category: sorted(places) for category, places in s.cognitive_map.items()}
             assert parse_map(answered.map_text or "", tuple(true)) == true
@@ -97,7 +97,7 @@ def test_a_begun_completion_is_gone_on_with(models: dict[str, str], data: Path, 
     found = evaluate.answer_told(models[family], told, data, tmp_path, profile)
     assert {k: p.output.startswith(c.begun) for c in told for k, p in found.items() if k == c.key} == {c.key: True for c in told}
     engine = evaluate.Engine(models[family], FRAMES, device="cpu")
-    for case in told[:3]:  # the tokens before the answer are those of the whole text
+    for case in told[:3]:  # the tokens up to the end of the map are those of the whole text
         text, path = prompts.user_text(case.sample, "compact", True), str(data / case.sample.path)
         bare, begun = (engine.encoder.encode([media.Prompt(text, (("video", path),), b)]).ids[0] for b in ("", case.begun))
         assert begun == bare + engine.processor.tokenizer(case.begun)["input_ids"]

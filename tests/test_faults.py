@@ -59,6 +59,7 @@ def test_a_line_torn_by_a_kill_is_cut_off_before_the_next(tmp_path: Path) -> Non
     assert files.read_jsonl(path) == [{"a": 1}, {"a": 2}, {"a": 4}]
 
 
+@pytest.mark.slow
 def test_outputs_that_cannot_be_written_are_named() -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED")}
     done = subprocess.run(["make", "nb00", "PROFILE=smoke", f"PY={sys.executable}"], cwd=PROJECT, capture_output=True, text=True,

@@ -54,6 +54,7 @@ def views(seed: int, count: int, width: int, height: int):
         yield camera(eye, rng.uniform(0, 2 * math.pi), rng.uniform(-0.6, 0.3), width, height)
 
 
+@pytest.mark.slow
 def test_ids_and_depth_agree_with_ray_casting():
     pytest.importorskip("embreex")
     from embreex.mesh_construction import TriangleMesh

@@ -18,6 +18,7 @@ from spacer_utils.rewards.rows import sample_of
 from spacer_utils.rewards.sets import SETS
 
 
+@pytest.mark.slow
 def test_rewards_equal_the_released_code(golden: Path) -> None:
     rows = read_jsonl(golden / "spacer_rewards.jsonl")
     for number, row in enumerate(rows, 1):
@@ -55,6 +56,7 @@ def test_what_uninformative_maps_earn_on_real_rooms(real_layouts: Path) -> None:
     assert abs(np.mean(ours["random"])) < 3 * np.std(ours["random"]) / np.sqrt(len(true))
 
 
+@pytest.mark.slow
 def test_trainers_get_the_released_rewards_too(golden: Path) -> None:
     """The adapter scores the maps of a whole batch at once."""
     rows = read_jsonl(golden / "spacer_rewards.jsonl")

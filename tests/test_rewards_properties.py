@@ -325,6 +325,7 @@ def test_relations_are_free_of_place_and_size(cells: MapCells, dx: int, dy: int,
     assert term("map_relations", half, moved) in (None, pytest.approx(1.0))
 
 
+@pytest.mark.slow
 def test_relations_see_turns_mirrors_and_what_is_missing() -> None:
     true: MapCells = {"tv": [[8, 1]], "bed": [[1, 2]], "table": [[4, 6]], "lamp": [[2, 8]]}
     turned, opposite = (term("map_relations", true, maps.turn(true, k)) for k in (1, 2))

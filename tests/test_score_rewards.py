@@ -104,6 +104,7 @@ def shell(*arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[byt
     return subprocess.run([sys.executable, "-m", "spacer_utils", *arguments], input=text, capture_output=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_from_a_shell() -> None:
     done = shell("score-rewards", "--set", "spacer", text=line() + b"broken\n" + line())
     assert done.returncode == 2

@@ -178,6 +178,7 @@ def imports(path: Path) -> set[str]:
 MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_reports_are_nobodys_business() -> None:
     for path in MODULES:
         if path.name != "report.py" or path.parent != PACKAGE:
@@ -201,6 +202,7 @@ def test_types_import_nothing_of_ours() -> None:
     assert not imports(PACKAGE / "types.py")
 
 
+@pytest.mark.slow
 def test_importing_what_the_light_notebooks_use_does_not_import_torch() -> None:
     code = (
         "import sys; from spacer_utils import analysis, frames, interactive, logbook, maps, plots, reference, registry, rewards; "

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spacer_utils import profiles, reference, study
-from spacer_utils.types import WorkbookError
+from spacer_utils.types import Sample, WorkbookError
 
 
 def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dict]:
@@ -55,6 +55,25 @@ def test_what_is_hard_for_both_cancels_in_a_pair() -> None:
     alone = study.summary(base, seed=0)[0]
     assert pair["high"] - pair["low"] < (alone["high"] - alone["low"]) / 2
     assert pair["low"] >= 0
+
+
+def test_general_questions_move_no_claim_and_have_a_table_of_their_own() -> None:
+    spatial = rows("base", {0: [1, 0, 1, 0]}) + rows("rlvr-full", {0: [1, 1, 1, 0]})
+    general = [{**r, "question_type": "general_ocr"} for r in rows("base", {0: [1] * 4}) + rows("rlvr-full", {0: [0] * 4})]
+    with_general, without = (study.tables(r, [], [], seed=0) for r in (spatial + general, spatial))
+    assert with_general["summary"] == without["summary"]
+    assert with_general["pairs"] == without["pairs"]
+    assert [r["difference"] for r in with_general["pairs"]] == [25]
+    assert [r["difference"] for r in with_general["forgetting"]] == [-100]
+    assert not without["forgetting"]
+    assert {r["question_type"] for r in with_general["by type"]} == {"counting", "general_ocr"}
+
+
+def test_all_general_questions_come_on_top_of_the_spatial_ones() -> None:
+    kinds = ["object_counting"] * 6 + ["room_size_estimation"] * 6 + ["general_ocr"] * 3
+    samples = [Sample(k, "?", "video", "numerical", (), "<answer>1</answer>", "", "", kind) for k, kind in enumerate(kinds)]
+    found = [s.question_type for s in study.asked(samples, 4)]
+    assert found == ["object_counting", "room_size_estimation"] * 2 + ["general_ocr"] * 3
 
 
 def test_arms_are_the_base_in_five_ways_and_every_finished_run(tmp_path: Path) -> None:
@@ -102,7 +121,7 @@ def test_committed_studies_are_whole() -> None:
     for name, found in reference.studies().items():
         models = {r["model"] for r in found["summary"] if r["split"] == "heldout"}
         assert {"base", "base, blind", "prior"} <= models, name
-        assert found["questions"] >= 500
+        assert found["questions"]["heldout"] >= 500
         assert len(found["commit"]) == 12
         assert {c["model"] for c in found["costs"]} <= models
         assert all(r["low"] <= r["macro"] <= r["high"] for r in found["summary"])

@@ -197,6 +197,7 @@ def test_spacer_sampling_squashes_the_frames(tmp_path: Path) -> None:
     assert video.load(path, Frames(4, 56, sampling="spacer"))[0].shape == (3, 56, 56, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [2.0, 2.5, 30.0, 29.97])
 def test_frames_and_their_times_are_the_right_ones(tmp_path: Path, fps: float) -> None:
     path = tmp_path / "ramp.mp4"

@@ -14,10 +14,18 @@ EASY: Sectors = {"left": (0, 180), "right": (180, 360)}
 MEDIUM: Sectors = {"left": (0, 135), "back": (135, 225), "right": (225, 360)}
 HARD: Sectors = {"front-left": (0, 90), "back-left": (90, 180), "back-right": (180, 270), "front-right": (270, 360)}
 """Degrees counter-clockwise from straight ahead."""
-FACING, TURNED = "facing the {b}", "facing directly away from the {b}"
-OPENING = "If I am standing by the {a} and " + FACING + ", is the {c} "
+OPENING = "If I am standing by the {a} and facing the {b}, is the {c} "
 QUADRANTS = ("to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian "
              "plane (if I am standing at the origin and facing along the positive y-axis).")
+TEMPLATES = {
+    "object_rel_direction_easy": OPENING + "to the left or the right of the {b}?",
+    "object_rel_direction_medium": OPENING + "to my left, right, or back? An object is to my back if I would have to turn at "
+                                   "least 135 degrees in order to face it.",
+    "object_rel_direction_hard": OPENING + QUADRANTS,
+    "object_rel_direction_backward": OPENING.replace("facing the", "facing directly away from the") + QUADRANTS,
+}
+SECTORS = {"object_rel_direction_easy": EASY, "object_rel_direction_medium": MEDIUM, "object_rel_direction_hard": HARD,
+           "object_rel_direction_backward": HARD}
 MARGIN = 10.0
 """Degrees to the nearest sector boundary."""
 LARGEST_FOOTPRINT, LEAST_GAP = 1.0, 1.0
@@ -28,36 +36,36 @@ TRIES = 150
 @QUESTIONS.register("object_rel_direction_easy", problem_type="multiple choice", unit="", from_map=True, classes=str)
 def object_rel_direction_easy(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """Left or right of the object that one faces."""
-    return _ask(view, rng, OPENING + "to the left or the right of the {b}?", EASY)
+    return _ask(view, rng, "object_rel_direction_easy")
 
 
 @QUESTIONS.register("object_rel_direction_medium", problem_type="multiple choice", unit="", from_map=True, classes=str)
 def object_rel_direction_medium(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """Left, right or back (135 degrees or more)."""
-    return _ask(view, rng, OPENING + "to my left, right, or back? An object is to my back if I would have to turn at least 135 "
-                "degrees in order to face it.", MEDIUM)
+    return _ask(view, rng, "object_rel_direction_medium")
 
 
 @QUESTIONS.register("object_rel_direction_hard", problem_type="multiple choice", unit="", from_map=True, classes=str)
 def object_rel_direction_hard(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """One of four quadrants."""
-    return _ask(view, rng, OPENING + QUADRANTS, HARD)
+    return _ask(view, rng, "object_rel_direction_hard")
 
 
 @QUESTIONS.register("object_rel_direction_backward", problem_type="multiple choice", unit="", from_map=True, classes=str)
 def object_rel_direction_backward(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
     """One of four quadrants for someone who turns their back to the second object."""
-    return _ask(view, rng, OPENING.replace(FACING, TURNED) + QUADRANTS, HARD, backward=True)
+    return _ask(view, rng, "object_rel_direction_backward")
 
 
-def _ask(view: View, rng: np.random.Generator, template: str, sectors: Sectors, backward: bool = False) -> list[Candidate]:
+def _ask(view: View, rng: np.random.Generator, kind: str) -> list[Candidate]:
+    sectors, backward = SECTORS[kind], kind.endswith("backward")
     small = [o for o in view.singles if o.box.size[0] * o.box.size[1] <= LARGEST_FOOTPRINT]
     candidates = []
     for a, b, c in draws(rng, small, 3, TRIES):
         answer = direction(view, a, b, c, sectors, backward)
         if answer is not None:
             names = (a.category, b.category, c.category)
-            problem = template.format(a=names[0], b=names[1], c=names[2])
+            problem = TEMPLATES[kind].format(a=names[0], b=names[1], c=names[2])
             candidates.append(choice(problem, answer, tuple(sectors), names, balance=answer,
                                      contexts=[f"{role} {name}" for role, name in zip("abc", names)]))
     return candidates

@@ -4,8 +4,10 @@ Stage ``read`` tells random maps as text and has them written down again: to cop
 too. Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token,
 what it shows, in which map cell that stands, and where the camera is. Stage ``find`` asks for the cells of all things that a
 room has once, stages ``learn`` and ``again`` for whole maps and answers, and stage ``crowd`` for those of rooms as full as a
-dataset's; in all four, attention is told where to look (``grounding``), and the dense labels and text-only rows go along. Every
-batch is drawn from ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
+dataset's. Stages ``reckon`` and ``reading`` are text alone again: what a map says about a question, step by step. Stage
+``answer`` is ``crowd`` with every map read before the answer. Wherever something is asked about a clip, attention is told where
+to look (``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from ``(seed, stage, step)``, so
+a killed run resumes where it stood and gives the same weights.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from .fresh_rooms import FreshRooms, RoomBatch
 from .grounding import grounding_loss, inputs_of
 from .media import token_types
 from .perception import Heads, Words, cell_tokens, cells_off, known_loss, recall, seen_loss
+from .readings import Readings
 from .told_maps import Rows, ToldMaps
 
 Progress = Callable[[int, int, Mapping[str, Any]], None]
@@ -42,7 +45,7 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the six stages."""
+    """Sizes of the nine stages."""
 
     read_steps: int
     look_steps: int
@@ -55,6 +58,9 @@ class Recipe:
     """Steps like ``again`` in rooms chosen as a dataset's are, a third more categories than in a room as it comes: without them,
     told the true map so far, the base wrote single things of unchosen rooms 1.4 cells off and those of a dataset's 2.5 (medians).
     Attention is told at every cell, not only at a key's first, and which of several instances is meant."""
+    reckon_steps: int
+    reading_steps: int
+    answer_steps: int
     batch: int = 16
     """Rooms per step; half as many in stage ``learn``."""
     questions: int = 4
@@ -62,7 +68,10 @@ class Recipe:
     told_maps: int = 40
     """Rows per step of stage ``read``, while its maps are short."""
     text_rows: int = 4
-    """Text-only rows per step beside the clips of the other stages."""
+    """Text-only rows per step beside the clips of the other stages; in stage ``answer`` as many made-up maps to read, and as many
+    drills, of which stage ``reading`` has twice as many."""
+    reckonings: int = 30
+    """Rows per step of stage ``reckon``, few, because more steps help more than more rows."""
     lr: float = 1.5e-3
     asking_lr: float = 1e-3
     """Learning rate of the stages that ask; higher, they spoil for long what tokens knew."""
@@ -72,15 +81,18 @@ class Recipe:
     """Weight of the supervised attention in the stages that ask."""
     save_steps: int = 50
     threads: int = 1
-    """Threads of the trainer on a CPU."""
+    """Threads of the trainer on a CPU, beside the process that draws rooms."""
+    reckon_threads: int = 2
+    """Threads in stages ``reckon`` and ``reading``, whose rows are drawn in no time."""
     workers: int = 1
     """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any number."""
 
 
-SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, crowd_steps=1, batch=4, told_maps=8,
-               text_rows=2, warmup=2, save_steps=2)
+SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, crowd_steps=1, reckon_steps=1,
+               reading_steps=1, answer_steps=1, batch=4, told_maps=8, reckonings=6, text_rows=2, warmup=2, save_steps=2)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600)
+FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600,
+              reckon_steps=1300, reading_steps=300, answer_steps=400)
 """The whole recipe, on two cores: one trains and one draws."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -237,7 +249,6 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    torch.set_num_threads(recipe.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = nano.build(out / "start", seed=seed)
     model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
@@ -252,19 +263,31 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
     again = draw(recipe.batch, stage="again", questions=recipe.questions // 2)
     crowd = draw(recipe.batch, stage="crowd", questions=recipe.questions // 2, crowded=True)
+    readings = partial(Readings, processor, profile, seed=seed)
+    reckon = readings(recipe.reckonings, stage="reckon", steps=recipe.reckon_steps, short=True)
+    reading = readings(recipe.reckonings, stage="reading", steps=recipe.reading_steps, drills=2 * recipe.text_rows)
+    answer = draw(recipe.batch, stage="answer", questions=recipe.questions // 2, crowded=True,
+                  readings=readings(recipe.text_rows, stage="answer", steps=1, drills=recipe.text_rows))
+
+    def read_aloud(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
+        return read_step(model, rows)
 
     def asked(batch: RoomBatch, instances: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
         return learn_step(model, heads, batch, recipe, processor, instances=instances)
 
     stages: list[tuple[str, int, float, Batches, Any]] = [
-        ("read", recipe.read_steps, recipe.lr, read, lambda rows: read_step(model, rows)),
+        ("read", recipe.read_steps, recipe.lr, read, read_aloud),
         ("look", recipe.look_steps, recipe.lr, look, lambda batch: look_step(model, heads, batch, processor)),
         ("find", recipe.find_steps, recipe.asking_lr, find, asked),
         ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked),
         ("again", recipe.again_steps, recipe.again_lr, again, asked),
-        ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True))]
+        ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True)),
+        ("reckon", recipe.reckon_steps, recipe.lr, reckon, read_aloud),
+        ("reading", recipe.reading_steps, recipe.asking_lr, reading, read_aloud),
+        ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True))]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
+        torch.set_num_threads(recipe.reckon_threads if stage in ("reckon", "reading") else recipe.threads)
         optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
         _forget(out / "metrics.jsonl", stage, first)

@@ -28,6 +28,7 @@ from ..render import Frame, Renderer
 from ..types import Clip, Sample, Scene, WorkbookError
 from . import perception
 from .packing import IGNORE
+from .readings import Readings
 from .told_maps import Rows, counting, told, written
 
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
@@ -59,7 +60,7 @@ class RoomBatch:
     rows: Rows
     """Questions about each clip, as many about one as about another; or the prompt up to the end of the clip."""
     text: Rows
-    """Text-only rows about the same rooms."""
+    """Text-only rows about the same rooms, and about made-up maps where these are read."""
 
     def to(self, device: str) -> RoomBatch:
         return RoomBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
@@ -83,6 +84,8 @@ class FreshRooms:
     """Ask for the cells of all things that the room has once, in random order, instead of a question type."""
     crowded: bool = False
     """Choose rooms as a dataset does: most have many things that are the only one of their name, some a crowd of one thing."""
+    readings: Readings | None = None
+    """Have the maps read before the answer; these stand beside the other text-only rows then."""
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
@@ -100,7 +103,10 @@ class FreshRooms:
             rows = Rows(ids, data["attention_mask"][:, :end], torch.full_like(ids, IGNORE))
         once = torch.arange(len(rows.ids)).reshape(len(clips), -1)[:, 0]
         pixels = data["pixel_values_videos"].unflatten(0, (len(rows.ids), -1))[once].flatten(0, 1)
-        return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, self._told(asked, rng))
+        text = self._told(asked, rng)
+        if self.readings:
+            text = text.beside(self.readings.draw(step))
+        return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, text)
 
     def _chosen(self, samples: list[Sample], rng: np.random.Generator) -> list[Sample]:
         """What one room is asked."""
@@ -146,7 +152,8 @@ class FreshRooms:
 
     def _rows(self, samples: list[Sample], with_map: npt.NDArray[np.bool_],
               clips: list[npt.NDArray[np.uint8]]) -> tuple[Any, Rows]:
-        texts, lengths = zip(*(written(s, self.processor, self.profile, with_map=bool(ask), media="clip")
+        read = self.readings is not None
+        texts, lengths = zip(*(written(s, self.processor, self.profile, with_map=bool(ask), read=read, media="clip")
                                for s, ask in zip(samples, with_map)))
         data = self._processed(list(texts), clips)
         return data, Rows.labelled(data, list(lengths))

@@ -43,7 +43,8 @@ def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels:
     Args:
         layer: a decoder layer of Qwen3-VL.
         given: what it was given, see ``inputs_of``.
-        ids, labels: (B, L) tokens and targets; the loss is taken where a cell is to follow: only a first one without ``places``.
+        ids, labels: (B, L) tokens and targets; the loss is taken where a cell of a map is to follow: only a first one without
+            ``places``.
         names: (B, L) what each vision token shows as the key's token id, -1 elsewhere. A thing that no token shows is left out.
         places: (B, L) the cell in which that thing stands as the cell's token id, -1 elsewhere. If given, only the tokens of the
             very instance whose cell follows are right, and every cell of a key counts.
@@ -64,6 +65,8 @@ def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels:
     cells = torch.tensor(tokenizer.convert_tokens_to_ids(list(CELLS)), device=ids.device)
     asked = torch.zeros_like(ids, dtype=torch.bool)
     asked[:, :-1] = torch.isin(labels[:, 1:], cells)
+    opened, closed = (labels == tokenizer.convert_tokens_to_ids(tag) for tag in ("<map>", "</map>"))
+    asked &= opened.cumsum(1) > closed.cumsum(1)  # how a map is read is copied from it
     row, column = (asked & same.any(2)).nonzero(as_tuple=True)
     chosen = scores[row, :, column]  # (Q, heads, L)
     right = chosen.masked_fill(~same[row, column][:, None], -torch.inf)

@@ -13,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from .. import maps, prompts
 from ..data.samples import text_rows
@@ -47,6 +48,16 @@ class Rows:
         for row, length in enumerate(lengths):
             labels[row, -length:] = data["input_ids"][row, -length:]
         return cls(data["input_ids"], data["attention_mask"], labels)
+
+    def beside(self, others: Rows) -> Rows:
+        """These rows and then others in one batch."""
+        longest = max(self.ids.shape[1], others.ids.shape[1])
+
+        def joined(mine: torch.Tensor, theirs: torch.Tensor, filler: int) -> torch.Tensor:
+            return torch.cat([F.pad(t, (longest - t.shape[1], 0), value=filler) for t in (mine, theirs)])
+
+        return Rows(joined(self.ids, others.ids, 0), joined(self.mask, others.mask, 0),
+                    joined(self.labels, others.labels, IGNORE))
 
     def to(self, device: str) -> Rows:
         return Rows(self.ids.to(device), self.mask.to(device), self.labels.to(device))
@@ -108,9 +119,10 @@ def told(samples: list[Sample], processor: Any, profile: Profile, rng: np.random
     return Rows.labelled(words(texts, padding=True, return_tensors="pt"), lengths)
 
 
-def written(sample: Sample, processor: Any, profile: Profile, *, with_map: bool, media: str | None = None) -> tuple[str, int]:
-    """A row's prompt and completion as one text, and the completion's number of tokens."""
+def written(sample: Sample, processor: Any, profile: Profile, *, with_map: bool, read: bool = False,
+            media: str | None = None) -> tuple[str, int]:
+    """A row's prompt and completion as one text, and the completion's number of tokens; see ``prompts.target`` for ``read``."""
     message = prompts.messages(sample, profile.prompt_style, with_map, media=media)
-    end = prompts.target(sample, with_map) + processor.tokenizer.eos_token
+    end = prompts.target(sample, with_map, read) + processor.tokenizer.eos_token
     text = processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True) + end
     return text, len(processor.tokenizer(end)["input_ids"])
