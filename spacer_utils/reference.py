@@ -15,7 +15,7 @@ CLAIMS: tuple[dict[str, Any], ...] = (
     {"claim": "SG-RLVR beats its starting policy", "paper": "25.35 (CoT) or 34.43 (zero-shot) -> 45.6 on VSI-Bench",
      "source": "SpaceR README 732226f; arXiv 2504.01805 v2", "pair": ("sg_rlvr", "base"),
      "why": "a 7B generalist gains its answer format and priors too; the nano base was trained on this format and such rooms, "
-            "and 30 steps of 32 rollouts cost every method some of what the base knew: rewards do not rise (notebook 07)"},
+            "and in 30 steps of 32 rollouts no method's rewards rise (notebook 07)"},
     {"claim": "SG-RLVR beats supervised fine-tuning", "paper": "about 41.5 (read from a radar plot) -> 45.6",
      "source": "SpaceR repository figure", "pair": ("sg_rlvr", "sft"),
      "why": "here both see the same few hundred rooms; the paper's baseline saw 151k rows"},
