@@ -38,6 +38,7 @@ def written(folder: Path, train: list[Sample], heldout: list[Sample], clips: lis
     return folder
 
 
+@pytest.mark.slow
 def test_clean_rows_pass_and_are_described(tmp_path: Path) -> None:
     found = audit.run(written(tmp_path, questions(range(4)), questions(range(4, 6))), PROFILE, problems=["room 9: no floor"])
     assert found["failures"] == []

@@ -325,6 +325,7 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow
 def test_a_gpu_is_measured_on_the_nano_study_too_when_asked() -> None:
     assert "--name h200" in (plain := make("-n", "gpu-bench", "NAME=h200").stdout)
     assert "spacer_utils.train" not in plain

@@ -124,6 +124,7 @@ def test_overlaps_of_turned_rectangles() -> None:
     assert geometry.overlaps(b, a).T.tolist() == geometry.overlaps(a, b).tolist()
 
 
+@pytest.mark.slow
 def test_real_layouts_hold_every_room_and_box(real_layouts: Path) -> None:
     found = layouts.read(real_layouts)
     assert (len(found.scenes), len({s.scene_id for s in found.scenes})) == (288, 288)

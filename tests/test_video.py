@@ -21,6 +21,7 @@ from spacer_utils.profiles import Data, Frames
 from spacer_utils.scenes import geometry, procedural
 from spacer_utils.types import Box, Clip, Scene, SceneObject, WorkbookError
 
+pytestmark = pytest.mark.slow
 DATA = replace(profiles.get("smoke").data, clip_frames=8, width=96, height=64)
 Pixels = npt.NDArray[np.uint8]
 
@@ -197,7 +198,6 @@ def test_spacer_sampling_squashes_the_frames(tmp_path: Path) -> None:
     assert video.load(path, Frames(4, 56, sampling="spacer"))[0].shape == (3, 56, 56, 3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fps", [2.0, 2.5, 30.0, 29.97])
 def test_frames_and_their_times_are_the_right_ones(tmp_path: Path, fps: float) -> None:
     path = tmp_path / "ramp.mp4"
