@@ -178,7 +178,7 @@ class Engine:
     def __init__(self, model: str, frames: Frames, mode: Mode = "video", seed: int = 0, device: str | None = None,
                  cache: Path | None = None) -> None:
         """``cache`` is a folder of decoded frames to share (see ``video.load``)."""
-        from .training import greedy, media, vision  # isort: skip (first: it makes torchvision importable)
+        from .training import decoding, media, vision  # isort: skip (first: it makes torchvision importable)
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils.logging import disable_progress_bar
@@ -193,7 +193,7 @@ class Engine:
         self.model = loaded.to(self.device).eval()
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         self._sight = vision.SharedVision(self.model)
-        self._filters, self._stop = greedy.rules(self.model.generation_config, self.processor, self.device)
+        self._filters, self._stop = decoding.rules(self.model.generation_config, self.processor, self.device)
 
     def _encode(self, items: Sequence[Item]) -> Any:
         from .training.media import Prompt
@@ -204,18 +204,19 @@ class Engine:
 
     def _texts(self, items: Sequence[Item], found: Iterable[tuple[list[int], bool]]) -> list[Prediction]:
         decode = self.processor.tokenizer.decode
+        texts = [(tokens[:len(tokens) - ended], ended) for tokens, ended in found]
         return [Prediction(item.key, item.begun + decode(tokens, skip_special_tokens=True), len(tokens), not ended)
-                for item, (tokens, ended) in zip(items, found)]
+                for item, (tokens, ended) in zip(items, texts)]
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
         """Greedy completions of one batch, the checkpoint's own repetition penalty included."""
         import torch
 
-        from .training.greedy import greedy
+        from .training.decoding import complete
 
         with torch.inference_mode():
-            return self._texts(items, greedy(self.model, self._sight, self._encode(items), self.processor, max_new_tokens,
-                                             self._filters, self._stop))
+            return self._texts(items, complete(self.model, self._sight, self._encode(items), self.processor, max_new_tokens,
+                                               self._filters, self._stop))
 
 
 class VllmEngine(Engine):
@@ -227,7 +228,7 @@ class VllmEngine(Engine):
         Raises:
             WorkbookError: vllm is missing or of an unproven version.
         """
-        from .training import engine, greedy, media  # isort: skip
+        from .training import decoding, engine, media  # isort: skip
         from transformers import AutoProcessor, GenerationConfig
 
         engine.check()
@@ -237,7 +238,7 @@ class VllmEngine(Engine):
         self.processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         settings = GenerationConfig.from_pretrained(model)
-        self._stop = greedy.rules(settings, self.processor)[1]
+        self._stop = decoding.rules(settings, self.processor)[1]
         self._sampling = partial(SamplingParams, temperature=0.0, repetition_penalty=settings.repetition_penalty or 1.0,
                                  logit_bias={token: -100.0 for token in media.vision_tokens(self.processor)})
         self.llm = LLM(model=model, seed=seed)
@@ -252,7 +253,7 @@ class VllmEngine(Engine):
                                     self._sampling(max_tokens=max_new_tokens), use_tqdm=False)
         engine.same(sent, [o.prompt_token_ids for o in outputs])
         written = [list(o.outputs[0].token_ids) for o in outputs]
-        ends = [next((k for k, token in enumerate(tokens) if token in self._stop), None) for tokens in written]
+        ends = [next((k + 1 for k, token in enumerate(tokens) if token in self._stop), None) for tokens in written]
         return self._texts(items, [(tokens[:end], end is not None) for tokens, end in zip(written, ends)])
 
 

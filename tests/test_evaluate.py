@@ -15,8 +15,8 @@ from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 from spacer_utils import counterfactual, evaluate, frames, profiles, prompts
 from spacer_utils.answers import parse, parse_map
 from spacer_utils.data.rows import load
+from spacer_utils.training import decoding, media
 from spacer_utils.training import engine as vllm_engine
-from spacer_utils.training import greedy, media
 from spacer_utils.types import WorkbookError
 
 torch = pytest.importorskip("torch")
@@ -59,7 +59,7 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
     batch = engine.encoder.encode([media.Prompt(i.text, i.media) for i in items])
     for penalty in (1.0, 1.5):
         engine.model.generation_config.repetition_penalty = penalty
-        filters, stop = greedy.rules(engine.model.generation_config, engine.processor)
+        filters, stop = decoding.rules(engine.model.generation_config, engine.processor)
         ids, mask = media.pad(batch.ids, engine.processor.tokenizer.pad_token_id, "left")
         with torch.inference_mode(), engine._sight.rows(batch, range(len(items)), "cpu") as given:
             out = engine.model.generate(input_ids=ids, attention_mask=mask, mm_token_type_ids=media.token_types(
@@ -69,12 +69,23 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
         late = next(t for row in expected for k, t in enumerate(row) if k > 1 and t not in row[:k])
         for ends in (stop, frozenset({late})):
             with torch.inference_mode():
-                found = greedy.greedy(engine.model, engine._sight, batch, engine.processor, 12, filters, ends)
+                found = decoding.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, ends)
             cuts = [next((k for k, t in enumerate(row) if t in ends), 12) for row in expected]
-            assert found == [(row[:cut], cut < 12) for row, cut in zip(expected, cuts)]
+            assert found == [(row[:cut + 1], cut < 12) for row, cut in zip(expected, cuts)]
         assert len({tuple(r) for r in expected}) > 3
         assert any(1 < cut < 12 for cut in cuts)
         assert max(cuts) == 12
+    told: list[bool] = []
+
+    def two_more(done: bool) -> bool:
+        told.append(done)
+        return sum(told) == 3
+
+    never = frozenset({row[0] for row in expected})
+    with torch.inference_mode():  # every row has ended at once, and another process goes on for two tokens
+        assert decoding.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, never,
+                                 all_ended=two_more) == [(row[:1], True) for row in expected]
+    assert told == [True] * 3
 
 
 def test_a_told_completion_begins_with_the_true_map_of_its_own_room(data: Path) -> None:
@@ -130,7 +141,7 @@ def test_questions_share_what_comes_before_their_last_words() -> None:
     seen = 9
     rows = {(1, seen, seen, 2, 3): (0,), (1, seen, seen, 2, 4, 5): (0,), (1, seen, seen, 2, 6): (1,), (1, 2, 7): (), (1, 2): (),
             (1, seen, 2, seen, 3): (0, 1), (1, seen, 8, seen, 3): (0, 1)}
-    first, common = greedy.shared_heads(media.Batch(list(map(list, rows)), list(rows.values()), []), [seen])
+    first, common = decoding.shared_heads(media.Batch(list(map(list, rows)), list(rows.values()), []), [seen])
     assert first == [0, 0, 2, 3, 3, 5, 6]
     assert common == [4, 4, 4, 1, 1, 4, 4]
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from training_kit import FAMILIES, FRAMES, MIXED, Clips, grpo, inputs, tiny_model
 
+from spacer_utils.training import decoding
+
 torch = pytest.importorskip("torch")
 
 TUNINGS = ("full", "lora")
@@ -80,18 +82,39 @@ def test_policy_old_and_reference_start_equal(models: dict[str, str], tmp_path: 
 def test_generation_and_scoring_agree_per_token(models: dict[str, str], tmp_path: Path, family: str) -> None:
     trainer = grpo(models[family], tmp_path, Clips(), num_iterations=2)
     logits: list[Any] = []
-    original = trainer.model.generate
+    written = trainer._written
 
-    def generate(**kwargs: Any) -> Any:
-        out = original(**kwargs, return_dict_in_generate=True, output_logits=True)
-        logits.append(torch.stack(out.logits, dim=1))
-        return out.sequences
+    def watched(*args: Any) -> Any:
+        hook = trainer.model.register_forward_hook(lambda model, given, out: logits.append(out.logits[:, -1]))
+        found = written(*args)
+        hook.remove()
+        return found
 
-    trainer.model.generate = generate
+    trainer._written = watched
+    trainer.eos_token_ids = list(range(0, len(trainer.processing_class.tokenizer), 5))  # so that rows end at different times
     out = trainer._generate_and_score_completions(inputs(trainer))
     ids, mask = out["completion_ids"], out["completion_mask"].bool()
-    sampled = logits[0].log_softmax(-1)[:, :ids.shape[1]].gather(2, ids.unsqueeze(2)).squeeze(2)
+    assert len(set(mask.sum(1).tolist())) > 2
+    sampled = torch.zeros(ids.shape)
+    for step, scores in enumerate(logits[1:]):  # the first read what the prompts share
+        alive = mask[:, step]
+        sampled[alive, step] = scores.log_softmax(-1)[range(len(scores)), ids[alive, step]]
     assert torch.allclose(sampled[mask], out["old_per_token_logps"][mask], atol=1e-4)
+
+
+def test_rollouts_are_drawn_at_the_temperature_asked_for(models: dict[str, str], tmp_path: Path) -> None:
+    found = []
+    for temperature, sample in ((1.0, True), (1e-4, True), (1.0, False)):
+        trainer = grpo(models["qwen3_vl"], tmp_path, Clips(), num_generations=4, temperature=temperature)
+        trainer.generation_config.do_sample = sample
+        found.append(trainer._generate_and_score_completions(inputs(trainer))["completion_ids"])
+    first, cold, likely = ([rows[k:k + 4] for k in range(0, len(rows), 4)] for rows in (t.tolist() for t in found))
+    assert all(len({tuple(row) for row in group}) == 4 for group in first)
+    assert cold == likely
+    assert all(len({tuple(row) for row in group}) == 1 for group in cold)
+    torch.manual_seed(0)
+    drawn = decoding.drawn(torch.tensor([0.7, 0.2, 0.1]).log().expand(20_000, 3))
+    assert torch.allclose(drawn.bincount() / len(drawn), torch.tensor([0.7, 0.2, 0.1]), atol=0.015)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

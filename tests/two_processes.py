@@ -86,6 +86,12 @@ def main() -> None:
             self.generation_config.do_sample = False
             place = Path(out) / f"greedy.{os.environ.get('RANK', 0)}.json"
             place.write_text(json.dumps(generate(self, *args, **kwargs)[0]))
+            if launcher == "fsdp2":  # where one process has nothing more to write, it still takes part in the other's forwards
+                ends, rank = self.eos_token_ids, self.accelerator.process_index
+                self.eos_token_ids = [] if rank else list(range(self.model.config.get_text_config().vocab_size))
+                lengths = {len(tokens) for tokens in generate(self, *args, **kwargs)[0]}
+                assert lengths == {PROFILE.train.completion_tokens if rank else 1}, lengths
+                self.eos_token_ids = ends
         return written(self, *args, **kwargs)
 
     Path(out).mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from trl import GRPOTrainer
+from trl.models.utils import unwrap_model_for_generation
 
 from .. import answers, rewards
 from ..types import Sample
-from . import engine, logs, packing
+from . import decoding, engine, logs, packing
 from .checkpoints import Resumable
 from .media import Batch, Encoder, Prompt, token_types, vision_tokens
 from .vision import SharedVision
@@ -75,7 +76,6 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             self._engine = engine.Engine(self.vllm_generation, encoder, lambda: self._sight.frozen)
         else:
             self.generation_config.suppress_tokens = vision_tokens(encoder.processor)
-            self.generation_kwargs["suppress_tokens"] = vision_tokens(encoder.processor)
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -118,9 +118,24 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             if self.use_vllm:
                 self._engine.look(*self._context, num_generations)
                 return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, **kwargs)
-            with self._vision(self.model).rows(*self._context, self.accelerator.device) as media:
-                given = {**multimodal_fields, **media}
-                return super()._generate_single_turn(prompt_ids, images, given, num_generations, **kwargs)
+            with (unwrap_model_for_generation(self.model_wrapped, self.accelerator, self.args.ds3_gather_for_generation,
+                                              gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs) as model,
+                  torch.no_grad(), self._dist.summon_full_params(self.model_wrapped, recurse=False)):
+                return self._written(model, self._context[0]), None
+
+    def _written(self, model: Any, batch: Batch) -> list[list[int]]:
+        """Per row: the tokens that ``GRPOConfig``'s sampling settings draw, the one that ends them included."""
+        settings = self.generation_config
+        filters = model._get_logits_processor(settings, device=self.accelerator.device)  # as ``generate`` makes them
+        found = decoding.complete(model, self._sight, batch, self.encoder.processor, settings.max_new_tokens, filters,
+                                  frozenset(self.eos_token_ids), decoding.drawn if settings.do_sample else decoding.most_likely,
+                                  self._all_ended if self._sight.always else bool)
+        return [tokens for tokens, _ in found]
+
+    def _all_ended(self, here: bool) -> bool:
+        """Whether every process says so."""
+        said = torch.tensor(here, device=self.accelerator.device, dtype=torch.int)
+        return bool(self.accelerator.reduce(said, "sum").item() == self.accelerator.num_processes)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         start, self._scored = time.perf_counter(), {}

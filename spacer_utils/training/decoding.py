@@ -1,7 +1,8 @@
-"""Greedy answers to a batch of prompts: what prompts share is read once, and answers that have ended leave the batch.
+"""Completions of a batch of prompts, in training and evaluation: what prompts share is read once, and rows that end leave.
 
-transformers' ``generate`` reads every prompt whole and carries every row to the end of the longest. Questions about one clip
-differ in their last words only, so here the tokens before go through the model once per clip.
+transformers' ``generate`` reads every prompt whole and carries every row to the end of the longest. Rollouts of one prompt are
+all the same up to their first word, and questions about one clip differ in their last words only, so here the tokens before go
+through the model once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from .vision import SharedVision, backbone
 
 Filter = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """``(ids (rows, tokens), scores (rows, words)) -> scores``: one of transformers' logits processors."""
+Choice = Callable[[torch.Tensor], torch.Tensor]
+"""``scores (rows, words) -> token ids (rows,)``."""
 
 
 def shared_heads(batch: Batch, vision: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -50,9 +53,25 @@ def rules(settings: Any, processor: Any, device: Any = "cpu") -> tuple[list[Filt
     return filters, frozenset({processor.tokenizer.eos_token_id, *ends} - {None})
 
 
-def greedy(model: Any, sight: SharedVision, batch: Batch, processor: Any, budget: int, filters: Sequence[Filter],
-           stop: frozenset[int]) -> list[tuple[list[int], bool]]:
-    """Per row: the tokens written, without the one that ends them, and whether it came within the ``budget``."""
+def most_likely(scores: torch.Tensor) -> torch.Tensor:
+    """(rows,) token ids from (rows, words) scores."""
+    return scores.argmax(-1)
+
+
+def drawn(scores: torch.Tensor) -> torch.Tensor:
+    """(rows,) token ids drawn from (rows, words) logits, with torch's own generator."""
+    return torch.multinomial(scores.softmax(-1), 1)[:, 0]
+
+
+def complete(model: Any, sight: SharedVision, batch: Batch, processor: Any, budget: int, filters: Sequence[Filter],
+             stop: frozenset[int], choose: Choice = most_likely, all_ended: Callable[[bool], bool] = bool,
+             ) -> list[tuple[list[int], bool]]:
+    """Per row: the tokens written, and whether the last is one of ``stop``: at most ``budget`` tokens in all.
+
+    Args:
+        all_ended: told after every token whether the rows here have all ended, says whether to stop. Where parameters are
+            sharded it has to answer for every process, since each forward needs all of them.
+    """
     device, filler = model.device, processor.tokenizer.pad_token_id
     first, common = shared_heads(batch, (processor.image_token_id, processor.video_token_id))
     readers = sorted(set(first))
@@ -70,28 +89,25 @@ def greedy(model: Any, sight: SharedVision, batch: Batch, processor: Any, budget
     cache.batch_select_indices(reader.to(device))
     out = model(input_ids=ids[:, width:], attention_mask=mask, position_ids=places[:, :, width:], past_key_values=cache,
                 use_cache=True, logits_to_keep=1)
-    return _write(model, out, ids, mask, places.amax((0, 2)) + 1, budget, filters, stop)
-
-
-def _write(model: Any, out: Any, ids: torch.Tensor, mask: torch.Tensor, place: torch.Tensor, budget: int,
-           filters: Sequence[Filter], stop: frozenset[int]) -> list[tuple[list[int], bool]]:
-    """Token by token from the output that has read the prompts; ``place`` (rows,) is the next position of each row."""
-    written: list[list[int]] = [[] for _ in ids]
+    place = places.amax((0, 2)) + 1  # (rows,) the next position of each
+    written: list[list[int]] = [[] for _ in batch.ids]
     ended = [False] * len(written)
     alive = list(range(len(written)))
     for step in range(budget):
         scores = out.logits[:, -1].float()
         for change in filters:
             scores = change(ids, scores)
-        chosen = scores.argmax(-1)
+        chosen = choose(scores)
         for row, token in zip(alive, chosen.tolist()):
-            ended[row] = token in stop
-            written[row] += [] if ended[row] else [token]
+            if not ended[row]:
+                written[row].append(token)
+                ended[row] = token in stop
         keep = [k for k, row in enumerate(alive) if not ended[row]]
-        if not keep or step == budget - 1:
+        if all_ended(not keep) or step == budget - 1:
             break
         if len(keep) < len(alive):
-            index = torch.tensor(keep, device=ids.device)
+            keep = keep or [0]  # where only other processes go on, one row goes with them
+            index = torch.tensor(keep, device=device)
             out.past_key_values.batch_select_indices(index)
             ids, mask, place, chosen, alive = ids[index], mask[index], place[index], chosen[index], [alive[k] for k in keep]
         ids, mask = torch.cat([ids, chosen[:, None]], 1), torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
