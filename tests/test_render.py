@@ -82,6 +82,7 @@ def test_ids_and_depth_agree_with_ray_casting():
     assert np.mean(np.concatenate(errors) < 1e-3) > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shadow", [False, True])
 def test_pixels_do_not_depend_on_threads(shadow):
     scene = furnished(7)

@@ -109,7 +109,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         assert self._context is not None
-        return self._context[0].ids, None, _types(self._context[0], self.encoder.processor)
+        return self._context[0].ids, None, {}  # media are added where they are needed
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int,
                               **kwargs: Any) -> Any:
@@ -184,7 +184,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         rows = [p for p in moving for _ in range(self.shuffled)]
         batch = self.encoder.encode(rows, shuffle_seed=self.state.global_step)
         with self._looking_at(batch, range(len(rows))):
-            ids, _ = self._generate_single_turn(batch.ids, None, _types(batch, self.encoder.processor), self.shuffled)
+            ids, _ = self._generate_single_turn(batch.ids, None, {}, self.shuffled)
         texts = self.encoder.processor.batch_decode(ids, skip_special_tokens=True)
         values = [rewards.term("accuracy", moving[p], answers.parse(t))[0] or 0.0 for p, t in zip(rows, texts)]
         means = {p: sum(values[k * self.shuffled:(k + 1) * self.shuffled]) / self.shuffled for k, p in enumerate(moving)}
@@ -217,7 +217,3 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
 
 def _prompt(row: dict[str, Any]) -> Prompt:
     return Prompt(row["prompt"][-1]["content"], tuple((kind, path) for kind, path in json.loads(row["media"])))
-
-
-def _types(batch: Batch, processor: Any) -> dict[str, list[list[int]]]:
-    return {"mm_token_type_ids": [token_types(torch.tensor(ids), processor).tolist() for ids in batch.ids]}
