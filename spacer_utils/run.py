@@ -222,7 +222,8 @@ def _plain(value: Any) -> Any:
 
 
 def _column(values: Sequence[Any]) -> list[str]:
-    """One column's cells as escaped text: numbers with as many decimals as the largest of them allows."""
+    """One column's cells as escaped text: numbers with as many decimals as the largest of them allows. One that would read as
+    zero keeps two digits, unless nothing but rounding is left of it."""
     plain = [_plain(v) for v in values]
     numbers = [abs(v) for v in plain if isinstance(v, float) and math.isfinite(v)]
     largest = max(numbers, default=0.0)
@@ -235,7 +236,10 @@ def _column(values: Sequence[Any]) -> list[str]:
             return "yes" if value else "no"
         if isinstance(value, int):
             return f"{value:,}" if abs(value) >= 10_000 else str(value)
-        return format(value, form) if isinstance(value, float) else html.escape(str(value)).replace("\n", "<br>")
+        if isinstance(value, float):
+            vanishes = 1e-12 * largest < abs(value) and not any(digit in "123456789" for digit in format(value, form))
+            return format(value, ".2g" if vanishes else form)
+        return html.escape(str(value)).replace("\n", "<br>")
 
     return [cell(v) for v in plain]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -465,6 +466,8 @@ def test_tables_escape_every_cell_and_align_numbers() -> None:
     assert "<th>a&lt;b</th>" in text
     assert "&lt;caption&gt;" in text
     assert run.html_table([{"n": 1234.5}, {"n": float("nan")}, {"n": True}]).count("–") == 1
+    mixed = run.html_table([{"n": 1234.5}, {"n": 1.5e-3}, {"n": -2e-4}, {"n": 0.0}, {"n": 1e-17}])
+    assert re.findall(r'"number">([^<n]+)<', mixed) == ["1,234", "0.0015", "-0.0002", "0", "0"]
 
 
 def test_checks_show_all_and_raise_on_the_failing(

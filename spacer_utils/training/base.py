@@ -4,10 +4,10 @@ Stage ``read`` tells random maps as text and has them written down again: to cop
 too. Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token,
 what it shows, in which map cell that stands, and where the camera is. Stage ``find`` asks for the cells of all things that a
 room has once, stages ``learn`` and ``again`` for whole maps and answers, and stage ``crowd`` for those of rooms as full as a
-dataset's. Stages ``reckon`` and ``reading`` are text alone again: what a map says about a question, step by step. Stage
-``answer`` is ``crowd`` with every map read before the answer. Wherever something is asked about a clip, attention is told where
-to look (``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from ``(seed, stage, step)``, so
-a killed run resumes where it stood and gives the same weights.
+dataset's. Stages ``reckon`` and ``reading`` are text alone again: what a map says about a question, step by step. Stages
+``answer`` and ``settle`` are ``crowd`` with every map read before the answer. Wherever something is asked about a clip,
+attention is told where to look (``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from
+``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the nine stages."""
+    """Sizes of the ten stages."""
 
     read_steps: int
     look_steps: int
@@ -61,6 +61,9 @@ class Recipe:
     reckon_steps: int
     reading_steps: int
     answer_steps: int
+    settle_steps: int
+    """Steps of a second ``answer`` from a warm restart, with half the text-only rows: the first had to bring back what text alone
+    had made the model forget of seeing, and cells were still getting better when it ended."""
     batch: int = 16
     """Rooms per step; half as many in stage ``learn``."""
     questions: int = 4
@@ -89,10 +92,11 @@ class Recipe:
 
 
 SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, crowd_steps=1, reckon_steps=1,
-               reading_steps=1, answer_steps=1, batch=4, told_maps=8, reckonings=6, text_rows=2, warmup=2, save_steps=2)
+               reading_steps=1, answer_steps=1, settle_steps=1, batch=4, told_maps=8, reckonings=6, text_rows=2, warmup=2,
+               save_steps=2)
 """Enough to see that every stage runs."""
 FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600,
-              reckon_steps=1300, reading_steps=300, answer_steps=400)
+              reckon_steps=1300, reading_steps=300, answer_steps=400, settle_steps=300)
 """The whole recipe, on two cores: one trains and one draws."""
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
@@ -268,6 +272,8 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
     reading = readings(recipe.reckonings, stage="reading", steps=recipe.reading_steps, drills=2 * recipe.text_rows)
     answer = draw(recipe.batch, stage="answer", questions=recipe.questions // 2, crowded=True,
                   readings=readings(recipe.text_rows, stage="answer", steps=1, drills=recipe.text_rows))
+    half = recipe.text_rows // 2
+    settle = replace(answer, stage="settle", text_rows=half, readings=readings(half, stage="settle", steps=1, drills=half))
 
     def read_aloud(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
         return read_step(model, rows)
@@ -284,7 +290,8 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
         ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True)),
         ("reckon", recipe.reckon_steps, recipe.lr, reckon, read_aloud),
         ("reading", recipe.reading_steps, recipe.asking_lr, reading, read_aloud),
-        ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True))]
+        ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True)),
+        ("settle", recipe.settle_steps, recipe.again_lr, settle, partial(asked, instances=True))]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
         torch.set_num_threads(recipe.reckon_threads if stage in ("reckon", "reading") else recipe.threads)
