@@ -157,7 +157,7 @@ _CPU = Profile(
               clip_frames=16, width=224, height=224, fps=2.0),
     frames=Frames(num_frames=6, size=112),
     train=Train(sft_steps=80, sft_batch=16, sft_lr=3e-4, rl_steps=30, prompts_per_step=4, group_size=8,
-                rl_lr_full=1e-4, rl_lr_lora=5e-4, completion_tokens=208, save_steps=10),
+                rl_lr_full=3e-5, rl_lr_lora=5e-4, completion_tokens=208, save_steps=10),
     evaluation=Evaluation(questions=300, batch=64, max_new_tokens=208),
     min_ram_gb=8,
 )
