@@ -410,8 +410,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
     recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=1,
-                         reckon_steps=1, reading_steps=1, answer_steps=2, batch=4, questions=2, told_maps=6, text_rows=2,
-                         reckonings=6, warmup=1, save_steps=2)
+                         reckon_steps=1, reading_steps=1, answer_steps=2, settle_steps=1, batch=4, questions=2, told_maps=6,
+                         text_rows=2, reckonings=6, warmup=1, save_steps=2)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
 
     class Killed(Exception):
