@@ -72,7 +72,7 @@ class Recipe:
     """Rows per step of stage ``read``, while its maps are short."""
     text_rows: int = 4
     """Text-only rows per step beside the clips of the other stages. Stage ``answer`` also has as many made-up maps to read and as
-    many drills, stage ``reading`` twice as many drills."""
+    many drills, stage ``settle`` half of each, stage ``reading`` twice as many drills."""
     reckonings: int = 30
     """Rows per step of stage ``reckon``, few, because more steps help more than more rows."""
     lr: float = 1.5e-3
