@@ -412,7 +412,19 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
     recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=1,
                          reckon_steps=1, reading_steps=1, answer_steps=2, settle_steps=1, batch=4, questions=2, told_maps=6,
                          text_rows=2, reckonings=6, warmup=1, save_steps=2)
+    ahead, drawn = base.ahead, dict[str, FreshRooms]()
+
+    def watched(batches: base.Batches, first: int, workers: int):
+        if isinstance(batches, FreshRooms):
+            drawn[batches.stage] = batches
+        return ahead(batches, first, workers)
+
+    monkeypatch.setattr(base, "ahead", watched)
     whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
+    text = {k: (d.text_rows, d.readings and (d.readings.rows, d.readings.drills)) for k, d in drawn.items()}
+    assert text["answer"] == (2, (2, 2))
+    assert text["settle"] == (1, (1, 1))  # half of each
+    assert [text[k] for k in ("look", "find", "learn", "again", "crowd")] == [(2, None)] * 5
 
     class Killed(Exception):
         pass
