@@ -67,6 +67,7 @@ class Train:
     completion_tokens: int
     beta: float = 0.04
     temperature: float = 1.0
+    """Of the rollouts. At 1 a small model draws maps that are mostly noise, and training on them spoils those it had."""
     top_p: float = 1.0
     """Below 1 it biases the importance ratios; only the paper's own setting uses .95."""
     lora_rank: int = 16
@@ -157,7 +158,7 @@ _CPU = Profile(
               clip_frames=16, width=224, height=224, fps=2.0),
     frames=Frames(num_frames=6, size=112),
     train=Train(sft_steps=80, sft_batch=16, sft_lr=3e-4, rl_steps=30, prompts_per_step=4, group_size=8,
-                rl_lr_full=3e-5, rl_lr_lora=5e-4, completion_tokens=208, save_steps=10),
+                rl_lr_full=3e-5, rl_lr_lora=5e-4, completion_tokens=208, temperature=0.5, save_steps=10),
     evaluation=Evaluation(questions=300, batch=64, max_new_tokens=208),
     min_ram_gb=8,
 )
