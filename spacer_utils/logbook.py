@@ -40,7 +40,7 @@ def reinforcement_runs(train: Path) -> dict[str, Rows]:
 
 
 def change(rows: Sequence[Mapping[str, Any]], key: str = "reward") -> tuple[float, float]:
-    """Mean of a metric over the first and over the last tenth of the steps (at least one step each)."""
+    """Mean of a metric over the first and over the last tenth of the steps (at least one step each); of rewards, see ``gain``."""
     values = [r[key] for r in rows if isinstance(r.get(key), int | float)]
     if not values:
         return math.nan, math.nan
@@ -65,6 +65,35 @@ def one_group(rows: Sequence[Mapping[str, Any]], terms: Sequence[str] = ("accura
             for r in best]
 
 
+def thirds(rows: Iterable[Mapping[str, Any]]) -> tuple[list[list[Mapping[str, Any]]], list[list[Mapping[str, Any]]]]:
+    """Groups of the first and of the last third of the steps (at least one step each)."""
+    found = groups(rows)
+    last = max((step for step, _ in found), default=0)
+    part = -(-last // 3)
+    return [g for (step, _), g in found.items() if step <= part], [g for (step, _), g in found.items() if step > last - part]
+
+
+def gain(rows: Iterable[Mapping[str, Any]], term: str | None = None) -> dict[str, float | None]:
+    """What the rollouts of the first and of the last third of the steps earn, and the difference with its 95% interval.
+
+    Every step asks other questions, easy ones and hard ones: the interval is over questions, and a difference inside it may be
+    theirs. None where a third has a single question.
+
+    Args:
+        term: one reward term instead of the sum of all.
+    """
+    found = []
+    for part in thirds(rows):
+        earned = [[r["reward"] if term is None else r["terms"].get(term) for r in group] for group in part]
+        found.append([float(np.mean(known)) for values in earned if (known := [v for v in values if v is not None])])
+    first, last = (float(np.mean(means)) if means else math.nan for means in found)
+    single = min(map(len, found)) < 2
+    half = None if single else 1.96 * math.sqrt(sum(float(np.var(means, ddof=1)) / len(means) for means in found))
+    difference = last - first
+    return {"first": first, "last": last, "difference": difference,
+            "low": None if half is None else difference - half, "high": None if half is None else difference + half}
+
+
 def largest_group_sum(rows: Iterable[Mapping[str, Any]]) -> float:
     """Largest absolute sum of advantages within a group; 0 up to rounding when advantages are centred."""
     return max(float(abs(sum(r["advantage"] for r in g))) for g in groups(rows).values())
@@ -74,12 +103,11 @@ def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
     """Mean accuracy (%) of the rollouts of the first and last third of the steps, with 95% intervals over groups."""
     table = []
     for name, rows in runs.items():
-        last = max(r["step"] for r in rows)
-        for label, first, end in (("first third", 0.0, last / 3), ("last third", 2 * last / 3, float(last))):
+        for label, part in zip(("first third", "last third"), thirds(rows)):
             by_type: dict[str, list[float]] = defaultdict(list)
-            for (step, _), group in groups(rows).items():
+            for group in part:
                 values = [r["terms"]["accuracy"] for r in group if r["terms"].get("accuracy") is not None]
-                if first < step <= end and values:
+                if values:
                     by_type[group[0]["question_type"]].append(100 * float(np.mean(values)))
             for question_type, values in sorted(by_type.items()):
                 half = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None

@@ -1,0 +1,56 @@
+"""What the logs of a run say: gains are of whole questions, and their intervals are those of independent questions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from spacer_utils import logbook
+
+
+def rollouts(rewards: list[list[list[float]]]) -> logbook.Rows:
+    """Rows from rewards by step, question and completion; accuracy is half the reward."""
+    return [{"step": step, "group": f"q{step}-{k}", "question_type": "object_counting", "reward": r, "terms": {"accuracy": r / 2}}
+            for step, questions in enumerate(rewards, 1) for k, question in enumerate(questions) for r in question]
+
+
+def test_thirds_are_whole_steps_at_both_ends_and_at_least_one() -> None:
+    for steps, part in ((1, 1), (2, 1), (3, 1), (4, 2), (7, 3), (30, 10)):
+        first, last = logbook.thirds(rollouts([[[0.0, 1.0]]] * steps))
+        assert [g[0]["step"] for g in first] == list(range(1, part + 1))
+        assert [g[0]["step"] for g in last] == list(range(steps - part + 1, steps + 1))
+        assert {len(g) for g in (*first, *last)} == {2}
+    assert logbook.thirds([]) == ([], [])
+
+
+def test_a_gain_is_the_difference_of_question_means_with_their_interval() -> None:
+    found = logbook.gain(rollouts([[[0.0, 1.0], [0.0, 0.0]], [[9.0, 9.0]], [[1.0, 1.0], [1.0, 0.0]]]))
+    assert (found["first"], found["last"], found["difference"]) == (0.25, 0.75, 0.5)
+    half = 1.96 * math.sqrt(2 * 0.125 / 2)  # variance of two question means that are half apart, over two questions, twice
+    assert (found["low"], found["high"]) == pytest.approx((0.5 - half, 0.5 + half))
+    assert logbook.gain(rollouts([[[0.0, 1.0]], [[2.0]]]), "accuracy") == {
+        "first": 0.25, "last": 1.0, "difference": 0.75, "low": None, "high": None}
+
+
+def test_questions_without_the_term_do_not_count() -> None:
+    rows = rollouts([[[0.0], [1.0]], [[1.0], [2.0]]])
+    rows[0]["terms"] = {"accuracy": None}
+    rows[2]["terms"] = {}
+    assert logbook.gain(rows, "accuracy") == {"first": 0.5, "last": 1.0, "difference": 0.5, "low": None, "high": None}
+
+
+def test_the_interval_of_a_gain_covers_nothing_gained_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(300):
+        difficulty = rng.uniform(0.0, 1.0, (30, 4, 1))
+        found = logbook.gain(rollouts((rng.random((30, 4, 8)) < difficulty).astype(float).tolist()))
+        covered.append(found["low"] <= 0.0 <= found["high"])
+    assert 0.9 < np.mean(covered) < 0.99
+
+
+def test_accuracy_by_type_takes_the_same_thirds() -> None:
+    table = logbook.accuracy_by_type({"run": rollouts([[[0.0, 2.0]], [[2.0, 2.0]]])})
+    assert [(r["bar"], r["score"], r["n"]) for r in table] == [("run first third", 50.0, 1), ("run last third", 100.0, 1)]
