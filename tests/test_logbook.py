@@ -54,3 +54,17 @@ def test_the_interval_of_a_gain_covers_nothing_gained_as_often_as_it_says() -> N
 def test_accuracy_by_type_takes_the_same_thirds() -> None:
     table = logbook.accuracy_by_type({"run": rollouts([[[0.0, 2.0]], [[2.0, 2.0]]])})
     assert [(r["bar"], r["score"], r["n"]) for r in table] == [("run first third", 50.0, 1), ("run last third", 100.0, 1)]
+
+
+def test_advantages_are_compared_with_zero_in_units_of_the_reward() -> None:
+    def of_group(rewards: list[float], centre: float) -> float:
+        rows = rollouts([[rewards]])
+        for r in rows:
+            r["advantage"] = (r["reward"] - centre) / (np.std(rewards, ddof=1) + 1e-4)
+        return logbook.largest_group_sum(rows)
+
+    rounded = float(np.float32(1.4)) - 2.0**-23  # the mean of equal rewards, one place off in float32
+    assert of_group([float(np.float32(1.4))] * 8, rounded) < 1e-5
+    assert of_group([1.0, 2.0, 2.0, 1.0], 1.5) < 1e-5
+    assert of_group([1.0, 2.0, 2.0, 1.0], 1.51) > 1e-2
+    assert of_group([1.4] * 8, 1.41) > 1e-2
