@@ -118,8 +118,8 @@ def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
                 half = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
                 mean = float(np.mean(values))
                 table.append({"question_type": question_type, "bar": f"{name} {label}", "run": name, "score": mean,
-                              "n": len(values), "low": None if half is None else mean - half,
-                              "high": None if half is None else mean + half})
+                              "n": len(values), "low": None if half is None else max(0.0, mean - half),
+                              "high": None if half is None else min(100.0, mean + half)})
     return table
 
 

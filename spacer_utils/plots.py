@@ -152,7 +152,7 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
     """Grouped bars with intervals and n: one group per ``row[group]``, one bar per ``row[bar]``.
 
     ``low`` and ``high`` are the ends of the interval in the same unit as ``value``; ``chance`` draws a tick per group. Many
-    groups go over several rows of the figure; LoRA runs are hatched.
+    groups go over several rows of the figure; LoRA runs are hatched, a run's ``first third`` is pale.
     """
     rows = list(rows)
     groups = list(dict.fromkeys(str(r[group]) for r in rows))
@@ -168,18 +168,20 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
                 r = by_key.get((g, name))
                 if r is None or r[value] is None:
                     continue
-                x = i + (j - (len(names) - 1) / 2) * width
+                x, pale = i + (j - (len(names) - 1) / 2) * width, name.endswith(" first third")
                 error = None if r.get(low) is None else [[max(0.0, r[value] - r[low])], [max(0.0, r[high] - r[value])]]
-                axis.bar(x, r[value], width * 0.92, yerr=error, color=colour(name), error_kw={"lw": 1, "capsize": 2},
-                         hatch="///" if name.endswith("-lora") else None, edgecolor="white", lw=0, label=pretty(name))
+                axis.bar(x, r[value], width * 0.92, yerr=error, color=(colour(name), 0.4 if pale else 1), label=pretty(name),
+                         hatch="///" if name.endswith("-lora") else None, edgecolor="white", lw=0,
+                         error_kw={"lw": 1, "capsize": 2})
                 axis.annotate(f"n={r[count]}", (x, 0), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
-                              fontsize=6, rotation=90, color="white")
+                              fontsize=6, rotation=90, color="black" if pale else "white")
             if chance and g in chance:
                 axis.hlines(chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance")
         axis.set_xticks(range(len(part)), [pretty(g) for g in part], rotation=15, ha="right", fontsize=8)
         axis.set_xlim(-0.6, per_row - 0.4 if len(parts) > 1 else len(part) - 0.4)
         axis.set_ylabel(ylabel)
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
+    found = {n: found[n] for n in sorted(found, key=[*map(pretty, names), "chance"].index)}
     axes[0].legend(found.values(), found, fontsize=7, ncols=5, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return figure
 
