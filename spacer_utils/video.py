@@ -69,9 +69,10 @@ def encode(frames: Pixels, fps: float) -> bytes:
     _, height, width, _ = frames.shape
     if width % 2 or height % 2:
         raise WorkbookError(f"frames of {width} x {height} pixels: H.264 with yuv420p needs even sides. Change width or height.")
+    # Without "mbtree": "0", up to one clip in a hundred came out otherwise than the last time, a macroblock here and there.
+    options = {"crf": str(CRF), "preset": "veryfast", "bf": "0", "g": "16", "threads": "1", "mbtree": "0"}
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        options = {"crf": str(CRF), "preset": "veryfast", "bf": "0", "g": "16", "threads": "1"}
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for picture in frames:
