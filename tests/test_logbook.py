@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from spacer_utils import logbook
+from spacer_utils import logbook, plots
 
 
 def rollouts(rewards: list[list[list[float]]]) -> logbook.Rows:
@@ -68,3 +68,15 @@ def test_advantages_are_compared_with_zero_in_units_of_the_reward() -> None:
     assert of_group([1.0, 2.0, 2.0, 1.0], 1.5) < 1e-5
     assert of_group([1.0, 2.0, 2.0, 1.0], 1.51) > 1e-2
     assert of_group([1.4] * 8, 1.41) > 1e-2
+
+
+def test_the_figure_tells_first_and_last_third_apart_and_names_them_in_order() -> None:
+    rows = rollouts([[[0.0, 2.0], [1.0]], [[2.0, 2.0]]])
+    rows[0]["question_type"] = rows[1]["question_type"] = "general_ocr"  # asked in the first third alone, and drawn first
+    table = logbook.accuracy_by_type({"rlvr-full-s0": rows, "sft-full-s0": rows})
+    axis = plots.bars(table, group="question_type", bar="bar").axes[0]
+    names = [f"{run} {third} third" for run in ("rlvr-full-s0", "sft-full-s0") for third in ("first", "last")]
+    assert [t.get_text() for t in axis.get_legend().get_texts()] == list(map(plots.pretty, names))
+    shown = [bar.get_facecolor() for bar in axis.patches[-4:]]
+    assert shown[0][:3] == shown[1][:3] != shown[2][:3] == shown[3][:3]
+    assert [c[3] for c in shown] == [0.4, 1.0, 0.4, 1.0]

@@ -372,7 +372,7 @@ def _finish(out: Path, model: Any, processor: Any, recipe: Recipe, seed: int) ->
 
 
 def publish(run: Path, target: Path, card: str) -> Path:
-    """Copy a finished base into the package, with its log to five digits and the checksums that ``profiles`` holds it to.
+    """Copy a finished base into the package, with its log to three digits and the checksums that ``profiles`` holds it to.
 
     Args:
         run: folder of ``train``.
@@ -381,7 +381,7 @@ def publish(run: Path, target: Path, card: str) -> Path:
     files = {p.name: p.read_bytes() for p in sorted((run / "model").iterdir())}
     for name, data in {**files, "README.md": card.encode()}.items():
         write_atomic(target / name, data)
-    write_jsonl(target / "metrics.jsonl", ({k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
+    write_jsonl(target / "metrics.jsonl", ({k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in row.items()}
                                            for row in read_jsonl(run / "metrics.jsonl")))
     sums = "".join(f"{sha256(target / name)}  {name}\n" for name in sorted([*files, "README.md", "metrics.jsonl"]))
     write_atomic(target / CHECKSUMS, sums)
