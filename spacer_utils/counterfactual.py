@@ -181,12 +181,11 @@ def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int
 # ------------------------------------------------------------------------------------------------------------- paid in training
 
 
-def paid(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample], parts: int = 10) -> list[Row]:
-    """Per tenth of a run: what its maps were worth, and what everything in the centre would have been, for the same rooms.
+def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) -> list[Row]:
+    """Per rollout about a room with a map: step, group, and as ``terms`` what its map was worth; empty for a run without maps.
 
-    Columns, means over rollouts about rooms with a map: ``map`` (the paper's score), ``map_calibrated``, ``centre`` (the paper's
-    score of the true counts in one middle cell), ``paid`` and ``centre paid`` (map and centre after the paper's gate: only a
-    right answer is paid). Empty for a run without maps.
+    Terms: ``map`` (the paper's score), ``map_calibrated``, ``centre`` (the paper's score of the true counts in one middle cell),
+    ``paid`` and ``centre paid`` (map and centre after the paper's gate: only a right answer is paid).
 
     Args:
         samples: the training samples by ``problem_id`` as text, maps joined.
@@ -194,12 +193,17 @@ def paid(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample], p
     rows = [(r, samples[r["group"]]) for r in rollouts if r["group"] in samples and samples[r["group"]].cognitive_map]
     if not any("<map>" in r["completion"] for r, _ in rows):
         return []
-    last = max(r["step"] for r, _ in rows)
-    tenths: dict[int, list[dict[str, float]]] = defaultdict(list)
-    for r, sample in rows:
-        tenths[(r["step"] - 1) * parts // last].append({"step": r["step"], **_worth(sample, r)})
+    return [{"step": r["step"], "group": r["group"], "terms": _worth(sample, r)} for r, sample in rows]
+
+
+def tenths(maps: Sequence[Row], parts: int = 10) -> list[Row]:
+    """Means over every tenth of a run of the terms of ``worth``."""
+    last = max((r["step"] for r in maps), default=0)
+    found: dict[int, list[Row]] = defaultdict(list)
+    for r in maps:
+        found[(r["step"] - 1) * parts // last].append({"step": r["step"], **r["terms"]})
     return [{"tenth": k + 1, "n": len(mine), **{name: float(np.mean([w[name] for w in mine])) for name in mine[0]}}
-            for k, mine in sorted(tenths.items())]
+            for k, mine in sorted(found.items())]
 
 
 def _worth(sample: Sample, rollout: Mapping[str, Any]) -> dict[str, float]:

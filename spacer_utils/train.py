@@ -27,6 +27,7 @@ from . import profiles, prompts
 from .evaluate import model_digest
 from .files import inside, sha256, write_atomic
 from .profiles import Profile
+from .rewards.sets import Gate
 from .types import MissingArtifact, Sample, WorkbookError
 
 Tuning = Literal["lora", "full"]
@@ -46,6 +47,8 @@ class Method:
     """Ask for a cognitive map in the prompt."""
     terms: Mapping[str, float] | None = None
     """Reward terms and weights; None for supervised training."""
+    gate: Gate = "correct"
+    """When a map counts: after a right answer, as in the paper, or in every well-formed one."""
 
 
 METHODS: dict[str, Method] = {
@@ -56,6 +59,8 @@ METHODS: dict[str, Method] = {
     "sg_rlvr": Method("RLVR and map imagination, the paper's reward", True, {"accuracy": 1.0, "format": 1.0, "map": 1.0}),
     "sg_rlvr_calibrated": Method("map reward above the best uninformative map", True,
                                  {"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}),
+    "sg_rlvr_dense": Method("calibrated map reward in every well-formed answer, right or wrong", True,
+                            {"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}, gate="format"),
     "sg_rlvr_aligned": Method("map reward up to turns that the video cannot decide", True,
                               {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0}),
     "sg_rlvr_relations": Method("map reward on pairwise directions and distance order", True,

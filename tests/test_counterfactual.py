@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils import counterfactual as cf
+from spacer_utils import logbook
 from spacer_utils.answers import parse
 from spacer_utils.evaluate import Prediction
 from spacer_utils.map_reading import reading, steps
@@ -180,12 +181,14 @@ def rollout(step: int, cells: Any, accuracy: float = 1.0) -> dict[str, Any]:
 def test_the_centre_is_paid_nearly_as_well() -> None:
     centre = {c: [[4, 4]] * len(ps) for c, ps in MAP.items()}
     rows = [*(rollout(s, centre) for s in range(1, 11)), *(rollout(s, MAP, accuracy=0.0) for s in range(11, 21))]
-    first, last = cf.paid(rows, {"3": COUNT}, parts=2)
+    first, last = cf.tenths(cf.worth(rows, {"3": COUNT}), parts=2)
     assert first["map"] == first["centre"] == first["paid"] == first["centre paid"] > 0.5
     assert abs(first["map_calibrated"]) < 1e-9
     assert last["map"] == last["map_calibrated"] == pytest.approx(1.0)
     assert last["paid"] == last["centre paid"] == 0  # a wrong answer's map is not paid
     assert (first["n"], first["step"], last["tenth"]) == (10, 5.5, 2)
-    tenths = cf.paid([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT})
-    assert [t["n"] for t in tenths] == [3] * 10
-    assert not cf.paid([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
+    assert [t["n"] for t in cf.tenths(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))] == [3] * 10
+    assert not cf.worth([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
+    assert not cf.tenths([])
+    earned = logbook.gain(cf.worth(rows, {"3": COUNT}), "map_calibrated")  # whatever the answers were
+    assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -117,15 +118,18 @@ def test_verl(data: Path, samples: list[Sample], tmp_path: Path) -> None:
 def test_a_map_counts_as_in_our_own_training(data: Path, samples: list[Sample], tmp_path: Path) -> None:
     from spacer_utils import rewards
 
-    export("verl", PROFILE, "sg_rlvr_calibrated", tmp_path, data)
-    reward = loaded(tmp_path / "reward.py")
-    functions, _ = rewards.trl_reward_functions({"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}, "correct", "strict")
     s = samples[0]
-    texts = [gold(s), WRONG, prompts.target(s), gold(s).replace("[1, 2]", "[9, 9]")]
-    for text in texts:
-        ours = {f.__name__: f([text], sample=[s.to_json_text()])[0] for f in functions}
-        theirs = reward.compute_score("x", text, s.to_json_text())
-        assert {k: v or 0.0 for k, v in ours.items()} == {k: v for k, v in theirs.items() if k != "score"}
+    unlike = re.sub("<answer>.*</answer>", "<answer>nothing of the kind</answer>", gold(s))
+    texts = [gold(s), WRONG, prompts.target(s), gold(s).replace("[1, 2]", "[9, 9]"), unlike]
+    for method, gate, behind_wrong in (("sg_rlvr_calibrated", "correct", 0.0), ("sg_rlvr_dense", "format", 1.0)):
+        export("verl", PROFILE, method, tmp_path / method, data)
+        reward = loaded(tmp_path / method / "reward.py")
+        functions, _ = rewards.trl_reward_functions({"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}, gate, "strict")
+        for text in texts:
+            ours = {f.__name__: f([text], sample=[s.to_json_text()])[0] for f in functions}
+            theirs = reward.compute_score("x", text, s.to_json_text())
+            assert {k: v or 0.0 for k, v in ours.items()} == {k: v for k, v in theirs.items() if k != "score"}
+        assert theirs["map_calibrated"] == behind_wrong
 
 
 def test_what_cannot_be_exported(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Term(ORM):
     name = ""
 
     def __call__(self, completions, sample, **columns):
-        return [terms(s, c, "{reward_set}", [self.name])[self.name] for c, s in zip(completions, sample)]
+        return [terms(s, c, "{reward_set}", "{gate}", [self.name])[self.name] for c, s in zip(completions, sample)]
 
 
 for _name in {names}:
@@ -54,7 +55,7 @@ REWARD_TYPE = "batch"
 
 
 def compute_score(reward_inputs):
-    return [weighed(r["ground_truth"], r["response"], "{reward_set}", {terms}, "overall") for r in reward_inputs]
+    return [weighed(r["ground_truth"], r["response"], "{reward_set}", "{gate}", {terms}, "overall") for r in reward_inputs]
 '''
 VERL = '''"""Reward of {method} for verl: custom_reward_function.path=reward.py data.train_files=train.parquet"""
 
@@ -62,23 +63,25 @@ from spacer_utils.data.export import weighed
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None):
-    return weighed(ground_truth, solution_str, "{reward_set}", {terms}, "score")
+    return weighed(ground_truth, solution_str, "{reward_set}", "{gate}", {terms}, "score")
 '''
 
 
-def terms(sample: str, completion: Any, reward_set: str, names: Sequence[str]) -> dict[str, float | None]:
+def terms(sample: str, completion: Any, reward_set: str, gate: sets.Gate, names: Sequence[str]) -> dict[str, float | None]:
     """What each term counts for one completion, as in our own training; None where it does not apply.
 
     Args:
         sample: ``Sample.to_json_text()``, which every exported row carries.
     """
     s, answer = Sample.from_json_text(sample), answers.parse(adapter.text_of(completion))
-    return {name: adapter.value(name, sets.resolve(reward_set), s, answer) for name in names}
+    rewards = replace(sets.resolve(reward_set), gate=gate)
+    return {name: adapter.value(name, rewards, s, answer) for name in names}
 
 
-def weighed(sample: str, completion: Any, reward_set: str, weights: Mapping[str, float], total: str) -> dict[str, float]:
+def weighed(sample: str, completion: Any, reward_set: str, gate: sets.Gate, weights: Mapping[str, float],
+            total: str) -> dict[str, float]:
     """Every term (0 where it does not apply) and, called ``total``, their weighted mean over those that apply: 1 for gold."""
-    found = {k: v for k, v in terms(sample, completion, reward_set, list(weights)).items() if v is not None}
+    found = {k: v for k, v in terms(sample, completion, reward_set, gate, list(weights)).items() if v is not None}
     share = sum(weights[k] for k in found)
     mean = sum(weights[k] * v for k, v in found.items()) / share if share else 0.0
     return {total: mean, **{k: found.get(k, 0.0) for k in weights}}
@@ -160,6 +163,7 @@ def export(to: str, profile: Profile, method: str, out: Path, data: Path | None 
     write, template = FORMS[to]
     write(load(data / "train.jsonl"), out, lambda s: _common(s, data.resolve(), profile.prompt_style, METHODS[method].with_map))
     write_atomic(out / "reward.py", template.format(
-        method=method, reward_set=profile.reward_set, terms=json.dumps(dict(weights)), names=tuple(weights),
+        method=method, reward_set=profile.reward_set, gate=METHODS[method].gate, terms=json.dumps(dict(weights)),
+        names=tuple(weights),
         functions=" ".join(f"spacer_{n}" for n in weights), weights=" ".join(str(w) for w in weights.values())))
     return sorted(p for p in out.iterdir() if p.suffix in (".jsonl", ".parquet", ".py"))

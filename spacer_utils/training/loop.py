@@ -21,7 +21,7 @@ from trl import GRPOConfig, SFTConfig
 from .. import rewards
 from ..data.rows import load
 from ..files import append_jsonl, inside, read_jsonl
-from ..train import Plan, Progress, prepare_folder, rows, write_result
+from ..train import METHODS, Plan, Progress, prepare_folder, rows, write_result
 from ..types import Sample, WorkbookError
 from . import checkpoints, engine, logs
 from .media import Encoder
@@ -87,7 +87,7 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     }
     if plan.supervised:
         return _quiet(VideoSFTTrainer(**given)), 1
-    functions, weights = rewards.trl_reward_functions(plan.terms, "correct", plan.profile.reward_set,
+    functions, weights = rewards.trl_reward_functions(plan.terms, METHODS[plan.method].gate, plan.profile.reward_set,
                                                       plan.profile.train.completion_tokens)
     args.reward_weights = weights
     trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
