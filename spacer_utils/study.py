@@ -193,6 +193,25 @@ def _overrides(run: Mapping[str, Any]) -> str:
     return "".join(f" --set {k}={v}" for k, v in run["train"].items() if v != usual[k])
 
 
+def gains(train: Path, samples: Mapping[str, Sample]) -> list[Row]:
+    """What rollouts earn in the first and the last third of the steps, all seeds of a method together (see ``logbook.gain``).
+
+    Rows per method and tuning: ``reward``, ``accuracy``, and ``map_calibrated`` of whatever maps were drawn.
+
+    Args:
+        samples: the training samples by ``problem_id`` as text, maps joined.
+    """
+    pooled: dict[str, dict[str, list[Row]]] = {}
+    for run in runs_of(train):
+        if METHODS[run["method"]].terms is not None:
+            rows = logbook.rollouts(Path(train) / run["name"])
+            mine = pooled.setdefault(f"{run['method']}-{run['tuning']}", {"reward": [], "accuracy": [], "map_calibrated": []})
+            for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", counterfactual.worth(rows, samples))):
+                mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]
+    return [{"model": model, "what": what, **logbook.gain(rows, None if what == "reward" else what)}
+            for model, found in pooled.items() for what, rows in found.items() if rows]
+
+
 def curves(train: Path) -> dict[str, list[Row]]:
     """Per reinforcement run: step and the metrics of ``CURVES``, rounded to what a figure shows."""
     return {name: [{"step": r["step"], **{k: round(float(r[k]), 4) for k in CURVES if r.get(k) is not None}}
@@ -229,13 +248,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows += [{**r, "train_seed": 0} for r in analysis.prior_rows(split, load(data / "train.jsonl"), samples)]
             for name, table in tables(rows, drawn, read, seed=args.seed).items():
                 result.setdefault(name, []).extend(table)
+        trained_on = {str(s.problem_id): s for s in load(data / "train.jsonl")}
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     machine, code = manifest.hardware(), manifest.code()
     facts = {"profile": profile.name, "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
-             "commit": code["commit"][:12], "questions": limits, **result, "costs": costs(train),
-             "command": again}
+             "commit": code["commit"][:12], "questions": limits, **result, "gains": gains(train, trained_on),
+             "costs": costs(train), "command": again}
     print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
     return 0
 

@@ -109,6 +109,28 @@ def test_costs_name_the_command_of_every_row(tmp_path: Path) -> None:
             study.command(runs)
 
 
+def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
+    cells = {"chair": [[1, 2]], "table": [[7, 8]]}
+    asked = {"3": Sample(3, "?", "video", "numerical", (), "<answer>1</answer>", "", "", "counting", cognitive_map=cells)}
+
+    def rollout(step: int, reward: float, drawn: object) -> dict:
+        return {"step": step, "group": "3", "reward": reward, "terms": {"accuracy": reward / 2},
+                "completion": f"<think><map>{drawn}</map></think><answer>1</answer>"}
+
+    for name, method, seed, rewards in (("a", "sg_rlvr", 0, (0, 1)), ("b", "sg_rlvr", 1, (0.5, 1)), ("c", "sft", 0, ())):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({"name": name, "method": method, "tuning": "full", "seed": seed}))
+        told = [rollout(k, r, cells if k == 2 else {}) for k, r in enumerate(rewards, 1)]
+        (folder / "rollouts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in told))
+    found = {r["what"]: r for r in study.gains(tmp_path, asked)}
+    assert {r["model"] for r in found.values()} == {"sg_rlvr-full"}
+    assert (found["reward"]["first"], found["reward"]["last"]) == (0.25, 1.0)
+    assert found["reward"]["low"] == pytest.approx(0.75 - 1.96 * 0.25)  # two questions a third: one of each seed
+    assert (found["accuracy"]["first"], found["accuracy"]["last"]) == (0.125, 0.5)
+    assert (found["map_calibrated"]["first"], found["map_calibrated"]["last"]) == pytest.approx((0, 1), abs=1e-9)
+
+
 def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:
     curves = {"rlvr-full-s0": [{"step": 1, "reward": 1.0}, {"step": 2, "reward": 2.0, "kl": 0.1}],
               "rlvr-full-s1": [{"step": 1, "reward": 2.0}], "sg_rlvr-full-s0": [{"step": 1, "reward": 3.0}]}
@@ -127,3 +149,5 @@ def test_committed_studies_are_whole() -> None:
         assert all(r["low"] <= r["macro"] <= r["high"] for r in found["summary"])
         assert min(r["seeds"] for r in found["summary"] if "rlvr" in r["model"]) >= 3
         assert found["curves"]
+        assert {r["model"] for r in found["gains"]} == {c["model"] for c in found["costs"] if "rlvr" in c["model"]
+                                                       or "grpo" in c["model"]}

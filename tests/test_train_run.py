@@ -110,6 +110,20 @@ def test_the_log_serves_the_notebooks(model: str, data: Path, tmp_path: Path) ->
     logbook.one_group(rows)
 
 
+@pytest.mark.parametrize(("method", "gate"),
+                         [("sg_rlvr", "correct"), ("sg_rlvr_calibrated", "correct"), ("sg_rlvr_dense", "format")])
+def test_maps_stand_behind_the_gate_of_the_method(model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  method: str, gate: str) -> None:
+    from spacer_utils import rewards
+
+    def asked(_: Any, gate: str, *__: Any) -> Any:
+        raise Killed(gate)
+
+    monkeypatch.setattr(rewards, "trl_reward_functions", asked)
+    with pytest.raises(Killed, match=f"^{gate}$"):
+        go(method, "full", model, data, tmp_path)
+
+
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_the_result_is_a_plain_checkpoint(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
