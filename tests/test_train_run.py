@@ -124,6 +124,21 @@ def test_maps_stand_behind_the_gate_of_the_method(model: str, data: Path, tmp_pa
         go(method, "full", model, data, tmp_path)
 
 
+@pytest.mark.parametrize("method", ["sft", "rlvr"])
+def test_learning_rates_rise_in_the_share_of_steps_that_the_profile_says(model: str, data: Path, tmp_path: Path,
+                                                                         method: str) -> None:
+    short = PROFILE.with_overrides(rl_steps=8, sft_steps=8, sft_lr=1e-3, completion_tokens=4, prompts_per_step=1, sft_batch=1)
+
+    def rates(warmup: float) -> list[float]:
+        folder = go(method, "full", model, data, tmp_path / str(warmup), short.with_overrides(warmup=warmup))
+        return [m["learning_rate"] for m in logbook.metrics(folder) if "learning_rate" in m]
+
+    risen = rates(0.5)
+    assert risen[:5] == pytest.approx([0.0, 2.5e-4, 5e-4, 7.5e-4, 1e-3])
+    assert risen[5] < 1e-3
+    assert rates(0.0)[0] == pytest.approx(1e-3)
+
+
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_the_result_is_a_plain_checkpoint(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor

@@ -165,7 +165,8 @@ def arguments(plan: Plan) -> Any:
     common: dict[str, Any] = {
         "output_dir": str(plan.out), "seed": plan.seed, "max_steps": plan.steps, "save_steps": t.save_steps,
         "save_total_limit": 2, "per_device_train_batch_size": micro, "gradient_accumulation_steps": total // world // micro,
-        "lr_scheduler_type": "cosine", "weight_decay": 0.01, "max_grad_norm": 5.0, "logging_steps": 1, "bf16": gpu,
+        "lr_scheduler_type": "cosine", "warmup_steps": int(t.warmup * plan.steps), "weight_decay": 0.01, "max_grad_norm": 5.0,
+        "logging_steps": 1, "bf16": gpu,
         "use_cpu": not gpu, "gradient_checkpointing": gpu and plan.profile.min_gpu_gb > 0, "report_to": "none",
         "disable_tqdm": True, "remove_unused_columns": False, "dataloader_pin_memory": gpu, "shuffle_dataset": False,
     }
