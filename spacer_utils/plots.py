@@ -211,7 +211,7 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str],
         axis.set_xlabel("optimiser step", fontsize=8)
     lines = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
     if lines:  # of every panel: a run may have no value in the first
-        axes[0].legend(list(lines.values()), list(lines), fontsize=7)
+        figure.legend(list(lines.values()), list(lines), fontsize=7, ncols=columns + 1, loc="outside upper left", frameon=False)
     return figure
 
 

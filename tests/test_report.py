@@ -270,7 +270,7 @@ def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(tmp_path: Pat
 
 def test_the_legend_of_curves_names_runs_that_the_first_panel_lacks() -> None:
     figure = plots.curves({"look": [{"step": 1, "seen": 2.0, "text": 1.0}], "read": [{"step": 1, "text": 3.0}]}, ("seen", "text"))
-    legend = figure.axes[0].get_legend()
+    (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["look", "read"]
 
 
