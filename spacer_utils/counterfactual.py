@@ -196,6 +196,29 @@ def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) 
     return [{"step": r["step"], "group": r["group"], "terms": _worth(sample, r)} for r, sample in rows]
 
 
+def follows_what(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) -> dict[str, float | None]:
+    """What a run's advantages follow: correlations over rollouts about rooms with a map, each less its group's mean.
+
+    Keys: ``advantage, answer`` (with accuracy), ``advantage, map`` (with the calibrated score of the map, whatever was paid for
+    it) and ``answer, map``; None where one of the two never differs within a group, empty for a run without maps.
+
+    Args:
+        samples: the training samples by ``problem_id`` as text, maps joined.
+    """
+    asked = [r for r in rollouts if r["group"] in samples and samples[r["group"]].cognitive_map]
+    maps = worth(asked, samples)
+    if not maps:
+        return {}
+    grouped: dict[tuple[int, str], list[tuple[float, float, float]]] = defaultdict(list)
+    for r, w in zip(asked, maps, strict=True):
+        grouped[r["step"], r["group"]].append((r["advantage"], r["terms"].get("accuracy") or 0.0, w["terms"]["map_calibrated"]))
+    centred = np.concatenate([np.array(g) - np.mean(g, 0) for g in grouped.values()])
+    with np.errstate(invalid="ignore"):
+        found = np.corrcoef(centred.T)
+    pairs = {"advantage, answer": found[0, 1], "advantage, map": found[0, 2], "answer, map": found[1, 2]}
+    return {k: None if np.isnan(v) else float(v) for k, v in pairs.items()}
+
+
 def tenths(maps: Sequence[Row], parts: int = 10) -> list[Row]:
     """Means over every tenth of a run of the terms of ``worth``."""
     last = max((r["step"] for r in maps), default=0)

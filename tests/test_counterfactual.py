@@ -190,5 +190,23 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
     assert [t["n"] for t in cf.tenths(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))] == [3] * 10
     assert not cf.worth([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
     assert not cf.tenths([])
+    assert not cf.follows_what([{**rollout(1, MAP), "completion": "<answer>2</answer>", "advantage": 0.0}], {"3": COUNT})
     earned = logbook.gain(cf.worth(rows, {"3": COUNT}), "map_calibrated")  # whatever the answers were
     assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)
+
+
+def test_advantages_follow_what_is_paid_within_groups() -> None:
+    far = {c: [[9, 9]] * len(ps) for c, ps in MAP.items()}
+    drawn = [(MAP, 1.0), (MAP, 0.0), (far, 1.0), (far, 0.0)]  # answers and maps have nothing to do with each other
+
+    def run(paid: Any) -> dict[str, Any]:
+        rows = [{**rollout(step, cells, accuracy), "advantage": paid(cells is MAP, accuracy) + 100 * step}
+                for step in (1, 2) for cells, accuracy in drawn]
+        return cf.follows_what(rows, {"3": COUNT})
+
+    answers, maps = run(lambda true, right: right), run(lambda true, right: true)
+    assert answers == pytest.approx({"advantage, answer": 1.0, "advantage, map": 0.0, "answer, map": 0.0}, abs=1e-9)
+    assert maps == pytest.approx({"advantage, answer": 0.0, "advantage, map": 1.0, "answer, map": 0.0}, abs=1e-9)
+    behind_right = run(lambda true, right: right + (true and right))  # the paper's gate
+    assert behind_right["advantage, answer"] > 0.9 > 0.4 > behind_right["advantage, map"] > 0
+    assert run(lambda true, right: 0.0)["advantage, map"] is None
