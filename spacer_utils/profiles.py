@@ -195,7 +195,7 @@ PROFILES: dict[str, Profile] = {
             _CPU, name="gpu-small", purpose="the same study, longer, more seeds", hardware="one GPU", min_gpus=1,
             data=replace(_CPU.data, train_rooms=2000, heldout_rooms=300, real_rooms=288, general_rows=400),
             train=replace(_CPU.train, sft_steps=1000, sft_batch=64, rl_steps=1000, prompts_per_step=16, rl_lr_full=3e-5,
-                          seeds=(0, 1, 2), save_steps=100),
+                          warmup=0.05, seeds=(0, 1, 2), save_steps=100),
             evaluation=replace(_CPU.evaluation, questions=2000, batch=128),
         ),
         _GPU_LORA,
