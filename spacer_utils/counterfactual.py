@@ -181,8 +181,13 @@ def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int
 # ------------------------------------------------------------------------------------------------------------- paid in training
 
 
+STRAY = 100
+
+
 def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) -> list[Row]:
     """Per rollout about a room with a map: step, group, and as ``terms`` what its map was worth; empty for a run without maps.
+
+    A run that is not asked for maps may still write a stray tag: fewer than one in ``STRAY`` rollouts count as none.
 
     Terms: ``map`` (the paper's score), ``map_calibrated``, ``centre`` (the paper's score of the true counts in one middle cell),
     ``paid`` and ``centre paid`` (map and centre after the paper's gate: only a right answer is paid).
@@ -191,7 +196,7 @@ def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) 
         samples: the training samples by ``problem_id`` as text, maps joined.
     """
     rows = [(r, samples[r["group"]]) for r in rollouts if r["group"] in samples and samples[r["group"]].cognitive_map]
-    if not any("<map>" in r["completion"] for r, _ in rows):
+    if STRAY * sum("<map>" in r["completion"] for r, _ in rows) <= len(rows):
         return []
     return [{"step": r["step"], "group": r["group"], "terms": _worth(sample, r)} for r, sample in rows]
 

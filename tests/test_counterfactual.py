@@ -190,6 +190,7 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
     assert [t["n"] for t in cf.tenths(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))] == [3] * 10
     assert not cf.worth([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
     assert not cf.tenths([])
+    assert not cf.worth([rollout(1, MAP), *[{**rollout(1, MAP), "completion": "<answer>2</answer>"}] * 200], {"3": COUNT})
     assert not cf.follows_what([{**rollout(1, MAP), "completion": "<answer>2</answer>", "advantage": 0.0}], {"3": COUNT})
     earned = logbook.gain(cf.worth(rows, {"3": COUNT}), "map_calibrated")  # whatever the answers were
     assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)
