@@ -168,8 +168,8 @@ PAIRS = (("base with map", "base"), ("base, true map", "base with map"), ("sft",
          ("sg_rlvr", "base"), ("sg_rlvr", "base with map"), ("sg_rlvr", "sft"), ("sg_rlvr", "rlvr"),
          ("sg_rlvr_calibrated", "base"), ("sg_rlvr_calibrated", "base with map"), ("sg_rlvr_calibrated", "rlvr"),
          ("sg_rlvr_calibrated", "sg_rlvr"), ("sg_rlvr_dense", "base"), ("sg_rlvr_dense", "base with map"),
-         ("sg_rlvr_dense", "rlvr"), ("sg_rlvr_dense", "sg_rlvr_calibrated"), ("sg_rlvr_aligned", "rlvr"),
-         ("sg_rlvr_relations", "rlvr"), ("base", "base, blind"), ("base", "base, shuffled"))
+         ("sg_rlvr_dense", "rlvr"), ("sg_rlvr_dense", "sg_rlvr"), ("sg_rlvr_dense", "sg_rlvr_calibrated"),
+         ("sg_rlvr_aligned", "rlvr"), ("sg_rlvr_relations", "rlvr"), ("base", "base, blind"), ("base", "base, shuffled"))
 
 
 def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:

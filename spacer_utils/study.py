@@ -142,12 +142,19 @@ def maps_of(drawn: Sequence[Row], *, seed: int) -> list[Row]:
             for model in dict.fromkeys(r["model"] for r in drawn) if (mine := _of(drawn, model))]
 
 
+def map_pairs(drawn: Sequence[Row], *, seed: int) -> list[Row]:
+    """Differences of the calibrated map score (0 knows nothing, 1 perfect) between models that draw, as in ``pairs``."""
+    scored = [{**r, "score": r["map_calibrated"] / 100, "question_type": "map"} for r in drawn]  # of percent
+    return pairs(scored, seed=seed)
+
+
 def tables(rows: Sequence[Row], drawn: Sequence[Row], read: Sequence[Row], *, seed: int) -> dict[str, list[Row]]:
     """What is kept of one split's rows (see ``answered``); macro scores and their differences are over spatial question types."""
     spatial, general = ([r for r in rows if analysis.is_general(r["question_type"]) == g] for g in (False, True))
     split, drawing = {"split": rows[0]["split"]}, dict.fromkeys(r["model"] for r in drawn)
     return {"summary": summary(spatial, seed=seed), "pairs": pairs(spatial, seed=seed), "by type": by_type(rows, seed=seed),
             "forgetting": pairs(general, seed=seed), "maps": maps_of(drawn, seed=seed),
+            "map pairs": map_pairs(drawn, seed=seed),
             "links": [split | analysis.map_answer_link(m, _of(drawn, m), seed=seed) for m in drawing],
             "follows": [split | r for r in counterfactual.follow_table(read, seed=seed)]}
 

@@ -57,6 +57,16 @@ def test_what_is_hard_for_both_cancels_in_a_pair() -> None:
     assert pair["low"] >= 0
 
 
+def test_maps_are_compared_in_their_own_score() -> None:
+    drawn = [{**r, "map_calibrated": r["score"]} for r in rows("base with map", {0: [0.2, 0.4] * 4}, rooms=8)
+             + rows("sg_rlvr_dense-full", {0: [0.4, 0.6] * 4, 1: [0.5, 0.7] * 4}, rooms=8)]
+    (pair,) = study.map_pairs(drawn, seed=0)
+    assert (pair["a"], pair["b"]) == ("sg_rlvr_dense-full", "base with map")
+    assert pair["difference"] == pytest.approx(0.25)
+    assert 0.2 - 1e-9 <= pair["low"] < 0.25 < pair["high"] <= 0.3 + 1e-9  # of a seed alone, and of the other
+    assert not study.map_pairs([], seed=0)
+
+
 def test_general_questions_move_no_claim_and_have_a_table_of_their_own() -> None:
     spatial = rows("base", {0: [1, 0, 1, 0]}) + rows("rlvr-full", {0: [1, 1, 1, 0]})
     general = [{**r, "question_type": "general_ocr"} for r in rows("base", {0: [1] * 4}) + rows("rlvr-full", {0: [0] * 4})]
