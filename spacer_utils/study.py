@@ -32,6 +32,8 @@ from .types import Sample, WorkbookError
 
 SPLITS = {"heldout": 500, "real_layouts": 250}
 """Spatial questions of every split, at most."""
+FURTHER = ("further_rooms", 900)
+"""Name and most questions of the split of ``--further``."""
 CURVES = ("reward", "rewards/accuracy/mean", "rewards/format/mean", "rewards/map/mean", "rewards/map_calibrated/mean", "kl",
           "completions/mean_length")
 """What is kept of a run's log, where it has it."""
@@ -251,6 +253,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="folder below outputs/reference (default: the profile's name)")
     parser.add_argument("--questions", type=int, nargs=len(SPLITS), default=[*SPLITS.values()], metavar=tuple(SPLITS),
                         help="spatial questions at most; all general ones come on top (default: %(default)s)")
+    parser.add_argument("--further", type=Path, metavar="FOLDER",
+                        help=f"rooms that nothing was chosen on: the spatial questions about the training rooms of another "
+                             f"folder of spacer_utils.data.dataset, asked too as split {FURTHER[0]}")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals")
     args = parser.parse_args(argv)
     profile = profiles.get(args.profile)
@@ -260,9 +265,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         again = command(runs_of(train))
         found = arms(train, profile.model_path)
         limits = {s: n for s, n in zip(SPLITS, args.questions) if (data / f"{s}.jsonl").exists()}
-        for split, limit in limits.items():
-            samples = asked(load(data / f"{split}.jsonl"), limit)
-            rows, drawn, read = answered(found, split, samples, data, profile.outputs / "eval/study", profile, seed=args.seed)
+        given = {split: (data, asked(load(data / f"{split}.jsonl"), limit)) for split, limit in limits.items()}
+        if args.further:
+            spatial = [s for s in load(args.further / "train.jsonl") if not analysis.is_general(s.question_type)]
+            given[FURTHER[0]], limits[FURTHER[0]] = (args.further, asked(spatial, FURTHER[1])), FURTHER[1]
+        for split, (folder, samples) in given.items():
+            rows, drawn, read = answered(found, split, samples, folder, profile.outputs / "eval/study", profile, seed=args.seed)
             rows += [{**r, "train_seed": 0} for r in analysis.prior_rows(split, load(data / "train.jsonl"), samples)]
             for name, table in tables(rows, drawn, read, seed=args.seed).items():
                 result.setdefault(name, []).extend(table)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from training_kit import write_data
 
 from spacer_utils import profiles, reference, study
 from spacer_utils.types import Sample, WorkbookError
@@ -139,6 +141,30 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
     assert found["reward"]["low"] == pytest.approx(0.75 - 1.96 * 0.25)  # two questions a third: one of each seed
     assert (found["accuracy"]["first"], found["accuracy"]["last"]) == (0.125, 0.5)
     assert (found["map_calibrated"]["first"], found["map_calibrated"]["last"]) == pytest.approx((0, 1), abs=1e-9)
+
+
+def test_rooms_that_nothing_was_chosen_on_are_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
+    monkeypatch.setattr(study, "REFERENCE", tmp_path / "reference")
+    for name, value in (("command", "make study"), ("costs", []), ("gains", []), ("advantages", []), ("curves", {})):
+        monkeypatch.setattr(study, name, lambda *_, value=value: value)
+    data, further = write_data(tmp_path / "smoke/data"), write_data(tmp_path / "further")
+    shutil.copy(data / "train.jsonl", data / "heldout.jsonl")
+    asked: dict[str, tuple[Path, set[str]]] = {}
+
+    def answered(_: object, split: str, samples: list[Sample], folder: Path, *__: object, seed: int) -> tuple[list, list, list]:
+        asked[split] = folder, {s.question_type for s in samples}
+        return [{**r, "split": split} for r in rows("base", {0: [1, 0, 1, 0]})], [], []
+
+    monkeypatch.setattr(study, "answered", answered)
+    monkeypatch.setattr(study.analysis, "prior_rows", lambda *_: [])
+    assert study.main(["--profile", "smoke", "--further", str(further)]) == 0
+    spatial = {"object_count", "room_size"}
+    assert asked == {"heldout": (data, spatial | {"general"}), "further_rooms": (further, spatial)}
+    found = json.loads((tmp_path / "reference/smoke/summary.json").read_text())
+    assert {r["split"] for r in found["summary"]} == {"heldout", "further_rooms"}
+    assert found["questions"] == {"heldout": 500, "further_rooms": 900}
+    assert study.main(["--profile", "smoke", "--further", str(tmp_path / "nowhere")]) == 2
 
 
 def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:
