@@ -182,6 +182,7 @@ def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int
 
 
 STRAY = 100
+"""Rollouts for every one of which a run without maps may have written a map's tag."""
 
 
 def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) -> list[Row]:

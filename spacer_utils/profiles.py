@@ -72,7 +72,7 @@ class Train:
     """Below 1 it biases the importance ratios; only the paper's own setting uses .95."""
     warmup: float = 0.0
     """Share of the steps in which the learning rate rises to its value. None in the paper, whose rate is a hundredth; at the
-    small model's, Adam's first steps, full in every weight, threw it a KL of 1 nat from its start within seven steps."""
+    small model's, Adam's first steps, full in every weight, threw one seed a KL of 1 nat from its start within seven steps."""
     lora_rank: int = 16
     save_steps: int = 20
     micro_batch: int = 0
