@@ -186,7 +186,8 @@ STRAY = 100
 
 
 def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) -> list[Row]:
-    """Per rollout about a room with a map: step, group, and as ``terms`` what its map was worth; empty for a run without maps.
+    """Per rollout about a room with a map: step, group, advantage, accuracy, and as ``terms`` what its map was worth; empty for
+    a run without maps.
 
     A run that is not asked for maps may still write a stray tag: fewer than one in ``STRAY`` rollouts count as none.
 
@@ -199,25 +200,21 @@ def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) 
     rows = [(r, samples[r["group"]]) for r in rollouts if r["group"] in samples and samples[r["group"]].cognitive_map]
     if STRAY * sum("<map>" in r["completion"] for r, _ in rows) <= len(rows):
         return []
-    return [{"step": r["step"], "group": r["group"], "terms": _worth(sample, r)} for r, sample in rows]
+    return [{"step": r["step"], "group": r["group"], "advantage": r["advantage"], "accuracy": r["terms"].get("accuracy") or 0.0,
+             "terms": _worth(sample, r)} for r, sample in rows]
 
 
-def follows_what(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) -> dict[str, float | None]:
-    """What a run's advantages follow: correlations over rollouts about rooms with a map, each less its group's mean.
+def follows_what(maps: Sequence[Row]) -> dict[str, float | None]:
+    """What a run's advantages follow: correlations over the rows of ``worth``, each less its group's mean.
 
     Keys: ``advantage, answer`` (with accuracy), ``advantage, map`` (with the calibrated score of the map, whatever was paid for
     it) and ``answer, map``; None where one of the two never differs within a group, empty for a run without maps.
-
-    Args:
-        samples: the training samples by ``problem_id`` as text, maps joined.
     """
-    asked = [r for r in rollouts if r["group"] in samples and samples[r["group"]].cognitive_map]
-    maps = worth(asked, samples)
     if not maps:
         return {}
     grouped: dict[tuple[int, str], list[tuple[float, float, float]]] = defaultdict(list)
-    for r, w in zip(asked, maps, strict=True):
-        grouped[r["step"], r["group"]].append((r["advantage"], r["terms"].get("accuracy") or 0.0, w["terms"]["map_calibrated"]))
+    for r in maps:
+        grouped[r["step"], r["group"]].append((r["advantage"], r["accuracy"], r["terms"]["map_calibrated"]))
     centred = np.concatenate([np.array(g) - np.mean(g, 0) for g in grouped.values()])
     with np.errstate(invalid="ignore"):
         found = np.corrcoef(centred.T)

@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -202,34 +202,29 @@ def _overrides(run: Mapping[str, Any]) -> str:
     return "".join(f" --set {k}={v}" for k, v in run["train"].items() if v != usual[k])
 
 
-def _reinforced(train: Path) -> Iterator[tuple[dict[str, Any], list[Row]]]:
-    """``run.json`` and rollouts of every finished reinforcement run."""
-    for run in runs_of(train):
-        if METHODS[run["method"]].terms is not None:
-            yield run, logbook.rollouts(Path(train) / run["name"])
+def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]:
+    """What reinforcement runs earned, and for what.
 
-
-def gains(train: Path, samples: Mapping[str, Sample]) -> list[Row]:
-    """What rollouts earn in the first and the last third of the steps, all seeds of a method together (see ``logbook.gain``).
-
-    Rows per method and tuning: ``reward``, ``accuracy``, and ``map_calibrated`` of whatever maps were drawn.
+    ``gains``, per method and tuning, all seeds together (see ``logbook.gain``): ``reward``, ``accuracy``, and ``map_calibrated``
+    of whatever maps were drawn. ``advantages``, per run that draws maps: ``counterfactual.follows_what``.
 
     Args:
         samples: the training samples by ``problem_id`` as text, maps joined.
     """
     pooled: dict[str, dict[str, list[Row]]] = {}
-    for run, rows in _reinforced(train):
-        mine = pooled.setdefault(f"{run['method']}-{run['tuning']}", {"reward": [], "accuracy": [], "map_calibrated": []})
-        for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", counterfactual.worth(rows, samples))):
+    followed: list[Row] = []
+    for run in runs_of(train):
+        if METHODS[run["method"]].terms is None:
+            continue
+        model, rows = f"{run['method']}-{run['tuning']}", logbook.rollouts(Path(train) / run["name"])
+        maps = counterfactual.worth(rows, samples)
+        mine = pooled.setdefault(model, {"reward": [], "accuracy": [], "map_calibrated": []})
+        for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", maps)):
             mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]
-    return [{"model": model, "what": what, **logbook.gain(rows, None if what == "reward" else what)}
-            for model, found in pooled.items() for what, rows in found.items() if rows]
-
-
-def advantages(train: Path, samples: Mapping[str, Sample]) -> list[Row]:
-    """Per reinforcement run that draws maps: what its advantages follow (see ``counterfactual.follows_what``)."""
-    return [{"model": f"{run['method']}-{run['tuning']}", "train_seed": run["seed"], **found}
-            for run, rows in _reinforced(train) if (found := counterfactual.follows_what(rows, samples))]
+        if maps:
+            followed.append({"model": model, "train_seed": run["seed"], **counterfactual.follows_what(maps)})
+    return {"gains": [{"model": model, "what": what, **logbook.gain(rows, None if what == "reward" else what)}
+                      for model, found in pooled.items() for what, rows in found.items() if rows], "advantages": followed}
 
 
 def curves(train: Path) -> dict[str, list[Row]]:
@@ -280,8 +275,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     machine, code = manifest.hardware(), manifest.code()
     facts = {"profile": profile.name, "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
-             "commit": code["commit"][:12], "questions": limits, **result, "gains": gains(train, trained_on),
-             "advantages": advantages(train, trained_on), "costs": costs(train), "command": again}
+             "commit": code["commit"][:12], "questions": limits, **result, **rewarded(train, trained_on),
+             "costs": costs(train), "command": again}
     print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
     return 0
 

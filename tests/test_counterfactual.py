@@ -175,7 +175,7 @@ def test_forgetting_looks_at_general_questions_only() -> None:
 
 def rollout(step: int, cells: Any, accuracy: float = 1.0) -> dict[str, Any]:
     return {"step": step, "group": "3", "completion": f"<think><map>{cells}</map></think><answer>2</answer>",
-            "terms": {"accuracy": accuracy}}
+            "terms": {"accuracy": accuracy}, "advantage": 0.0}
 
 
 def test_the_centre_is_paid_nearly_as_well() -> None:
@@ -191,7 +191,7 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
     assert not cf.worth([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
     assert not cf.tenths([])
     assert not cf.worth([rollout(1, MAP), *[{**rollout(1, MAP), "completion": "<answer>2</answer>"}] * 200], {"3": COUNT})
-    assert not cf.follows_what([{**rollout(1, MAP), "completion": "<answer>2</answer>", "advantage": 0.0}], {"3": COUNT})
+    assert not cf.follows_what([])
     earned = logbook.gain(cf.worth(rows, {"3": COUNT}), "map_calibrated")  # whatever the answers were
     assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)
 
@@ -203,7 +203,7 @@ def test_advantages_follow_what_is_paid_within_groups() -> None:
     def run(paid: Any) -> dict[str, Any]:
         rows = [{**rollout(step, cells, accuracy), "advantage": paid(cells is MAP, accuracy) + 100 * step}
                 for step in (1, 2) for cells, accuracy in drawn]
-        return cf.follows_what(rows, {"3": COUNT})
+        return cf.follows_what(cf.worth(rows, {"3": COUNT}))
 
     answers, maps = run(lambda true, right: right), run(lambda true, right: true)
     assert answers == pytest.approx({"advantage, answer": 1.0, "advantage, map": 0.0, "answer, map": 0.0}, abs=1e-9)

@@ -126,7 +126,7 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
     asked = {"3": Sample(3, "?", "video", "numerical", (), "<answer>1</answer>", "", "", "counting", cognitive_map=cells)}
 
     def rollout(step: int, reward: float, drawn: object) -> dict:
-        return {"step": step, "group": "3", "reward": reward, "terms": {"accuracy": reward / 2},
+        return {"step": step, "group": "3", "reward": reward, "terms": {"accuracy": reward / 2}, "advantage": 0.0,
                 "completion": f"<think><map>{drawn}</map></think><answer>1</answer>"}
 
     for name, method, seed, rewards in (("a", "sg_rlvr", 0, (0, 1)), ("b", "sg_rlvr", 1, (0.5, 1)), ("c", "sft", 0, ())):
@@ -135,7 +135,9 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
         (folder / "run.json").write_text(json.dumps({"name": name, "method": method, "tuning": "full", "seed": seed}))
         told = [rollout(k, r, cells if k == 2 else {}) for k, r in enumerate(rewards, 1)]
         (folder / "rollouts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in told))
-    found = {r["what"]: r for r in study.gains(tmp_path, asked)}
+    rewarded = study.rewarded(tmp_path, asked)
+    assert [(r["model"], r["train_seed"]) for r in rewarded["advantages"]] == [("sg_rlvr-full", 0), ("sg_rlvr-full", 1)]
+    found = {r["what"]: r for r in rewarded["gains"]}
     assert {r["model"] for r in found.values()} == {"sg_rlvr-full"}
     assert (found["reward"]["first"], found["reward"]["last"]) == (0.25, 1.0)
     assert found["reward"]["low"] == pytest.approx(0.75 - 1.96 * 0.25)  # two questions a third: one of each seed
@@ -146,7 +148,7 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
 def test_rooms_that_nothing_was_chosen_on_are_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
     monkeypatch.setattr(study, "REFERENCE", tmp_path / "reference")
-    for name, value in (("command", "make study"), ("costs", []), ("gains", []), ("advantages", []), ("curves", {})):
+    for name, value in (("command", "make study"), ("costs", []), ("rewarded", {}), ("curves", {})):
         monkeypatch.setattr(study, name, lambda *_, value=value: value)
     data, further = write_data(tmp_path / "smoke/data"), write_data(tmp_path / "further")
     shutil.copy(data / "train.jsonl", data / "heldout.jsonl")
