@@ -258,13 +258,27 @@ def test_a_bad_map_never_costs_anything_in_strict() -> None:
 def test_totals() -> None:
     strict = rewards.score(sample("numerical", "10", TRUE), said("10", TRUE))
     assert strict.total == 3.0
-    assert strict.terms == {"accuracy": 1.0, "format": 1.0, "map": 1.0, "map_calibrated": 1.0, "map_aligned": 1.0,
-                            "map_relations": 1.0, "accuracy_with_map": 2.0, "length": None, "temporal": None}
+    assert strict.terms == {"accuracy": 1.0, "answer_kind": 1.0, "format": 1.0, "map": 1.0, "map_calibrated": 1.0,
+                            "map_aligned": 1.0, "map_relations": 1.0, "accuracy_with_map": 2.0, "length": None, "temporal": None}
     assert set(strict.reasons) == set(strict.terms)
     assert all(strict.reasons.values())
     assert rewards.score(sample("numerical", "10", TRUE), said("10", TRUE), "spacer").total == pytest.approx(3.0)
     weighted = RewardSet("half", {"accuracy": 0.5, "format": 0.25, "map_calibrated": 2.0})
     assert rewards.score(sample("numerical", "10", TRUE), said("10", TRUE), weighted).total == pytest.approx(2.75)
+
+
+@pytest.mark.parametrize(("problem_type", "gold", "given", "kind"), [
+    ("numerical", "10", "10", 1.0), ("numerical", "10", "0.2 m", 1.0), ("numerical", "10", "three", 1.0),
+    ("numerical", "10", "A", 0.0), ("numerical", "10", "A.6", 0.0), ("numerical", "10", "", 0.0), ("regression", "2.5", "B", 0.0),
+    ("regression", "2.5", "7", 1.0), ("multiple choice", "B", "A", 1.0), ("multiple choice", "B", "(b)", 1.0),
+    ("multiple choice", "B", "2", 0.0), ("multiple choice", "B", "Z", 0.0), ("OCR", "red", "4", None),
+    ("free-form", "a chair", "4", None), ("riddle", "4", "4", None),
+])
+def test_the_kind_of_an_answer_is_not_its_truth(problem_type: str, gold: str, given: str, kind: float | None) -> None:
+    asked = sample(problem_type, gold, options=("A. chair", "B. sofa") if problem_type == "multiple choice" else ())
+    assert rewards.term("answer_kind", asked, parse(said(given)))[0] == kind
+    if kind is not None:
+        assert rewards.term("answer_kind", asked, parse(said(given) * 2))[0] == 0.0  # two answers are none
 
 
 def test_an_unknown_problem_type() -> None:

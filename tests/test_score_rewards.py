@@ -37,8 +37,8 @@ def run(*lines: bytes, reward_set: str = "strict") -> list[dict[str, Any]]:
 def test_a_row_has_every_term_by_name_with_its_reason() -> None:
     row, = run(line())
     assert {k: v for k, v in row.items() if k not in ("reasons", "line")} == {
-        "accuracy": 1.0, "format": 1.0, "map": 1.0, "map_calibrated": 1.0, "map_aligned": 1.0, "map_relations": None,
-        "accuracy_with_map": 2.0, "length": None, "temporal": None, "total": 3.0}
+        "accuracy": 1.0, "answer_kind": 1.0, "format": 1.0, "map": 1.0, "map_calibrated": 1.0, "map_aligned": 1.0,
+        "map_relations": None, "accuracy_with_map": 2.0, "length": None, "temporal": None, "total": 3.0}
     assert row["line"] == 1
     assert set(row["reasons"]) == set(row) - {"line", "total", "reasons"}
     assert all(row["reasons"].values())
