@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -207,15 +207,29 @@ def map_points(text: str) -> Points:
     {'trash bin': [(1.0, 2.0), (3.0, 4.5)], 'tv': [(5.0, 6.0)]}
     """
     found: Points = {}
-    if len(text) > MAX_MAP:
-        return found
-    parts = text.split(":")
-    for left, value in pairwise(parts):
-        name = same_category(_BEFORE_NAME.split(left.rstrip(" \t\r\n'\""))[-1])
-        if name:
-            pairs = [(float(x), float(y)) for x, y in _PAIR.findall(value)]
-            found.setdefault(name, []).extend(pairs)
+    for name, pairs in _entries(text):
+        found.setdefault(name, []).extend((float(p[1]), float(p[2])) for p in pairs)
     return found
+
+
+def map_spans(text: str) -> list[tuple[str, int, int]]:
+    """``(name, start, stop)`` of the numbers behind every name of a map that has any, read as in ``map_points``.
+
+    >>> [(name, "{'tv': [[1, 2], [3, 4]]}"[i:j]) for name, i, j in map_spans("{'tv': [[1, 2], [3, 4]]}")]
+    [('tv', '1, 2], [3, 4')]
+    """
+    return [(name, pairs[0].start(1), pairs[-1].end(2)) for name, pairs in _entries(text) if pairs]
+
+
+def _entries(text: str) -> Iterator[tuple[str, list[re.Match[str]]]]:
+    """The names of a map with their pairs, in the order written."""
+    if len(text) > MAX_MAP:
+        return
+    at = 0
+    for left, value in pairwise(text.split(":")):
+        at += len(left) + 1
+        if name := same_category(_BEFORE_NAME.split(left.rstrip(" \t\r\n'\""))[-1]):
+            yield name, list(_PAIR.finditer(text, at, at + len(value)))
 
 
 def parse_map(map_text: str, categories: Collection[str]) -> MapCells:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .answers import block, number
 from .files import read_jsonl
 from .types import MissingArtifact
 
@@ -121,6 +122,22 @@ def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
                               "n": len(values), "low": None if half is None else max(0.0, mean - half),
                               "high": None if half is None else min(100.0, mean + half)})
     return table
+
+
+def numberless(rows: Iterable[Mapping[str, Any]], parts: int = 10) -> dict[str, float | None]:
+    """Share (%) of the answers to numerical questions that hold no number, such as a letter: of a whole run and its worst tenth.
+
+    None where a run asks for no number. Well formed and wrong, as a wrong number is, such an answer shows in no other figure.
+    """
+    asked = [(r["step"], number(block(r["completion"], "answer") or "") is None) for r in rows if r["problem_type"] == "numerical"]
+    if not asked:
+        return {"no number (%)": None, "worst tenth (%)": None}
+    last = max(step for step, _ in asked)
+    tenths: dict[int, list[bool]] = defaultdict(list)
+    for step, without in asked:
+        tenths[(step - 1) * parts // last].append(without)
+    return {"no number (%)": 100 * float(np.mean([w for _, w in asked])),
+            "worst tenth (%)": 100 * max(float(np.mean(mine)) for mine in tenths.values())}
 
 
 def failures(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:

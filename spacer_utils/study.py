@@ -206,13 +206,14 @@ def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]
     """What reinforcement runs earned, and for what.
 
     ``gains``, per method and tuning, all seeds together (see ``logbook.gain``): ``reward``, ``accuracy``, and ``map_calibrated``
-    of whatever maps were drawn. ``advantages``, per run that draws maps: ``counterfactual.follows_what``.
+    of whatever maps were drawn. ``advantages``, per run that draws maps and credits whole completions:
+    ``counterfactual.follows_what``. ``numberless``, per run: ``logbook.numberless``.
 
     Args:
         samples: the training samples by ``problem_id`` as text, maps joined.
     """
     pooled: dict[str, dict[str, list[Row]]] = {}
-    followed: list[Row] = []
+    followed, numberless = list[Row](), list[Row]()
     for run in runs_of(train):
         if METHODS[run["method"]].terms is None:
             continue
@@ -221,10 +222,13 @@ def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]
         mine = pooled.setdefault(model, {"reward": [], "accuracy": [], "map_calibrated": []})
         for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", maps)):
             mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]
-        if maps:
-            followed.append({"model": model, "train_seed": run["seed"], **counterfactual.follows_what(maps)})
+        about = {"model": model, "train_seed": run["seed"]}
+        numberless.append({**about, **logbook.numberless(rows)})
+        if maps and METHODS[run["method"]].credit == "completion":
+            followed.append({**about, **counterfactual.follows_what(maps)})
     return {"gains": [{"model": model, "what": what, **logbook.gain(rows, None if what == "reward" else what)}
-                      for model, found in pooled.items() for what, rows in found.items() if rows], "advantages": followed}
+                      for model, found in pooled.items() for what, rows in found.items() if rows],
+            "advantages": followed, "numberless": numberless}
 
 
 def curves(train: Path) -> dict[str, list[Row]]:

@@ -49,12 +49,16 @@ class Method:
     """Reward terms and weights; None for supervised training."""
     gate: Gate = "correct"
     """When a map counts: after a right answer, as in the paper, or in every well-formed one."""
+    credit: Literal["completion", "object"] = "completion"
+    """What a token is credited with: the whole completion's rewards, as in GRPO, or what it decides (``training.credit``)."""
 
 
 METHODS: dict[str, Method] = {
     "sft": Method("supervised on the answer"),
     "sft_map": Method("supervised on map, how it is read, and answer", with_map=True),
     "rlvr": Method("GRPO with accuracy and format", terms={"accuracy": 1.0, "format": 1.0}),
+    "rlvr_kind": Method("RLVR with a term for answers of the kind asked for",
+                        terms={"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0}),
     "t_grpo": Method("RLVR and the temporal term (Video-R1)", terms={"accuracy": 1.0, "format": 1.0, "temporal": 1.0}),
     "sg_rlvr": Method("RLVR and map imagination, the paper's reward", True, {"accuracy": 1.0, "format": 1.0, "map": 1.0}),
     "sg_rlvr_calibrated": Method("map reward above the best uninformative map", True,
@@ -62,6 +66,11 @@ METHODS: dict[str, Method] = {
     # three times: within a group, map scores spread a quarter as far as accuracy (0.10 and 0.38), whose chance drowned them
     "sg_rlvr_dense": Method("calibrated map reward in every well-formed answer, right or wrong", True,
                             {"accuracy": 1.0, "format": 1.0, "map_calibrated": 3.0}, gate="format"),
+    "sg_rlvr_kind": Method("sg_rlvr_dense with a term for answers of the kind asked for", True,
+                           {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0}, gate="format"),
+    "sg_rlvr_objects": Method("the rewards of sg_rlvr_kind, every token credited with what it decides", True,
+                              {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0}, gate="format",
+                              credit="object"),
     "sg_rlvr_aligned": Method("map reward up to turns that the video cannot decide", True,
                               {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0}),
     "sg_rlvr_relations": Method("map reward on pairwise directions and distance order", True,

@@ -56,6 +56,17 @@ def test_accuracy_by_type_takes_the_same_thirds() -> None:
     assert [(r["bar"], r["score"], r["n"]) for r in table] == [("run first third", 50.0, 1), ("run last third", 100.0, 1)]
 
 
+def test_letters_that_answer_numerical_questions_are_counted_by_tenths() -> None:
+    answers = ["2", "B", "A.6", "about 3", "", "2 m", "C", "C"] + ["7"] * 12
+    rows = [{"step": 1 + k, "problem_type": "numerical", "completion": f"<think></think><answer>{a}</answer>"}
+            for k, a in enumerate(answers)]
+    rows += [{"step": k, "problem_type": "multiple choice", "completion": "<think></think><answer>A</answer>"} for k in (1, 2)]
+    assert logbook.numberless(rows) == {"no number (%)": pytest.approx(25), "worst tenth (%)": 100}
+    assert logbook.numberless(rows[:1]) == {"no number (%)": 0, "worst tenth (%)": 0}
+    assert logbook.numberless(rows[-2:]) == {"no number (%)": None, "worst tenth (%)": None}
+    assert logbook.numberless([{**rows[0], "completion": "never ends"}]) == {"no number (%)": 100, "worst tenth (%)": 100}
+
+
 def test_advantages_are_compared_with_zero_in_units_of_the_reward() -> None:
     def of_group(rewards: list[float], centre: float) -> float:
         rows = rollouts([[rewards]])

@@ -127,9 +127,11 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
 
     def rollout(step: int, reward: float, drawn: object) -> dict:
         return {"step": step, "group": "3", "reward": reward, "terms": {"accuracy": reward / 2}, "advantage": 0.0,
+                "problem_type": "numerical",
                 "completion": f"<think><map>{drawn}</map></think><answer>1</answer>"}
 
-    for name, method, seed, rewards in (("a", "sg_rlvr", 0, (0, 1)), ("b", "sg_rlvr", 1, (0.5, 1)), ("c", "sft", 0, ())):
+    for name, method, seed, rewards in (("a", "sg_rlvr", 0, (0, 1)), ("b", "sg_rlvr", 1, (0.5, 1)), ("c", "sft", 0, ()),
+                                        ("d", "sg_rlvr_objects", 0, (0, 1))):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps({"name": name, "method": method, "tuning": "full", "seed": seed}))
@@ -137,8 +139,10 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
         (folder / "rollouts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in told))
     rewarded = study.rewarded(tmp_path, asked)
     assert [(r["model"], r["train_seed"]) for r in rewarded["advantages"]] == [("sg_rlvr-full", 0), ("sg_rlvr-full", 1)]
-    found = {r["what"]: r for r in rewarded["gains"]}
-    assert {r["model"] for r in found.values()} == {"sg_rlvr-full"}
+    # the advantage of a completion is not what tokens are credited with in the last
+    assert [(r["model"], r["train_seed"], r["no number (%)"]) for r in rewarded["numberless"]] == [
+        ("sg_rlvr-full", 0, 0), ("sg_rlvr-full", 1, 0), ("sg_rlvr_objects-full", 0, 0)]
+    found = {r["what"]: r for r in rewarded["gains"] if r["model"] == "sg_rlvr-full"}
     assert (found["reward"]["first"], found["reward"]["last"]) == (0.25, 1.0)
     assert found["reward"]["low"] == pytest.approx(0.75 - 1.96 * 0.25)  # two questions a third: one of each seed
     assert (found["accuracy"]["first"], found["accuracy"]["last"]) == (0.125, 0.5)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_kit import FAMILIES, FRAMES, MIXED, Clips, grpo, inputs, tiny_model
+from training_kit import FAMILIES, FRAMES, MAP, MIXED, Clips, grpo, inputs, tiny_model, vowels
 
-from spacer_utils.training import decoding
+from spacer_utils.training import credit, decoding
+from spacer_utils.types import Sample
 
 torch = pytest.importorskip("torch")
 
@@ -289,6 +290,73 @@ def test_advantages_belong_to_their_completions(models: dict[str, str], tmp_path
     assert [r["completion"] for r in rows] == texts
     assert [r["reward"] for r in rows] == pytest.approx(rewards.tolist())
     assert [r["advantage"] for r in rows] == pytest.approx(expected.flatten().tolist(), abs=1e-4)
+
+
+def test_every_token_is_credited_with_what_it_decides(models: dict[str, str], tmp_path: Path) -> None:
+    """In a group of four maps, written token by token: cells, names, answer; and the loss takes it."""
+
+    def map_calibrated(completions: Any, **_: Any) -> list[float]:
+        return [float(len(c[0]["content"]) % 7) for c in completions]
+
+    rows: list[dict[str, Any]] = []
+    trainer = grpo(models["qwen3_vl"], tmp_path, Clips(), rows=MIXED[:1], num_generations=4, on_rollouts=rows.extend,
+                   by_object=True, rewards=(vowels, map_calibrated), reward_weights=[2.0, 3.0], max_completion_length=99)
+    words = trainer.processing_class.tokenizer
+    right = ("<think><map>{'chair': [[", "1, 2", "]], '", "table': [[", "5, 5", "], [", "7, 1", "]], '", "lamp': [[", "3, 3", "]]}</map>",
+             " a", "</think><answer>", "2", "</answer>")  # a lamp is not on the true map
+    others = [[*right], [*right], ["<think></think><answer>2</answer>"]]
+    others[0][1], others[1][4], others[1][6], others[1][11] = "9, 9", "0, 0", "0, 1", " ae"
+    pieces = [[*right], *others]
+    ids = [[words(p, add_special_tokens=False).input_ids for p in texts] for texts in pieces]
+    trainer._generate_single_turn = lambda *_, **__: ([[*sum(row, []), words.eos_token_id] for row in ids], None)
+    out = trainer._generate_and_score_completions(inputs(trainer))
+    texts = [r["completion"] for r in rows]
+    assert texts == ["".join(p) for p in pieces]
+
+    rest, maps = (torch.tensor(f([[{"content": t}] for t in texts])) for f in (vowels, map_calibrated))
+    own = credit.by_category([Sample(0, "?", "video", "numerical", (), "", "", "", cognitive_map=MAP)] * 4, texts, 4)
+    whole, head, behind = (credit.against_group(r, 4).tolist() for r in (2 * rest + 3 * maps, 3 * maps, 2 * rest))
+    for row in range(3):
+        chair, table = own[row]["chair"], own[row]["table"]
+        credits = [head[row], chair, chair, head[row], *[table] * 4, *[head[row]] * 3, *[behind[row]] * 4]
+        # a piece of several tokens that closes a list has the category's credit in the first, and the map's behind it
+        expected = [[c if k == 0 or p not in (2, 7) else head[row]] for p, c in enumerate(credits) for k in range(len(ids[row][p]))]
+        expected = [*sum(expected, []), behind[row]]
+        found = out["advantages"][row][out["completion_mask"][row].bool()]
+        assert found.tolist() == pytest.approx(expected, abs=1e-4)
+    assert out["advantages"][3].tolist() == pytest.approx([whole[3]] * out["advantages"].size(1), abs=1e-4)  # no map at all
+    assert own[0]["chair"] > own[1]["chair"] < 0 < own[0]["table"] > own[2]["table"]
+    assert [r["advantage"] for r in rows] == pytest.approx(whole, abs=1e-4)  # the log has the completions' own
+
+    mask, trainer.beta = out["completion_mask"], 0.0
+    expected_loss = -((out["advantages"] * mask).sum(1) / mask.sum(1)).mean()  # ratios are 1
+    assert trainer._compute_loss(trainer.model, out).item() == pytest.approx(expected_loss.item(), abs=1e-5)
+
+
+def test_credit_of_categories_is_against_the_group() -> None:
+    room = Sample(0, "?", "video", "numerical", (), "", "", "", cognitive_map={"tv": [[8, 1]], "bed": [[1, 1], [1, 8]]})
+    texts = [f"<think><map>{m}</map></think><answer>1</answer>" for m in (
+        "{'tv': [[8, 1]], 'bed': [[1, 1], [1, 8]]}", "{'tv': [[1, 8]], 'bed': [[1, 1], [1, 8]]}", "{'tv': [[8, 1]], 'bed': [[1, 1]]}", "{}")]
+    found = credit.by_category([room] * 4, texts, 4)
+    for name in ("tv", "bed"):
+        assert sum(row[name] for row in found) == pytest.approx(0, abs=1e-6)
+    assert found[0]["tv"] == found[2]["tv"] > 0 > found[1]["tv"]
+    assert found[0]["bed"] == found[1]["bed"] > found[2]["bed"] > found[3]["bed"]
+    spread = [v for row in found for v in row.values()]
+    assert sum(v * v for v in spread) / len(spread) == pytest.approx(1, abs=0.01)
+    assert credit.by_category([room] * 2, [texts[0]] * 2, 2) == [{"tv": 0.0, "bed": 0.0}] * 2
+    unknown = Sample(0, "?", "video", "numerical", (), "", "", "")
+    assert credit.by_category([unknown] * 2 + [room] * 2, texts, 2)[:2] == [{}, {}]
+
+
+def test_characters_of_tokens_add_up(models: dict[str, str], tmp_path: Path) -> None:
+    words = grpo(models["qwen3_vl"], tmp_path, Clips()).processing_class.tokenizer
+    for text in ("<think>so <map>{'tv': [[1, 2]]}</map></think><answer>A</answer>", "ein Käfig é 椅", ""):
+        ids = [*words(text, add_special_tokens=False).input_ids, words.eos_token_id]
+        until = credit.ends(words, ids)
+        assert until == sorted(until)
+        assert until[-1] == len(text)
+        assert all(words.decode(ids[:k + 1], skip_special_tokens=True) == text[:n] for k, n in enumerate(until) if text.isascii())
 
 
 def test_tokens_after_the_end_of_turn_carry_no_loss(models: dict[str, str], tmp_path: Path) -> None:

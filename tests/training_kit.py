@@ -116,7 +116,8 @@ def lora(rank: int = 4) -> Any:
 
 
 def grpo(model: str, out: Path, clips: Clips, *, tuning: str = "full", rows: Any = MIXED,
-         rewards: Sequence[Callable[..., Any]] = (vowels,), shuffled: int = 0, on_rollouts: Any = None, **config: Any) -> Any:
+         rewards: Sequence[Callable[..., Any]] = (vowels,), shuffled: int = 0, on_rollouts: Any = None, by_object: bool = False,
+         **config: Any) -> Any:
     """A ``VideoGRPOTrainer`` on the CPU; ``config`` goes to TRL's GRPOConfig."""
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -135,7 +136,7 @@ def grpo(model: str, out: Path, clips: Clips, *, tuning: str = "full", rows: Any
     encoder = media.Encoder(AutoProcessor.from_pretrained(model, padding_side="left"), FRAMES, load=clips)
     made = VideoGRPOTrainer(
         model=AutoModelForImageTextToText.from_pretrained(model), args=GRPOConfig(**settings), reward_funcs=list(rewards),
-        train_dataset=dataset(rows), encoder=encoder, on_rollouts=on_rollouts, shuffled=shuffled,
+        train_dataset=dataset(rows), encoder=encoder, on_rollouts=on_rollouts, shuffled=shuffled, by_object=by_object,
         peft_config=lora() if tuning == "lora" else None)
     made.model.train()
     made.current_gradient_accumulation_steps = 1

@@ -149,14 +149,14 @@ def export(to: str, profile: Profile, method: str, out: Path, data: Path | None 
         data: folder with ``train.jsonl``; the profile's own by default.
 
     Raises:
-        WorkbookError: an unknown trainer or method, or a reward that needs more than one completion at a time.
+        WorkbookError: an unknown trainer or method, or a reward that others can't give: of several completions, or of tokens.
         MissingArtifact: the data are not there.
     """
     if to not in FORMS or method not in METHODS:
         raise WorkbookError(f"can't export {method!r} to {to!r}. Trainers: {', '.join(FORMS)}. Methods: {', '.join(METHODS)}.")
     weights = METHODS[method].terms or {}
-    if not weights or "temporal" in weights:
-        raise WorkbookError(f"the reward of {method} is not one of single completions. Export another, for example sg_rlvr.")
+    if not weights or "temporal" in weights or METHODS[method].credit != "completion":
+        raise WorkbookError(f"the reward of {method} is not one of whole, single completions. Export another: sg_rlvr.")
     data = data or profile.outputs / "data"
     if not (data / "train.jsonl").exists():
         raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")

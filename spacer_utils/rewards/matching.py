@@ -136,17 +136,25 @@ def excess(points: tuple[Place, ...], places: tuple[Place, ...], grid: int) -> f
             + spread(points, grid) * scatter_cost(len(points), places, grid))
 
 
-def calibrated(map_: Drawn, grid: int = GRID) -> float:
-    """0 for an uninformative map, 1 for a perfect one; negative for one that is worse than knowing nothing."""
-    earned = possible = 0.0
+def earned(map_: Drawn, grid: int = GRID) -> dict[str, float]:
+    """Per true category: how much closer its drawn points are to the true ones than an uninformative drawing (see ``excess``)."""
+    found = {}
     for category, there in map_.true.items():
         # sorted, so that the order of drawing changes no bit of the score
         places, n = tuple(sorted(there)), len(there)
         # a category drawn more than twice too often earns little in any case
         points = tuple(sorted(map_.valid[category][:2 * n]))
-        earned += excess(points, places, grid) * (n / max(map_.written[category], n))
+        found[category] = excess(points, places, grid) * (n / max(map_.written[category], n))
+    return found
+
+
+def calibrated(map_: Drawn, grid: int = GRID) -> float:
+    """0 for an uninformative map, 1 for a perfect one; negative for one that is worse than knowing nothing."""
+    possible = 0.0
+    for there in map_.true.values():
+        places = tuple(sorted(there))
         possible += excess(places, places, grid)
     if possible < 1e-9:  # the truth itself stands in the middle
         return float(map_.written == {c: len(p) for c, p in map_.true.items()} and map_.valid == map_.true and not map_.extra)
     # where objects stand in the middle, of which the truth itself earns nothing, a wilder map could exceed it by a little
-    return min(1.0, earned / possible) * (map_.count / (map_.count + map_.extra))
+    return min(1.0, sum(earned(map_, grid).values()) / possible) * (map_.count / (map_.count + map_.extra))

@@ -87,11 +87,13 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     }
     if plan.supervised:
         return _quiet(VideoSFTTrainer(**given)), 1
-    functions, weights = rewards.trl_reward_functions(plan.terms, METHODS[plan.method].gate, plan.profile.reward_set,
+    method = METHODS[plan.method]
+    functions, weights = rewards.trl_reward_functions(plan.terms, method.gate, plan.profile.reward_set,
                                                       plan.profile.train.completion_tokens)
     args.reward_weights = weights
     trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
-                               shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0)
+                               shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0,
+                               by_object=method.credit == "object")
     return _quiet(trainer), window_of(args)
 
 

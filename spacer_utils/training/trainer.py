@@ -19,7 +19,7 @@ from trl.models.utils import unwrap_model_for_generation
 
 from .. import answers, rewards
 from ..types import Sample
-from . import decoding, engine, logs, packing
+from . import credit, decoding, engine, logs, packing
 from .checkpoints import Resumable
 from .media import Batch, Encoder, Prompt, token_types, vision_tokens
 from .vision import SharedVision
@@ -58,11 +58,12 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         encoder: reads and processes media.
         on_rollouts: gets the rows for ``rollouts.jsonl`` after every generation, on the main process.
         shuffled: rollouts per prompt on shuffled frames that T-GRPO compares with; 0 for none.
+        by_object: tokens are credited with what they decide (see ``credit``) instead of with the completion's total.
     """
 
     def __init__(self, *args: Any, encoder: Encoder, on_rollouts: Callable[[logs.Rows], None] | None = None, shuffled: int = 0,
-                 **kwargs: Any) -> None:
-        self.encoder, self.shuffled = encoder, shuffled
+                 by_object: bool = False, **kwargs: Any) -> None:
+        self.encoder, self.shuffled, self.by_object = encoder, shuffled, by_object
         self._on_rollouts = on_rollouts
         self._batches: dict[str, Batch] = {}
         self._context: tuple[Batch, Sequence[int]] | None = None
@@ -149,6 +150,9 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             engine.agree(self._metrics[self._mode]["sampling/sampling_logp_difference/mean"][-1])
         self._scored["total"] = time.perf_counter() - start
         self._log_rollouts(inputs, batch, out["advantages"].tolist())
+        if self.by_object:
+            out["advantages"] = self._credited([Sample.from_json_text(x["sample"]) for x in inputs], out["advantages"],
+                                               out["completion_ids"].size(1))
         return out
 
     # ---------------------------------------------------------------------------------------------------------- scoring
@@ -174,6 +178,16 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         self._scored |= {"texts": [c[0]["content"] for c in completions], "ids": completion_ids_list,
                          "terms": scores[mine].tolist()}
         return scores
+
+    def _credited(self, samples: Sequence[Sample], whole: torch.Tensor, length: int) -> torch.Tensor:
+        """(B, length) advantages of tokens from those of their completions (B,)."""
+        seen, group = self._scored, self.num_generations
+        earned = torch.tensor(seen["terms"]) * self.reward_weights.cpu()
+        of_map = torch.tensor([n.startswith("map") for n in self.reward_func_names])
+        head, rest = (credit.against_group((earned * chosen).nansum(1), group).to(whole.device) for chosen in (of_map, ~of_map))
+        cells = credit.by_category(samples, seen["texts"], group)
+        tokens = [credit.ends(self._tokenizer, ids) for ids in seen["ids"]]
+        return credit.by_token(whole, head, rest, cells, seen["texts"], tokens, length)
 
     def _shuffled_accuracy(self, inputs: list[dict[str, Any]]) -> list[float | None]:
         """Per row, mean accuracy of extra rollouts of its prompt on shuffled frames; None without a video (T-GRPO)."""
