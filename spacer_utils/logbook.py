@@ -129,7 +129,8 @@ def numberless(rows: Iterable[Mapping[str, Any]], parts: int = 10) -> dict[str, 
 
     None where a run asks for no number. Well formed and wrong, as a wrong number is, such an answer shows in no other figure.
     """
-    asked = [(r["step"], number(block(r["completion"], "answer") or "") is None) for r in rows if r["problem_type"] == "numerical"]
+    asked = [(r["step"], number(block(r["completion"], "answer") or "") is None)
+             for r in rows if r["problem_type"] == "numerical"]
     if not asked:
         return {"no number (%)": None, "worst tenth (%)": None}
     last = max(step for step, _ in asked)

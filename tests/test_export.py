@@ -133,7 +133,8 @@ def test_a_map_counts_as_in_our_own_training(data: Path, samples: list[Sample], 
 
 
 def test_what_cannot_be_exported(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for to, method in (("trlx", "sg_rlvr"), ("verl", "ppo"), ("verl", "sft"), ("verl", "t_grpo")):
+    for to, method in (("trlx", "sg_rlvr"), ("verl", "ppo"), ("verl", "sft"), ("verl", "t_grpo"),
+                       ("verl", "sg_rlvr_objects")):
         with pytest.raises(WorkbookError, match="xport"):
             export(to, PROFILE, method, tmp_path, data)
     with pytest.raises(MissingArtifact):

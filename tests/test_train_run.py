@@ -124,6 +124,19 @@ def test_maps_stand_behind_the_gate_of_the_method(model: str, data: Path, tmp_pa
         go(method, "full", model, data, tmp_path)
 
 
+@pytest.mark.parametrize(("method", "by_object"), [("sg_rlvr_kind", False), ("sg_rlvr_objects", True)])
+def test_tokens_are_credited_as_the_method_says(model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                method: str, by_object: bool) -> None:
+    from spacer_utils.training import loop
+
+    def asked(*_: Any, by_object: bool, **__: Any) -> Any:
+        raise Killed(by_object)
+
+    monkeypatch.setattr(loop, "VideoGRPOTrainer", asked)
+    with pytest.raises(Killed, match=f"^{by_object}$"):
+        go(method, "full", model, data, tmp_path)
+
+
 @pytest.mark.parametrize("method", ["sft", "rlvr"])
 def test_learning_rates_rise_in_the_share_of_steps_that_the_profile_says(model: str, data: Path, tmp_path: Path,
                                                                          method: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -302,13 +303,13 @@ def test_every_token_is_credited_with_what_it_decides(models: dict[str, str], tm
     trainer = grpo(models["qwen3_vl"], tmp_path, Clips(), rows=MIXED[:1], num_generations=4, on_rollouts=rows.extend,
                    by_object=True, rewards=(vowels, map_calibrated), reward_weights=[2.0, 3.0], max_completion_length=99)
     words = trainer.processing_class.tokenizer
-    right = ("<think><map>{'chair': [[", "1, 2", "]], '", "table': [[", "5, 5", "], [", "7, 1", "]], '", "lamp': [[", "3, 3", "]]}</map>",
-             " a", "</think><answer>", "2", "</answer>")  # a lamp is not on the true map
+    right = ("<think><map>{'chair': [[", "1, 2", "]], '", "table': [[", "5, 5", "], [", "7, 1", "]], '", "lamp': [[", "3, 3",
+             "]]}</map>", " a", "</think><answer>", "2", "</answer>")  # a lamp is not on the true map
     others = [[*right], [*right], ["<think></think><answer>2</answer>"]]
     others[0][1], others[1][4], others[1][6], others[1][11] = "9, 9", "0, 0", "0, 1", " ae"
     pieces = [[*right], *others]
     ids = [[words(p, add_special_tokens=False).input_ids for p in texts] for texts in pieces]
-    trainer._generate_single_turn = lambda *_, **__: ([[*sum(row, []), words.eos_token_id] for row in ids], None)
+    trainer._generate_single_turn = lambda *_, **__: ([[*chain(*row), words.eos_token_id] for row in ids], None)
     out = trainer._generate_and_score_completions(inputs(trainer))
     texts = [r["completion"] for r in rows]
     assert texts == ["".join(p) for p in pieces]
@@ -320,8 +321,8 @@ def test_every_token_is_credited_with_what_it_decides(models: dict[str, str], tm
         chair, table = own[row]["chair"], own[row]["table"]
         credits = [head[row], chair, chair, head[row], *[table] * 4, *[head[row]] * 3, *[behind[row]] * 4]
         # a piece of several tokens that closes a list has the category's credit in the first, and the map's behind it
-        expected = [[c if k == 0 or p not in (2, 7) else head[row]] for p, c in enumerate(credits) for k in range(len(ids[row][p]))]
-        expected = [*sum(expected, []), behind[row]]
+        expected = [c if k == 0 or p not in (2, 7) else head[row] for p, c in enumerate(credits) for k in range(len(ids[row][p]))]
+        expected.append(behind[row])
         found = out["advantages"][row][out["completion_mask"][row].bool()]
         assert found.tolist() == pytest.approx(expected, abs=1e-4)
     assert out["advantages"][3].tolist() == pytest.approx([whole[3]] * out["advantages"].size(1), abs=1e-4)  # no map at all
@@ -336,7 +337,8 @@ def test_every_token_is_credited_with_what_it_decides(models: dict[str, str], tm
 def test_credit_of_categories_is_against_the_group() -> None:
     room = Sample(0, "?", "video", "numerical", (), "", "", "", cognitive_map={"tv": [[8, 1]], "bed": [[1, 1], [1, 8]]})
     texts = [f"<think><map>{m}</map></think><answer>1</answer>" for m in (
-        "{'tv': [[8, 1]], 'bed': [[1, 1], [1, 8]]}", "{'tv': [[1, 8]], 'bed': [[1, 1], [1, 8]]}", "{'tv': [[8, 1]], 'bed': [[1, 1]]}", "{}")]
+        "{'tv': [[8, 1]], 'bed': [[1, 1], [1, 8]]}", "{'tv': [[1, 8]], 'bed': [[1, 1], [1, 8]]}",
+        "{'tv': [[8, 1]], 'bed': [[1, 1]]}", "{}")]
     found = credit.by_category([room] * 4, texts, 4)
     for name in ("tv", "bed"):
         assert sum(row[name] for row in found) == pytest.approx(0, abs=1e-6)
