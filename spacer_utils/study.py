@@ -268,6 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.further:
             spatial = [s for s in load(args.further / "train.jsonl") if not analysis.is_general(s.question_type)]
             given[FURTHER[0]], limits[FURTHER[0]] = (args.further, asked(spatial, FURTHER[1])), FURTHER[1]
+            again += f"; python -m spacer_utils.study --profile {profile.name} --further FOLDER"
         for split, (folder, samples) in given.items():
             rows, drawn, read = answered(found, split, samples, folder, profile.outputs / "eval/study", profile, seed=args.seed)
             rows += [{**r, "train_seed": 0} for r in analysis.prior_rows(split, load(data / "train.jsonl"), samples)]

@@ -170,6 +170,7 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(tmp_path: Path, monkeypa
     found = json.loads((tmp_path / "reference/smoke/summary.json").read_text())
     assert {r["split"] for r in found["summary"]} == {"heldout", "further_rooms"}
     assert found["questions"] == {"heldout": 500, "further_rooms": 900}
+    assert found["command"] == "make study; python -m spacer_utils.study --profile smoke --further FOLDER"
     assert study.main(["--profile", "smoke", "--further", str(tmp_path / "nowhere")]) == 2
 
 
