@@ -15,7 +15,8 @@ CLAIMS: tuple[dict[str, Any], ...] = (
     {"claim": "SG-RLVR beats its starting policy", "paper": "25.35 (CoT) or 34.43 (zero-shot) -> 45.6 on VSI-Bench",
      "source": "SpaceR README 732226f; arXiv 2504.01805 v2", "pair": ("sg_rlvr", "base"),
      "why": "here it is the map that gains, not the rewards: asked for a map, the nano base is better than sg_rlvr, whose reward "
-            "falls in 40 steps of 64 rollouts (notebook 07); a 7B generalist gains format and priors too"},
+            "falls in 40 steps of 64 rollouts and which in one seed of three learns to answer numbers with letters "
+            "(notebook 07); a 7B generalist gains format and priors too"},
     {"claim": "SG-RLVR beats supervised fine-tuning", "paper": "about 41.5 (read from a radar plot) -> 45.6",
      "source": "SpaceR repository figure", "pair": ("sg_rlvr", "sft"),
      "why": "sg_rlvr draws a map before it answers and sft does not; sft_map, which does, is no worse; both see the same "
@@ -23,8 +24,8 @@ CLAIMS: tuple[dict[str, Any], ...] = (
     {"claim": "map imagination helps beyond plain RLVR", "paper": "one figure, one seed, no interval",
      "source": "arXiv 2504.01805 v2", "pair": ("sg_rlvr", "rlvr"),
      "why": "the nano base was taught to draw and to read maps before any reward, and gains more by drawing one (base with "
-            "map); the paper's map reward is the answer's over again and blurs maps here, sg_rlvr_dense sharpens them "
-            "(notebook 07)"},
+            "map); the paper's map reward is the answer's over again and blurs maps here, sg_rlvr_dense and "
+            "sg_rlvr_objects sharpen them (notebook 07)"},
     {"claim": "answers need the video", "paper": "not tested; answering by frequency scores 34.0",
      "source": "VSI-Bench, chance (frequency)", "pair": ("base", "base, blind"),
      "why": "answers here are balanced on purpose, so priors are worth less than on VSI-Bench; and without the video the nano "
