@@ -120,6 +120,17 @@ def test_a_failed_notebook_says_where_and_the_next_run_goes_on(workbook: Path) -
 
 
 @pytest.mark.slow
+def test_no_other_program_can_take_the_ports_of_a_kernel(workbook: Path) -> None:
+    """It has none: it listens on sockets in a private folder that is gone with it."""
+    code = ("from pathlib import Path\nfrom ipykernel.kernelapp import IPKernelApp\napp = IPKernelApp.instance()\n"
+            "folder = Path(app.ip).parent\nassert app.transport == 'ipc'\nassert folder.stat().st_mode & 0o077 == 0\n"
+            "book.record(text=str(folder))")
+    tiny(dag.NOTEBOOKS, "02_listens", code, [], [])
+    runner.execute("02", "smoke")
+    assert not Path(manifest.read(workbook, "02_listens")["metrics"]["text"]).exists()
+
+
+@pytest.mark.slow
 def test_a_killed_kernel_is_reported_in_one_line(workbook: Path) -> None:
     tiny(dag.NOTEBOOKS, "02_dies", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", [], [])
     with pytest.raises(runner.NotebookFailed, match="kernel died"):

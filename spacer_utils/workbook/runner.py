@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -92,19 +93,19 @@ def _facts(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> dic
 def _papermill(notebook: dag.Notebook, partial: Path, parameters: dict[str, Any], log: Path) -> str | None:
     """Execute to ``partial``; None, or what went wrong in one line."""
     import papermill
-    import zmq
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    encrypted = Config()
-    encrypted.KernelManager.transport_encryption = "auto" if zmq.has("curve") else "disabled"
-    folder = dag.NOTEBOOKS
-    with environment({progress.LOG: str(log.resolve()), "JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1",
-                      "PYTHONHASHSEED": "0"}):
+    # sockets in a folder of its own: a free TCP port may be another's before the kernel, slow to start, has taken it
+    local, folder = Config(), dag.NOTEBOOKS
+    with (tempfile.TemporaryDirectory(prefix="nb-") as sockets,
+          environment({progress.LOG: str(log.resolve()), "JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1",
+                       "PYTHONHASHSEED": "0"})):
+        local.KernelManager.transport, local.KernelManager.ip = "ipc", str(Path(sockets) / "kernel")
         try:
             papermill.execute_notebook(str(folder / f"{notebook.name}.ipynb"), str(partial), parameters, kernel_name="python3",
-                                       progress_bar=False, cwd=str(folder), autosave_cell_every=60, config=encrypted,
+                                       progress_bar=False, cwd=str(folder), autosave_cell_every=60, config=local,
                                        extra_arguments=["--IPKernelApp.kernel_class=spacer_utils.workbook.kernel.Kernel"])
         except PapermillExecutionError as error:
             what = f"{error.ename}: {' '.join(str(error.evalue).split())}"
