@@ -18,10 +18,11 @@ from .types import Clip, MapCells, Scene
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 _FIXED = {
-    "base": "#7f7f7f", "sft": "#56B4E9", "sft_map": "#0072B2", "rlvr": "#E69F00", "t_grpo": "#CC79A7", "sg_rlvr": "#009E73",
-    "sg_rlvr_calibrated": "#D55E00", "sg_rlvr_dense": "#882255", "sg_rlvr_kind": "#AA4499",
-    "sg_rlvr_objects": "#332288", "sg_rlvr_aligned": "#8A6D00", "sg_rlvr_relations": "#5D3A9B", "rlvr_kind": "#B07800",
-    "prior": "#bdbdbd", "base, blind": "#969696", "base, shuffled": "#636363", "chance": "#d9d9d9",
+    "base": "#7f7f7f", "base with map": "#B2DF8A", "base, true map": "#FDBF6F", "base, blind": "#969696",
+    "base, shuffled": "#636363", "prior": "#bdbdbd", "chance": "#d9d9d9", "sft": "#56B4E9", "sft_map": "#0072B2",
+    "rlvr": "#E69F00", "rlvr_kind": "#F0E442", "t_grpo": "#CC79A7", "sg_rlvr": "#009E73", "sg_rlvr_calibrated": "#D55E00",
+    "sg_rlvr_dense": "#882255", "sg_rlvr_kind": "#AA4499", "sg_rlvr_objects": "#332288", "sg_rlvr_aligned": "#8A6D00",
+    "sg_rlvr_relations": "#5D3A9B",
     "object_counting": "#0072B2", "object_abs_distance": "#E69F00", "object_size_estimation": "#009E73",
     "room_size_estimation": "#D55E00", "object_rel_distance": "#CC79A7", "object_rel_direction_easy": "#56B4E9",
     "object_rel_direction_medium": "#3A7CA5", "object_rel_direction_hard": "#16425B", "obj_appearance_order": "#8A6D00",

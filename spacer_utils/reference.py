@@ -82,7 +82,7 @@ def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout") -> list[d
             within = "no interval" if p is None or p["low"] is None else f"[{p['low']:+.1f}, {p['high']:+.1f}]"
             here = "not run" if p is None else f"{p['difference']:+.1f} {within}, n={p['n']}"
             run = "-" if p is None else f"{p['a']} minus {p['b']}"
-            table.append({"claim": claim["claim"], "paper": claim["paper"], "source": claim["source"], "this run": run,
+            table.append({"claim": claim["claim"], "paper": claim["paper"], "source": claim["source"], "compared here": run,
                           "points": here, "why they differ": claim["why"]})
     return table
 
