@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import seaborn as sns
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
@@ -39,6 +40,11 @@ def colour(name: str) -> str:
     """Hex colour of a question type, method or category; the same in every figure and every run."""
     base = re.sub(r"(-lora|-full)?(-s\d+)?( first third| last third)?$", "", name)
     return _FIXED.get(base, OKABE_ITO[sum(base.encode()) % 7])
+
+
+def _light(name: str) -> bool:
+    """Whether dark letters are read better on a name's colour than white ones (luma of ITU-R BT.601)."""
+    return float(np.dot(to_rgb(colour(name)), (0.299, 0.587, 0.114))) > 0.6
 
 
 def pretty(name: str) -> str:
@@ -176,7 +182,7 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
                          hatch="///" if name.endswith("-lora") else None, edgecolor="white", lw=0,
                          error_kw={"lw": 1, "capsize": 2})
                 axis.annotate(f"n={r[count]}", (x, 0), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
-                              fontsize=6, rotation=90, color="black" if pale else "white")
+                              fontsize=6, rotation=90, color="black" if pale or _light(name) else "white")
             if chance and g in chance:
                 axis.hlines(chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance")
         axis.set_xticks(range(len(part)), [pretty(g) for g in part], rotation=15, ha="right", fontsize=8)

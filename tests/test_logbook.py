@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from spacer_utils import logbook, plots
 
@@ -91,3 +92,21 @@ def test_the_figure_tells_first_and_last_third_apart_and_names_them_in_order() -
     shown = [bar.get_facecolor() for bar in axis.patches[-4:]]
     assert shown[0][:3] == shown[1][:3] != shown[2][:3] == shown[3][:3]
     assert [c[3] for c in shown] == [0.4, 1.0, 0.4, 1.0]
+
+
+def test_counts_can_be_read_on_every_bar() -> None:
+    names = ("base", "base with map", "base, true map", "prior", "rlvr_kind-full", "sft-full", "sg_rlvr_objects-full",
+             "rlvr-full-s0 first third")
+    rows = [{"model": n, "split": "heldout", "score": 30.0, "n": 500} for n in names]
+    axis = plots.bars(rows, group="split", bar="model").axes[0]
+
+    def luminance(colour: object) -> float:  # WCAG 2.1
+        red, green, blue, alpha = to_rgba(colour)
+        parts = [alpha * c + 1 - alpha for c in (red, green, blue)]  # on white
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    for label, patch in zip(axis.texts, axis.patches):
+        bright, dark = sorted((luminance(label.get_color()), luminance(patch.get_facecolor())), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) > 3, patch.get_label()
+    assert len(axis.texts) == len(axis.patches) == len(names)
