@@ -189,7 +189,7 @@ def worth(rollouts: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample]) 
     """Per rollout about a room with a map: step, group, advantage, accuracy, and as ``terms`` what its map was worth; empty for
     a run without maps.
 
-    A run that is not asked for maps may still write a stray tag: fewer than one in ``STRAY`` rollouts count as none.
+    A run that is not asked for maps may still write a stray tag: at most one in ``STRAY`` rollouts counts as none.
 
     Terms: ``map`` (the paper's score), ``map_calibrated``, ``centre`` (the paper's score of the true counts in one middle cell),
     ``paid`` and ``centre paid`` (map and centre after the paper's gate: only a right answer is paid).

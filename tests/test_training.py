@@ -11,7 +11,7 @@ import pytest
 from training_kit import FAMILIES, FRAMES, MAP, MIXED, Clips, grpo, inputs, tiny_model, vowels
 
 from spacer_utils.training import credit, decoding
-from spacer_utils.types import Sample
+from spacer_utils.types import Sample, WorkbookError
 
 torch = pytest.importorskip("torch")
 
@@ -332,6 +332,14 @@ def test_every_token_is_credited_with_what_it_decides(models: dict[str, str], tm
     mask, trainer.beta = out["completion_mask"], 0.0
     expected_loss = -((out["advantages"] * mask).sum(1) / mask.sum(1)).mean()  # ratios are 1
     assert trainer._compute_loss(trainer.model, out).item() == pytest.approx(expected_loss.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("config", [{"scale_rewards": "none"}, {"multi_objective_aggregation": "normalize_then_sum"}])
+def test_credit_by_object_refuses_what_it_would_not_follow(models: dict[str, str], tmp_path: Path,
+                                                           config: dict[str, str]) -> None:
+    with pytest.raises(WorkbookError, match="scale_rewards at 'group'"):
+        grpo(models["qwen3_vl"], tmp_path, Clips(), by_object=True, **config)
+    grpo(models["qwen3_vl"], tmp_path, Clips(), **config)
 
 
 def test_credit_of_categories_is_against_the_group() -> None:

@@ -11,7 +11,8 @@ written. Credit by object gives every token the part that it decides:
   token is written are left out of its credit by any policy gradient (reward-to-go; Sutton and Barto, Reinforcement Learning,
   section 13.3). A token's own part alone also leaves out what it does to later ones: a little bias for much less variance.
 
-A completion without a whole map, or about a room without a true one, keeps the advantage of its total.
+A completion without a whole map, or about a room without a true one, keeps the advantage of its total. So do the rows of
+``rollouts.jsonl``, which have one advantage each.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from trl import GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
 from .. import answers, rewards
-from ..types import Sample
+from ..types import Sample, WorkbookError
 from . import credit, decoding, engine, logs, packing
 from .checkpoints import Resumable
 from .media import Batch, Encoder, Prompt, token_types, vision_tokens
@@ -59,6 +59,9 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         on_rollouts: gets the rows for ``rollouts.jsonl`` after every generation, on the main process.
         shuffled: rollouts per prompt on shuffled frames that T-GRPO compares with; 0 for none.
         by_object: tokens are credited with what they decide (see ``credit``) instead of with the completion's total.
+
+    Raises:
+        WorkbookError: ``by_object`` with advantages that are not scaled as GRPO scales them.
     """
 
     def __init__(self, *args: Any, encoder: Encoder, on_rollouts: Callable[[logs.Rows], None] | None = None, shuffled: int = 0,
@@ -69,6 +72,9 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         self._context: tuple[Batch, Sequence[int]] | None = None
         self._scored: dict[str, Any] = {}
         super().__init__(*args, processing_class=encoder.processor, **kwargs)
+        if by_object and (self.scale_rewards, self.multi_objective_aggregation) != ("group", "sum_then_normalize"):
+            raise WorkbookError("credit by object divides by the spreads of groups, as GRPO does. Leave scale_rewards at 'group' "
+                                "and multi_objective_aggregation at 'sum_then_normalize', or choose another method.")
         self.reward_func_names = [f.__name__ for f in self.reward_funcs]  # TRL names a partial after the function inside
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self._sight = SharedVision(self.model, always=sharded)
