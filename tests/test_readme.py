@@ -1,19 +1,32 @@
-"""The README is followed to the letter: its four additions work, its commands and links exist."""
+"""The README is followed to the letter: additions work, commands and links exist, figures are the committed study's."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spacer_utils.profiles import PROFILES, PROJECT
+from spacer_utils.reference import REFERENCE
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 ADDITIONS = dict(re.findall(r"```python\n# (spacer_utils/\S+)\n(.*?)```", README, re.DOTALL))
+STUDY = REFERENCE / "cpu"
+CONDITIONS = {
+    "the base": "base",
+    "the base, with a map": "base with map",
+    "the base, given the true map": "base, true map",
+    "the base, no video": "base, blind",
+    "prior: training answers by frequency": "prior",
+}
+NUMBER = r"([-+]?\d+\.\d+)"
 
 USE = """
 import doctest, sys
@@ -83,3 +96,42 @@ def test_every_profile_and_notebook_is_listed() -> None:
         assert f"| `{name}`" in README
     for path in (PROJECT / "notebooks").glob("*.ipynb"):
         assert f"notebooks/{path.name}" in README
+
+
+def intervals(found: Any) -> Iterator[tuple[float, float, float]]:
+    """Every (value, low, high) of a study's tables."""
+    if isinstance(found, dict) and found.get("low") is not None:
+        of = ("macro", "score", "difference", "map_calibrated")
+        yield from ((found[k], found["low"], found["high"]) for k in of if k in found)
+    for part in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
+        yield from intervals(part)
+
+
+def test_the_study_table_is_the_committed_study() -> None:
+    study = json.loads((STUDY / "summary.json").read_text())
+    scores = {(r["split"], r["model"]): f"{r['macro']:.1f} ({r['low']:.1f} to {r['high']:.1f})" for r in study["summary"]}
+    drawn = [r for r in study["maps"] if r["split"] == "heldout"]
+    maps = {r["model"]: f"{r['map_calibrated']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for r in drawn}
+    minutes = {r["model"]: f"{r['seconds'] / 60:.1f}" for r in study["costs"]}
+    table = README.split("| minutes a seed |\n|---|---|---|---|---|\n")[1].split("\n\n")[0]
+    said = {}
+    for line in table.splitlines():
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        said[CONDITIONS.get(name) or f"{name.strip('`')}-full"] = cells
+    models = [m for split, m in scores if split == "heldout" and m != "base, shuffled"]
+    assert said == {m: [scores["heldout", m], scores["real_layouts", m], maps.get(m, ""), minutes.get(m, "")] for m in models}
+
+
+@pytest.mark.parametrize("page", ["README.md", "outputs/reference/cpu/README.md"])
+def test_intervals_in_prose_stand_in_the_committed_study(page: str) -> None:
+    known = list(intervals(json.loads((STUDY / "summary.json").read_text())))
+    text = (PROJECT / page).read_text(encoding="utf-8").split("## Beside the study")[0].split("Does map imagination help?")[-1]
+    bounds = rf"{NUMBER} to {NUMBER}[);]"
+    said = [triple for form in (rf"{NUMBER}[^()|\d]{{0,40}} \({bounds}", rf"{NUMBER}, {bounds}")
+            for triple in re.findall(form, " ".join(text.split()))]  # fmt: skip
+    assert len(said) > 30
+    for triple in said:
+        near = 0.5 * 10.0 ** -len(triple[0].split(".")[1]) + 1e-9
+        value, low, high = (float(v) for v in triple)
+        # sizes, for "1.2 points below it (-5.1 to 2.9)": the interval has the difference's sign
+        assert any(abs(abs(v) - abs(value)) < near and abs(a - low) < near and abs(b - high) < near for v, a, b in known), triple
