@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from . import prompts
 from .counterfactual import Case
-from .files import append_jsonl, inside, read_jsonl, sha256, write_atomic
+from .files import append_jsonl, inside, keep_if_same, read_jsonl, sha256
 from .profiles import Frames, Profile
 from .types import IMAGE, Sample, WorkbookError
 
@@ -104,7 +104,7 @@ def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, ba
     fingerprint = _fingerprint(model, items, frames=asdict(frames), batch=batch, max_new_tokens=max_new_tokens, mode=mode,
                                seed=seed, backend=backend)
     if rank == 0:
-        _clear_other(out, fingerprint)
+        keep_if_same(out, fingerprint, "predictions.*.jsonl")
     _meet(world)
     done = _found(out)
     _meet(world)
@@ -154,15 +154,6 @@ def _with_profile(model: str, items: Sequence[Item], root: Path, out: Path, prof
     return generate(model, items, out, frames=profile.frames, batch=profile.evaluation.batch,
                     max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, cache=root / "frames",
                     progress=progress)
-
-
-def _clear_other(out: Path, fingerprint: str) -> None:
-    """Empty a folder that a run with other settings has left."""
-    stamp = out / "fingerprint.json"
-    if not stamp.exists() or json.loads(stamp.read_text()).get("fingerprint") != fingerprint:
-        for old in out.glob("predictions.*.jsonl"):
-            old.unlink()
-        write_atomic(stamp, json.dumps({"fingerprint": fingerprint}))
 
 
 def _found(out: Path) -> dict[str, Prediction]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -77,6 +78,24 @@ def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise WorkbookError(f"could not write {path}: {error.strerror or error}. The rows before are whole. {MEND}") from error
+
+
+def keep_if_same(folder: Path, fingerprint: str, results: str = "*") -> None:
+    """Delete what a run with another fingerprint has left in a folder; one with the same goes on from what is there.
+
+    Args:
+        results: glob pattern of what is deleted.
+    """
+    stamp = folder / "fingerprint.json"
+    try:
+        known = json.loads(stamp.read_text(encoding="utf-8"))["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        known = None  # none, or damaged: nobody knows by which settings the results were made
+    if known != fingerprint:
+        stamp.unlink(missing_ok=True)  # first: what a kill leaves half deleted is nobody's
+        for old in folder.glob(results):
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+        write_atomic(stamp, json.dumps({"fingerprint": fingerprint}))
 
 
 def _drop_torn_line(file: Any) -> None:

@@ -12,7 +12,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -199,16 +198,6 @@ def finished(plan: Plan) -> bool:
     except (OSError, json.JSONDecodeError):
         return False
     return (plan.out / "model").is_dir() and bool(found.get("fingerprint") == plan.fingerprint())
-
-
-def prepare_folder(plan: Plan) -> None:
-    """Empty a folder that another plan has left; keep what this plan can go on from."""
-    stamp = plan.out / "fingerprint.json"
-    fingerprint = plan.fingerprint()
-    known = json.loads(stamp.read_text())["fingerprint"] if stamp.exists() else None
-    if known != fingerprint and plan.out.exists():
-        shutil.rmtree(plan.out)
-    write_atomic(stamp, json.dumps({"fingerprint": fingerprint}))
 
 
 def write_result(plan: Plan, **facts: Any) -> Path:

@@ -433,8 +433,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
         if done == 5:
             raise Killed
 
-    with pytest.raises(Killed):
-        base.train(tmp_path / "cut", SMOKE, recipe, seed=3, progress=die)
+    for given in (replace(recipe, ground_weight=0.0), recipe):  # what another recipe has left is not gone on from
+        with pytest.raises(Killed):
+            base.train(tmp_path / "cut", SMOKE, given, seed=3, progress=die)
     resumed = base.train(tmp_path / "cut", SMOKE, recipe, seed=3)
     rows = [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "cut/metrics.jsonl")]
     assert rows == [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "whole/metrics.jsonl")]

@@ -60,6 +60,24 @@ def test_a_line_torn_by_a_kill_is_cut_off_before_the_next(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stamp", ['{"fingerprint": "a"}', '{"fingerprint": "b"}', '{"fing', "[]", None])
+def test_results_of_other_or_unknown_settings_are_deleted_and_no_others(tmp_path: Path, stamp: str | None) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights").write_text("old")
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-kept"
+    elsewhere.write_text("")
+    (tmp_path / "link").symlink_to(elsewhere)
+    if stamp is not None:
+        (tmp_path / "fingerprint.json").write_text(stamp)
+    files.keep_if_same(tmp_path, "a", "m*")
+    same = stamp == '{"fingerprint": "a"}'
+    assert {p.name for p in tmp_path.iterdir()} == {"fingerprint.json", "link", *(("model", "metrics.jsonl") if same else ())}
+    files.keep_if_same(tmp_path, "c")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ['{"fingerprint": "c"}']
+    assert elsewhere.exists()
+
+
 def test_outputs_that_cannot_be_written_are_named() -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED")}
     done = subprocess.run(["make", "nb00", "PROFILE=smoke", f"PY={sys.executable}"], cwd=PROJECT, capture_output=True, text=True,

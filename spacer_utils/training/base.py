@@ -13,6 +13,7 @@ attention is told where to look (``grounding``), and the dense labels and text-o
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import math
@@ -29,7 +30,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ..files import append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
+from ..files import append_jsonl, keep_if_same, read_jsonl, sha256, write_atomic, write_jsonl
 from ..profiles import CHECKSUMS, Profile
 from . import nano, packing
 from .fresh_rooms import FreshRooms, RoomBatch
@@ -247,12 +248,15 @@ def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
 def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None) -> Path:
     """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands in ``out/model``.
 
+    What another recipe, seed or size of frames has left in the folder is deleted.
+
     Args:
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
+    keep_if_same(out, _fingerprint(profile, recipe, seed))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = nano.build(out / "start", seed=seed)
     model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
@@ -312,6 +316,13 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
                 _save(out / f"{stage}.pt", model, heads, optimiser, step + 1)
         before += steps
     return _finish(out, model, processor, recipe, seed)
+
+
+def _fingerprint(profile: Profile, recipe: Recipe, seed: int) -> str:
+    """Of all that decides a step's weights; how often they are saved and how many processes draw rooms do not."""
+    settings = {**asdict(recipe), "save_steps": None, "workers": None, "seed": seed, "data": asdict(profile.data),
+                "frames": asdict(profile.frames), "prompt_style": profile.prompt_style}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _forget(log: Path, stage: str, step: int) -> None:

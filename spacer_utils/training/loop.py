@@ -20,8 +20,8 @@ from trl import GRPOConfig, SFTConfig
 
 from .. import rewards
 from ..data.rows import load
-from ..files import append_jsonl, inside, read_jsonl
-from ..train import METHODS, Plan, Progress, prepare_folder, rows, write_result
+from ..files import append_jsonl, inside, keep_if_same, read_jsonl
+from ..train import METHODS, Plan, Progress, rows, write_result
 from ..types import Sample, WorkbookError
 from . import checkpoints, engine, logs
 from .media import Encoder
@@ -38,7 +38,7 @@ def execute(plan: Plan, progress: Progress | None = None) -> None:
     state = PartialState(cpu=not torch.cuda.is_available())
     start = time.perf_counter()
     if state.is_main_process:
-        prepare_folder(plan)
+        keep_if_same(plan.out, plan.fingerprint())
         checkpoints.remove_incomplete(plan.out)
     state.wait_for_everyone()
     last = checkpoints.latest(plan.out)
