@@ -15,8 +15,8 @@ from .plots import colour, smooth
 from .types import MapCells
 
 
-def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str, ylabel: str) -> Any:
-    """Plotly twin of one panel of ``curves``: hover shows run, step and value."""
+def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str, ylabel: str, window: int = 5) -> Any:
+    """Plotly twin of one panel of ``plots.curves``: hover shows run, step, moving average and the step's own value."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -25,7 +25,7 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str, ylabel: st
         if points:
             steps, values = zip(*points)
             figure.add_trace(go.Scatter(
-                x=steps, y=smooth(values).tolist(), customdata=values, name=name, mode="lines+markers",
+                x=steps, y=smooth(values, window).tolist(), customdata=values, name=name, mode="lines+markers",
                 line={"color": colour(name), "dash": "dash" if "-full" in name else "solid"}, marker={"size": 4},
                 hovertemplate="step %{x}<br>average %{y:.3f}<br>this step %{customdata:.3f}"))
     figure.update_layout(xaxis_title="optimiser step", yaxis_title=ylabel, template="plotly_white", height=380,

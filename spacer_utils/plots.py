@@ -230,7 +230,8 @@ def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) ->
         total = sum(answers.values())
         axis.bar(range(len(answers)), [100 * v / max(1, total) for v in answers.values()], color=colour(question_type))
         axis.axhline(100 / max(1, len(answers)), color="black", ls=":", lw=1)
-        axis.set_xticks(range(len(answers)), list(answers), fontsize=7)
+        upright = sum(map(len, answers)) > 30  # side by side they would stand on each other
+        axis.set_xticks(range(len(answers)), list(answers), fontsize=7, rotation=90 if upright else 0)
         axis.set_title(f"{pretty(question_type)} (n={total})", fontsize=8)
         axis.set_ylabel("share (%)", fontsize=8)
     return figure

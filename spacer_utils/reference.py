@@ -14,22 +14,27 @@ REFERENCE = PROJECT / "outputs" / "reference"
 CLAIMS: tuple[dict[str, Any], ...] = (
     {"claim": "SG-RLVR beats its starting policy", "paper": "25.35 (CoT) or 34.43 (zero-shot) -> 45.6 on VSI-Bench",
      "source": "SpaceR README 732226f; arXiv 2504.01805 v2", "pair": ("sg_rlvr", "base"),
-     "why": "here it is the map that gains, not the rewards: asked for a map, the nano base is better than sg_rlvr, whose reward "
-            "falls in 40 steps of 64 rollouts and which in one seed of three learns to answer numbers with letters "
-            "(notebook 07); a 7B generalist gains format and priors too"},
+     "why": "another model, other questions, another budget; a 7B generalist gains format and priors too; and sg_rlvr draws a map "
+            "before it answers, which the starting policy is not asked for: see base with map (notebook 09)",
+     "of study": {"cpu": "it is the map that gains, not the rewards: the base that is asked for a map is better than sg_rlvr, whose "
+                         "reward falls and which in one seed of three learns to answer numbers with letters (notebook 07)"}},
     {"claim": "SG-RLVR beats supervised fine-tuning", "paper": "about 41.5 (read from a radar plot) -> 45.6",
      "source": "SpaceR repository figure", "pair": ("sg_rlvr", "sft"),
-     "why": "sg_rlvr draws a map before it answers and sft does not; sft_map, which does, is no worse; both see the same "
-            "160 rooms, the paper's baseline saw 151k rows"},
+     "why": "sg_rlvr draws a map before it answers and sft does not, sft_map does; the paper's baseline saw 151k rows, here all "
+            "methods see the rooms of the profile",
+     "of study": {"cpu": "sft_map is no worse than sg_rlvr"}},
     {"claim": "map imagination helps beyond plain RLVR", "paper": "one figure, one seed, no interval",
      "source": "arXiv 2504.01805 v2", "pair": ("sg_rlvr", "rlvr"),
-     "why": "the nano base was taught to draw and to read maps before any reward, and gains more by drawing one (base with "
-            "map); the paper's map reward is the answer's over again and blurs maps here, sg_rlvr_dense and "
-            "sg_rlvr_objects sharpen them (notebook 07)"},
+     "why": "rlvr is not asked for a map: what asking alone is worth, without any training, is base with map minus base "
+            "(notebook 09)",
+     "of study": {"cpu": "the base was taught to draw and to read maps before any reward, and gains more by drawing one; the "
+                         "paper's map reward is the answer's over again and blurs maps here, sg_rlvr_dense and sg_rlvr_objects "
+                         "sharpen them (notebook 07)"}},
     {"claim": "answers need the video", "paper": "not tested; answering by frequency scores 34.0",
      "source": "VSI-Bench, chance (frequency)", "pair": ("base", "base, blind"),
-     "why": "answers here are balanced on purpose, so priors are worth less than on VSI-Bench; and without the video the nano "
-            "base breaks the answer format now and then, which makes the difference look larger"},
+     "why": "answers here are balanced on purpose, so priors are worth less than on VSI-Bench; a model that breaks the answer "
+            "format without the video makes the difference look larger",
+     "of study": {"cpu": "the base does so in a seventh of its answers"}},
 )
 """Values of the paper and its repository as they were published; those nobody could verify are left out."""
 
@@ -72,19 +77,42 @@ PUBLISHED: tuple[dict[str, Any], ...] = tuple(
 """Published scores to read beside one's own, never a target: harnesses alone differ by several points on the same model."""
 
 
-def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout") -> list[dict[str, Any]]:
-    """One row per claim and comparison of this run: paper | here (points, 95% interval) | why they differ."""
+def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout", *, study: str = "") -> list[dict[str, Any]]:
+    """One row per claim and comparison: paper | here (points, 95% interval) | whether it holds | why they differ.
+
+    Args:
+        study: name of a committed study, whose own reasons are added.
+    """
     table = []
     for claim in CLAIMS:
         a, b = claim["pair"]
         found = [p for p in pairs if p["split"] == split and _method(p["a"]) == a and _method(p["b"]) == b]
+        why = "; ".join(filter(None, [claim["why"], claim["of study"].get(study)]))
         for p in (*found, *([] if found else [None])):
             within = "no interval" if p is None or p["low"] is None else f"[{p['low']:+.1f}, {p['high']:+.1f}]"
             here = "not run" if p is None else f"{p['difference']:+.1f} {within}, n={p['n']}"
             run = "-" if p is None else f"{p['a']} minus {p['b']}"
             table.append({"claim": claim["claim"], "paper": claim["paper"], "source": claim["source"], "compared here": run,
-                          "points": here, "why they differ": claim["why"]})
+                          "points": here, "here it": verdict(p), "why they differ": why})
     return table
+
+
+def verdict(pair: Mapping[str, Any] | None) -> str:
+    """What a difference says about the claim that it is above 0; rooms drawn again from fewer than ten say nothing."""
+    if pair is None:
+        return "was not tested"
+    if pair["low"] is None or pair["rooms"] < 10:
+        return "stays open (too few rooms)"
+    return "holds" if pair["low"] > 0 else "is contradicted" if pair["high"] < 0 else "stays open (interval holds 0)"
+
+
+def verdicts(table: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of ``claims`` in a sentence, by verdict."""
+    said: dict[str, list[str]] = {}
+    for r in table:
+        run = "" if r["compared here"] == "-" else f" ({r['compared here']})"
+        said.setdefault(r["here it"], []).append(f"{r['claim']}{run}")
+    return "; ".join(f"{what}: {', '.join(which)}" for what, which in said.items())
 
 
 def _method(name: str) -> str:

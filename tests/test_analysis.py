@@ -46,6 +46,24 @@ def test_one_room_has_no_interval() -> None:
     assert reference.claims([pair])[0]["points"] == "+0.0 no interval, n=2"
 
 
+def test_a_claim_is_judged_by_its_interval() -> None:
+    pair = {"split": "heldout", "a": "sg_rlvr-full", "b": "rlvr-full", "difference": 1.0, "low": 0.1, "high": 2.0, "n": 9,
+            "rooms": 10}
+    for change, said in (({}, "holds"), ({"low": -0.1}, "stays open (interval holds 0)"),
+                         ({"rooms": 9}, "stays open (too few rooms)"), ({"low": None}, "stays open (too few rooms)"),
+                         ({"low": -2.0, "high": -0.1}, "is contradicted")):
+        table = reference.claims([{**pair, **change}])
+        assert f"{said}: map imagination helps beyond plain RLVR (sg_rlvr-full minus rlvr-full)" in reference.verdicts(table)
+        assert [r["here it"] for r in table].count("was not tested") == 3
+
+
+def test_a_run_is_not_explained_by_what_a_committed_study_found() -> None:
+    own, committed = (reference.claims([], study=study) for study in ("", "cpu"))
+    for mine, theirs, claim in zip(own, committed, reference.CLAIMS):
+        assert mine["why they differ"] == claim["why"]
+        assert theirs["why they differ"] == f"{claim['why']}; {claim['of study']['cpu']}"
+
+
 def test_interval_is_over_rooms_not_questions() -> None:
     rows = [row(float(k % 2), f"r{k % 2}") for k in range(200)]
     table, = analysis.summary(rows, seed=0)

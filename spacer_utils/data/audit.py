@@ -32,6 +32,8 @@ CHECKED = 400
 """Numeric rows of one type and split that the oracle looks at."""
 FRAME = re.compile(r"-f\d+(-\w+)?$")
 """What the name of a picture adds to that of its clip."""
+FLAT_FROM = 100
+"""Questions of a type from which on its answers must be flat; fewer can't be."""
 ENOUGH = 0.99
 """Share of the rows wanted of a type from which on the mix counts as met."""
 Finding = dict[str, Any]
@@ -111,13 +113,27 @@ def balance(rows: Sequence[Sample]) -> list[Finding]:
         letters = {k: {chr(65 + i): c[chr(65 + i)] for i in range(k)} for k, c in sizes.items()}
         table.append({"question_type": name, "n": len(mine), "answers": dict(sorted(classes.items())),
                       "answer excess": _excess(classes), "letters": letters,
-                      "letter excess": max(map(_excess, letters.values()), default=0.0)})
+                      "letter excess": _letter_excess(letters)})
     return table
 
 
-def _excess(classes: dict[str, int]) -> float:
-    """Commonest class over the uniform share; 0 without classes."""
-    return max(classes.values()) * len(classes) / sum(classes.values()) if classes else 0.0
+def _excess(classes: dict[str, int]) -> float | None:
+    """Commonest class over the uniform share; None without classes."""
+    return max(classes.values()) * len(classes) / sum(classes.values()) if classes else None
+
+
+def _letter_excess(letters: dict[int, dict[str, int]]) -> float | None:
+    """Of the letter that is right most often for the options it stands among: how often, over a fair share; None without letters.
+
+    Args:
+        letters: number of options -> letter -> how often it is right.
+    """
+    right, fair = Counter[str](), dict[str, float]()
+    for options, counted in letters.items():
+        right.update(counted)
+        for letter in counted:
+            fair[letter] = fair.get(letter, 0.0) + sum(counted.values()) / options
+    return max((right[letter] / share for letter, share in fair.items()), default=None)
 
 
 class Checks:
@@ -173,14 +189,14 @@ def leaks(spaces: dict[str, set[str]], texts: dict[str, set[str]]) -> Finding:
 
 
 def failures(found: Finding) -> list[str]:
-    """What a user must not accept, one line each; small sets can't be flat, so balance counts from 100 answers on."""
+    """What a user must not accept, one line each."""
     lines = []
     for split, row in found["splits"].items():
         lines += [f"{split}: {row[k]} {k}" for k in ("duplicates", "conflicts", "repeated ids") if row[k]]
     for row in found["balance"]:
-        if row["n"] >= 100 and row["answer excess"] > CAP + 0.01:
+        if row["n"] >= FLAT_FROM and (row["answer excess"] or 0.0) > CAP + 0.01:
             lines.append(f"{row['split']}, {row['question_type']}: an answer at {row['answer excess']:.2f} x its uniform share")
-        if row["n"] >= 100 and row["letter excess"] > 1.1:
+        if row["n"] >= FLAT_FROM and (row["letter excess"] or 0.0) > 1.1:
             lines.append(f"{row['split']}, {row['question_type']}: a letter at {row['letter excess']:.2f} x its uniform share")
     lines += [f"{split}: shares {len(row['shared spaces'])} physical spaces with train" for split, row in found["leaks"].items()
               if row["shared spaces"]]

@@ -104,8 +104,15 @@ def choice(problem: str, answer: str, options: Sequence[str], categories: Sequen
 
 
 def bin_name(value: float, edges: Sequence[float]) -> str:
-    """Name of the bin between neighbouring edges that holds the value."""
-    return f"bin {int(np.searchsorted(edges, value, side='right'))}"
+    """Name of the bin between neighbouring edges that holds the value; names sort as the bins do.
+
+    >>> [bin_name(v, (1.0, 2.5)) for v in (0.5, 1.0, 3.0)]
+    ['bin 0 (below 1)', 'bin 1 (1 to 2.5)', 'bin 2 (from 2.5)']
+    """
+    k = int(np.searchsorted(edges, value, side="right"))
+    if k == 0:
+        return f"bin 0 (below {edges[0]:g})"
+    return f"bin {k} (from {edges[-1]:g})" if k == len(edges) else f"bin {k} ({edges[k - 1]:g} to {edges[k]:g})"
 
 
 def draws(rng: np.random.Generator, things: Sequence[Any], size: int, limit: int) -> list[tuple[Any, ...]]:

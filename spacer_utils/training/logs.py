@@ -28,7 +28,7 @@ def rollout(step: int, sample: Sample, completion: str, terms: Mapping[str, floa
     found = {name: None if math.isnan(value) else value for name, value in terms.items()}
     total = sum(weights[name] * value for name, value in found.items() if value is not None)
     has_map = None
-    if sample.cognitive_map is not None:
+    if sample.cognitive_map is not None and any(name.startswith("map") for name in weights):  # else no map was asked for
         has_map = parsed.map_text is not None and bool(answers.parse_map(parsed.map_text, tuple(sample.cognitive_map)))
     return {"step": step, "group": str(sample.problem_id), "problem_type": sample.problem_type,
             "question_type": sample.question_type, "scene_id": sample.scene_id, "gold": sample.gold, "completion": completion,
