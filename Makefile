@@ -29,6 +29,12 @@ $(error unknown profile '$(PROFILE)'. Known: $(PROFILES). Try: make reproduce PR
 endif
 endif
 
+NUMBERED := $(foreach n,$(NOTEBOOKS),nb$(firstword $(subst _, ,$(n))))
+UNKNOWN := $(filter-out $(NUMBERED),$(filter nb%,$(MAKECMDGOALS)))
+ifneq ($(and $(NOTEBOOKS),$(UNKNOWN)),)
+$(error unknown notebook '$(UNKNOWN)'. Known: $(NUMBERED))
+endif
+
 EXECUTED := $(NOTEBOOKS:%=$(OUT)/executed/%.ipynb)
 REPORTS := $(NOTEBOOKS:%=$(OUT)/reports/%.html)
 STUDY := $(filter-out A%,$(NOTEBOOKS))

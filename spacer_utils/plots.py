@@ -28,6 +28,8 @@ _FIXED = {
     "room_size_estimation": "#D55E00", "object_rel_distance": "#CC79A7", "object_rel_direction_easy": "#56B4E9",
     "object_rel_direction_medium": "#3A7CA5", "object_rel_direction_hard": "#16425B", "obj_appearance_order": "#8A6D00",
     "route_planning": "#5D3A9B",
+    "read": "#7f7f7f", "look": "#56B4E9", "find": "#0072B2", "learn": "#009E73", "again": "#F0E442", "crowd": "#E69F00",
+    "reckon": "#CC79A7", "reading": "#882255", "answer": "#D55E00", "settle": "#000000",
 }
 """Colours that never change; everything else takes a stable place in the Okabe-Ito cycle."""
 
@@ -170,6 +172,7 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
     parts = [groups[k:k + per_row] for k in range(0, len(groups), per_row)] or [[]]
     figure, axes = _grid(len(parts), 1, 9.5 if len(parts) > 1 else max(6.5, 0.2 * len(rows) + 2), 3.6)
     width = 0.8 / max(1, len(names))
+    top = max((r[value] for r in rows if r[value] is not None), default=0.0)
     for axis, part in zip(axes, parts):
         for i, g in enumerate(part):
             for j, name in enumerate(names):
@@ -181,13 +184,18 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
                 axis.bar(x, r[value], width * 0.92, yerr=error, color=(colour(name), 0.4 if pale else 1), label=pretty(name),
                          hatch="///" if name.endswith("-lora") else None, edgecolor="white", lw=0,
                          error_kw={"lw": 1, "capsize": 2})
-                axis.annotate(f"n={r[count]}", (x, 0), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
-                              fontsize=6, rotation=90, color="black" if pale or _light(name) else "white")
+                short = r[value] < 0.25 * top  # too short to write on: above it
+                foot = max(0.0, r[value] if r.get(high) is None else r[high]) if short else 0.0
+                axis.annotate(f"n={r[count]}", (x, foot), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
+                              fontsize=6, rotation=90, color="black" if short or pale or _light(name) else "white")
             if chance and g in chance:
                 axis.hlines(chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance")
         axis.set_xticks(range(len(part)), [pretty(g) for g in part], rotation=15, ha="right", fontsize=8)
         axis.set_xlim(-0.6, per_row - 0.4 if len(parts) > 1 else len(part) - 0.4)
         axis.set_ylabel(ylabel)
+    low_end, high_end = (end(limit) for end, limit in zip((min, max), zip(*(axis.get_ylim() for axis in axes))))
+    for axis in axes:
+        axis.set_ylim(low_end, high_end)  # bars of all rows are compared
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
     found = {n: found[n] for n in sorted(found, key=[*map(pretty, names), "chance"].index)}
     axes[0].legend(found.values(), found, fontsize=7, ncols=5, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
@@ -205,8 +213,8 @@ def smooth(values: Sequence[float], window: int = 5) -> npt.NDArray[np.float64]:
 
 def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str], *, columns: int = 3, window: int = 5,
            labels: Mapping[str, str] | None = None) -> Figure:
-    """One panel per metric, one line per run: raw values faint, moving average solid. Rows have ``step`` and metrics."""
-    figure, axes = _grid(len(keys), columns, 4.2, 3.0)
+    """One panel per metric, one line per run: raw values faint, moving average thick. Rows have ``step`` and metrics."""
+    figure, axes = _grid(len(keys), columns, 7.0 if columns == 1 else 3.6, 2.9)
     for key, axis in zip(keys, axes):
         for name, rows in runs.items():
             points = [(r["step"], r[key]) for r in rows if isinstance(r.get(key), int | float)]
@@ -215,11 +223,15 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str],
                 axis.plot(steps, values, color=colour(name), alpha=0.25, lw=1)
                 axis.plot(steps, smooth(values, window), color=colour(name), lw=2, label=name,
                           ls="--" if "-full" in name else "-", marker="o" if len(steps) < 4 else None, ms=4)
-        axis.set_title((labels or {}).get(key, pretty(key)), fontsize=9)
-        axis.set_xlabel("optimiser step", fontsize=8)
-    lines = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
-    if lines:  # of every panel: a run may have no value in the first
-        figure.legend(list(lines.values()), list(lines), fontsize=7, ncols=columns + 1, loc="outside upper left", frameon=False)
+        axis.set_title((labels or {}).get(key, pretty(key)), fontsize=10)
+        axis.set_xlabel("optimiser step", fontsize=9)
+    found = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
+    lines = {name: found[name] for name in runs if name in found}  # of every panel: a run may have no value in the first
+    if lines:
+        notes = ["faint: single steps, thick: moving average"] * (window > 1)
+        notes += ["dashed: all weights, solid: LoRA"] * any("-full" in name or "-lora" in name for name in lines)
+        figure.legend(list(lines.values()), list(lines), title="; ".join(notes) or None, title_fontsize=9, alignment="left",
+                      fontsize=9, ncols=2 if columns == 1 else columns, loc="outside upper left", frameon=False)
     return figure
 
 
@@ -231,7 +243,8 @@ def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) ->
         axis.bar(range(len(answers)), [100 * v / max(1, total) for v in answers.values()], color=colour(question_type))
         axis.axhline(100 / max(1, len(answers)), color="black", ls=":", lw=1)
         upright = sum(map(len, answers)) > 30  # side by side they would stand on each other
-        axis.set_xticks(range(len(answers)), list(answers), fontsize=7, rotation=90 if upright else 0)
+        names = [re.sub(r"^bin \d+ \((.*)\)$", r"\1", name) for name in answers]
+        axis.set_xticks(range(len(answers)), names, fontsize=7, rotation=90 if upright else 0)
         axis.set_title(f"{pretty(question_type)} (n={total})", fontsize=8)
         axis.set_ylabel("share (%)", fontsize=8)
     return figure

@@ -110,8 +110,6 @@ class Profile:
     min_gpus: int = 0
     min_gpu_gb: int = 0
     min_ram_gb: int = 4
-    minutes: float = 0.0
-    """Measured wall time of ``make reproduce`` on the named hardware; 0 where nobody has measured it."""
     reward_set: str = "strict"
     full: bool = True
     """Full fine-tuning fits the hardware; else notebooks 04 and 06 train LoRA."""
@@ -137,7 +135,7 @@ class Profile:
         """A copy in which every override that is not None replaces the field of that name, wherever it stands.
 
         Raises:
-            WorkbookError: no section has a field of that name.
+            WorkbookError: no section has a field of that name, or the value is of another kind.
         """
         profile = self
         for key, value in overrides.items():
@@ -145,13 +143,26 @@ class Profile:
                 continue
             sections = [f.name for f in fields(self)
                         if is_dataclass(getattr(self, f.name)) and hasattr(getattr(self, f.name), key)]
+            for section in (getattr(self, s) for s in sections):
+                _check_kind(key, value, getattr(section, key))
             if sections:
                 profile = replace(profile, **{s: replace(getattr(profile, s), **{key: value}) for s in sections})
             elif key in {f.name for f in fields(self)}:
+                _check_kind(key, value, getattr(self, key))
                 profile = replace(profile, **{key: value})
             else:
                 raise WorkbookError(f"unknown profile field {key!r}. See `make profiles`.")
         return profile
+
+
+def _check_kind(key: str, value: Any, usual: Any) -> None:
+    """Refuse a value of another kind than the field's usual one, and numbers below 0: no field has a use for them."""
+    number = not isinstance(value, bool) and isinstance(value, int | float) and value >= 0
+    fits, words = {bool: (isinstance(value, bool), "True or False"), str: (isinstance(value, str), "a text"),
+                   int: (number and isinstance(value, int), "a whole number from 0 on"), float: (number, "a number from 0 on"),
+                   }.get(type(usual), (True, ""))
+    if not fits:
+        raise WorkbookError(f"{key} must be {words}, not {value!r}.")
 
 
 _CPU = Profile(

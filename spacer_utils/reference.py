@@ -14,10 +14,10 @@ REFERENCE = PROJECT / "outputs" / "reference"
 CLAIMS: tuple[dict[str, Any], ...] = (
     {"claim": "SG-RLVR beats its starting policy", "paper": "25.35 (CoT) or 34.43 (zero-shot) -> 45.6 on VSI-Bench",
      "source": "SpaceR README 732226f; arXiv 2504.01805 v2", "pair": ("sg_rlvr", "base"),
-     "why": "another model, other questions, another budget; a 7B generalist gains format and priors too; and sg_rlvr draws a map "
-            "before it answers, which the starting policy is not asked for: see base with map (notebook 09)",
-     "of study": {"cpu": "it is the map that gains, not the rewards: the base that is asked for a map is better than sg_rlvr, whose "
-                         "reward falls and which in one seed of three learns to answer numbers with letters (notebook 07)"}},
+     "why": "another model, other questions, another budget; a 7B generalist gains format and priors too; and sg_rlvr draws a "
+            "map before it answers, which the starting policy is not asked for: see base with map (notebook 09)",
+     "of study": {"cpu": "it is the map that gains, not the rewards: the base that is asked for a map is better than sg_rlvr, "
+                         "whose reward falls and which in one seed of three answers numbers with letters (notebook 07)"}},
     {"claim": "SG-RLVR beats supervised fine-tuning", "paper": "about 41.5 (read from a radar plot) -> 45.6",
      "source": "SpaceR repository figure", "pair": ("sg_rlvr", "sft"),
      "why": "sg_rlvr draws a map before it answers and sft does not, sft_map does; the paper's baseline saw 151k rows, here all "

@@ -135,7 +135,11 @@ def start(name: str, profile: str, seed: int, **overrides: Any) -> Book:
 
     Args:
         overrides: profile fields to replace where the value is not None, e.g. ``train_rooms=20``.
+
+    Raises:
+        WorkbookError: the seed or an override can't be one.
     """
+    check_seed(seed)
     chosen = profiles.get(profile).with_overrides(**overrides)
     if Path(chosen.model_path).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -143,6 +147,16 @@ def start(name: str, profile: str, seed: int, **overrides: Any) -> Book:
     changed = "".join(f", {k}={v}" for k, v in overrides.items() if v is not None)
     print(f"{name} | profile {chosen.name}{changed} | seed {seed} | spacer_utils {_version()}")
     return Book(name, chosen, seed)
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what can't seed a random stream.
+
+    Raises:
+        WorkbookError: not a whole number from 0 on.
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise WorkbookError(f"SEED must be a whole number from 0 on, not {seed!r}.")
 
 
 def _version() -> str:

@@ -77,6 +77,17 @@ METHODS: dict[str, Method] = {
 }
 
 
+def called(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        WorkbookError: there is none; the message lists those there are.
+    """
+    if name not in METHODS:
+        raise WorkbookError(f"unknown method {name!r}. Known: {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that decides what a run computes."""
@@ -171,8 +182,7 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
         training.checkpoints.Interrupted: a signal ended the run; the same call goes on where it stopped.
     """
     profile = profiles.get(profile) if isinstance(profile, str) else profile
-    if method not in METHODS:
-        raise WorkbookError(f"unknown method {method!r}. Known: {', '.join(METHODS)}.")
+    called(method)
     if tuning not in ("lora", "full"):
         raise WorkbookError(f"unknown tuning {tuning!r}. Known: lora, full.")
     data = Path(data_dir or profile.outputs / "data")

@@ -76,6 +76,17 @@ def test_lopsided_letters_and_answers_are_found(tmp_path: Path) -> None:
     assert len(failures) == 2
 
 
+def test_letters_are_judged_over_all_numbers_of_options() -> None:
+    """One question with two options among two hundred with four says nothing about letters."""
+    row = Sample(0, "?", "video", "multiple choice", ("A. a", "B. b", "C. c", "D. d"), "<answer>A</answer>", "videos/x.mp4", "t",
+                 question_type="object_rel_distance", scene_id="s")
+    rows = [replace(row, problem_id=k, solution=f"<answer>{'ABCD'[k % 4]}</answer>") for k in range(200)]
+    (entry,) = audit.balance([*rows, replace(row, problem_id=200, options=row.options[:2])])
+    assert entry["letter excess"] == pytest.approx(51 / 50.5)
+    (entry,) = audit.balance([replace(row, options=(), solution="<answer>2</answer>", question_type="room_size_estimation")])
+    assert (entry["answer excess"], entry["letter excess"]) == (None, None)
+
+
 def test_answerability_falls_with_fewer_frames() -> None:
     clip = clip_of(random_room(3), frames=32)
     things = [o for o in clip.scene.objects if len(clip.scene.instances(o.category)) == 1][:2]

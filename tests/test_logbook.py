@@ -110,3 +110,10 @@ def test_counts_can_be_read_on_every_bar() -> None:
         bright, dark = sorted((luminance(label.get_color()), luminance(patch.get_facecolor())), reverse=True)
         assert (bright + 0.05) / (dark + 0.05) > 3, patch.get_label()
     assert len(axis.texts) == len(axis.patches) == len(names)
+
+
+def test_counts_stand_above_bars_that_are_too_short_to_carry_them() -> None:
+    rows = [{"model": n, "split": "heldout", "score": s, "low": s - 5, "high": s + 5, "n": 9}
+            for n, s in (("base", 80.0), ("sft-full", 0.0), ("rlvr-full", -20.0))]
+    axis = plots.bars(rows, group="split", bar="model").axes[0]
+    assert [(t.xy[1], t.get_color()) for t in axis.texts] == [(0.0, "white"), (5.0, "black"), (0.0, "black")]

@@ -21,6 +21,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from spacer_utils import interactive, plots, profiles, report, run
+from spacer_utils.training.base import Recipe
 from spacer_utils.types import MissingArtifact, WorkbookError
 from spacer_utils.workbook import dag, manifest
 
@@ -272,6 +273,38 @@ def test_the_legend_of_curves_names_runs_that_the_first_panel_lacks() -> None:
     figure = plots.curves({"look": [{"step": 1, "seen": 2.0, "text": 1.0}], "read": [{"step": 1, "text": 3.0}]}, ("seen", "text"))
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["look", "read"]
+    assert legend.get_title().get_text() == "faint: single steps, thick: moving average"
+    figure = plots.curves({"b-full-s0": [{"step": 1, "x": 1.0}], "a-lora-s0": [{"step": 1, "x": 1.0}]}, ("x",), window=1)
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["b-full-s0", "a-lora-s0"], "in the order of the runs"
+    assert figure.legends[0].get_title().get_text() == "dashed: all weights, solid: LoRA"
+
+
+def test_stages_of_the_base_have_colours_of_their_own() -> None:
+    stages = [name.removesuffix("_steps") for name in Recipe.__dataclass_fields__ if name.endswith("_steps")]
+    stages.remove("save")
+    assert len({plots.colour(s) for s in stages}) == len(stages) == 10
+
+
+def test_bars_in_several_rows_share_their_axis() -> None:
+    rows = [{"question_type": f"type {k}", "bar": f"model {j}", "score": 90.0 if k == 0 else 10.0, "n": 5}
+            for k in range(4) for j in range(20)]
+    axes = plots.bars(rows, group="question_type", bar="bar").axes
+    assert len(axes) == 2
+    assert axes[0].get_ylim() == axes[1].get_ylim()
+    assert axes[0].get_ylim()[1] > 90
+
+
+def test_the_interactive_curve_averages_as_told() -> None:
+    steps = [{"step": k, "reward": float(k == 5)} for k in range(1, 10)]
+    for window in (1, 3):
+        (line,) = interactive.curves({"a": steps}, "reward", "reward", window).data
+        assert max(line.y) == pytest.approx(1 / window)
+
+
+def test_long_answer_names_stand_upright() -> None:
+    counts = {"a": {"turn left, then turn back": 1, "turn back, then left": 2}, "b": {"A": 1, "B": 2}}
+    long, short = plots.answer_balance(counts).axes[:2]
+    assert [axis.get_xticklabels()[0].get_rotation() for axis in (long, short)] == [90, 0]
 
 
 def axe() -> str:

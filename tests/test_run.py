@@ -250,6 +250,23 @@ def test_the_plan_gives_state_and_reason(workbook: Path, capsys: pytest.CaptureF
     assert "1 of 2 notebooks will run" in capsys.readouterr().out
 
 
+def test_the_plan_counts_appendices_only_when_they_are_asked_for(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (dag.NOTEBOOKS / "01_second.ipynb").rename(dag.NOTEBOOKS / "A1_second.ipynb")
+    assert [(r["state"], r["reason"]) for r in plan.states(profiles.get("smoke"))] == [
+        ("to run", "never run"), ("asked", "only by make nbA1 or make reports")]
+    plan.print_plan(profiles.get("smoke"))
+    assert "1 of 2 notebooks will run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("setting", "says"), [
+    ("SEED=abc", "SEED must be a whole number from 0 on, not 'abc'"),
+    ("SEED=-1", "SEED must be a whole number from 0 on, not '-1'"),
+    ("REAL_LAYOUTS=/nowhere", "REAL_LAYOUTS names a folder that does not exist")])
+def test_the_plan_refuses_settings_that_notebooks_would(setting: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert plan.main(["plan", "--profile", "smoke", "--set", setting]) == 1
+    assert says in capsys.readouterr().err
+
+
 def test_the_plan_shows_what_a_changed_setting_will_run_again(workbook: Path) -> None:
     (workbook / "executed").mkdir(parents=True)
     (workbook / "data").mkdir()
@@ -398,6 +415,7 @@ def test_make_knows_the_profiles_and_dry_runs_without_writing(tmp_path: Path) ->
     wrong = make("reproduce", "PROFILE=huge")
     assert wrong.returncode
     assert "unknown profile 'huge'. Known: smoke cpu" in wrong.stderr
+    assert "unknown notebook 'nb13'. Known: nb00 nb01" in make("nb13", "PROFILE=smoke").stderr
     dry = make("-n", "reproduce", "PROFILE=smoke", SPACER_OUTPUTS=str(tmp_path))
     assert [line.split()[3] for line in dry.stdout.splitlines() if "-m spacer_utils.workbook.runner" in line][:3] == [
         "00_start_here",
@@ -459,6 +477,18 @@ def test_start_replaces_profile_fields_and_prints_one_line(
     assert str(tmp_path) not in text
     with pytest.raises(WorkbookError, match="unknown profile field"):
         run.start("03_rewards_by_hand", "smoke", 1, rooms=5)
+
+
+@pytest.mark.parametrize(("seed", "overrides", "says"), [
+    ("abc", {}, "SEED must be a whole number from 0 on, not 'abc'"), (-1, {}, "SEED must be"), (True, {}, "SEED must be"),
+    (0, {"rl_steps": "x"}, "rl_steps must be a whole number from 0 on, not 'x'"), (0, {"rl_steps": -1}, "rl_steps must be"),
+    (0, {"rl_steps": 2.5}, "rl_steps must be"), (0, {"sft_lr": "fast"}, "sft_lr must be a number from 0 on"),
+    (0, {"sft_lr": float("nan")}, "sft_lr must be"), (0, {"model": 3}, "model must be a text"),
+    (0, {"blind": 1}, "blind must be True or False")])
+def test_start_refuses_values_that_cannot_be(seed: object, overrides: dict[str, object], says: str) -> None:
+    with pytest.raises(WorkbookError, match=says):
+        run.start("00_first", "smoke", seed, **overrides)
+    run.start("00_first", "smoke", 0, rl_steps=3, sft_lr=1, model="here", blind=False)
 
 
 def test_sentences_take_recorded_numbers_and_escape_text() -> None:

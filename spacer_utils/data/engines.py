@@ -69,7 +69,8 @@ def _ray(work: Callable[[J], R], jobs: Sequence[J], workers: int, tick: Callable
     try:
         import ray
     except ImportError as error:
-        raise WorkbookError("ENGINE=ray needs Ray, which is optional. Run in the project's folder: pip install -e '.[ray]'") from error
+        raise WorkbookError("ENGINE=ray needs Ray, which is optional. "
+                            "Run in the project's folder: pip install -e '.[ray]'") from error
     if not ray.is_initialized():
         _connect(ray, workers)
     remote = ray.remote(num_cpus=1, runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}})(work)

@@ -107,7 +107,8 @@ def _zoo() -> Any:
     try:
         import scenezoo
     except ImportError as error:
-        raise WorkbookError(f"real scans need scenezoo ({error}). Run in the project's folder: pip install -e '.[scans]'") from error
+        raise WorkbookError(f"real scans need scenezoo ({error}). "
+                            "Run in the project's folder: pip install -e '.[scans]'") from error
     return scenezoo
 
 

@@ -254,8 +254,9 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText, AutoProcessor, logging
 
+    logging.disable_progress_bar()
     keep_if_same(out, _fingerprint(profile, recipe, seed))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = nano.build(out / "start", seed=seed)

@@ -15,7 +15,7 @@ from typing import Any
 from .. import profiles
 from ..profiles import PROFILES, PROJECT, Profile
 from ..progress import clock
-from ..run import present
+from ..run import check_seed, present, real_layouts
 from ..types import WorkbookError
 from . import dag, manifest
 
@@ -50,7 +50,9 @@ def check(profile: Profile, memory_gb: float | None = None, gpus: Sequence[float
 
 
 def states(profile: Profile, settings: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """One row per notebook: whether Make will run it and why, with expected minutes and disk (of the last run here, if any).
+    """One row per notebook: whether ``make reproduce`` will run it and why, with expected minutes (the last run's here) and disk.
+
+    Appendices run only when asked for.
 
     Args:
         settings: what Make is called with (``SEED``, ``REAL_LAYOUTS``); one that differs from the last run's is a reason.
@@ -66,6 +68,8 @@ def states(profile: Profile, settings: Mapping[str, str] | None = None) -> list[
             running.add(notebook.name)
         measured = last.get("seconds") if last.get("state") == "done" else None
         minutes = measured / 60 if measured else notebook.minutes.get(profile.name)
+        if state == "to run" and not notebook.number.isdigit():
+            state, reason = "asked", f"only by make nb{notebook.number} or make reports"
         rows.append({"notebook": notebook.name, "state": state, "reason": reason, "minutes": minutes, "measured": bool(measured),
                      "disk_mb": notebook.disk_mb.get(profile.name)})
     return rows
@@ -116,7 +120,7 @@ def print_plan(profile: Profile, settings: Mapping[str, str] | None = None) -> N
         time = "?" if r["minutes"] is None else clock(60 * r["minutes"])
         disk = "?" if r["disk_mb"] is None else f"{r['disk_mb']:,.0f} MB"
         print(f"{r['notebook']:<{width}}  {r['state']:<7} {time:>8} {disk:>9}  {r['reason']}")
-    todo = [r for r in rows if r["state"] != "done"]
+    todo = [r for r in rows if r["state"] not in ("done", "asked")]
     known = sum(60 * r["minutes"] for r in todo if r["minutes"] is not None)
     open_ends = " and what nobody has measured yet (?)" if any(r["minutes"] is None for r in todo) else ""
     need = sum(r["disk_mb"] or 0 for r in todo)
@@ -168,7 +172,10 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             chosen = profiles.get(options.profile)
             if options.what == "plan":
-                print_plan(chosen, dict(s.split("=", 1) for s in options.set))
+                settings = dict(s.split("=", 1) for s in options.set)
+                check_seed(int(seed) if (seed := settings.get("SEED", "0")).isdecimal() else seed)
+                real_layouts(settings.get("REAL_LAYOUTS"))
+                print_plan(chosen, settings)
             check(chosen)
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
