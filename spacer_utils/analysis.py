@@ -159,8 +159,8 @@ def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row
     """Macro score of ``a`` minus ``b`` (points): the same rooms are drawn for both."""
     one, two = _select(rows, split=split, model=a), _select(rows, split=split, model=b)
     low, high = interval(room_bootstrap(one, seed=seed) - room_bootstrap(two, seed=seed), one)
-    return {"split": split, "a": a, "b": b, "difference": macro(one) - macro(two), "low": low, "high": high, "n": len(one),
-            "rooms": len({r["scene_id"] for r in one})}
+    return {"split": split, "model": a, "minus": b, "difference": macro(one) - macro(two), "low": low, "high": high,
+            "n": len(one), "rooms": len({r["scene_id"] for r in one})}
 
 
 _AGAINST = {

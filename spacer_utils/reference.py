@@ -86,12 +86,12 @@ def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout", *, study:
     table = []
     for claim in CLAIMS:
         a, b = claim["pair"]
-        found = [p for p in pairs if p["split"] == split and _method(p["a"]) == a and _method(p["b"]) == b]
+        found = [p for p in pairs if p["split"] == split and _method(p["model"]) == a and _method(p["minus"]) == b]
         why = "; ".join(filter(None, [claim["why"], claim["of study"].get(study)]))
         for p in (*found, *([] if found else [None])):
             within = "no interval" if p is None or p["low"] is None else f"[{p['low']:+.1f}, {p['high']:+.1f}]"
             here = "not run" if p is None else f"{p['difference']:+.1f} {within}, n={p['n']}"
-            run = "-" if p is None else f"{p['a']} minus {p['b']}"
+            run = "-" if p is None else f"{p['model']} minus {p['minus']}"
             table.append({"claim": claim["claim"], "paper": claim["paper"], "source": claim["source"], "compared here": run,
                           "points": here, "here it": verdict(p), "why they differ": why})
     return table

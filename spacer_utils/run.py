@@ -236,12 +236,13 @@ def _plain(value: Any) -> Any:
 
 
 def _column(values: Sequence[Any]) -> list[str]:
-    """One column's cells as escaped text: numbers with as many decimals as the largest of them allows. One that would read as
-    zero keeps two digits, unless nothing but rounding is left of it."""
+    """One column's cells as escaped text: numbers with as many decimals as the largest of them needs for two or three digits. One
+    that would read as zero keeps two digits, unless nothing but rounding is left of it."""
     plain = [_plain(v) for v in values]
     numbers = [abs(v) for v in plain if isinstance(v, float) and math.isfinite(v)]
     largest = max(numbers, default=0.0)
-    form = ",.0f" if largest >= 1000 else ",.1f" if largest >= 20 else ".2f" if largest >= 0.1 else ".2g"
+    form = ",.0f" if largest >= 1000 else ",.1f" if largest >= 20 else ".2f" if largest >= 0.1 else \
+        ".3f" if largest >= 0.01 else ".2g"
 
     def cell(value: Any) -> str:
         if value is None or value != value:

@@ -132,9 +132,9 @@ def pairs(rows: Sequence[Row], *, seed: int) -> list[Row]:
     for a, b in analysis.comparisons(models):
         one, two = _of(rows, a), _of(rows, b)
         low, high = analysis.interval(over_seeds(one, seed=seed) - over_seeds(two, seed=seed), one)
-        table.append({"split": one[0]["split"], "a": a, "b": b, "low": low, "high": high, "n": len({r["key"] for r in one}),
-                      "difference": float(np.mean(mean_over_seeds(one)) - np.mean(mean_over_seeds(two))),
-                      "rooms": len({r["scene_id"] for r in one})})
+        difference = float(np.mean(mean_over_seeds(one)) - np.mean(mean_over_seeds(two)))
+        table.append({"split": one[0]["split"], "model": a, "minus": b, "difference": difference, "low": low, "high": high,
+                      "n": len({r["key"] for r in one}), "rooms": len({r["scene_id"] for r in one})})
     return table
 
 

@@ -42,12 +42,13 @@ def test_one_room_has_no_interval() -> None:
         tables = [*analysis.summary(rows, seed=0), *analysis.by_type(rows, "heldout", seed=0),
                   analysis.paired(both, "heldout", "sft", "base", seed=0)]
         assert [(t["low"] is not None, t["high"] is not None) for t in tables] == [(known, known)] * 3
-    pair = {**analysis.paired([*one, *({**r, "model": "sft"} for r in one)], "heldout", "sft", "base", seed=0), "a": "sg_rlvr"}
+    both = [*one, *({**r, "model": "sg_rlvr"} for r in one)]
+    pair = analysis.paired(both, "heldout", "sg_rlvr", "base", seed=0)
     assert reference.claims([pair])[0]["points"] == "+0.0 no interval, n=2"
 
 
 def test_a_claim_is_judged_by_its_interval() -> None:
-    pair = {"split": "heldout", "a": "sg_rlvr-full", "b": "rlvr-full", "difference": 1.0, "low": 0.1, "high": 2.0, "n": 9,
+    pair = {"split": "heldout", "model": "sg_rlvr-full", "minus": "rlvr-full", "difference": 1.0, "low": 0.1, "high": 2.0, "n": 9,
             "rooms": 10}
     for change, said in (({}, "holds"), ({"low": -0.1}, "stays open (interval holds 0)"),
                          ({"rooms": 9}, "stays open (too few rooms)"), ({"low": None}, "stays open (too few rooms)"),

@@ -169,7 +169,7 @@ def test_forgetting_looks_at_general_questions_only() -> None:
             for m, values in (("base", (1.0, 0.0)), ("sft", (0.5, 1.0)))
             for t, v in zip(("general_ocr", "object_counting"), values) for k in range(3)]
     row, = cf.forgetting(rows, "heldout", seed=0)
-    assert (row["a"], row["b"], row["difference"], row["n"]) == ("sft", "base", -50, 3)
+    assert (row["model"], row["minus"], row["difference"], row["n"]) == ("sft", "base", -50, 3)
     assert not cf.forgetting([r for r in rows if r["question_type"] == "object_counting"], "heldout", seed=0)
 
 

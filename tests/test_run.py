@@ -507,6 +507,8 @@ def test_tables_escape_every_cell_and_align_numbers() -> None:
     assert "<th>a&lt;b</th>" in text
     assert "&lt;caption&gt;" in text
     assert run.html_table([{"n": 1234.5}, {"n": float("nan")}, {"n": True}]).count("–") == 1
+    small = run.html_table([{"n": 0.064}, {"n": -0.02}, {"n": 0.00078}, {"n": 0.00002}])
+    assert re.findall(r'"number">([^<n]+)<', small) == ["0.064", "-0.020", "0.001", "2e-05"]
     mixed = run.html_table([{"n": 1234.5}, {"n": 1.5e-3}, {"n": -2e-4}, {"n": 0.0}, {"n": 1e-17}])
     assert re.findall(r'"number">([^<n]+)<', mixed) == ["1,234", "0.0015", "-0.0002", "0", "0"]
 

@@ -52,7 +52,7 @@ def test_what_is_hard_for_both_cancels_in_a_pair() -> None:
     base = rows("base", {0: hard}, rooms=6)
     better = rows("rlvr-full", {s: [min(1, v + 0.25) for v in hard] for s in range(3)}, rooms=6)
     pair = study.pairs(base + better, seed=0)[0]
-    assert (pair["a"], pair["b"]) == ("rlvr-full", "base")
+    assert (pair["model"], pair["minus"]) == ("rlvr-full", "base")
     assert pair["difference"] == pytest.approx(12.5)
     alone = study.summary(base, seed=0)[0]
     assert pair["high"] - pair["low"] < (alone["high"] - alone["low"]) / 2
@@ -63,7 +63,7 @@ def test_maps_are_compared_in_their_own_score() -> None:
     drawn = [{**r, "map_calibrated": r["score"]} for r in rows("base with map", {0: [0.2, 0.4] * 4}, rooms=8)
              + rows("sg_rlvr_dense-full", {0: [0.4, 0.6] * 4, 1: [0.5, 0.7] * 4}, rooms=8)]
     (pair,) = study.map_pairs(drawn, seed=0)
-    assert (pair["a"], pair["b"]) == ("sg_rlvr_dense-full", "base with map")
+    assert (pair["model"], pair["minus"]) == ("sg_rlvr_dense-full", "base with map")
     assert pair["difference"] == pytest.approx(0.25)
     assert 0.2 - 1e-9 <= pair["low"] < 0.25 < pair["high"] <= 0.3 + 1e-9  # of a seed alone, and of the other
     assert not study.map_pairs([], seed=0)
