@@ -14,7 +14,7 @@ import pytest
 from conftest import effort
 from hypothesis import given
 from hypothesis import strategies as st
-from rooms import clip_of, random_room, room
+from rooms import NAMES, clip_of, random_room, room
 
 from spacer_utils import rewards
 from spacer_utils.data import balance
@@ -315,6 +315,20 @@ def test_one_of_four_is_in_view_and_the_others_do_not_show() -> None:
         shown = {o.category: view.shares[o.instance_id][at] for o in view.singles if o.category in c.options}
         assert len(shown) == 4
         assert [name for name, share in shown.items() if share > 0] == [c.answer]
+
+
+def test_left_and_right_are_those_of_middles_that_the_picture_holds() -> None:
+    around = [(n, Box((3 + 2 * np.cos(k / 2), 2.5 + 2 * np.sin(k / 2), 1.5), (0.2, 0.2, 0.2))) for k, n in enumerate(NAMES[:12])]
+    clip = clip_of(room(around))
+    clip = replace(clip, visible_share=dict.fromkeys(clip.visible_share, (0.05,) * 16))
+    told = [c for seed in range(20) for c in QUESTIONS["general_image_choice"](View(clip, (0,)), np.random.default_rng(seed), "")
+            if len(c.options) == 2]
+    assert {c.answer for c in told} == {"left", "right"}
+    for c in told:
+        middles = [clip.scene.instances(n)[0].box.center for n in c.categories]
+        pixels, _ = camera.project(clip, c.media["frame"], middles)
+        assert ((pixels >= 0) & (pixels < [clip.width, clip.height])).all()
+        assert (pixels[0, 0] < pixels[1, 0]) == (c.answer == "left")
 
 
 def test_panels_hang_on_walls_in_full_view() -> None:

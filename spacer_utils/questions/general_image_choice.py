@@ -21,7 +21,7 @@ Media = dict[str, object]
 
 @QUESTIONS.register("general_image_choice", problem_type="multiple choice", general="image", share=0.2)
 def general_image_choice(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Nearest of three or four objects to the camera, or left/right of another object, in one frame."""
+    """Nearest of three or four objects to the camera, or left/right of another object, both middles in view, in one frame."""
     candidates = []
     for frame in rng.permutation(view.clip.num_frames)[:FRAMES].tolist():
         shown = [o for o in view.singles if view.clip.visible_share[o.instance_id][frame] >= LEAST_SHARE]
@@ -46,7 +46,8 @@ def _beside(view: View, frame: int, shown: list[SceneObject], media: Media, rng:
     for a, b in draws(rng, shown, 2, 4):
         pixels, depth = project(view.clip, frame, [a.box.center, b.box.center])
         gap = (pixels[0, 0] - pixels[1, 0]) / view.clip.width
-        if (depth > 0.2).all() and abs(gap) >= PIXELS:
+        held = (depth > 0.2).all() and ((pixels >= 0) & (pixels < [view.clip.width, view.clip.height])).all()
+        if held and abs(gap) >= PIXELS:
             answer = "left" if gap < 0 else "right"
             names = (a.category, b.category)
             found.append(choice(BESIDE.format(a=names[0], b=names[1]), answer, ("left", "right"), names, balance=answer,
