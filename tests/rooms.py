@@ -38,7 +38,7 @@ def clip_of(scene: Scene, seed: int = 0, frames: int = 16) -> Clip:
     shares = {}
     for thing in scene.objects:
         row = np.zeros(frames)
-        start = int(rng.integers(0, frames - 4))
+        start = int(rng.integers(0, frames - 3))
         row[start:start + 4] = rng.uniform(0.02, 0.08)
         shares[thing.instance_id] = tuple(float(v) for v in row)
     middle = np.array(scene.polygon).mean(0)

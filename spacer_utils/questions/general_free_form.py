@@ -9,7 +9,7 @@ import numpy as np
 
 from ..registry import QUESTIONS
 from .obj_appearance_order import HINT, first_frames
-from .view import Candidate, View
+from .view import BEGINNING, END, Candidate, View
 
 BESIDE = "What stands next to the {object}? Answer in one sentence."
 NEXT = "What comes into view right {when} the {object}? Answer in one sentence."
@@ -64,10 +64,10 @@ def _next(view: View) -> list[Candidate]:
 
 def _shown(view: View) -> list[Candidate]:
     found = []
-    for when, at in (("at the beginning", 0), ("at the end", -1)):
-        shares = [(view.shares[o.instance_id][at], o.category) for o in view.objects]
-        names = [n for share, n in sorted(shares, reverse=True) if share >= SHARE]
-        if 1 <= len(set(names)) <= MOST and not any(HIDDEN < share < SHARE for share, _ in shares):
+    for when in (BEGINNING, END):
+        shares = [(view.ends(o, when), o.category) for o in view.objects]
+        names = [n for _, n in sorted(((s.min(), n) for s, n in shares if s.min() >= SHARE), reverse=True)]
+        if 1 <= len(set(names)) <= MOST and all(s.min() >= SHARE or s.max() <= HIDDEN for s, _ in shares):
             verb = "is" if len(names) == 1 else "are"
             found.append(_ask(SHOWN.format(when=when), f"{listed(some(names))} {verb} in view {when}."))
     return found

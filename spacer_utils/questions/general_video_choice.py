@@ -6,7 +6,7 @@ import numpy as np
 
 from ..registry import QUESTIONS
 from .camera import yaws
-from .view import Candidate, View, choice, draws
+from .view import BEGINNING, END, Candidate, View, choice, draws
 
 WAY = "Does the camera turn to the left or to the right in the video?"
 TEMPO = "Does the camera turn faster in the first half or in the second half of the video?"
@@ -27,9 +27,9 @@ def general_video_choice(view: View, rng: np.random.Generator, wording: str) -> 
 
 def _shown(view: View, rng: np.random.Generator) -> list[Candidate]:
     found = []
-    for when, at in (("at the beginning", 0), ("at the end", -1)):
-        shares = {o.category: float(view.shares[o.instance_id][at]) for o in view.singles}
-        there, away = [c for c, s in shares.items() if s >= SHARE], [c for c, s in shares.items() if s == 0]
+    for when in (BEGINNING, END):
+        shares = {o.category: view.ends(o, when) for o in view.singles}
+        there, away = [c for c, s in shares.items() if s.min() >= SHARE], [c for c, s in shares.items() if s.max() == 0]
         for right, *wrong in [(c, *others) for c in there for others in draws(rng, away, 3, TRIES)]:
             names = tuple(str(n) for n in rng.permutation([right, *wrong]))
             found.append(choice(SHOWN.format(when=when, options=", ".join(names)), right, names, names, balance=when))

@@ -15,6 +15,7 @@ from .geometry import surface_distances
 
 GENERIC = frozenset({"object", "wall", "floor", "ceiling"})
 """Names that no question uses: nobody knows which one is meant."""
+BEGINNING, END = "at the beginning", "at the end"
 WORDINGS = ("spacer", "vsi")
 """The training set's and the benchmark's wording; they differ slightly."""
 
@@ -77,6 +78,12 @@ class View:
     def singles(self) -> tuple[SceneObject, ...]:
         """Seen objects that are the only one of their category in the room: "the sofa" means just one thing."""
         return tuple(o for o in self.seen if len(self.clip.scene.instances(o.category)) == 1)
+
+    def ends(self, thing: SceneObject, when: str) -> npt.NDArray[np.float64]:
+        """Shares from the clip's first frame to the first given one (``at the beginning``), or from the last given one to the
+        clip's last (``at the end``): what another sampling may take for the same end."""
+        row = np.array(self.clip.visible_share[thing.instance_id])
+        return row[:self.frames[0] + 1] if when == BEGINNING else row[self.frames[-1]:]
 
     @cached_property
     def distances(self) -> npt.NDArray[np.float64]:
