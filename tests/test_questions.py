@@ -192,6 +192,23 @@ def test_first_named_twice_is_never_asked_about_as_one() -> None:
     assert [c.answer for c in counts if "chair" in c.problem] == ["2"]
 
 
+@pytest.mark.parametrize(("known", "other"), [("heater", "radiator"), ("trash can", "trash bin"), ("wardrobe", "closet")])
+def test_names_that_no_picture_tells_apart_are_not_asked_about(known: str, other: str) -> None:
+    def named(*more: str) -> dict[str, set[str]]:
+        names = ("bed", "sofa", "tv", "stool", known, *more)
+        clip = clip_of(room([(n, Box((0.5 + k, 0.5 + k / 2, 0.3), (0.4, 0.4, 0.6))) for k, n in enumerate(names)]))
+        in_turn = {k: tuple(0.05 if k <= frame < k + 4 else 0.0 for frame in range(16)) for k in clip.visible_share}
+        view = View(replace(clip, visible_share=in_turn), tuple(range(16)))
+        rngs = [np.random.default_rng(seed) for seed in range(5)]
+        return {t: {n for rng in rngs for c in QUESTIONS[t](view, rng, "spacer") for n in c.categories} & {known, other}
+                for t in QUESTIONS.names()}
+
+    alone = named()
+    assert set.union(*alone.values()) == {known}
+    assert sum(map(bool, alone.values())) >= 8
+    assert not any(named(other).values())
+
+
 # ---------------------------------------------------------------------------------------------------------------- geometry
 
 coordinate = st.floats(-4, 4)

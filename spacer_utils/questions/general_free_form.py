@@ -58,7 +58,7 @@ def _next(view: View) -> list[Candidate]:
             if list(clear.values()).count(entered) == 1:
                 pairs.append((later[0][1], "before", a))
             found += [_ask(NEXT.format(object=known, when=when), f"{one(asked)} comes into view right {when} the {known}.", known,
-                           balance="next") for known, when, asked in pairs]
+                           balance="next") for known, when, asked in pairs if known in view.categories]
     return found
 
 

@@ -20,7 +20,7 @@ def obj_appearance_order(view: View, rng: np.random.Generator, wording: str) -> 
     """Order of the given frames in which four categories are first seen; no two enter in the same frame."""
     clear, hinted = first_frames(view, view.min_share), first_frames(view, HINT * view.min_share)
     candidates = []
-    for names in draws(rng, sorted(clear), 4, TRIES):
+    for names in draws(rng, sorted(set(clear) & set(view.categories)), 4, TRIES):
         order = sorted(names, key=clear.__getitem__)
         distinct = len({clear[n] for n in names}) == 4 and len({hinted[n] for n in names}) == 4
         if distinct and order == sorted(names, key=hinted.__getitem__):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..registry import QUESTIONS
-from .view import GENERIC, Candidate, View
+from .view import Candidate, View, look_alikes
 
 TEMPLATE = "How many {category}(s) are in this room?"
 ABSENT = ("backpack", "bathtub", "bed", "bookshelf", "chair", "coffee table", "desk", "door", "lamp", "microwave", "mirror",
@@ -18,14 +18,17 @@ HIGHEST = 8
 
 @QUESTIONS.register("object_counting", problem_type="numerical", unit="", from_map=True, classes=str)
 def object_counting(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Number of instances of a category; kept if all are seen, and for categories that the room lacks (answer 0)."""
+    """Number of instances of a category; kept if all are seen, and for categories that the room lacks (answer 0).
+
+    Nothing that looks like one of a lacking category may stand there: no radiator is missed where a heater hangs.
+    """
     scene = view.clip.scene
     candidates = []
-    for category in scene.categories:
+    for category in view.categories:
         things = scene.instances(category)
-        if category not in GENERIC and len(things) <= HIGHEST and all(view.is_seen(o) for o in things):
+        if len(things) <= HIGHEST and all(view.is_seen(o) for o in things):
             candidates.append(_ask(category, len(things)))
-    missing = [c for c in ABSENT if c not in scene.categories]
+    missing = [c for c in ABSENT if not look_alikes(c) & set(scene.categories)]
     return candidates + [_ask(c, 0) for c in rng.permutation(missing)[:8].tolist()]
 
 

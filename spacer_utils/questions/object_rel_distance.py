@@ -34,13 +34,13 @@ def object_rel_distance_farthest(view: View, rng: np.random.Generator, wording: 
 
 
 def category_distances(view: View, target: SceneObject) -> dict[str, float]:
-    """Category -> metres from its nearest instance to the target; left out where that instance is never seen."""
+    """Category -> metres from its nearest instance to the target; left out where that instance is never seen or mistakable."""
     row = view.distances[view.place[target.instance_id]]
     nearest: dict[str, tuple[float, bool]] = {}
     for thing, distance in zip(view.objects, row):
         if thing.category != target.category and distance < nearest.get(thing.category, (np.inf, True))[0]:
             nearest[thing.category] = (float(distance), view.is_seen(thing))
-    return {c: d for c, (d, seen) in nearest.items() if seen}
+    return {c: d for c, (d, seen) in nearest.items() if seen and c in view.categories}
 
 
 def _ask(view: View, rng: np.random.Generator, wording: str, extreme: str) -> list[Candidate]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..render.furniture import ALIASES
+from ..scenes.contents import SYNONYMS
 from ..types import Clip, DataType, ProblemType, SceneObject
 from .geometry import surface_distances
 
@@ -75,9 +77,15 @@ class View:
         return tuple(o for o in self.objects if self.is_seen(o))
 
     @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """Usable names of the room that no other name in it stands for too: with a radiator there, nobody can count heaters."""
+        names = set(self.clip.scene.categories)
+        return tuple(c for c in dict.fromkeys(o.category for o in self.objects) if look_alikes(c) & names == {c})
+
+    @cached_property
     def singles(self) -> tuple[SceneObject, ...]:
         """Seen objects that are the only one of their category in the room: "the sofa" means just one thing."""
-        return tuple(o for o in self.seen if len(self.clip.scene.instances(o.category)) == 1)
+        return tuple(o for o in self.seen if o.category in self.categories and len(self.clip.scene.instances(o.category)) == 1)
 
     def ends(self, thing: SceneObject, when: str) -> npt.NDArray[np.float64]:
         """Shares from the clip's first frame to the first given one (``at the beginning``), or from the last given one to the
@@ -97,6 +105,11 @@ class View:
 
     def distance(self, a: SceneObject, b: SceneObject) -> float:
         return float(self.distances[self.place[a.instance_id], self.place[b.instance_id]])
+
+
+def look_alikes(category: str) -> set[str]:
+    """The category with every name that a picture doesn't tell apart from it."""
+    return {category}.union(*(names for names in (*SYNONYMS, *ALIASES.items()) if category in names))
 
 
 def choice(problem: str, answer: str, options: Sequence[str], categories: Sequence[str], *, balance: str = "",
