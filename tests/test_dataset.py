@@ -256,7 +256,8 @@ def read(tmp_path: Path, *rows: Any, problems: list[str] | None = None) -> list[
     {"solution": "\\boxed{B}"}, {"solution": "<think>x</think> <answer> B </answer>"}, {"options": ["bed", "tv"]},
     {"options": {"A": "bed", "B": "tv"}}, {"options": "A. bed\nB. tv"}, {"problem_type": None}, {"data_type": None},
     {"solution": None, "answer": "B"}, {"problem": None, "question": "Which?"}, {"path": None, "video": "videos/a.mp4"},
-    {"process": "<think></think>", "reward": 1.0, "select": True}])
+    {"process": "<think></think>", "reward": 1.0, "select": True}, {"solution": "tv"}, {"solution": "(b)"},
+    {"solution": "B. TV."}])
 def test_known_variants_mean_the_same(tmp_path: Path, variant: dict[str, Any]) -> None:
     assert read(tmp_path, {**CHOICE, **variant}) == read(tmp_path, CHOICE)
 
@@ -264,6 +265,20 @@ def test_known_variants_mean_the_same(tmp_path: Path, variant: dict[str, Any]) -
 def test_a_json_list_and_rows_without_ids(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps([{k: v for k, v in CHOICE.items() if k != "problem_id"}] * 2))
     assert [s.problem_id for s in dataset.load(tmp_path / "rows.json")] == [1, 2]
+
+
+@pytest.mark.parametrize(("options", "solution", "gold"), [
+    (["left", "right", "back"], "left", "A"), (["A. chair", "B. bed", "C. desk"], "bed", "B"), (["4", "7"], 7, "B"),
+    (["A. bed", "B. tv", "C. bed"], "TV", "B"), (["A. bed", "B. tv", "C. bed"], "bed", None), (["A. bed", "B. tv"], "Bath", None),
+    (["A. bed", "B. tv"], "A, B", None), (["bed"], "bed", None), (["(", "B"], "C", None)])
+def test_a_solution_that_is_an_options_text_becomes_its_letter(tmp_path: Path, options: list[str], solution: Any,
+                                                               gold: str | None) -> None:
+    row = {**CHOICE, "options": options, "solution": solution}
+    if gold is None:
+        with pytest.raises(BadRow, match=r"line 1: solution: .* is none of the options"):
+            read(tmp_path, row)
+    else:
+        assert [s.solution for s in read(tmp_path, row)] == [f"<answer>{gold}</answer>"]
 
 
 @pytest.mark.parametrize(("bad", "says"), [

@@ -1,8 +1,8 @@
 """Read rows of SpaceR-151k and its relatives: tolerant of known variants, strict about broken rows.
 
 Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for ``solution``, ``video`` or
-``image`` for ``path``, a solution with or without tags or in ``\\boxed{}``, options as a list, a dict or lines, types with
-hyphens or underscores, one JSON list instead of lines, paths that begin with ``./``.
+``image`` for ``path``, a solution with or without tags or in ``\\boxed{}``, as a number or as an option's text, options as a
+list, a dict or lines, types with hyphens or underscores, one JSON list instead of lines, paths that begin with ``./``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
+from ..answers import letter, option_texts, same_text
 from ..files import inside, iterate_jsonl
 from ..types import PROBLEM_TYPES, BadRow, CognitiveMap, MissingArtifact, Sample, WorkbookError
 
@@ -162,12 +163,20 @@ def _solution(text: str) -> str:
 
 
 def _checked(sample: Sample) -> Sample:
+    """The sample; a gold of multiple choice becomes the bare letter, which all that follows compares.
+
+    Raises:
+        BadRow: the solution is no answer to such a question.
+    """
     if not sample.gold:
         raise BadRow("solution: empty")
     if sample.problem_type == "multiple choice":
-        letters = [o.lstrip("(")[0] for o in sample.options]
-        if len(letters) < 2 or sample.gold.strip("(). ")[:1].upper() not in letters:
-            raise BadRow(f"solution: {sample.gold!r} is none of the options {', '.join(letters) or '(none)'}")
+        texts = option_texts(sample.options)
+        same = [k for k, text in texts.items() if same_text(text) == same_text(sample.gold)]
+        found = letter(sample.gold, sample.options) or (same[0] if len(same) == 1 else None)
+        if len(sample.options) < 2 or found is None:
+            raise BadRow(f"solution: {sample.gold!r} is none of the options {', '.join(sample.options) or '(none)'}")
+        return replace(sample, solution=f"<answer>{found}</answer>")
     if sample.problem_type in ("numerical", "regression") and not re.search(r"\d", sample.gold):
         raise BadRow(f"solution: {sample.gold!r} holds no number")
     return sample
