@@ -13,6 +13,8 @@ from typing import Any
 
 from .types import BadRow, WorkbookError
 
+UNREADABLE = (ValueError, RecursionError)
+"""What ``json`` raises: not JSON, not UTF-8, a number of thousands of digits; or nested too deeply."""
 MEND = "Free some space or make the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command again."
 
 
@@ -119,18 +121,19 @@ def iterate_jsonl(path: Path, tolerate_torn_end: bool = False) -> Iterator[tuple
     """Yield ``(line number from 1, row)`` of every non-empty line.
 
     Raises:
-        BadRow: a line is not JSON (a last line without its newline may be, with ``tolerate_torn_end``).
+        BadRow: a line is not JSON in UTF-8 (a last line without its newline may be, with ``tolerate_torn_end``).
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
                 yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                if tolerate_torn_end and not line.endswith("\n"):
+            except UNREADABLE as error:
+                if tolerate_torn_end and not line.endswith(b"\n"):
                     return
-                raise BadRow(f"{path}, line {number}: not JSON ({error.msg}). Mend or remove the line.") from error
+                why = error.msg if isinstance(error, json.JSONDecodeError) else error
+                raise BadRow(f"{path}, line {number}: not JSON ({why}). Mend or remove the line.") from error
 
 
 def read_jsonl(path: Path, tolerate_torn_end: bool = False) -> list[Any]:
@@ -147,10 +150,13 @@ def inside(root: Path, relative: str) -> Path:
     """``root / relative``, proved to lie inside ``root``.
 
     Raises:
-        WorkbookError: the path is absolute or leaves the folder (``../``), also through a symbolic link.
+        WorkbookError: the path is absolute or leaves the folder (``../``), also through a symbolic link; or no file can have it.
     """
     root = Path(root).resolve()
-    path = (root / relative).resolve()
-    if Path(relative).is_absolute() or not path.is_relative_to(root) or "\0" in relative:
+    try:
+        path = (root / relative).resolve()
+    except (ValueError, RuntimeError) as error:  # a null byte or a lone surrogate; a loop of links
+        raise WorkbookError(f"path {relative!r} can't be a file's ({error}). Use a path relative to {root.name}/.") from error
+    if Path(relative).is_absolute() or not path.is_relative_to(root):
         raise WorkbookError(f"path {relative!r} leaves the dataset's folder. Use a path relative to {root.name}/.")
     return path

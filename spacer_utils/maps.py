@@ -7,7 +7,7 @@ video does not determine; in the ``first-view`` frame the map is turned so that 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from .types import Clip, MapCells, Scene, WorkbookError
 
@@ -100,6 +100,12 @@ def metric(clip: Clip) -> dict[str, list[list[float]]]:
 
     scene = clip.scene
     return {category: [seen(*o.box.center[:2]) for o in scene.instances(category)] for category in scene.categories}
+
+
+def is_place(value: Any) -> bool:
+    """Whether a value from a file is a place on a map: two finite numbers, on whatever grid."""
+    return isinstance(value, list) and len(value) == 2 and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < math.inf for v in value)
 
 
 def turn(cells: MapCells, quarter_turns: int, grid: int = GRID) -> MapCells:

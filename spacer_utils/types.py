@@ -157,10 +157,6 @@ class CognitiveMap:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> CognitiveMap:
-        return cls(row["video_id"], row["cognitive_map"], tuple(row["object_list"]))
-
 
 @dataclass(frozen=True)
 class Sample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import socket
 from collections.abc import Iterator
@@ -257,20 +258,26 @@ def read(tmp_path: Path, *rows: Any, problems: list[str] | None = None) -> list[
     {"options": {"A": "bed", "B": "tv"}}, {"options": "A. bed\nB. tv"}, {"problem_type": None}, {"data_type": None},
     {"solution": None, "answer": "B"}, {"problem": None, "question": "Which?"}, {"path": None, "video": "videos/a.mp4"},
     {"process": "<think></think>", "reward": 1.0, "select": True}, {"solution": "tv"}, {"solution": "(b)"},
-    {"solution": "B. TV."}])
+    {"solution": "B. TV."}, {"problem_id": 1.0}, {"problem_id": "1"}, {"question_type": None}, {"scene_id": None},
+    {"categories": None}, {"cognitive_map_id": None}, {"cognitive_map": None}])
 def test_known_variants_mean_the_same(tmp_path: Path, variant: dict[str, Any]) -> None:
     assert read(tmp_path, {**CHOICE, **variant}) == read(tmp_path, CHOICE)
 
 
-def test_a_json_list_and_rows_without_ids(tmp_path: Path) -> None:
-    (tmp_path / "rows.json").write_text(json.dumps([{k: v for k, v in CHOICE.items() if k != "problem_id"}] * 2))
+@pytest.mark.parametrize("start", ["", "\n  ", "\ufeff"])
+def test_a_json_list_and_rows_without_ids(tmp_path: Path, start: str) -> None:
+    rows = [{k: v for k, v in CHOICE.items() if k != "problem_id"}] * 2
+    (tmp_path / "rows.json").write_text(start + json.dumps(rows, indent=1))
     assert [s.problem_id for s in dataset.load(tmp_path / "rows.json")] == [1, 2]
+    (tmp_path / "rows.jsonl").write_text(start + "\n".join(map(json.dumps, rows)))
+    assert len(dataset.load(tmp_path / "rows.jsonl")) == 2
 
 
 @pytest.mark.parametrize(("options", "solution", "gold"), [
     (["left", "right", "back"], "left", "A"), (["A. chair", "B. bed", "C. desk"], "bed", "B"), (["4", "7"], 7, "B"),
     (["A. bed", "B. tv", "C. bed"], "TV", "B"), (["A. bed", "B. tv", "C. bed"], "bed", None), (["A. bed", "B. tv"], "Bath", None),
-    (["A. bed", "B. tv"], "A, B", None), (["bed"], "bed", None), (["(", "B"], "C", None)])
+    (["A. bed", "B. tv"], "A, B", None), (["bed"], "bed", None), (["(", "B"], "C", None),
+    ([f"{chr(65 + k)}. {k}" for k in range(27)], "c", "C")])
 def test_a_solution_that_is_an_options_text_becomes_its_letter(tmp_path: Path, options: list[str], solution: Any,
                                                                gold: str | None) -> None:
     row = {**CHOICE, "options": options, "solution": solution}
@@ -281,11 +288,23 @@ def test_a_solution_that_is_an_options_text_becomes_its_letter(tmp_path: Path, o
         assert [s.solution for s in read(tmp_path, row)] == [f"<answer>{gold}</answer>"]
 
 
+BAD_MAPS: tuple[Any, ...] = ("bed", ["bed"], {"bed": [1, 2]}, {"bed": "near"}, {"bed": [[1]]}, {"bed": [[1, None]]},
+                             {"bed": [[1, math.inf]]}, {"bed": [[True, 2]]}, {"\ud800": [[1, 2]]})
+
+
 @pytest.mark.parametrize(("bad", "says"), [
     ({"problem": ""}, "problem: missing"), ({"solution": ""}, "solution: missing"), ({"solution": "D"}, "none of the options"),
     ({"problem_type": "essay"}, "problem_type"), ({"data_type": "audio"}, "data_type"), ({"path": None}, "path: missing"),
     ({"path": "../secrets.mp4"}, "leaves the dataset"), ({"path": "/etc/passwd"}, "leaves the dataset"),
-    ({"problem_type": "numerical", "options": [], "solution": "many"}, "holds no number"), ({"problem_id": "x"}, "problem_id")])
+    ({"problem_type": "numerical", "options": [], "solution": "many"}, "holds no number"),
+    *[({"problem_id": bad}, "problem_id: .* no whole number") for bad in ("x", math.inf, math.nan, 1.9, True, [1])],
+    *[({"path": bad}, "path") for bad in ("a\0.mp4", "\ud800.mp4", ["a.mp4"], {"bytes": "x"})],
+    *[({name: bad}, name) for name in ("problem", "question_type", "scene_id", "cognitive_map_id", "data_source")
+      for bad in ("\udcff", 3, ["x"])],
+    *[({"categories": bad}, "categories") for bad in ("chair", 3, [1], ["\ud800"])],
+    *[({"options": bad}, "options") for bad in (3, [["x"], "B"], [True, "B"], {"A": {}, "B": "tv"}, ["\ud800", "B"])],
+    *[({"solution": bad}, "solution") for bad in (True, ["B"], math.inf)],
+    *[({"cognitive_map": bad}, "cognitive_map") for bad in BAD_MAPS]])
 def test_broken_rows_are_named_by_line(tmp_path: Path, bad: dict[str, Any], says: str) -> None:
     with pytest.raises(BadRow, match=f"line 2: .*{says}"):
         read(tmp_path, CHOICE, {**CHOICE, "problem_id": 2, **bad})
@@ -301,6 +320,19 @@ def test_ids_taken_twice_and_lines_that_are_no_json(tmp_path: Path) -> None:
         read(tmp_path, "{'problem'")
     with pytest.raises(BadRow, match="line 1: a int, not an object"):
         read(tmp_path, "3")
+    for line in (b'{"problem_id": ' + b"1" * 5000 + b"}", b'{"a":' * 100_000, b'{"problem": "caf\xe9"}'):
+        (tmp_path / "rows.jsonl").write_bytes(b"\n" + line)
+        with pytest.raises(BadRow, match=r"rows.jsonl, line 2: not JSON"):
+            dataset.load(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize(("broken", "says"), [
+    (b'[{"problem": "caf\xe9"}]', ", line 2: not UTF-8"), (b"[3, ]", r": not JSON \(.*line 2"), (b"[" * 100_000, ": not JSON"),
+    (b"[" + b"1" * 5000 + b"]", ": not JSON")], ids=["latin-1", "comma", "deep", "digits"])
+def test_a_list_that_is_no_json_is_named(tmp_path: Path, broken: bytes, says: str) -> None:
+    (tmp_path / "rows.json").write_bytes(b"\n" + broken)
+    with pytest.raises(BadRow, match=f"rows.json{says}"):
+        dataset.load(tmp_path / "rows.json")
 
 
 def test_a_map_that_is_not_there(tmp_path: Path) -> None:
@@ -310,6 +342,19 @@ def test_a_map_that_is_not_there(tmp_path: Path) -> None:
     assert read(tmp_path, CHOICE)[0].cognitive_map == {"tv": [[1, 2]]}  # rows of the paper name no map: the video's name does
     with pytest.raises(BadRow, match="no row 'b'"):
         read(tmp_path, {**CHOICE, "cognitive_map_id": "b"})
+
+
+def test_a_rows_own_map_counts_where_the_file_has_none(tmp_path: Path) -> None:
+    assert read(tmp_path, {**CHOICE, "cognitive_map": {"tv": [[3, 4.5]]}})[0].cognitive_map == {"tv": [[3, 4.5]]}
+
+
+@pytest.mark.parametrize("bad", [*({"video_id": "a", "cognitive_map": m} for m in (None, *BAD_MAPS)),
+                                 {"video_id": 3, "cognitive_map": {}}, {"cognitive_map": {}}, 3, ["a"]])
+def test_a_broken_map_is_named_by_line(tmp_path: Path, bad: Any) -> None:
+    whole = {**bad, "object_list": ["bed"]} if isinstance(bad, dict) else bad
+    (tmp_path / "cognitive_map.jsonl").write_text("\n" + json.dumps(whole))
+    with pytest.raises(BadRow, match=r"cognitive_map.jsonl, line 2: (video_id|cognitive_map|a \w+, not an object)"):
+        read(tmp_path, CHOICE)
 
 
 def test_a_missing_file_says_who_writes_it(tmp_path: Path) -> None:

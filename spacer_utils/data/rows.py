@@ -7,16 +7,19 @@ list, a dict or lines, types with hyphens or underscores, one JSON list instead 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from json import JSONDecodeError, loads
+from json import loads
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 from ..answers import letter, option_texts, same_text
-from ..files import inside, iterate_jsonl
-from ..types import PROBLEM_TYPES, BadRow, CognitiveMap, MissingArtifact, Sample, WorkbookError
+from ..files import UNREADABLE, inside, iterate_jsonl
+from ..maps import is_place
+from ..types import PROBLEM_TYPES, BadRow, MapCells, MissingArtifact, Sample, WorkbookError
 
 ALIASES = {
     "problem": ("problem", "question"),
@@ -30,6 +33,8 @@ ALIASES = {
 TYPE_NAMES = {re.sub("[^a-z]", "", t.lower()): t for t in PROBLEM_TYPES} | {
     "mcq": "multiple choice", "mca": "multiple choice", "choice": "multiple choice", "number": "numerical", "na": "numerical",
 }
+TEXTS = ("path", "data_type", "problem_type", "data_source", "question_type", "scene_id", "cognitive_map_id")
+"""Fields that are text or nothing."""
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAPS = "cognitive_map.jsonl"
 
@@ -68,15 +73,9 @@ def load(source: Path | str, problems: list[str] | None = None) -> list[Sample]:
 def _rows(source: Path | str) -> Iterator[tuple[int, Any]]:
     path = Path(source)
     if path.is_file():
-        with open(path, encoding="utf-8", errors="replace") as file:
-            whole = file.read(1).lstrip() == "["
-        if not whole:
-            yield from iterate_jsonl(path)
-            return
-        try:
-            yield from enumerate(loads(path.read_text(encoding="utf-8")), 1)
-        except JSONDecodeError as error:
-            raise BadRow(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from error
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            whole = file.read(4096).lstrip().startswith("[")
+        yield from enumerate(_list(path), 1) if whole else iterate_jsonl(path)
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not path.suffix:
         from datasets import load_dataset
 
@@ -85,76 +84,129 @@ def _rows(source: Path | str) -> Iterator[tuple[int, Any]]:
         raise MissingArtifact(str(source), "02_questions", "make nb02")
 
 
-def _maps(path: Path) -> dict[str, CognitiveMap]:
-    maps: dict[str, CognitiveMap] = {}
+def _list(path: Path) -> Any:
+    try:
+        return loads(path.read_bytes())
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise BadRow(f"{path}, line {line}: not UTF-8 ({error.reason}).") from error
+    except UNREADABLE as error:
+        raise BadRow(f"{path}: not JSON ({error}).") from error
+
+
+def _maps(path: Path) -> dict[str, MapCells]:
+    maps: dict[str, MapCells] = {}
     for line, row in iterate_jsonl(path):
         try:
-            maps[row["video_id"]] = CognitiveMap.from_json(row)
-        except (KeyError, TypeError) as error:
-            raise BadRow(f"{path}, line {line}: no cognitive map ({type(error).__name__}: {error}).") from error
+            row = _object(row)
+            maps[_needed(row, "video_id")] = _cells(row.get("cognitive_map"))
+        except BadRow as error:
+            raise BadRow(f"{path}, line {line}: {error}. Mend or remove the line.") from error
     return maps
 
 
-def _join(sample: Sample, maps: dict[str, CognitiveMap], root: Path) -> Sample:
+def _join(sample: Sample, maps: dict[str, MapCells], root: Path) -> Sample:
     if sample.path:
         inside(root, sample.path)
     name = sample.cognitive_map_id or (Path(sample.path).stem if not sample.question_type else "")
     if sample.cognitive_map_id and maps and name not in maps:
         raise BadRow(f"cognitive_map_id: {MAPS} has no row {name!r}")
-    found = maps.get(name)
-    return replace(sample, cognitive_map_id=name, cognitive_map=found.cognitive_map) if found else sample
+    return replace(sample, cognitive_map_id=name, cognitive_map=maps[name]) if name in maps else sample
 
 
 def sample_of(row: Any, line: int = 0) -> Sample:
     """The sample that one row of any known variant means; ``line`` is its id if it has none.
 
     Raises:
-        BadRow: a field is missing or contradicts another; the message names it.
+        BadRow: a field is missing, of another type, or contradicts another; the message names it.
     """
-    if not isinstance(row, dict):
-        raise BadRow(f"a {type(row).__name__}, not an object with fields")
+    row = _object(row)
     row = {**row, **{name: value for name, names in ALIASES.items() if (value := _first(row, names)) is not None}}
-    for name in ("problem", "solution"):
-        if not str(row.get(name, "")).strip():
-            raise BadRow(f"{name}: missing or empty")
-    path = str(row.get("path") or "").removeprefix("./")
-    fields = {
-        **row, "problem_id": _id(row.get("problem_id", line)), "problem": str(row["problem"]), "path": path,
-        "data_type": row.get("data_type") or ("image" if path.lower().endswith(IMAGES) else "video" if path else "text"),
-        "options": _options(row.get("options")), "data_source": str(row.get("data_source", "")),
-    }
-    if fields["data_type"] not in ("image", "video", "text"):
-        raise BadRow(f"data_type: {fields['data_type']!r} is none of image, video, text")
-    if not path and fields["data_type"] != "text":
+    problem, solution = _needed(row, "problem"), _solution(_needed(row, "solution", number=True))
+    texts = {name: _text(row.get(name), name) for name in TEXTS}
+    path = texts["path"].removeprefix("./")
+    options = _options(row.get("options"))
+    data_type = texts["data_type"] or ("image" if path.lower().endswith(IMAGES) else "video" if path else "text")
+    if data_type not in ("image", "video", "text"):
+        raise BadRow(f"data_type: {data_type!r} is none of image, video, text")
+    if not path and data_type != "text":
         raise BadRow("path: missing")
-    kind = re.sub("[^a-z]", "", str(row.get("problem_type") or ("mcq" if fields["options"] else "")).lower())
+    kind = re.sub("[^a-z]", "", (texts["problem_type"] or ("mcq" if options else "")).lower())
     if kind not in TYPE_NAMES:
-        raise BadRow(f"problem_type: {row.get('problem_type')!r} is none of {', '.join(PROBLEM_TYPES)}")
-    fields["problem_type"] = TYPE_NAMES[kind]
-    sample = Sample.from_row({**fields, "solution": f"<answer>{_solution(str(row['solution']))}</answer>"})
-    return _checked(sample)
+        raise BadRow(f"problem_type: {texts['problem_type']!r} is none of {', '.join(PROBLEM_TYPES)}")
+    cells = row.get("cognitive_map")
+    return _checked(Sample.from_row({
+        **texts, "problem_id": _id(row.get("problem_id"), line), "problem": problem, "data_type": data_type,
+        "problem_type": TYPE_NAMES[kind], "options": options, "solution": f"<answer>{solution}</answer>", "path": path,
+        "categories": _categories(row.get("categories")), "cognitive_map": None if cells is None else _cells(cells),
+    }))
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((row[n] for n in names if row.get(n) is not None), None)
 
 
-def _id(value: Any) -> int:
+def _object(row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise BadRow(f"a {type(row).__name__}, not an object with fields")
+    return row
+
+
+def _needed(row: dict[str, Any], name: str, number: bool = False) -> str:
+    """The text of a field that no row can be without."""
+    text = _text(row.get(name), name, number)
+    if not text.strip():
+        raise BadRow(f"{name}: missing or empty")
+    return text
+
+
+def _text(value: Any, name: str, number: bool = False) -> str:
+    """The text of a field, empty for null; with ``number``, that of a number as well."""
+    if number and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf:
+        return str(value)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadRow(f"{name}: {brief(value)} is no text")
+    if re.search("[\ud800-\udfff]", value):
+        raise BadRow(f"{name}: {brief(value)} holds half a character (a lone surrogate)")
+    return value
+
+
+def _id(value: Any, line: int) -> int:
     try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise BadRow(f"problem_id: {value!r} is no whole number") from None
+        number = line if value is None else int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or isinstance(value, bool) or (isinstance(value, float) and value != number):
+        raise BadRow(f"problem_id: {brief(value)} is no whole number")
+    return number
 
 
 def _options(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [f"{k}. {v}" for k, v in value.items() if v is not None]
+        return [_text(f"{k}. {text}", "options") for k, v in value.items() if (text := _text(v, "options", number=True))]
     texts = value.splitlines() if isinstance(value, str) else [] if value is None else value
     if not isinstance(texts, (list, tuple)):
-        raise BadRow(f"options: {value!r} is neither a list nor a text nor a mapping")
-    texts = [str(t).strip() for t in texts if str(t).strip()]
-    lettered = all(re.match(rf"\(?{chr(65 + k)}[.):\s]", t) for k, t in enumerate(texts))
+        raise BadRow(f"options: {brief(value)} is neither a list nor a text nor a mapping")
+    texts = [text for t in texts if (text := _text(t, "options", number=True).strip())]
+    lettered = all(re.match(rf"\(?{re.escape(chr(65 + k))}[.):\s]", t) for k, t in enumerate(texts))
     return texts if lettered else [f"{chr(65 + k)}. {t}" for k, t in enumerate(texts)]
+
+
+def _categories(value: Any) -> list[str]:
+    if not isinstance(value, list | tuple | None) or not all(isinstance(c, str) for c in value or ()):
+        raise BadRow(f"categories: {brief(value)} is no list of texts")
+    return [_text(c, "categories") for c in value or ()]
+
+
+def _cells(value: Any) -> MapCells:
+    if not isinstance(value, dict):
+        raise BadRow(f"cognitive_map: {brief(value)} is no {{category: [[x, y], ...]}}")
+    for category, places in value.items():
+        if not isinstance(places, list) or not all(map(is_place, places)):
+            raise BadRow(f"cognitive_map: {brief(category)} has {brief(places)}, no list of [x, y] with two finite numbers each")
+    return {_text(category, "cognitive_map"): places for category, places in value.items()}
 
 
 def _solution(text: str) -> str:
