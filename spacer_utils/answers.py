@@ -145,18 +145,21 @@ def same_text(text: str) -> str:
 
 # ----------------------------------------------------------------------------------------------------------------- numbers
 
-_WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)"
+_WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)|\d+)"
 _NUMBER = re.compile(rf"(?<![\w.])(?:(?<!\))[-+−])?(?:{_WHOLE}(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{{1,3}}(?!\w))?", re.ASCII)
-_SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000}
+_FRACTION, _RAISED = re.compile("[¼-¾⅐-⅞]"), re.compile("[²³¹⁰-ₜ]")
+_SCALES = {"hundred": 100.0, "thousand": 1_000.0, "million": 1_000_000.0}
 
 
 def number(text: str) -> float | None:
     """The first number of a text: digits (sign, thousands separators, exponent) before number words; units are passed over.
 
-    >>> [number(t) for t in ("about 3.5 m", "-2", "1,200", "2-3", "twenty-one", "two hundred and five cm", "a chair")]
+    >>> [number(t) for t in ("about 3½ m", "-2", "1,200", "2-3", "twenty-one", "two hundred and five cm", "a chair")]
     [3.5, -2.0, 1200.0, 2.0, 21.0, 205.0, None]
     """
-    text = unicodedata.normalize("NFKC", text[:MAX_ANSWER])
+    # normalised first, ½ would be 1⁄2 and ² a plain digit, glued to those before it
+    text = _FRACTION.sub(lambda c: f"{unicodedata.numeric(c[0]):.6f}"[1:], _RAISED.sub(" ", text[:MAX_ANSWER]))
+    text = unicodedata.normalize("NFKC", text)
     if found := _NUMBER.search(text):
         value = float(found[0].replace(",", "").replace("−", "-"))
         return value if math.isfinite(value) else None
@@ -165,14 +168,14 @@ def number(text: str) -> float | None:
 
 def _spoken(words: Sequence[str]) -> float | None:
     """Value of the first run of number words; "three and four" is 3, because 4 can't follow 3 in one number."""
-    total = current = 0
+    total = current = 0.0
     seen = False
     for word in words:
         if word in _SCALES:
             scale = _SCALES[word]
-            current = max(current, 1) * scale
+            current = max(current, 1.0) * scale
             if scale > 100:
-                total, current = total + current, 0
+                total, current = total + current, 0.0
             seen = True
         elif word in NUMBER_WORDS:
             value = NUMBER_WORDS[word]
@@ -182,7 +185,7 @@ def _spoken(words: Sequence[str]) -> float | None:
             current, seen = current + value, True
         elif seen and word != "and":
             break
-    return float(total + current) if seen else None
+    return total + current if seen and math.isfinite(total + current) else None
 
 
 # -------------------------------------------------------------------------------------------------------------------- maps

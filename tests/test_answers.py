@@ -106,7 +106,9 @@ def test_a_completion_without_one_answer_says_why() -> None:
     ("two thousand three hundred", 2300), ("two hundred five", 205), ("two hundred thousand", 200_000),
     ("a chair at 3.5 m", 3.5), ("1e1", 10), ("1.5E-1 m", 0.15), (".5", 0.5), ("m2: 5", 5),
     ("three and four", 3), ("one two", 1), ("zero", 0), ("nineteen", 19), ("ninety nine", 99), ("three million", 3e6),
-    ("3\u00a0m", 3), ("３", 3), ("12,34", 12), ("(-2)", -2), ("x-2", 2), ("area=-2", -2),
+    ("3\u00a0m", 3), ("３", 3), ("12,34", 12), ("1,200, roughly", 1200), ("1,2345", 1), ("1,200,3", 1), ("3½ m", 3.5), ("½", 0.5),
+    ("-¼ m", -0.25), ("10² m", 10), ("10⁻² m", 10), ("5 m² or 7", 5), ("H₂O", None), ("hundred " * 155, None),
+    ("(-2)", -2), ("x-2", 2), ("area=-2", -2),
     ("", None), ("a chair", None), ("an", None), ("none", None), ("nan", None), ("inf", None), ("1e999", None), ("someone", None),
 ])
 def test_numbers(text: str, value: float | None) -> None:

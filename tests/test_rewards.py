@@ -73,6 +73,7 @@ def test_every_reward_has_an_example() -> None:
     ("10", "about ten metres", 1.0, 1.0),
     ("10", "no idea", 0.0, 0.0),
     ("ten", "10", 0.0, 1.0),
+    ("10", "hundred " * 155, 0.0, 0.0),
     ("10", "nan", 0.0, 0.0),
     ("10", "", 0.0, 0.0),
 ])
