@@ -94,6 +94,7 @@ def answer_of(answer: Answer) -> tuple[str | None, str]:
 # ----------------------------------------------------------------------------------------------------------------- letters
 
 _LETTER = re.compile(r"\(?([A-Za-z])(?:\)[.:]?|[.:])?")
+_ARTICLE = re.compile(r"\b[AI]\s+(?=\w)(?!(?:or|and)\b)")
 _LETTER_AND_TEXT = re.compile(r"(?:\(([A-Za-z])\)[.:]?|([A-Za-z])[.:)])\s*(\S.*)", re.DOTALL)
 
 
@@ -116,9 +117,10 @@ def letter(text: str, options: Sequence[str] = ()) -> str | None:
     """The option that an answer names: ``A``, ``A.``, ``(A)``, ``A)``, ``A:``, ``A. chair``; capital or not; None otherwise.
 
     The letter must be among the options where these are given. A second letter in the text behind the first is hedging, unless
-    the text is that of the option itself; without a mark behind it, "A" may be an article.
+    the text is that of the option itself; without a mark behind it, "A" may be an article, which, like "I", is no second letter
+    where the options aren't known.
 
-    >>> [letter(t) for t in ("A", "b.", "(C)", "D. sofa", "A chair", "A. or B", "left")]
+    >>> [letter(t) for t in ("A", "b.", "(C)", "D. A sofa", "A chair", "A. or B", "left")]
     ['A', 'B', 'C', 'D', None, None, None]
     >>> letter("E", ("A. chair", "B. sofa")) is None
     True
@@ -129,7 +131,7 @@ def letter(text: str, options: Sequence[str] = ()) -> str | None:
         found = bare[1].upper()
     elif full := _LETTER_AND_TEXT.fullmatch(text):
         found = (full[1] or full[2]).upper()
-        words = set(re.findall(r"\w+", full[3])) - {found}
+        words = set(re.findall(r"\w+", full[3] if known else _ARTICLE.sub("", full[3]))) - {found}
         others = set(known) if known else set("ABCDEFGHIJ")
         if same_text(full[3]) != same_text(known.get(found, "")) and words & others:
             return None

@@ -80,6 +80,14 @@ def test_letters_without_options_may_be_any() -> None:
 
 def test_an_option_text_may_contain_another_letter() -> None:
     assert letter("A. vitamin B", ("A. vitamin B", "B. zinc")) == "A"
+@pytest.mark.parametrize(("text", "found"), [
+    ("B. A chair", "B"), ("C) I see a chair", "C"), ("B. A chair or C", None), ("B. or A", None), ("B. A", None),
+    ("B. A or B", None), ("B. A and I", None), ("B. A C", None), ("B. A, C", None),
+])
+def test_without_options_an_article_is_no_second_letter(text: str, found: str | None) -> None:
+    assert letter(text) == found
+
+
     assert letter("A. rather B", ("A. vitamin B", "B. zinc")) is None
 
 

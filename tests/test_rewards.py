@@ -85,6 +85,7 @@ def test_numerical(gold: str, answer: str, spacer: float, strict: float) -> None
 @pytest.mark.parametrize(("gold", "answer", "spacer", "strict"), [
     ("A", "A", 1.0, 1.0), ("A", " A ", 1.0, 1.0), ("A", "A.", 0.0, 1.0), ("A", "(A)", 0.0, 1.0), ("A", "a", 0.0, 1.0),
     ("A", "A. chair", 0.0, 1.0), ("A", "B", 0.0, 0.0), ("A", "", 0.0, 0.0), ("", "", 1.0, 1.0), ("A. chair", "A", 0.0, 1.0),
+    ("B. A chair", "B", 0.0, 1.0), ("B. A chair", "B. A chair", 1.0, 1.0),
     ("left", "left", 1.0, 1.0), ("left", "right", 0.0, 0.0),
 ])
 def test_multiple_choice(gold: str, answer: str, spacer: float, strict: float) -> None:
