@@ -6,11 +6,11 @@ What no model writes within a budget of 1,024 tokens is not read at all, so that
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
-from itertools import pairwise
 from typing import cast
 
 from .scoring.extract import NUMBER_WORDS
@@ -195,6 +195,9 @@ def _spoken(words: Sequence[str]) -> float | None:
 _COORDINATE = r"[-+]?\d{1,6}(?:\.\d{0,9})?"
 _PAIR = re.compile(rf"[\[(]\s*({_COORDINATE})\s*,\s*({_COORDINATE})\s*[\])]", re.ASCII)
 _BEFORE_NAME = re.compile(r"[,;\[\](){}<>\n'\"]")
+# A quoted name holds no pair and no empty list, else its closing quote is that of a later name; in linear time, because a quote
+# behind a backslash, or behind a letter, opens none.
+_HEAD = re.compile(rf"""(?:(?<![\\\w])((['"])(?:(?!\2|\[\s*\]|{_PAIR.pattern})[^\\\n]|\\.)*+\2)\s*)?:""", re.ASCII)
 
 
 def same_category(name: str) -> str:
@@ -230,11 +233,20 @@ def _entries(text: str) -> Iterator[tuple[str, list[re.Match[str]]]]:
     """The names of a map with their pairs, in the order written."""
     if len(text) > MAX_MAP:
         return
-    at = 0
-    for left, value in pairwise(text.split(":")):
-        at += len(left) + 1
-        if name := same_category(_BEFORE_NAME.split(left.rstrip(" \t\r\n'\""))[-1]):
-            yield name, list(_PAIR.finditer(text, at, at + len(value)))
+    heads, at = list(_HEAD.finditer(text)), 0
+    for head, following in zip(heads, [*heads[1:], None]):
+        name = _unquoted(head[1]) if head[1] else _BEFORE_NAME.split(text[at:head.start()].rstrip(" \t\r\n'\""))[-1]
+        at = head.end()
+        if name := same_category(name):
+            yield name, list(_PAIR.finditer(text, at, following.start() if following else len(text)))
+
+
+def _unquoted(name: str) -> str:
+    """A name without its quotes; escapes, which Python and JSON write alike, are undone where they are whole."""
+    try:
+        return str(ast.literal_eval(name)) if "\\" in name else name[1:-1]
+    except (SyntaxError, ValueError):
+        return name[1:-1]
 
 
 def parse_map(map_text: str, categories: Collection[str]) -> MapCells:

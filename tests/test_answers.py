@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -78,8 +80,6 @@ def test_letters_without_options_may_be_any() -> None:
     assert [letter(t) for t in ("E", "Z.", "A. or B", "D. chair")] == ["E", "Z", None, "D"]
 
 
-def test_an_option_text_may_contain_another_letter() -> None:
-    assert letter("A. vitamin B", ("A. vitamin B", "B. zinc")) == "A"
 @pytest.mark.parametrize(("text", "found"), [
     ("B. A chair", "B"), ("C) I see a chair", "C"), ("B. A chair or C", None), ("B. or A", None), ("B. A", None),
     ("B. A or B", None), ("B. A and I", None), ("B. A C", None), ("B. A, C", None),
@@ -88,6 +88,8 @@ def test_without_options_an_article_is_no_second_letter(text: str, found: str | 
     assert letter(text) == found
 
 
+def test_an_option_text_may_contain_another_letter() -> None:
+    assert letter("A. vitamin B", ("A. vitamin B", "B. zinc")) == "A"
     assert letter("A. rather B", ("A. vitamin B", "B. zinc")) is None
 
 
@@ -142,6 +144,28 @@ def test_a_number_of_a_million_digits_is_no_number() -> None:
     ("", {}), ("[[1, 2]]", {}), ("no map", {}),
 ])
 def test_maps_are_read_as_they_stand(text: str, points: dict[str, list[tuple[float, float]]]) -> None:
+    assert map_points(text) == points
+
+
+@pytest.mark.parametrize("name", ["men's shoes", "tv (large)", "a,b", "tv: big", "tv: (big)", "{x}", '5" pipe', "o'clock \"tv\"",
+                                  "back\\slash", "no\u00a0break", "[a; b]", "<bin>", "Größe"])
+@pytest.mark.parametrize("written", [repr, json.dumps], ids=["Python", "JSON"])
+def test_quoted_names_are_read_whole(name: str, written: Callable[[str], str]) -> None:
+    text = f"{{{written(name)}: [[1, 2]], {written('bed')} : [[8, 8]]}}"
+    assert map_points(text) == {answers.same_category(name): [(1, 2)], "bed": [(8, 8)]}
+    assert [text[i:j] for _, i, j in answers.map_spans(text)] == ["1, 2", "8, 8"]
+
+
+@pytest.mark.parametrize(("text", "points"), [
+    ("{'tv: [[1, 2]], 'bed': [[3, 4]]}", {"tv": [(1, 2)], "bed": [(3, 4)]}),
+    ("{'tv: [[1, 2]], bed': [[3, 4]]}", {"tv": [(1, 2)], "bed": [(3, 4)]}),
+    ("{tv': [[1, 2]], \"bed: [[3, 4]]}", {"tv": [(1, 2)], "bed": [(3, 4)]}),
+    ("{tv': [], bed': [[3, 4]]}", {"tv": [], "bed": [(3, 4)]}),
+    ("{'tv: [ ], bed': [[3, 4]]}", {"tv": [], "bed": [(3, 4)]}),
+    ("{'tv\\': [[1, 2]], 'bed\\x': [[3, 4]]}", {"tv\\": [(1, 2)], "bed\\x": [(3, 4)]}),
+    ("the bed's at: (1, 2), the men's shoes' tv : (3, 4)", {"s at": [(1, 2)], "tv": [(3, 4)]}),
+])
+def test_stray_quotes_spoil_no_neighbour(text: str, points: dict[str, list[tuple[float, float]]]) -> None:
     assert map_points(text) == points
 
 

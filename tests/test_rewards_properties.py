@@ -28,7 +28,7 @@ from spacer_utils.rewards.map_batch import map_scores
 from spacer_utils.rewards.matching import _least_totals, calibrated, closeness, compare, matched
 from spacer_utils.types import MapCells, Sample
 
-CATEGORIES = ("tv", "bed", "chair", "trash bin", "table")
+CATEGORIES = ("tv", "bed", "chair", "trash bin", "table", "men's shoes, (old): \"x\"")
 CELL = st.lists(st.integers(0, 9), min_size=2, max_size=2)
 CELLS = st.dictionaries(st.sampled_from(CATEGORIES), st.lists(CELL, min_size=1, max_size=4), min_size=1)
 GOLDS = {"multiple choice": "B", "numerical": "3.5", "OCR": "EXIT only", "free-form": "near the red door", "regression": "0.35"}
