@@ -219,6 +219,8 @@ def test_the_released_gate() -> None:
     ("{'tv': ['1, 2, 3', '4']}", {"tv": [[1, 2]]}),  # a text's first two numbers; one alone is no place
     ("{'tv': [([1, 2],), [[3, 4]], ['5']]}", {"tv": [[1, 2], [3, 4]]}),  # a pair inside a list of one
     ("{'tv': [['<3>', '(4)'], ['x', '1'], [None, 1]]}", {"tv": [[3, 4]]}),
+    ("{0x" + "f" * 3600 + ": [[1, 2]], 'tv': [[3, 4]]}", {"tv": [[3, 4]]}),  # a key with more digits than Python writes
+    ("{(0x" + "f" * 3600 + ",): [[1, 2]], 'tv': [[3, 4]]}", {"tv": [[3, 4]]}),
 ])
 def test_corners_of_the_released_parser(text: str, found: dict[str, list[list[int]]]) -> None:
     assert released_map.read(text, ("tv", "trash bin", "bin bag")) == found

@@ -155,7 +155,10 @@ def _clean_key(key: str) -> str:
 def _from_dict(data: Mapping[Any, Any], known: frozenset[str]) -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = {}
     for key, value in data.items():
-        name = _clean_key(str(key))
+        try:
+            name = _clean_key(str(key))
+        except ValueError:  # a number of more digits than Python writes names nothing
+            continue
         if name in known:
             items = value if isinstance(value, list) else [value]
             pairs = [p for item in items if (p := _pair(item)) is not None]
