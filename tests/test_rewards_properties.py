@@ -347,6 +347,12 @@ def test_relations_see_turns_mirrors_and_what_is_missing() -> None:
     assert abs(np.mean(guesses)) < 4 * np.std(guesses) / math.sqrt(1000)
 
 
+def test_a_perfect_map_of_a_crowded_room_is_perfect() -> None:
+    crowd = [[x, y] for x in range(10) for y in range(10)]
+    assert term("map_relations", {"tv": [[1, 1]], "chair": crowd}, {"tv": [[1, 1]], "chair": crowd}) == 1.0
+    assert term("map_relations", {"chair": [[0, 0]] * 100, "tv": crowd}, {"chair": [[0, 0]] * 100, "tv": crowd}) == 1.0
+
+
 def test_map_terms_say_when_they_do_not_apply() -> None:
     for name in MAP_TERMS:
         assert rewards.term(name, sample("OCR", None), parse(drawn("{}"))) == (None, "the sample has no map")
