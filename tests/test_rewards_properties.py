@@ -353,6 +353,15 @@ def test_a_perfect_map_of_a_crowded_room_is_perfect() -> None:
     assert term("map_relations", {"chair": [[0, 0]] * 100, "tv": crowd}, {"chair": [[0, 0]] * 100, "tv": crowd}) == 1.0
 
 
+def test_a_crowd_of_one_category_is_soon_scored() -> None:
+    true: MapCells = {"chair": [[k % 10, k // 10 % 10] for k in range(700)]}
+    start = time.process_time()
+    assert term("map_calibrated", true, "none") == 0.0
+    assert time.process_time() - start < 0.5, "nothing drawn, nothing to calibrate"
+    assert term("map_calibrated", true, true) == 1.0
+    assert time.process_time() - start < 10
+
+
 def test_map_terms_say_when_they_do_not_apply() -> None:
     for name in MAP_TERMS:
         assert rewards.term(name, sample("OCR", None), parse(drawn("{}"))) == (None, "the sample has no map")

@@ -17,6 +17,8 @@ from ..types import Answer, MapCells, Sample
 
 Array = npt.NDArray[np.float64]
 Place = tuple[float, float]
+_MOST_DISTANCES = 1_000_000
+"""Pairs of a point and a place that are looked at to learn what scattering costs: a hundred objects' hundred times."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +102,18 @@ def scatter_cost(count: int, places: tuple[Place, ...], grid: int) -> float:
     """Closeness that ``count`` points scattered at random lose against the same points in the middle, per cell of spread.
 
     The mean over random cells is exact for one point; for more, every point visits every cell equally often (a Latin hypercube,
-    fixed seed). Negative where scattering helps, as for many objects along the walls.
+    fixed seed); crowds, whose matchings take long and vary little, visit fewer. Negative where scattering helps, as for many
+    objects along the walls.
     """
     cells = [(float(x), float(y)) for x in range(grid) for y in range(grid)]
     rng = np.random.default_rng([count, len(places), grid])
     rounds = 1 if count == 1 or count * len(places) > 100 else 4
     order = np.concatenate([np.stack([rng.permutation(len(cells)) for _ in range(count)], 1) for _ in range(rounds)])
+    order = order[:max(1, _MOST_DISTANCES // (count * len(places)))]
     farther = (_least_totals(np.array([[math.dist(p, q) for q in places] for p in ends])[order])
                for ends in (cells, [to_centre(p, grid) for p in cells]))
     scattered, middle = (float(total.sum()) for total in farther)
-    return (scattered - middle) / (grid * math.sqrt(2)) / (count * rounds * spread(cells, grid))
+    return (scattered - middle) / (grid * math.sqrt(2)) / float(np.array([spread([p], grid) for p in cells])[order].sum())
 
 
 def _least_totals(tables: Array) -> Array:
@@ -150,6 +154,8 @@ def earned(map_: Drawn, grid: int = GRID) -> dict[str, float]:
 
 def calibrated(map_: Drawn, grid: int = GRID) -> float:
     """0 for an uninformative map, 1 for a perfect one; negative for one that is worse than knowing nothing."""
+    if map_.count and not any(map_.valid.values()):
+        return 0.0
     possible = 0.0
     for there in map_.true.values():
         places = tuple(sorted(there))
