@@ -18,9 +18,9 @@ import numpy.typing as npt
 from . import rewards
 from .answers import parse, parse_map
 from .files import write_atomic
-from .maps import mirror, scan_cells, turn
+from .maps import GRID, mirror, scan_cells, turn
 from .registry import BENCHMARKS
-from .types import MapCells, Sample, Scene
+from .types import MapCells, MapFrame, Sample, Scene
 
 Row = dict[str, Any]
 MAP_TERMS = ("map", "map_calibrated", "map_aligned", "map_relations")
@@ -226,37 +226,37 @@ def _map_completion(cells: Mapping[str, Any]) -> str:
     return f"<think><map>{dict(cells)}</map></think><answer>x</answer>"
 
 
-def score_map(true: MapCells, predicted: Mapping[str, Any]) -> dict[str, float]:
+def score_map(true: MapCells, predicted: Mapping[str, Any], frame: MapFrame = "first-view") -> dict[str, float]:
     """Every map reward of one predicted map, with no regard to the answer."""
-    sample = Sample(0, "", "video", "free-form", (), "<answer>x</answer>", "", "", cognitive_map=dict(true))
+    sample = Sample(0, "", "video", "free-form", (), "<answer>x</answer>", "", "", cognitive_map=dict(true), map_frame=frame)
     answer = parse(_map_completion(predicted))
     return {t: float(rewards.term(t, sample, answer)[0] or 0.0) for t in MAP_TERMS}
 
 
-def map_floor(scenes: Sequence[Scene], *, seed: int, grid: int = 10) -> dict[str, dict[str, list[float]]]:
+def map_floor(scenes: Sequence[Scene], *, seed: int) -> dict[str, dict[str, list[float]]]:
     """``floor_of`` the rooms' scan-frame maps; rooms with nothing to draw are left out."""
-    return floor_of([m for m in (scan_cells(s, grid=grid) for s in scenes) if m], seed=seed, grid=grid)
+    return floor_of([m for m in map(scan_cells, scenes) if m], seed=seed, frame="scan")
 
 
-def floor_of(true: Sequence[MapCells], *, seed: int, grid: int = 10) -> dict[str, dict[str, list[float]]]:
+def floor_of(true: Sequence[MapCells], *, seed: int, frame: MapFrame = "first-view") -> dict[str, dict[str, list[float]]]:
     """Scores of trivial and damaged maps against the true ones: kind -> term -> one value per map."""
     rng = np.random.default_rng([seed, 3])
-    middle = [(grid - 1) // 2, (grid - 1) // 2]
+    middle = [(GRID - 1) // 2, (GRID - 1) // 2]
 
     def noisy(cells: MapCells, sigma: float) -> MapCells:
-        return {c: [[int(v) for v in np.clip(np.rint(np.array(p) + rng.normal(0, sigma, 2)), 0, grid - 1)] for p in ps]
+        return {c: [[int(v) for v in np.clip(np.rint(np.array(p) + rng.normal(0, sigma, 2)), 0, GRID - 1)] for p in ps]
                 for c, ps in cells.items()}
 
     kinds: dict[str, Callable[[MapCells], MapCells]] = {
         "perfect": lambda m: m,
         "centre": lambda m: {c: [middle] * len(ps) for c, ps in m.items()},
-        "random cells": lambda m: {c: [[int(v) for v in rng.integers(0, grid, 2)] for _ in ps] for c, ps in m.items()},
-        "turned 90°": lambda m: turn(m, 1, grid),
-        "mirrored": lambda m: mirror(m, grid),
+        "random cells": lambda m: {c: [[int(v) for v in rng.integers(0, GRID, 2)] for _ in ps] for c, ps in m.items()},
+        "turned 90°": lambda m: turn(m, 1),
+        "mirrored": mirror,
         "noise of 1 cell": lambda m: noisy(m, 1.0),
         "noise of 2 cells": lambda m: noisy(m, 2.0),
     }
-    scored = {kind: [score_map(m, make(m)) for m in true] for kind, make in kinds.items()}
+    scored = {kind: [score_map(m, make(m), frame) for m in true] for kind, make in kinds.items()}
     return {kind: {t: [s[t] for s in values] for t in MAP_TERMS} for kind, values in scored.items()}
 
 
@@ -271,7 +271,7 @@ def map_rows(samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]
         single = [float(np.hypot(*(np.array(ps[0][:2]) - np.array(predicted[c][0][:2])))) for c, ps in s.cognitive_map.items()
                   if len(ps) == 1 and predicted.get(c)]
         table.append({**scored, "video_id": s.cognitive_map_id, "true": s.cognitive_map, "predicted": predicted,
-                      "has_map": bool(predicted), "cells_off": single, **score_map(s.cognitive_map, predicted)})
+                      "has_map": bool(predicted), "cells_off": single, **score_map(s.cognitive_map, predicted, s.map_frame)})
     return table
 
 

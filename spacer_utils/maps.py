@@ -7,11 +7,10 @@ video does not determine; in the ``first-view`` frame the map is turned so that 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
-from .types import Clip, MapCells, Scene, WorkbookError
+from .types import Clip, MapCells, MapFrame, Scene, map_frame
 
-Frame = Literal["first-view", "scan"]
 GRID = 10
 """Cells per side of the paper's maps."""
 
@@ -75,17 +74,13 @@ def cameras(clip: Clip) -> list[tuple[float, ...]]:
     return found
 
 
-def cells(clip: Clip, frame: Frame = "first-view", grid: int = GRID) -> MapCells:
+def cells(clip: Clip, frame: MapFrame = "first-view", grid: int = GRID) -> MapCells:
     """The map of a clip's scene in the named frame.
 
     Raises:
         WorkbookError: no frame of that name.
     """
-    if frame == "first-view":
-        return first_view_cells(clip, grid)
-    if frame == "scan":
-        return scan_cells(clip.scene, grid)
-    raise WorkbookError(f"unknown map frame {frame!r}. Known: first-view, scan.")
+    return scan_cells(clip.scene, grid) if map_frame(frame) == "scan" else first_view_cells(clip, grid)
 
 
 def metric(clip: Clip) -> dict[str, list[list[float]]]:

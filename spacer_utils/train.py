@@ -70,7 +70,7 @@ METHODS: dict[str, Method] = {
     "sg_rlvr_objects": Method("the rewards of sg_rlvr_kind, every token credited with what it decides", True,
                               {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0}, gate="format",
                               credit="object"),
-    "sg_rlvr_aligned": Method("map reward up to turns that the video cannot decide", True,
+    "sg_rlvr_aligned": Method("map reward up to turns that the video cannot decide: none of this workbook's maps", True,
                               {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0}),
     "sg_rlvr_relations": Method("map reward on pairwise directions and distance order", True,
                                 {"accuracy": 1.0, "format": 1.0, "map_relations": 1.0}),

@@ -7,14 +7,16 @@ One datum flows one way: ``Scene`` (metres) -> MP4 + ``Clip`` + ``CognitiveMap``
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
 ProblemType = Literal["multiple choice", "numerical", "OCR", "free-form", "regression"]
 DataType = Literal["image", "video", "text"]
 Split = Literal["train", "heldout", "real_layouts"]
 MapCells = dict[str, list[list[int]]]
 """``{category: [[x, y], ...]}``: one integer grid cell for each instance."""
+MapFrame = Literal["first-view", "scan"]
+"""Whose axes a map's cells have (see ``maps``)."""
 
 PROBLEM_TYPES: tuple[ProblemType, ...] = ("multiple choice", "numerical", "OCR", "free-form", "regression")
 IMAGE = "<image>"
@@ -145,14 +147,27 @@ class Clip:
         })
 
 
+def map_frame(name: Any) -> MapFrame:
+    """The frame of that name; None means the paper's.
+
+    Raises:
+        WorkbookError: no such frame.
+    """
+    if name is not None and name not in get_args(MapFrame):
+        raise WorkbookError(f"unknown map frame {name!r}. Known: {', '.join(get_args(MapFrame))}")
+    return name or "scan"
+
+
 @dataclass(frozen=True)
 class CognitiveMap:
-    """Ground-truth map of one video: a row of ``cognitive_map.jsonl`` (SpaceR reads these three fields)."""
+    """Ground-truth map of one video: a row of ``cognitive_map.jsonl`` (SpaceR reads its first three fields)."""
 
     video_id: str
     cognitive_map: MapCells
     object_list: tuple[str, ...]
     """Categories that the prompt lists; the keys of ``cognitive_map``."""
+    frame: MapFrame = "scan"
+    """A row without this field is in the paper's frame."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -181,16 +196,22 @@ class Sample:
     """Categories that the question names."""
     cognitive_map: MapCells | None = field(default=None, compare=False)
     """Joined from ``cognitive_map.jsonl`` on loading; never written to the row."""
+    map_frame: MapFrame = field(default="scan", compare=False)
+    """The frame of ``cognitive_map``, joined with it."""
 
     @property
     def gold(self) -> str:
         """The text between the solution's answer tags, stripped."""
         return self.solution.replace("<answer>", "").replace("</answer>", "").strip()
 
+    def joined(self, drawn: CognitiveMap) -> Sample:
+        """The sample with its map."""
+        return replace(self, cognitive_map_id=drawn.video_id, cognitive_map=drawn.cognitive_map, map_frame=drawn.frame)
+
     def to_row(self) -> dict[str, Any]:
-        """The JSONL row: every field but the joined map."""
+        """The JSONL row: every field but the joined map and its frame."""
         row = asdict(self)
-        del row["cognitive_map"]
+        del row["cognitive_map"], row["map_frame"]
         return row
 
     def to_json_text(self) -> str:

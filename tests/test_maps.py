@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rooms import clip_of, random_room
 
-from spacer_utils import maps
-from spacer_utils.types import Box, Clip, MapCells, Scene, SceneObject, WorkbookError
+from spacer_utils import maps, profiles
+from spacer_utils.data import samples
+from spacer_utils.data.rows import load
+from spacer_utils.files import write_jsonl
+from spacer_utils.questions.view import View
+from spacer_utils.types import BadRow, Box, Clip, MapCells, MapFrame, Sample, Scene, SceneObject, WorkbookError
 
 PLACES = st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), max_size=4)
 CELLS = st.dictionaries(st.sampled_from(["tv", "bed", "chair"]), PLACES)
@@ -127,6 +134,30 @@ def test_a_narrow_room_has_its_cells() -> None:
 def test_a_room_without_width_keeps_its_map() -> None:
     flat = replace(room(("tv", 1.0, 10.4)), polygon=((1, 10), (1, 12), (1, 11)))
     assert maps.scan_cells(flat) == {"tv": [[5, 2]]}
+
+
+def test_a_map_knows_its_frame_up_to_the_reward(tmp_path: Path) -> None:
+    view = View(clip_of(random_room(1)), tuple(range(16)))
+    made = {frame: samples.true_map(view, frame) for frame in get_args(MapFrame)}
+    assert {frame: m.frame for frame, m in made.items()} == {"first-view": "first-view", "scan": "scan"}
+    assert samples.true_map(view).frame == "first-view"
+    papers = made["scan"].to_json()
+    del papers["frame"]  # rows of three fields are drawn along the scan's axes, as the paper's
+    for row, frame in ((made["first-view"].to_json(), "first-view"), (papers, "scan")):
+        write_jsonl(tmp_path / "cognitive_map.jsonl", [row])
+        write_jsonl(tmp_path / "train.jsonl", [{"problem": "How many?", "problem_type": "numerical", "solution": "3",
+                                                "path": "v.mp4", "cognitive_map_id": row["video_id"]}])
+        sample, = load(tmp_path / "train.jsonl")
+        assert sample.map_frame == Sample.from_json_text(sample.to_json_text()).map_frame == frame
+        assert not {"cognitive_map", "map_frame"} & set(sample.to_row())
+    write_jsonl(tmp_path / "cognitive_map.jsonl", [{**papers, "frame": "north"}])
+    with pytest.raises(BadRow, match=r"line 1: unknown map frame 'north'. Known: first-view, scan\. Mend"):
+        load(tmp_path / "train.jsonl")
+
+
+def test_questions_about_one_room_know_the_frame_of_their_map() -> None:
+    rows = samples.room_samples(clip_of(random_room(1)), profiles.get("smoke"))
+    assert {s.map_frame for s in rows if s.cognitive_map} == {"first-view"}
 
 
 @given(CELLS, st.integers(-5, 5), st.integers(-5, 5), GRIDS)

@@ -7,8 +7,9 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from spacer_utils.rewards.map import read, score
 from spacer_utils.rewards.map_aligned import aligned, aligned_metric
 from spacer_utils.rewards.map_batch import map_scores
 from spacer_utils.rewards.matching import _least_totals, calibrated, closeness, compare, matched
-from spacer_utils.types import MapCells, Sample
+from spacer_utils.types import MapCells, MapFrame, Sample
 
 CATEGORIES = ("tv", "bed", "chair", "trash bin", "table", "men's shoes, (old): \"x\"")
 CELL = st.lists(st.integers(0, 9), min_size=2, max_size=2)
@@ -287,6 +288,10 @@ def test_a_first_view_map_is_never_turned() -> None:
     turned = compare({"tv": [[8, 1]], "bed": [[1, 1]]}, {"tv": [(8.0, 8.0)], "bed": [(8.0, 1.0)]})
     assert aligned(turned) == (1.0, 3)
     assert aligned(turned, frame="first-view") == (calibrated(turned), 0)
+    room = sample("OCR", {"tv": [[8, 1]], "bed": [[1, 1]]})
+    answer = parse(drawn({"tv": [[8, 8]], "bed": [[8, 1]]}))
+    scores = {frame: rewards.term("map_aligned", replace(room, map_frame=frame), answer)[0] for frame in get_args(MapFrame)}
+    assert scores == {"scan": 1.0, "first-view": rewards.term("map_calibrated", room, answer)[0]}
 
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=5), st.floats(0, 6.3), st.floats(-9, 9))

@@ -49,6 +49,12 @@ def test_the_released_set_differs_where_it_should() -> None:
     assert (strict["accuracy"], spacer["accuracy"]) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize(("frame", "aligned"), [("absent", 1.0), (None, 1.0), ("scan", 1.0), ("first-view", 0.0)])
+def test_only_maps_in_the_scans_frame_may_be_turned(frame: str | None, aligned: float) -> None:
+    row, = run(line(map_frame=frame, completion="<think><map>{'tv': [[8, 8]]}</map></think><answer>B</answer>"))
+    assert (row["map_aligned"] == 1.0) == aligned
+
+
 @pytest.mark.parametrize("changes", [
     {"cognitive_map": None}, {"cognitive_map": "absent"}, {"cognitive_map": {}}, {"cognitive_map": {"tv": []}},
     {"cognitive_map": {"tv": [[-3, 400]]}}, {"cognitive_map": {"Größe chaise 2": [[1.5, 2]]}}, {"options": "absent"},
@@ -75,6 +81,7 @@ def test_odd_but_sound_rows_are_scored(changes: dict[str, Any], reward_set: str)
     (line(cognitive_map={"tv": None}), "'cognitive_map' of 'tv'"),
     (line(cognitive_map={"tv": [1, 2]}), "'cognitive_map' of 'tv'"),
     (line(cognitive_map={"tv": [[1, 1]] * 1001}), "more than 1,000 objects"),
+    (line(map_frame="north"), "unknown map frame 'north'. Known: first-view, scan"), (line(map_frame=[]), "unknown map frame []"),
     *((line(cognitive_map={"tv": [place]}), "two finite numbers")
       for place in ([1, 2, 3], [1], [1, None], [1, True], [1, "2"], [1, float("nan")], [float("inf"), 1], [1, 10**30])),
 ])

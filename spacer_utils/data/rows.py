@@ -19,7 +19,7 @@ from typing import Any
 from ..answers import letter, option_texts, same_text
 from ..files import UNREADABLE, inside, iterate_jsonl
 from ..maps import is_place
-from ..types import PROBLEM_TYPES, BadRow, MapCells, MissingArtifact, Sample, WorkbookError
+from ..types import PROBLEM_TYPES, BadRow, CognitiveMap, MapCells, MissingArtifact, Sample, WorkbookError, map_frame
 
 ALIASES = {
     "problem": ("problem", "question"),
@@ -94,24 +94,25 @@ def _list(path: Path) -> Any:
         raise BadRow(f"{path}: not JSON ({error}).") from error
 
 
-def _maps(path: Path) -> dict[str, MapCells]:
-    maps: dict[str, MapCells] = {}
+def _maps(path: Path) -> dict[str, CognitiveMap]:
+    maps: dict[str, CognitiveMap] = {}
     for line, row in iterate_jsonl(path):
         try:
             row = _object(row)
-            maps[_needed(row, "video_id")] = _cells(row.get("cognitive_map"))
-        except BadRow as error:
+            name, cells = _needed(row, "video_id"), _cells(row.get("cognitive_map"))
+            maps[name] = CognitiveMap(name, cells, tuple(cells), map_frame(row.get("frame")))
+        except WorkbookError as error:
             raise BadRow(f"{path}, line {line}: {error}. Mend or remove the line.") from error
     return maps
 
 
-def _join(sample: Sample, maps: dict[str, MapCells], root: Path) -> Sample:
+def _join(sample: Sample, maps: dict[str, CognitiveMap], root: Path) -> Sample:
     if sample.path:
         inside(root, sample.path)
     name = sample.cognitive_map_id or (Path(sample.path).stem if not sample.question_type else "")
     if sample.cognitive_map_id and maps and name not in maps:
         raise BadRow(f"cognitive_map_id: {MAPS} has no row {name!r}")
-    return replace(sample, cognitive_map_id=name, cognitive_map=maps[name]) if name in maps else sample
+    return sample.joined(maps[name]) if name in maps else sample
 
 
 def sample_of(row: Any, line: int = 0) -> Sample:
@@ -139,6 +140,7 @@ def sample_of(row: Any, line: int = 0) -> Sample:
         **texts, "problem_id": _id(row.get("problem_id"), line), "problem": problem, "data_type": data_type,
         "problem_type": TYPE_NAMES[kind], "options": options, "solution": f"<answer>{solution}</answer>", "path": path,
         "categories": _categories(row.get("categories")), "cognitive_map": None if cells is None else _cells(cells),
+        "map_frame": map_frame(row.get("map_frame")),
     }))
 
 

@@ -14,7 +14,7 @@ from ..frames import sampling
 from ..prompts import map_text
 from ..questions.view import Candidate, View
 from ..registry import QUESTIONS
-from ..types import Clip, CognitiveMap, Sample, WorkbookError
+from ..types import Clip, CognitiveMap, MapFrame, Sample, WorkbookError
 from .balance import Letters, thin
 
 SPARE = 6
@@ -44,11 +44,11 @@ def ask(view: View, seed: int, wordings: Sequence[str], per_clip: int,
     return found
 
 
-def true_map(view: View, frame: maps.Frame = "first-view", grid: int = maps.GRID) -> CognitiveMap:
+def true_map(view: View, frame: MapFrame = "first-view", grid: int = maps.GRID) -> CognitiveMap:
     """The map of the objects that are seen in the given frames."""
     clip = view.clip
     cells = maps.cells(replace(clip, scene=replace(clip.scene, objects=view.seen)), frame, grid)
-    return CognitiveMap(clip.video_id, cells, tuple(cells))
+    return CognitiveMap(clip.video_id, cells, tuple(cells), frame)
 
 
 def check(clip: Clip) -> None:
@@ -92,13 +92,13 @@ def room_samples(clip: Clip, profile: profiles.Profile, seed: int = 0, wordings:
     """
     view = view_of(clip, profile)
     per_clip, letters = profile.data.questions_per_type, Letters()
-    cells = true_map(view).cognitive_map
+    drawn = true_map(view)
     rows = []
     for name, candidates in ask(view, seed, wordings, per_clip, types).items():
         rng = stream(seed, clip.scene.scene_id, f"letters {name}")
         for candidate in [c for c in candidates if not c.media][:per_clip]:
             row = sample(candidate, name, clip.video_id, clip.scene.scene_id, clip.scene.source, letters, rng)
-            rows.append(replace(row, cognitive_map=cells if row.cognitive_map_id else None))
+            rows.append(row.joined(drawn) if row.cognitive_map_id else row)
     return rows
 
 

@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from ..answers import Points
-from ..maps import GRID, Frame
+from ..maps import GRID
 from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..types import Answer, MapFrame, Sample
 from .matching import Array, Drawn, calibrated, closeness, drawn
 
 
 @REWARDS.register("map_aligned")
 def map_aligned(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Best calibrated score over the four quarter turns, for maps in the scan's frame, which no video shows; never mirrored.
+    """Best calibrated score over the turns that no video shows: quarter turns of a map in the scan's frame; never mirrored.
+
+    A map in the first view's frame can be told from the video, so that this is its calibrated score.
 
     >>> from spacer_utils.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
@@ -27,11 +29,11 @@ def map_aligned(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     found = drawn(sample, answer)
     if isinstance(found, str):
         return None, found
-    value, turns = aligned(found)
+    value, turns = aligned(found, sample.map_frame)
     return value, found.note() + (f", turned by {90 * turns} degrees" if turns else "")
 
 
-def aligned(map_: Drawn, frame: Frame = "scan", grid: int = GRID) -> tuple[float, int]:
+def aligned(map_: Drawn, frame: MapFrame = "scan", grid: int = GRID) -> tuple[float, int]:
     """Best calibrated score and the counter-clockwise quarter turns that give it; a first-view map is never turned."""
     best = calibrated(map_, grid), 0
     for turns in range(1, 4 if frame == "scan" else 1):

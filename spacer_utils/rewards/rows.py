@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from ..types import BadRow, MapCells, Sample
+from ..types import BadRow, MapCells, Sample, WorkbookError, map_frame
 from .sets import RewardSet, resolve, score
 
 MOST_OBJECTS = 1_000
@@ -51,13 +51,17 @@ def read_row(line: bytes, number: int) -> dict[str, Any]:
 
 
 def sample_of(row: dict[str, Any], number: int) -> Sample:
-    """The sample that a row describes; ``options`` and ``cognitive_map`` may be absent or null."""
+    """The sample that a row describes; ``options``, ``cognitive_map`` and ``map_frame`` may be absent or null."""
     options = row.get("options")
     if options is not None and not (isinstance(options, list) and all(isinstance(o, str) for o in options)):
         raise _bad(number, f"'options' must be a list of texts, got {_kind(options)}")
+    try:
+        frame = map_frame(row.get("map_frame"))
+    except WorkbookError as error:
+        raise _bad(number, str(error)) from error
     return Sample(problem_id=number, problem="", data_type="video", problem_type=row["problem_type"],
                   options=tuple(options or ()), solution=row["solution"], path="", data_source="",
-                  cognitive_map=_map(row.get("cognitive_map"), number))
+                  cognitive_map=_map(row.get("cognitive_map"), number), map_frame=frame)
 
 
 def _map(cells: Any, number: int) -> MapCells | None:
