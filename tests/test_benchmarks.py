@@ -335,7 +335,8 @@ def test_vsi_reads_the_table_of_vlmevalkit(tmp_path: Path) -> None:
     assert questions[0].media == ("scannet/scene9000_00.mp4",)
 
 
-@pytest.mark.parametrize(("mark", "kept"), [(False, 1), (True, 0), ("False", 1), ("True", 0), (None, 1), (1, 0)])
+@pytest.mark.parametrize(("mark", "kept"), [(False, 1), (True, 0), ("False", 1), ("True", 0), (None, 1), (1, 0), (1.0, 0),
+                                            (float("nan"), 1)])
 def test_the_mark_of_pruned_rows_may_be_text(mark: Any, kept: int) -> None:
     assert len(list(BENCHMARKS["vsi_bench_debiased"].expand({"pruned": mark}))) == kept
 
@@ -355,6 +356,50 @@ def test_own_rows_are_read_strictly() -> None:
     assert score("heldout", "exit sign", sample=2) == 0
     for kind, solution in (("regression", "4"), ("free-form", "a red chair")):
         assert score("heldout", solution, sample=2, problem_type=kind, solution=f"<answer>{solution}</answer>") == 1
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ([1, 2, 3, 4], "B. 2"), (["A. a", "B. b", None], "B. b"), (float("nan"), "B"), ([1.5, None, "c", "d"], "C")])
+def test_own_options_may_be_anything_that_options_are(options: Any, said: str) -> None:
+    assert score("heldout", said, options=options, solution=f"<answer>{said[0]}</answer>") == 1
+    assert score("heldout", "D. or A", options=options, solution=f"<answer>{said[0]}</answer>") == 0
+
+
+@pytest.mark.parametrize("kind", ["regression", "numerical", "OCR", "free-form"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_own_solutions_may_be_numbers(kind: str, profile: str) -> None:
+    assert score("heldout", "3.5", profile, sample=1, problem_type=kind, solution=3.5) == pytest.approx(1)
+
+
+NAN = float("nan")
+
+
+def test_tempcompass_takes_what_is_absent_for_absent() -> None:
+    rows = [{**row, "mc_question": NAN, "mc_answer": NAN, "problem": NAN, "aspect": NAN, "judge_output": NAN}
+            for row in BENCHMARKS["tempcompass"].sample[:3]]
+    assert [read(BENCHMARKS["tempcompass"], row).task for row in rows] == ["multi-choice", "yes_no", "caption_matching"]
+    assert "aspect" not in read(BENCHMARKS["tempcompass"], rows[0]).groups
+    for row, said in zip(rows, ("no idea", "perhaps", "?")):
+        item = judge_row(BENCHMARKS["tempcompass"], {**row, "output": said})
+        assert (item.score, item.parsed) == (0.0, None)
+    assert score("tempcompass", "a caption", sample=3, judge_output=NAN) is None
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"judge_output": "Answer: A", "mc_answer": NAN}, "broken"), ({"judge_output": 1, "mc_answer": "A. dunking"}, "broken"),
+    ({"judge_output": "x"}, "no field 'mc_answer'")])
+def test_a_field_that_only_the_rule_reads_is_named_too(changes: Row, message: str) -> None:
+    row = {"question": "Describe it. Generated Caption:", "answer": "A. dunking", "output": "a man", **changes}
+    with pytest.raises(BadRow, match=f"line 1: .*{message}"):
+        score_lines(lines([row]), "tempcompass")
+
+
+@pytest.mark.parametrize(("mark", "truncated"), [
+    ("false", False), ("False", False), (NAN, False), (None, False), (0, False), ("", False), ("true", True), (True, True),
+    ("True", True), (1, True), (1.0, True), (np.True_, True)])
+def test_the_mark_of_cut_outputs_may_be_text(mark: Any, truncated: bool) -> None:
+    row = {**BENCHMARKS["heldout"].sample[0], "output": "B", "truncated": mark}
+    assert judge_row(BENCHMARKS["heldout"], row).truncated == truncated
 
 
 # ------------------------------------------------------------------------------------------------- forms of the records

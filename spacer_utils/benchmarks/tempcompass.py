@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..registry import BENCHMARKS
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, options_of
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, is_absent, letter_of, options_of
 from ..scoring.report import Table, by_group, macro, micro, task_means
 from ..scoring.styles import lettered, lines, spacer_text
 
@@ -25,12 +25,17 @@ def aspect_of(row: Row, about: Mapping[str, Any]) -> str | None:
     return str(found.get("type", dim)) if found else None
 
 
+def of_video_r1(row: Row) -> bool:
+    """Whether the row is of Video-R1's file, which SpaceR-Eval reads."""
+    return not is_absent(row.get("problem"))
+
+
 def format_of(row: Row) -> str:
     """The hub keeps each format in a configuration of its own; a row shows it by its answer and question."""
-    if row.get("problem") is not None:
+    if of_video_r1(row):
         return "multi-choice"
     answer, first = str(row["answer"]), str(row["answer"]).split(" ")[0]
-    if row.get("mc_answer") or str(row["question"]).rstrip().endswith("Caption:"):
+    if not is_absent(row.get("mc_answer")) or str(row["question"]).rstrip().endswith("Caption:"):
         return "captioning"
     if answer.strip().lower() in ("yes", "no"):
         return "yes_no"
@@ -104,18 +109,18 @@ class TempCompass(Benchmark):
     @staticmethod
     def read(row: Row) -> Question:
         task, media = format_of(row), (f"videos/{row.get('video_id')}.mp4",)
-        if row.get("problem") is not None:  # Video-R1's file, which SpaceR-Eval reads
+        if of_video_r1(row):
             gold = str(row["solution"]).replace("<answer>", "").replace("</answer>", "")
             return Question(task, letter_of(gold), row["problem"], options_of(row.get("options")), (row.get("path") or media[0],))
         dim = row.get("dim")
-        if dim is not None and dim not in DIMENSIONS:
+        if not is_absent(dim) and dim not in DIMENSIONS:
             raise ValueError(f"unknown dim {dim!r}")
         answer, question = str(row["answer"]), str(row["question"])
         gold = {"multi-choice": answer[:1], "yes_no": answer.strip().lower(), "caption_matching": answer.split(":")[0],
                 "captioning": answer}[task]
         options = inline_options(question) if task == "multi-choice" else {
             line.split(": ")[0]: line for line in question.split("\n")[1:]} if task == "caption_matching" else {}
-        groups = {name: str(row[name]) for name in ("dim", "aspect") if row.get(name)}
+        groups = {name: str(row[name]) for name in ("dim", "aspect") if not is_absent(row.get(name))}
         return Question(task, gold, question, options, media, str(row.get("video_id", "")), groups,
                         0.5 if task == "yes_no" else None)
 
@@ -123,7 +128,7 @@ class TempCompass(Benchmark):
     def prompt(q: Question, row: Row, style: str) -> str:
         if style == "official":
             return q.text + ASK[q.task]
-        options = lines("Options:", *lettered(q.options), "") if row.get("problem") is not None else ""
+        options = lines("Options:", *lettered(q.options), "") if of_video_r1(row) else ""
         if style == "spacer":
             return spacer_text(q.text + options, style, before_ask=" ")
         return f"Question: {q.text}{options}\n Please provide only the single option letter (e.g., A, B, C, D, etc.)."
@@ -132,12 +137,12 @@ class TempCompass(Benchmark):
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
         if profile == "official":
             text = text.replace("</s>", "").strip()
-        judge = row.get("judge_output")
+        judge = None if is_absent(row.get("judge_output")) else row["judge_output"]
         if q.task == "captioning":
             if judge is None:
                 return Verdict(None, None, "not scored: captions need a judge")
             return Verdict(float(match_caption_judge(judge, row["mc_answer"])), judge, "judge's reply to the hidden question")
-        answer = q.gold if row.get("problem") is not None else str(row["answer"])
+        answer = q.gold if of_video_r1(row) else str(row["answer"])
         if q.task == "yes_no":
             said = next((word for word in ("yes", "no") if text.lower().startswith(word)), None)
             right = None if said is None else said == q.gold

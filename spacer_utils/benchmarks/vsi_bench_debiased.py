@@ -6,13 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..registry import BENCHMARKS
-from ..scoring.record import Question, Row
+from ..scoring.record import Question, Row, is_true
 from .vsi_bench import VsiBench
-
-
-def is_pruned(row: Row) -> bool:
-    """Whether bias pruning took the row out; text files hold the mark as text."""
-    return str(row.get("pruned")).lower() in ("true", "1")
 
 
 @BENCHMARKS.register("vsi_bench_debiased", hub="nyu-visionx/VSI-Bench", config="debiased", split="test", version="51e089c",
@@ -25,11 +20,11 @@ class VsiBenchDebiased(VsiBench):
     @staticmethod
     def expand(row: Row) -> Iterator[Row]:
         """Where only the full file is at hand, its rows that are not marked ``pruned``."""
-        if not is_pruned(row):
+        if not is_true(row.get("pruned")):
             yield row
 
     @staticmethod
     def read(row: Row) -> Question:
         """A row marked ``pruned`` isn't part of this set: scored alone it is left out, and counted as such."""
         question = VsiBench.read(row)
-        return replace(question, gold="") if is_pruned(row) else question
+        return replace(question, gold="") if is_true(row.get("pruned")) else question

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from .. import answers, prompts
 from ..types import PROBLEM_TYPES, Answer, Sample
 from . import extract
-from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, number_text, options_of, plain, several
+from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, number_text, options_of, several
 from .report import Table, macro, micro, split_by
+from .styles import lettered
 
 NUMBERS = ("numerical", "regression")
 
@@ -51,13 +52,13 @@ class OwnRows(Benchmark):
         """Letters and numbers read as the strict rewards read them; the other problem types are the rewards' own."""
         kind, official = row["problem_type"], profile == "official"
         if kind == "multiple choice":
-            return choice(answers.letter(text, plain(row.get("options")) or ()) if official else extract.se_mca(text), q.gold,
+            return choice(answers.letter(text, lettered(q.options)) if official else extract.se_mca(text), q.gold,
                           "letter")
         if kind == "numerical":
             return number(answers.number(text) if official else extract.se_num(text), q.gold, "number")
         from .. import rewards  # rouge-score comes with it: only these problem types pay for its import
 
-        sample = Sample(0, "", "text", kind, (), row["solution"], "", "")
+        sample = Sample(0, "", "text", kind, (), f"<answer>{q.gold}</answer>", "", "")
         value, reason = rewards.term("accuracy" if official else "accuracy_spacer", sample, Answer(text, "", None, text))
         return Verdict(value, text.strip() or None, reason)
 

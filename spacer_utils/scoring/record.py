@@ -10,7 +10,8 @@ import ast
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, ClassVar
@@ -111,15 +112,22 @@ def read(benchmark: Any, row: Row) -> Question:
     Raises:
         BadRow: a field is missing or broken, or the task is unknown.
     """
-    try:
+    with _faults_of_the_row():
         if benchmark.task_field and (task := row[benchmark.task_field]) not in benchmark.tasks:
             raise BadRow(f"unknown task {task!r} in {benchmark.task_field}. Known: {', '.join(benchmark.tasks)}.")
         question: Question = benchmark.read(row)
+    return question
+
+
+@contextmanager
+def _faults_of_the_row() -> Iterator[None]:
+    """What a benchmark's functions stumble over, as a fault of the row that they read."""
+    try:
+        yield
     except KeyError as error:
         raise BadRow(f"the row has no field {error}. It needs the published record's fields.") from error
     except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         raise BadRow(f"a field of the row is broken: {error}.") from error
-    return question
 
 
 def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag") -> Item:
@@ -139,13 +147,14 @@ def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy
         return Item(question, row, verdict.score if question.gold else None, None, verdict.reason, missing=True)
     text = unwrap(output, unwrap_policy)
     unclosed = unwrap_policy != "none" and "<answer>" in output and "</answer>" not in output[output.find("<answer>"):]
-    truncated = bool(row.get("truncated")) or unclosed or ("<think>" in output and "</think>" not in output)
+    truncated = is_true(row.get("truncated")) or unclosed or ("<think>" in output and "</think>" not in output)
     if not question.gold:
         verdict = Verdict(None, None, "not scored: the record has no answer")
     elif unclosed:
         verdict = Verdict(0.0, None, "answer tag never closed")
     else:
-        verdict = benchmark.rule(question, row, text, profile)
+        with _faults_of_the_row():
+            verdict = benchmark.rule(question, row, text, profile)
     parsed = None if isinstance(verdict.parsed, float) and not math.isfinite(verdict.parsed) else verdict.parsed
     return Item(question, row, verdict.score, parsed, verdict.reason, False, truncated, "<answer>" in output and text != output)
 
@@ -173,6 +182,11 @@ def is_absent(value: Any) -> bool:
     if isinstance(value, str):
         return value.strip() in ("", "nan")
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def is_true(value: Any) -> bool:
+    """A mark, which text files hold as text and tables with gaps as a number."""
+    return str(plain(value)).strip().lower() in ("true", "1", "1.0")
 
 
 def plain(value: Any) -> Any:
