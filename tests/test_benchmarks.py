@@ -402,6 +402,12 @@ def test_the_mark_of_cut_outputs_may_be_text(mark: Any, truncated: bool) -> None
     assert judge_row(BENCHMARKS["heldout"], row).truncated == truncated
 
 
+def test_baselines_know_nothing_of_the_model() -> None:
+    benchmark = BENCHMARKS["tempcompass"]
+    judged = [{**row, "output": "?", "judge_output": "Correct", "truncated": True} for row in benchmark.sample]
+    assert baselines(benchmark, judged) == baselines(benchmark, benchmark.sample)
+
+
 # ------------------------------------------------------------------------------------------------- forms of the records
 
 

@@ -126,7 +126,8 @@ def mode(golds: Sequence[str]) -> str:
 
 def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") -> Table:
     """``random``: expected score of uniform guesses among the options, open questions left out. ``frequency (test-set mode)``:
-    always the task's commonest answer, an oracle statistic. Both aggregated as the benchmark aggregates, in percent.
+    always the task's commonest answer, an oracle statistic; what a judge said of the model is left out. Both aggregated as the
+    benchmark aggregates, in percent.
     """
     golds: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -134,7 +135,8 @@ def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") ->
         golds[question.task].append(question.gold)
     modes = {task: mode([gold for gold in found if gold] or [""]) for task, found in golds.items()}
     guesses = [_chance(benchmark, row) for row in rows]
-    frequent = [judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, profile) for row in rows]
+    published = [{k: v for k, v in row.items() if k not in ("judge_output", "truncated")} for row in rows]
+    frequent = [judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, profile) for row in published]
     return {name: {"headline": percent(_headline(benchmark, items, profile)), "per_task": percent(task_means(items))}
             for name, items in (("random", guesses), ("frequency (test-set mode)", frequent))}
 
