@@ -96,7 +96,12 @@ def test_a_broken_line_is_named_and_those_before_it_are_written(broken: bytes, m
 def test_byte_order_marks_blank_lines_and_line_ends() -> None:
     rows = run(b"\xef\xbb\xbf" + line().replace(b"\n", b"\r\n"), b"\n", b"  \n", line().rstrip(b"\n"))
     assert [r["line"] for r in rows] == [1, 4]
-    assert run() == []
+
+
+@pytest.mark.parametrize("lines", [[], [b"\xef\xbb\xbf\n", b"  \n"]])
+def test_no_rows_is_an_error(lines: list[bytes]) -> None:
+    with pytest.raises(BadRow, match="standard input has no rows"):
+        run(*lines)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),

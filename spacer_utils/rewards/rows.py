@@ -20,9 +20,9 @@ def score_stream(lines: Iterable[bytes], out: TextIO, reward_set: str | RewardSe
     Output: ``line`` (number from 1), every term by name (null where it doesn't apply), ``total`` and ``reasons`` (term -> why).
 
     Raises:
-        BadRow: a line is broken; the message names it, and everything before it has been written.
+        BadRow: a line is broken; the message names it, and everything before it has been written. Or there is no row.
     """
-    rewards = resolve(reward_set)
+    rewards, empty = resolve(reward_set), True
     for number, line in enumerate(lines, 1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -32,6 +32,9 @@ def score_stream(lines: Iterable[bytes], out: TextIO, reward_set: str | RewardSe
             written = {"line": number, **found.terms, "total": found.total, "reasons": found.reasons}
             out.write(json.dumps(written, allow_nan=False) + "\n")
             out.flush()
+            empty = False
+    if empty:
+        raise BadRow("standard input has no rows. Give JSONL: problem_type, solution and completion, one row a line.")
 
 
 def read_row(line: bytes, number: int) -> dict[str, Any]:
