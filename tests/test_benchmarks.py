@@ -479,6 +479,41 @@ def test_older_layouts_load(tmp_path: Path) -> None:
         load("pope", tmp_path / "test.jsonl")
 
 
+VSI = {"question_type": "route_planning", "ground_truth": "A", "options": ["A. Übergang", "B. b"]}
+TABLE = "question_type\tground_truth\toptions\nroute_planning\tA\t['A. Übergang', 'B. b']\n"
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("a.jsonl", json.dumps(VSI) + "\n"), ("a.json", json.dumps([VSI])), ("b.json", json.dumps(VSI) + "\n\n"), ("a.tsv", TABLE)])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_files_may_begin_with_a_byte_order_mark(name: str, text: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding=encoding)
+    row, = load("vsi_bench", tmp_path / name)
+    assert read(BENCHMARKS["vsi_bench"], row).options == {"A": "Übergang", "B": "b"}
+
+
+@pytest.mark.parametrize(("name", "data", "message"), [
+    ("a.tsv", TABLE.encode("latin-1"), "row 1: .*utf-8"),
+    ("a.json", "[" * 100_000, "line 1: not JSON"), ("a.json", b"\xff", "line 1: not JSON"),
+    ("a.jsonl", json.dumps(VSI) + "\n" + "[" * 100_000, "line 2: not JSON"),
+    ("a.jsonl", json.dumps(VSI) + "\n\xff", "line 2: not JSON"),
+    ("a.jsonl", json.dumps(VSI) + "\n[1]\n", "row 2: not a record"), ("a.json", "[1]", "row 1: not a record"),
+    ("a.parquet", b"junk", "row 1: can't be read"),
+    ("a.parquet", b"PAR1" + b"\0" * 99 + b"PAR1", "row 1: can't be read")])
+def test_what_cannot_be_read_is_named(name: str, data: bytes | str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode("latin-1"))
+    with pytest.raises(BadRow, match=rf"{name}, {message}"):
+        load("vsi_bench", tmp_path / name)
+
+
+@pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff", b'{"1": 3}', b'{"1": {"eval_dim": []}}', b"[" * 100_000])
+def test_a_broken_file_beside_the_rows_is_named(data: bytes, tmp_path: Path) -> None:
+    synthetic("tempcompass", tmp_path)
+    (tmp_path / "meta_info.json").write_bytes(data)
+    with pytest.raises(WorkbookError, match=r"meta_info.json.*(Download|remove)"):
+        load("tempcompass", tmp_path)
+
+
 # ----------------------------------------------------------------------------------------------------------------- shell
 
 

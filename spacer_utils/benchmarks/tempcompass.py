@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files import UNREADABLE
 from ..registry import BENCHMARKS
 from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, is_absent, letter_of, options_of
 from ..scoring.report import Table, by_group, macro, micro, task_means
 from ..scoring.styles import lettered, lines, spacer_text
+from ..types import WorkbookError
 
 FORMATS = ("multi-choice", "yes_no", "caption_matching", "captioning")
 DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")
@@ -103,8 +105,11 @@ class TempCompass(Benchmark):
     def complete(rows: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
         """Rows with their ``aspect``, where the repository's ``meta_info.json`` lies in the folder."""
         path = folder / "meta_info.json"
-        about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return [{**row, "aspect": aspect} if (aspect := aspect_of(row, about)) else row for row in rows]
+        try:
+            about = json.loads(path.read_bytes()) if path.exists() else {}
+            return [{**row, "aspect": aspect} if (aspect := aspect_of(row, about)) else row for row in rows]
+        except (*UNREADABLE, AttributeError) as error:
+            raise WorkbookError(f"{path} is not the repository's file ({error}). Download it again, or remove it.") from error
 
     @staticmethod
     def read(row: Row) -> Question:

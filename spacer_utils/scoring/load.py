@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from ..files import inside, iterate_jsonl, write_atomic, write_jsonl
+from ..files import UNREADABLE, inside, iterate_jsonl, write_atomic, write_jsonl
 from ..registry import BENCHMARKS
 from ..types import BadRow, WorkbookError
 from .record import Row, read
@@ -60,10 +60,25 @@ def files_of(name: str, folder: Path) -> list[Path]:
 
 def _from_files(name: str, source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in [source] if source.is_file() else files_of(name, source):
-        for number, row in enumerate(_read_file(path), 1):
+        for place, row in _placed(path):
             if not isinstance(row, dict):
-                raise BadRow(f"{path}, row {number}: not a record.")
+                raise BadRow(f"{place}: not a record.")
+            yield place, row
+
+
+def _placed(path: Path) -> Iterator[tuple[str, Any]]:
+    """Every row of a file with its place.
+
+    Raises:
+        BadRow: the file can't be read, or not beyond some row.
+    """
+    number = 1
+    try:
+        for row in _read_file(path):
             yield f"{path}, row {number}", row
+            number += 1
+    except (ValueError, OSError, NotImplementedError, csv.Error) as error:  # those of pyarrow are among them
+        raise BadRow(f"{path}, row {number}: can't be read ({error}). Download the file again, or save it as UTF-8.") from error
 
 
 def _read_file(path: Path) -> Iterable[Any]:
@@ -73,13 +88,13 @@ def _read_file(path: Path) -> Iterable[Any]:
         return (row for batch in pq.ParquetFile(path).iter_batches(256) for row in batch.to_pylist())
     if path.suffix == ".tsv":
         csv.field_size_limit(sys.maxsize)  # base64 images
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             return [{k: v or None for k, v in row.items()} for row in csv.DictReader(file, delimiter="\t")]
     if path.suffix == ".json":
         try:
-            whole = json.loads(path.read_text(encoding="utf-8"))
+            whole = json.loads(path.read_bytes())
             return whole if isinstance(whole, list) else [whole]
-        except json.JSONDecodeError:
+        except UNREADABLE:
             pass  # POPE's repository has JSON lines in .json files
     return (row for _, row in iterate_jsonl(path))
 
