@@ -62,6 +62,7 @@ def term(name: str, true: MapCells, cells: Any) -> float | None:
 
 @given(st.sampled_from(sorted(GOLDS)), CELLS)
 @example("OCR", {"tv": [[0, 1], [4, 0], [0, 6]]})
+@example("OCR", {"tv": [[1, 7], [5, 9], [5, 9], [7, 7]], "bed": [[1, 0], [5, 9], [1, 0]]})
 def test_gold_scores_the_maximum(problem_type: str, cells: MapCells) -> None:
     gold = rewards.score(sample(problem_type, cells), target(sample(problem_type, cells), with_map=True))
     assert gold.total == 3.0

@@ -44,8 +44,9 @@ def map_relations(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 def _pairs(map_: Drawn) -> tuple[Array, Array]:
     """(n, 2) true and drawn places of the matched objects; both maps are centred and scaled before they are matched."""
-    true = _normal({c: np.array(ps) for c, ps in map_.true.items() if map_.valid[c]})
-    mine = _normal({c: np.array(map_.valid[c][:2 * len(map_.true[c])]) for c in true})
+    # sorted, so that the order of drawing changes no bit of the score
+    true = _normal({c: np.array(sorted(ps)) for c, ps in map_.true.items() if map_.valid[c]})
+    mine = _normal({c: np.array(sorted(map_.valid[c][:2 * len(map_.true[c])])) for c in true})
     pairs = [(mine[c][i], true[c][j]) for c in true for i, j in matched(mine[c].tolist(), true[c].tolist())]
     return np.array([place for _, place in pairs]), np.array([point for point, _ in pairs])
 
