@@ -38,7 +38,7 @@ endif
 EXECUTED := $(NOTEBOOKS:%=$(OUT)/executed/%.ipynb)
 REPORTS := $(NOTEBOOKS:%=$(OUT)/reports/%.html)
 STUDY := $(filter-out A%,$(NOTEBOOKS))
-METHODS ?= sft sft_map rlvr rlvr_kind t_grpo sg_rlvr sg_rlvr_calibrated sg_rlvr_dense sg_rlvr_kind sg_rlvr_objects sg_rlvr_aligned sg_rlvr_relations
+METHODS ?= sft sft_map rlvr rlvr_kind t_grpo sg_rlvr sg_rlvr_calibrated sg_rlvr_dense sg_rlvr_kind sg_rlvr_objects sg_rlvr_relations
 SEEDS ?= 0 1 2
 TUNING ?= full
 RL_STEPS ?=

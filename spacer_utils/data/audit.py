@@ -251,8 +251,9 @@ configs:
 
 Rows have the fields of SpaceR-151k (`problem_id, problem, data_type, problem_type, options, solution, path, data_source`) and
 `question_type, scene_id, cognitive_map_id, categories`. `path` is relative to this folder. `cognitive_map.jsonl` holds one map
-per video (`video_id, cognitive_map, object_list`; 10 x 10 cells, the first frame looks up). `videos/<video_id>.json` holds poses,
-intrinsics, the room in metres and the visible share of every instance in every frame. `audit.json` holds all that stands here.
+per video (`video_id, cognitive_map, object_list, frame`; 10 x 10 cells; `first-view`: the first frame looks up).
+`videos/<video_id>.json` holds poses, intrinsics, the room in metres and the visible share of every instance in every frame.
+`audit.json` holds all that stands here.
 
 Training and held-out rooms follow the statistics of real ones, but are not drawn evenly from them: of every four, three hold at
 least four, six or nine things that are the only one of their name, and two hold five to eight of a kind. Few real rooms do, and
