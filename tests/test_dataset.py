@@ -34,6 +34,13 @@ def tree(folder: Path) -> dict[str, str]:
             if p.is_file() and dataset.WORK not in p.parts}
 
 
+def put(path: Path, text: str = "mine") -> Path:
+    """A file of somebody's own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("data")
@@ -107,10 +114,26 @@ def test_a_damaged_video_is_filmed_again(built: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_picture_of_an_earlier_build_stays(built: Path, tmp_path: Path) -> None:
+def test_what_earlier_builds_made_goes_and_nothing_else(built: Path, tmp_path: Path) -> None:
     dataset.build(TINY.with_overrides(width=80), tmp_path, seed=1)
+    clip = next((tmp_path / "videos").glob("*.mp4"))
+    clip.with_name(f".{clip.name}.ab1_xyz9.tmp").write_text("of a killed build")
+    foreign = [put(tmp_path / name) for name in ("videos/holiday.mp4", "images/photo.jpg", ".work/notes/diary.txt")]
     dataset.build(TINY, tmp_path, seed=1)
+    assert [path.read_text() for path in foreign] == ["mine"] * 3
+    for path in foreign:
+        path.unlink()
     assert tree(tmp_path) == tree(built)
+
+
+@pytest.mark.parametrize("name", ["videos/holiday.mp4", "images/photo.jpg", ".work/notes/diary.txt", "real_layouts.jsonl",
+                                  "README.md"])
+def test_a_folder_that_no_build_has_made_is_refused(tmp_path: Path, name: str) -> None:
+    path = put(tmp_path / name)
+    with pytest.raises(WorkbookError, match=f"{tmp_path} holds files that no build of a dataset has made.*empty folder"):
+        dataset.build(TINY, tmp_path, seed=1)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+    assert path.read_text() == "mine"
 
 
 @pytest.mark.slow

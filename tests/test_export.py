@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -141,6 +142,19 @@ def test_what_cannot_be_exported(data: Path, tmp_path: Path, capsys: pytest.Capt
         export("verl", PROFILE, "sg_rlvr", tmp_path, tmp_path / "nowhere")
     assert main(["export", "--to", "nothing", "--out", str(tmp_path)]) == 2
     assert "ms-swift" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("into", ["data", "other/../data", "link", "copy"])
+def test_a_dataset_is_never_written_over(data: Path, tmp_path: Path, into: str) -> None:
+    for name in ("data", "copy"):
+        shutil.copytree(data, tmp_path / name)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "cognitive_map.jsonl").unlink()  # rows of the paper come without
+    with pytest.raises(WorkbookError, match=f"{into} holds a dataset, whose rows the export would replace.*--out"):
+        export("ms-swift", PROFILE, "sg_rlvr", tmp_path / into, tmp_path / "data")
+    for name in ("data", "copy"):
+        assert (tmp_path / name / "train.jsonl").read_bytes() == (data / "train.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("to", list(FORMS))

@@ -121,6 +121,16 @@ def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]
             for c in row.get("candidates", {}).get(question_type, ())]
 
 
+def media_names(file: Path) -> set[str]:
+    """Names, without their endings, of a clip's video and of all that its candidates may have had made, by what its job left."""
+    try:
+        row = json.loads(file.read_text())
+    except ValueError:
+        return set()  # damaged by something that is not us
+    paths = [c["media"]["path"] for found in row.get("candidates", {}).values() for c in found if "path" in c["media"]]
+    return set() if row["problem"] else {f"videos/{row['video_id']}", *(path.rsplit(".", 1)[0] for path in paths)}
+
+
 def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
     """Make the pictures and clips that the chosen general questions about a clip need; a damaged video is filmed again."""
     clip, chosen = job

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import math
 import os
+import re
 import shutil
 import sys
 import time
@@ -20,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import profiles
-from ..files import iterate_jsonl, write_atomic, write_jsonl
+from ..files import MEND, iterate_jsonl, write_atomic, write_jsonl
 from ..questions.view import Candidate
 from ..registry import QUESTIONS
 from ..scenes import scans
 from ..types import Split, WorkbookError
 from . import audit
 from .balance import Choice, Letters, choose
-from .clips import Job, candidates_of, do_clip, do_media
+from .clips import Job, candidates_of, do_clip, do_media, media_names
 from .engines import ENGINES, run
 from .rows import MAPS, load
 from .samples import room_samples, sample, stream, text_rows
@@ -37,6 +38,10 @@ __all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]
 SPLITS: tuple[Split, ...] = ("train", "heldout", "real_layouts")
 WORK = ".work"
 """Folder of what finished rooms have left, so that a killed build goes on where it was."""
+FINGERPRINT = "[0-9a-f]" * 16
+"""What a build's own folder in ``WORK`` is called: a folder with one is ours."""
+TORN = re.compile(r"^\.(.+)\.\w+\.tmp$")
+"""File that a build was killed while writing."""
 MIXES: dict[str, dict[str, int]] = {
     "paper": {
         "object_rel_direction_easy": 10907, "object_rel_direction_medium": 8800, "object_rel_direction_hard": 10907,
@@ -127,12 +132,13 @@ def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1,
             frames, instead of procedural rooms. The rooms of VSI-Bench are never among them.
 
     Raises:
-        WorkbookError: the disk refuses, or no room could be used.
+        WorkbookError: ``out`` holds what no build has made, the disk refuses, or no room could be used.
     """
     out = Path(out).absolute()
     work = out / WORK / _fingerprint(profile, seed, mix, takes, scanned)
     plans = plans_of(profile, mix, takes, real_layouts, scanned, seed=seed, out=str(out), work=str(work))
     jobs = [job for p in plans.values() for job in p.jobs]
+    _claim(out, work)
     problems = [p for p in run(do_clip, jobs, workers, engine, progress) if p]
     if len(problems) == len(jobs):
         raise WorkbookError(f"no room could be used: {problems[0] if problems else 'the profile asks for none'}")
@@ -146,6 +152,26 @@ def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1,
     found = audit.run(out, profile, problems, mix_for(mix, profile.data.train_rooms) if mix else {})
     write_atomic(out / "README.md", audit.card(found))
     return found
+
+
+def _claim(out: Path, work: Path) -> None:
+    """Make the work folder, by which the next build knows that it may replace what ``out`` holds.
+
+    Raises:
+        WorkbookError: ``out`` holds what no build has made, or can't be written.
+    """
+    try:
+        if out.exists() and any(out.iterdir()) and not _works(out):
+            raise WorkbookError(f"{out} holds files that no build of a dataset has made, and a build would replace some of them. "
+                                "Name a new or an empty folder.")
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkbookError(f"could not write {out}: {error.strerror}. Nothing was changed. {MEND}") from error
+
+
+def _works(out: Path) -> list[Path]:
+    """The folders of all builds in ``WORK``."""
+    return [folder for folder in (out / WORK).glob(FINGERPRINT) if folder.is_dir()]
 
 
 def _write_split(path: Path, plan: Plan, seed: int, run: Callable[..., Any]) -> None:
@@ -179,14 +205,17 @@ def _rows(jobs: Iterable[Job], chosen: Iterable[list[tuple[str, int]]], seed: in
 
 
 def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
-    """Remove media that no row of this build names, and what other builds left in the work folder."""
+    """Remove media that builds have made and no row of this one names, and what other builds left in the work folder."""
+    made = {name for folder in _works(out) for file in folder.glob("*.json") for name in media_names(file)}
     known = {f"videos/{row['video_id']}" for job in jobs if not (row := job.left())["problem"]}
     known |= {row["path"].rsplit(".", 1)[0] for split in SPLITS if (out / f"{split}.jsonl").exists()
               for _, row in iterate_jsonl(out / f"{split}.jsonl")}
     for path in [p for folder in ("videos", "images") for p in sorted((out / folder).rglob("*")) if p.is_file()]:
-        if path.relative_to(out).with_suffix("").as_posix() not in known:
+        whole = path.with_name(TORN.sub(r"\1", path.name))
+        name = whole.relative_to(out).with_suffix("").as_posix()
+        if name in made and (name not in known or path != whole):
             path.unlink()
-    for folder in (out / WORK).iterdir():
+    for folder in _works(out):
         if folder != work:
             shutil.rmtree(folder)
 

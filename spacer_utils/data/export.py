@@ -20,7 +20,7 @@ from ..profiles import Profile
 from ..rewards import adapter, sets
 from ..train import METHODS
 from ..types import MissingArtifact, Sample, WorkbookError
-from .rows import load
+from .rows import MAPS, load
 
 Row = dict[str, Any]
 Common = Callable[[Sample], tuple[str, dict[str, list[str]]]]
@@ -149,7 +149,8 @@ def export(to: str, profile: Profile, method: str, out: Path, data: Path | None 
         data: folder with ``train.jsonl``; the profile's own by default.
 
     Raises:
-        WorkbookError: an unknown trainer or method, or a reward that others can't give: of several completions, or of tokens.
+        WorkbookError: an unknown trainer or method, a reward that others can't give (of several completions, or of tokens), or
+            a folder that holds a dataset.
         MissingArtifact: the data are not there.
     """
     if to not in FORMS or method not in METHODS:
@@ -160,6 +161,8 @@ def export(to: str, profile: Profile, method: str, out: Path, data: Path | None 
     data = data or profile.outputs / "data"
     if not (data / "train.jsonl").exists():
         raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")
+    if out.resolve() == data.resolve() or (out / MAPS).exists():
+        raise WorkbookError(f"{out} holds a dataset, whose rows the export would replace. Name another folder with --out.")
     write, template = FORMS[to]
     write(load(data / "train.jsonl"), out, lambda s: _common(s, data.resolve(), profile.prompt_style, METHODS[method].with_map))
     write_atomic(out / "reward.py", template.format(
