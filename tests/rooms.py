@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from spacer_utils.types import Box, Clip, Scene, SceneObject
@@ -30,6 +35,23 @@ def random_room(seed: int, name: str | None = None, objects: int = 11) -> Scene:
         centre = (*(rng.uniform(0.6, np.array(side) - 0.6)), size[2] / 2)
         things.append((category, Box(tuple(map(float, centre)), tuple(map(float, size)), float(rng.uniform(-3, 3)))))
     return room(things, name or f"room_{seed}", side)
+
+
+def write_layouts(folder: Path, rooms: Mapping[str, Scene]) -> Path:
+    """Rooms in the format of VSI-Bench's object boxes, as ScanNet's of these names; the other datasets' files hold none."""
+    table = {}
+    for name, scene in rooms.items():
+        boxes: dict[str, list[dict[str, Any]]] = {c: [] for c in scene.categories}
+        for o in scene.objects:
+            c, s = float(np.cos(o.box.yaw)), float(np.sin(o.box.yaw))
+            boxes[o.category].append({"centroid": o.box.center, "axesLengths": o.box.size,
+                                      "normalizedAxes": [c, s, 0, -s, c, 0, 0, 0, 1]})
+        table[name] = {"room_size": scene.floor_area, "room_center": [*np.mean(scene.polygon, axis=0), 1.2], "object_bbox": boxes,
+                       "object_counts": {c: len(b) for c, b in boxes.items()}}
+    folder.mkdir(exist_ok=True)
+    for dataset in ("arkitscenes", "scannet", "scannetpp"):
+        (folder / f"{dataset}_meta_info_val.json").write_text(json.dumps(table if dataset == "scannet" else {}))
+    return folder
 
 
 def clip_of(scene: Scene, seed: int = 0, frames: int = 16) -> Clip:

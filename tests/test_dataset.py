@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rooms import clip_of, random_room, room
+from rooms import clip_of, random_room, room, write_layouts
 
 from spacer_utils import media, profiles, types, video
 from spacer_utils.data import clips, dataset, engines, samples
+from spacer_utils.files import iterate_jsonl
 from spacer_utils.questions.view import Candidate, View
 from spacer_utils.registry import QUESTIONS
 from spacer_utils.types import BadRow, Box, MissingArtifact, Sample, WorkbookError
@@ -181,7 +182,7 @@ def test_another_question_type_changes_no_row(built: Path, tmp_path: Path, one_m
 
 
 @pytest.mark.slow
-def test_a_room_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_room_that_fails_is_named_and_the_others_go_on(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = clips.scene_of
 
     def scene_of(job: clips.Job) -> Any:
@@ -198,6 +199,30 @@ def test_a_room_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeyp
     assert "flying carpet" in found["problems"][0]
     assert found["splits"]["train"]["scenes"] == 3
     assert "flying carpet" in (tmp_path / "README.md").read_text()
+    monkeypatch.undo()
+    dataset.build(TINY, tmp_path, seed=1)
+    assert tree(tmp_path) == tree(built), "it is tried again"
+
+
+@pytest.mark.slow
+def test_other_layouts_are_filmed_and_no_other_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = {f"scene{k:04d}_00": random_room(k) for k in (11, 15)}
+    moved = rooms | {"scene0015_00": random_room(16)}
+    real, filmed, out = video.film, [], tmp_path / "data"
+    monkeypatch.setattr(clips, "film", lambda scene, *rest: filmed.append(scene.scene_id) or real(scene, *rest))
+    with pytest.raises(WorkbookError, match="nowhere lacks arkitscenes_meta_info_val"):
+        dataset.build(TINY, out, seed=1, real_layouts=tmp_path / "nowhere")
+    assert not out.exists()
+    dataset.build(TINY, out, seed=1)
+    other = {"scene0025_00": random_room(25)}
+    for layouts, new in ((rooms, rooms), (rooms, []), (moved, ["scene0015_00"]), (other, other)):
+        filmed.clear()
+        found = dataset.build(TINY, out, seed=1, real_layouts=write_layouts(tmp_path / "layouts", layouts))
+        assert sorted(filmed) == [f"scannet-{name}" for name in new], "rooms of other splits are filmed once"
+        assert found["problems"] == []
+        names = {f"scannet-{name}" for name in layouts}
+        assert {row["scene_id"] for _, row in iterate_jsonl(out / "real_layouts.jsonl")} == names
+        assert {"-".join(p.stem.split("-")[:2]) for p in (out / "videos").glob("scannet-*.json")} == names
 
 
 def test_clips_without_true_answers_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import sys
 import zlib
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from rooms import random_room
 from scipy.spatial.transform import Rotation
 
 from spacer_utils import profiles, video
@@ -239,6 +241,32 @@ def test_scans_become_a_dataset_without_the_benchmarks_rooms(written: tuple[Path
     assert found["benchmark rooms in train"] == []
     assert [p for p in found["problems"] if "scene9" in p and "_01" in p]  # the damaged one is named, the other goes on
     assert video.read_clip(tmp_path / rows[0].path.replace(".mp4", ".json")).scene.source == "scans"
+
+
+def test_a_scan_is_filmed_again_when_its_files_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_scan(reader: Any, dataset: str, scan_id: str, split: Any) -> Scene:
+        return replace(random_room(1), scene_id=f"scannet-{scan_id}", space_id=f"scannet-{scan_id[:-3]}", source="scans")
+
+    def film(reader: Any, dataset: str, scene: Scene, data: Any) -> Any:
+        filmed.append(scene.scene_id)
+        return video.film(scene, data)
+
+    filmed: list[str] = []
+    monkeypatch.setattr(scans, "open_dataset", lambda *_: None)
+    monkeypatch.setattr(scans, "read_scan", read_scan)
+    monkeypatch.setattr(scans, "film", film)
+    profile = profiles.get("smoke").with_overrides(width=96, height=72, clip_frames=6, questions_per_type=2)
+    files = [tmp_path / "scannet" / "scans" / f"scene90{k:02d}_00" / "frames" / "a.sens" for k in range(3)]
+    for path in files:
+        path.parent.mkdir(parents=True)
+        path.write_text("frames")
+    names = [f"scannet-{path.parents[1].name}" for path in files]
+    for change, expected in ((lambda: None, names), (lambda: None, []), (lambda: files[1].write_text("other frames"), names[1:2]),
+                             (lambda: os.utime(files[2], (1, 1)), names[2:])):
+        change()
+        filmed.clear()
+        build(profile, tmp_path / "data", scanned=("scannet", tmp_path / "scannet"))
+        assert sorted(filmed) == expected
 
 
 def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:

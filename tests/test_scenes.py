@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rooms import random_room, write_layouts
 
 from spacer_utils.registry import SCENES
 from spacer_utils.render.furniture import CATEGORIES
@@ -204,6 +205,8 @@ def test_a_missing_folder_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest
         layouts.read()
     with pytest.raises(WorkbookError, match="thinking-in-space"):
         layouts.read(tmp_path)
+    with pytest.raises(WorkbookError, match=r"no room that can be used \(.*room empty: left out.*thinking-in-space"):
+        layouts.read(write_layouts(tmp_path, {"empty": replace(random_room(0), objects=())}))
 
 
 def test_a_leaning_box_is_stood_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -41,13 +42,18 @@ class Job:
     per_clip: int
     takes: int = 1
     """Clips of each room."""
-    layouts: str | None = None
+    scene: Scene | None = None
+    """A real layout instead of a procedural room."""
     scan: tuple[str, str, str] | None = None
     """(release, folder, scan): a real scan instead of a procedural room."""
+    scan_state: str = ""
+    """Digest of what the scan's files are."""
 
     @property
     def file(self) -> Path:
-        return Path(self.work) / f"{self.split}-{self.index:06d}.json"
+        """Where the finished job leaves its result; another real room in this place, or other questions, leave another file."""
+        about = repr((self.per_clip, self.scene, self.scan, self.scan_state)).encode()
+        return Path(self.work) / f"{self.split}-{self.index:06d}-{hashlib.blake2b(about, digest_size=8).hexdigest()}.json"
 
     def left(self) -> dict[str, Any]:
         """What the finished job left in the work folder."""
@@ -56,14 +62,11 @@ class Job:
 
 
 def scene_of(job: Job) -> Scene:
-    """The room that a job is about: real ones in order, procedural ones by ``TURNS``."""
-    scene: Scene
-    if job.split == "real_layouts":
-        scenes = SCENES["real_layouts"](job.split, job.profile.data.real_rooms, job.seed, folder=job.layouts)
-        scene = list(scenes)[job.index]
-        return scene
+    """The room that a job is about: a real one as it was read, procedural ones by ``TURNS``."""
+    if job.scene is not None:
+        return job.scene
     room = job.index // job.takes
-    scene = next(iter(SCENES["procedural"](job.split, 1, job.seed, first=room_number(job.split, job.seed, room))))
+    scene: Scene = next(iter(SCENES["procedural"](job.split, 1, job.seed, first=room_number(job.split, job.seed, room))))
     return scene
 
 
@@ -92,10 +95,11 @@ def filmed(job: Job) -> tuple[Any, Clip]:
 def do_clip(job: Job) -> str:
     """Film one clip, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
 
-    A room that can't be used is reported and the others go on; a clip that is already there is not done again.
+    A room that can't be used is reported and the others go on; it is tried again by the next build, but a clip that is already
+    there is not done again.
     """
-    if job.file.exists():
-        return str(job.left()["problem"])
+    if job.file.exists() and not job.left()["problem"]:
+        return ""
     row: dict[str, Any] = {"problem": ""}
     try:
         frames, clip = filmed(job)

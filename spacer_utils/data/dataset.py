@@ -23,7 +23,7 @@ from typing import Any
 from .. import profiles
 from ..files import MEND, iterate_jsonl, write_atomic, write_jsonl
 from ..questions.view import Candidate
-from ..registry import QUESTIONS
+from ..registry import QUESTIONS, SCENES
 from ..scenes import scans
 from ..types import Split, WorkbookError
 from . import audit
@@ -106,13 +106,16 @@ def plans_of(profile: profiles.Profile, mix: str | None, takes: int, layouts: Pa
         plans = {}
         for split, most, counts in (("train", data.train_rooms, wanted), ("heldout", data.heldout_rooms, None)):
             found = scans.usable_scans(reader, release, folder, split, about["seed"])[:most]  # type: ignore[arg-type]
-            sources = [{"scan": (release, str(folder), scan_id)} for scan_id in found]
+            sources = [{"scan": (release, str(folder), scan_id), "scan_state": scans.state_of(release, folder, scan_id)}
+                       for scan_id in found]
             plans[split] = plan(split, len(found), profile, counts, sources, **about)  # type: ignore[arg-type]
     else:
         plans = {"train": plan("train", data.train_rooms * takes, profile, wanted, takes=takes, **about),
                  "heldout": plan("heldout", data.heldout_rooms, profile, None, **about)}
     if layouts is not None:
-        plans["real_layouts"] = plan("real_layouts", data.real_rooms, profile, None, layouts=str(layouts), **about)
+        rooms = SCENES["real_layouts"]("real_layouts", data.real_rooms, about["seed"], folder=layouts)
+        sources = [{"scene": scene} for scene in rooms]
+        plans["real_layouts"] = plan("real_layouts", len(sources), profile, None, sources, **about)
     return plans
 
 
@@ -132,7 +135,8 @@ def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1,
             frames, instead of procedural rooms. The rooms of VSI-Bench are never among them.
 
     Raises:
-        WorkbookError: ``out`` holds what no build has made, the disk refuses, or no room could be used.
+        WorkbookError: the real rooms can't be read, ``out`` holds what no build has made, the disk refuses, or no room could be
+            used.
     """
     out = Path(out).absolute()
     work = out / WORK / _fingerprint(profile, seed, mix, takes, scanned)
@@ -205,7 +209,7 @@ def _rows(jobs: Iterable[Job], chosen: Iterable[list[tuple[str, int]]], seed: in
 
 
 def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
-    """Remove media that builds have made and no row of this one names, and what other builds left in the work folder."""
+    """Remove media that builds have made and no row of this one names, and what others have left in the work folder."""
     made = {name for folder in _works(out) for file in folder.glob("*.json") for name in media_names(file)}
     known = {f"videos/{row['video_id']}" for job in jobs if not (row := job.left())["problem"]}
     known |= {row["path"].rsplit(".", 1)[0] for split in SPLITS if (out / f"{split}.jsonl").exists()
@@ -218,6 +222,8 @@ def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
     for folder in _works(out):
         if folder != work:
             shutil.rmtree(folder)
+    for file in set(work.iterdir()) - {job.file for job in jobs}:
+        file.unlink()
 
 
 def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:

@@ -75,7 +75,7 @@ def read(folder: Path | str | None = None, known: Collection[str] | None = None)
         known: categories that can be drawn; None takes the furniture table.
 
     Raises:
-        WorkbookError: no folder given, or it lacks a file, or a file is not JSON.
+        WorkbookError: no folder given, or it lacks a file, or a file is not JSON, or no room can be used.
     """
     from ..render.furniture import CATEGORIES
 
@@ -87,7 +87,11 @@ def read(folder: Path | str | None = None, known: Collection[str] | None = None)
     missing = [f.name for f in files if not f.is_file()]
     if missing:
         raise WorkbookError(f"real layouts: {root} lacks {', '.join(missing)}. {HOW_TO_GET}")
-    return _read(files, tuple(f.stat().st_mtime_ns for f in files), tuple(drawable))
+    layouts = _read(files, tuple(f.stat().st_mtime_ns for f in files), tuple(drawable))
+    if not layouts.scenes:
+        why = "; ".join(layouts.problems[:1])
+        raise WorkbookError(f"real layouts: {root} holds no room that can be used ({why}). {HOW_TO_GET}")
+    return layouts
 
 
 @functools.lru_cache(maxsize=2)

@@ -7,6 +7,7 @@ and the rooms of VSI-Bench never enter training or held-out data.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import warnings
@@ -135,6 +136,13 @@ def scan_ids(dataset: str, folder: Path | str) -> list[str]:
         raise WorkbookError(f"no {dataset} scan under {folder}: expected folders in {', '.join(RELEASES[dataset].scans)}. "
                             f"Download the dataset with its own script, then pass its folder.")
     return found
+
+
+def state_of(dataset: str, folder: Path | str, scan_id: str) -> str:
+    """Digest of the names, sizes and times of change of a scan's files."""
+    files = [p for place in RELEASES[dataset].scans for p in sorted((Path(folder) / place / scan_id).rglob("*")) if p.is_file()]
+    about = [(str(p), (stat := p.stat()).st_size, stat.st_mtime_ns) for p in files]
+    return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 
 
 def space_of(reader: Any, dataset: str, scan_id: str) -> str:
