@@ -28,21 +28,19 @@ INK, PAPER, RED = (25, 25, 35), (250, 248, 240), (190, 30, 30)
 
 
 def make(recipes: Sequence[Mapping[str, Any]], clip: Clip, out: Path) -> None:
-    """Write the files of a room's recipes below ``out``; those that are there are left alone.
+    """Write the files of a room's recipes below ``out``.
 
     Raises:
         WorkbookError: the room's video is damaged, or the disk refuses.
     """
-    missing = {r["path"]: r for r in recipes if not inside(out, r["path"]).exists()}
-    if not missing:
-        return
     from .frames import read_frames
     from .video import write_clip
 
     frames = read_frames(out / "videos" / f"{clip.video_id}.mp4")
-    for path, recipe in sorted(missing.items()):
+    for recipe in recipes:
+        path = inside(out, recipe["path"])
         if "order" in recipe:
-            write_clip(frames[recipe["order"]], reordered(clip, recipe["order"], Path(path).stem), out / "videos")
+            write_clip(frames[recipe["order"]], reordered(clip, recipe["order"], path.stem), out / "videos")
         else:
             picture = Image.fromarray(frames[recipe["frame"]])
             if "corners" in recipe:
@@ -50,7 +48,7 @@ def make(recipes: Sequence[Mapping[str, Any]], clip: Clip, out: Path) -> None:
                 picture = hang(picture, sign(recipe["sign"]) if "sign" in recipe else gauge(recipe["gauge"]), corners)
             buffer = io.BytesIO()
             picture.save(buffer, "JPEG", quality=92)
-            write_atomic(out / path, buffer.getvalue())
+            write_atomic(path, buffer.getvalue())
 
 
 def reordered(clip: Clip, order: Sequence[int], name: str) -> Clip:

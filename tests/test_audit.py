@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,9 @@ def written(folder: Path, train: list[Sample], heldout: list[Sample], clips: lis
     (folder / "videos").mkdir()
     for clip in clips:
         (folder / "videos" / f"{clip.video_id}.json").write_text(json.dumps(clip.to_json()))
+    for s in (s for s in (*train, *heldout) if s.path):
+        (folder / s.path).parent.mkdir(exist_ok=True)
+        (folder / s.path).write_bytes(b"video")
     for name, rows in (("train", train), ("heldout", heldout)):
         write_jsonl(folder / f"{name}.jsonl", (s.to_row() for s in rows))
     return folder
@@ -64,6 +68,15 @@ def test_faults_are_found(tmp_path: Path, fault: object, says: str) -> None:
     rows = fault(questions(range(4)))  # type: ignore[operator]
     failures = audit.run(written(tmp_path, rows, questions(range(4, 6))), PROFILE)["failures"]
     assert any(says in line for line in failures)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["lost", "empty"])
+def test_files_that_are_not_there_are_found(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    rows = questions(range(4))
+    written(tmp_path, [replace(rows[0], problem_id=1, data_type="text", path=""), *rows[1:]], questions(range(4, 6)))
+    damage(tmp_path / rows[0].path)
+    found = audit.run(tmp_path, PROFILE)
+    assert found["failures"] == [f"train: 1 files that rows name are missing or empty, {rows[0].path} among them"]
 
 
 def test_lopsided_letters_and_answers_are_found(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from spacer_utils.types import BadRow, Box, MissingArtifact, Sample, WorkbookErr
 
 pytestmark = pytest.mark.slow
 SMOKE = profiles.get("smoke")
-TINY = SMOKE.with_overrides(train_rooms=4, heldout_rooms=2, general_rows=5, width=64, height=48, clip_frames=8)
+TINY = SMOKE.with_overrides(train_rooms=4, heldout_rooms=2, general_rows=20, width=64, height=48, clip_frames=8)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -101,14 +101,15 @@ def test_a_killed_build_goes_on_and_a_second_one_films_nothing(built: Path, tmp_
     assert tree(tmp_path) == tree(built)
 
 
-def test_a_damaged_video_is_filmed_again(built: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [Path.unlink, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[::-1])],
+                         ids=["lost", "emptied", "scrambled"])
+def test_what_is_lost_or_damaged_is_made_again(built: Path, tmp_path: Path, damage: Callable[[Path], Any]) -> None:
     out = Path(shutil.copytree(built, tmp_path / "data"))
     work = next((out / dataset.WORK).iterdir())
-    dataset.build(TINY, out, seed=1)
-    picture = next((out / "images").glob("procedural-train-*.jpg"))
-    picture.unlink()
-    clip = out / "videos" / f"{picture.name.rsplit('-f', 1)[0]}.mp4"
-    clip.write_bytes(clip.read_bytes()[:500])
+    for k, pattern in enumerate(("videos/procedural-*[0-9].mp4", "videos/procedural-*[0-9].json", "images/*.jpg",
+                                 "videos/*-backwards.mp4", ".work/*/train-*.json")):
+        damage(sorted(out.glob(pattern))[k % 2])
+    assert tree(out) != tree(built)
     dataset.build(TINY, out, seed=1)
     assert list((out / dataset.WORK).iterdir()) == [work]
     assert tree(out) == tree(built)

@@ -50,7 +50,7 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), w
     folder = Path(folder)
     splits = {s: folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").exists()}
     found: Finding = {"profile": profile.name, "problems": list(problems), "splits": {}, "balance": [], "answerable": [],
-                      "oracle": [], "shortcuts": [], "wanted": dict(wanted or {})}
+                      "oracle": [], "shortcuts": [], "wanted": dict(wanted or {}), "lost files": {}}
     spaces, texts = {}, {}
     for split, path in splits.items():
         rows = [Sample.from_row(row) for _, row in iterate_jsonl(path)]
@@ -62,12 +62,17 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), w
         found["answerable"].append({"split": split, **checks.answerable()})
         found["oracle"] += [{"split": split, **row} for row in checks.opinions()]
         found["shortcuts"] += [{"split": split, **row} for row in table(rows)]
+        found["lost files"][split] = sorted({s.path for s in rows if s.path and not _holds(folder / s.path)})
         spaces[split], texts[split] = checks.spaces, {question_key(s) for s in rows}
     found["leaks"] = leaks(spaces, texts)
     found["benchmark rooms in train"] = sorted(spaces.get("train", set()) & benchmark_names())
     found["failures"] = failures(found)
     write_atomic(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     return found
+
+
+def _holds(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def question_key(sample: Sample) -> str:
@@ -207,6 +212,8 @@ def failures(found: Finding) -> list[str]:
               if have.get(t, 0) < ENOUGH * n]
     lines += [f"{row['split']}, {row['question_type']}: the oracle disagrees with {row['disagree']} of {row['checked']} truths"
               for row in found["oracle"] if row["disagree"]]
+    lines += [f"{split}: {len(paths)} files that rows name are missing or empty, {paths[0]} among them"
+              for split, paths in found["lost files"].items() if paths]
     return lines
 
 

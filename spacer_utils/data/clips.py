@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import media, profiles
-from ..files import write_atomic
+from ..files import sha256, write_atomic
 from ..questions.view import WORDINGS, Candidate
 from ..registry import SCENES
 from ..scenes import scans
@@ -96,9 +96,9 @@ def do_clip(job: Job) -> str:
     """Film one clip, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
 
     A room that can't be used is reported and the others go on; it is tried again by the next build, but a clip that is already
-    there is not done again.
+    there and whole is not done again.
     """
-    if job.file.exists() and not job.left()["problem"]:
+    if _is_done(job):
         return ""
     row: dict[str, Any] = {"problem": ""}
     try:
@@ -107,16 +107,36 @@ def do_clip(job: Job) -> str:
         view = view_of(clip, job.profile)
         candidates = ask(view, job.seed, WORDING[job.split], job.per_clip)
         write_clip(frames, clip, Path(job.out) / "videos")
-        for old in [c.media["path"] for found in candidates.values() for c in found if "path" in c.media]:
-            (Path(job.out) / old).unlink(missing_ok=True)  # made from an earlier video of this name
-        row |= {"video_id": clip.video_id, "scene_id": clip.scene.scene_id, "source": clip.scene.source,
-                "map": true_map(view).to_json(), "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
+        path = f"videos/{clip.video_id}.mp4"
+        row |= {"video_id": clip.video_id, "files": {path: _state(job, path)}, "scene_id": clip.scene.scene_id,
+                "source": clip.scene.source, "map": true_map(view).to_json(),
+                "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
     except WorkbookError as error:
         if isinstance(error.__cause__, OSError):
             raise
         row["problem"] = f"{job.split} room {job.index}: {error}"
     write_atomic(job.file, json.dumps(row))
     return str(row["problem"])
+
+
+def _is_done(job: Job) -> bool:
+    """Whether the job has left a clip whose files are as they were written."""
+    try:
+        row = job.left()
+    except (OSError, ValueError):  # not there yet, or damaged by something that is not us
+        return False
+    return not row["problem"] and _is_whole(job, row, f"videos/{row['video_id']}.mp4")
+
+
+def _is_whole(job: Job, row: Mapping[str, Any], path: str) -> bool:
+    """Whether a file, and the description of a clip, are as the job wrote them."""
+    return bool(row["files"].get(path) == _state(job, path))
+
+
+def _state(job: Job, path: str) -> list[str]:
+    """Digests of a file and of the description beside it; empty for what is not there."""
+    file = Path(job.out) / path
+    return [sha256(p) if p.is_file() else "" for p in (file, file.with_suffix(".json"))]
 
 
 def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]:
@@ -136,19 +156,12 @@ def media_names(file: Path) -> set[str]:
 
 
 def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
-    """Make the pictures and clips that the chosen general questions about a clip need; a damaged video is filmed again."""
+    """Make the pictures and clips that the chosen general questions about a clip need, but for those that are there and whole."""
     clip, chosen = job
-    row = clip.left()
-    recipes = [m for t, k in chosen if (m := candidates_of(row, t)[k].media)]
-    if not recipes:
-        return
-    try:
-        _make(recipes, row["video_id"], Path(clip.out))
-    except WorkbookError:
-        clip.file.unlink()
-        do_clip(clip)
-        _make(recipes, row["video_id"], Path(clip.out))
-
-
-def _make(recipes: Sequence[Mapping[str, Any]], video_id: str, out: Path) -> None:
-    media.make(recipes, read_clip(out / "videos" / f"{video_id}.json"), out)
+    row, out = clip.left(), Path(clip.out)
+    recipes = {m["path"]: m for t, k in chosen if (m := candidates_of(row, t)[k].media)}
+    wanting = [m for path, m in recipes.items() if not _is_whole(clip, row, path)]
+    if wanting:
+        media.make(wanting, read_clip(out / "videos" / f"{row['video_id']}.json"), out)
+        row["files"] |= {m["path"]: _state(clip, m["path"]) for m in wanting}
+        write_atomic(clip.file, json.dumps(row))
