@@ -226,6 +226,15 @@ def test_other_layouts_are_filmed_and_no_other_room_again(tmp_path: Path, monkey
         assert {"-".join(p.stem.split("-")[:2]) for p in (out / "videos").glob("scannet-*.json")} == names
 
 
+@pytest.mark.slow
+def test_a_room_whose_name_leaves_the_folder_is_refused(tmp_path: Path) -> None:
+    layouts = write_layouts(tmp_path / "layouts", {"a/../../../evil": random_room(1), "scene0011_00": random_room(2)})
+    found = dataset.build(TINY, tmp_path / "data", seed=1, real_layouts=layouts)
+    assert ["leaves the dataset's folder" in line for line in found["problems"]] == [True]
+    assert {p.name for p in tmp_path.iterdir()} == {"data", "layouts"}
+    assert found["splits"]["real_layouts"]["scenes"] == 1
+
+
 def test_clips_without_true_answers_are_refused() -> None:
     clip = clip_of(random_room(0))
     first, second, *rest = clip.scene.objects

@@ -269,6 +269,21 @@ def test_a_scan_is_filmed_again_when_its_files_change(tmp_path: Path, monkeypatc
         assert sorted(filmed) == expected
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "x.sens"), struct.error("unpack requires 8 bytes"),
+                                   IndexError("list index out of range"), Exception("not a .sens stream")], ids=repr)
+def test_a_scan_with_damaged_files_is_named(error: Exception) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
+
+    scene, reader = replace(random_room(1), scene_id="scannet-scene9000_00"), SimpleNamespace(get_mesh=broken, get_frames=broken)
+    for read in (lambda: scans.film(reader, "scannet", scene, DATA),
+                 lambda: scans.read_scan(reader, "scannet", "scene9000_00", "train")):
+        with pytest.raises(WorkbookError, match=r"^scannet scan scene9000_00: ") as caught:
+            read()
+        assert str(error) in str(caught.value)
+        assert caught.value.__cause__ is None, "which would be taken for a disk that can't be written"
+
+
 def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(WorkbookError, match="expected folders in scans"):
         scans.scan_ids("scannet", tmp_path)

@@ -182,21 +182,25 @@ def test_broken_rooms_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
                         "nan": room_row(chair=[box_row(centroid=[math.nan, 0, 0])], sofa=[box_row()])},
         "scannet": {"dragon": room_row(dragon=[box_row()], chair=[box_row()]), "empty": room_row(),
                     "text": "not a room", "no size": {"object_bbox": {"chair": [box_row()]}}},
-        "scannetpp": {"void": room_row(chair=[box_row()]) | {"room_size": -3.0}},
+        "scannetpp": {"void": room_row(chair=[box_row()]) | {"room_size": -3.0},
+                      "huge": room_row(chair=[box_row()]) | {"room_size": 10**400},
+                      "far": room_row(chair=[box_row(centroid=[0, 0, 10**400])], sofa=[box_row()])},
     }
     for name, table in tables.items():
         (tmp_path / f"{name}_meta_info_val.json").write_text(json.dumps(table))
     found = layouts.read(tmp_path)
-    assert [s.scene_id for s in found.scenes] == ["arkitscenes-good", "arkitscenes-negative", "arkitscenes-nan", "scannet-dragon"]
-    assert [s.categories for s in found.scenes[1:]] == [("sofa",), ("sofa",), ("chair",)]
-    assert len(found.problems) == 7
+    assert [s.scene_id for s in found.scenes] == ["arkitscenes-good", "arkitscenes-negative", "arkitscenes-nan", "scannet-dragon",
+                                                   "scannetpp-far"]
+    assert [s.categories for s in found.scenes[1:]] == [("sofa",), ("sofa",), ("chair",), ("sofa",)]
+    assert len(found.problems) == 9
     for needle in ("room negative: category 'chair'", "room nan: category 'chair'", "category 'dragon'", "room empty",
-                   "room text", "room no size", "scannetpp_meta_info_val.json, room void"):
+                   "room text", "room no size", "scannetpp_meta_info_val.json, room void", "room huge",
+                   "room far: category 'chair'"):
         assert any(needle in p for p in found.problems), needle
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert len(list(SCENES["real_layouts"](folder=tmp_path))) == 4
-    assert len(caught) == 7
+        assert len(list(SCENES["real_layouts"](folder=tmp_path))) == 5
+    assert len(caught) == 9
 
 
 def test_a_missing_folder_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

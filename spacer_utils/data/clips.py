@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import media, profiles
-from ..files import sha256, write_atomic
+from ..files import inside, sha256, write_atomic
 from ..questions.view import WORDINGS, Candidate
 from ..registry import SCENES
 from ..scenes import scans
@@ -106,8 +106,9 @@ def do_clip(job: Job) -> str:
         check(clip)
         view = view_of(clip, job.profile)
         candidates = ask(view, job.seed, WORDING[job.split], job.per_clip)
-        write_clip(frames, clip, Path(job.out) / "videos")
         path = f"videos/{clip.video_id}.mp4"
+        inside(Path(job.out), path)  # which a room's name may lead out of
+        write_clip(frames, clip, Path(job.out) / "videos")
         row |= {"video_id": clip.video_id, "files": {path: _state(job, path)}, "scene_id": clip.scene.scene_id,
                 "source": clip.scene.source, "map": true_map(view).to_json(),
                 "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}

@@ -105,7 +105,7 @@ def _read(files: tuple[Path, ...], changed: tuple[int, ...], known: tuple[str, .
             where = f"{path.name}, room {name}"
             try:
                 scenes.append(_scene(dataset, name, room, where, known, problems))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
                 problems.append(f"{where}: left out, not a room of this schema ({type(error).__name__}: {error})")
                 continue
             if {c: len(b) for c, b in room["object_bbox"].items()} != room.get("object_counts"):
@@ -134,7 +134,7 @@ def _scene(dataset: str, name: str, room: dict[str, Any], where: str, known: Col
             if category not in known:
                 raise ValueError("unknown to the furniture table")
             found += [(category, upright(row)) for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             problems.append(f"{where}: category {category!r} left out ({error})")
     if not found:
         raise ValueError("no usable object")

@@ -6,6 +6,7 @@ and the rooms of VSI-Bench never enter training or held-out data.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -198,10 +199,20 @@ def read_scan(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
     Raises:
         WorkbookError: no usable object, a box with a side that is not a length, or damaged files; the message names the scan.
     """
+    with _named(dataset, scan_id):
+        scene = _read(reader, dataset, scan_id, split)
+    return scene
+
+
+@contextlib.contextmanager
+def _named(dataset: str, scan_id: str) -> Iterator[None]:
+    """Whatever goes wrong while a scan is read becomes an error that names it."""
     try:
-        return _read(reader, dataset, scan_id, split)
-    except (WorkbookError, OSError, ValueError, KeyError, _zoo().SceneZooError) as error:
+        yield
+    except WorkbookError as error:
         raise WorkbookError(f"{dataset} scan {scan_id}: {error}") from None
+    except Exception as error:  # of damaged files, the readers raise any kind
+        raise WorkbookError(f"{dataset} scan {scan_id}: {type(error).__name__}: {error}") from None
 
 
 def _read(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
@@ -254,16 +265,22 @@ def film(reader: Any, dataset: str, scene: Scene, data: Data) -> tuple[npt.NDArr
         (T, H, W, 3) uint8 frames, cropped to ``data.width`` x ``data.height``, and their clip at its true rate.
 
     Raises:
-        WorkbookError: the scan has no frame with a pose.
+        WorkbookError: the scan has no frame with a pose, or damaged files; the message names the scan.
     """
+    scan_id = scene.scene_id.removeprefix(f"{dataset}-")
+    with _named(dataset, scan_id):
+        frames, clip = _film(reader, dataset, scan_id, scene, data)
+    return frames, clip
+
+
+def _film(reader: Any, dataset: str, scan_id: str, scene: Scene, data: Data) -> tuple[npt.NDArray[np.uint8], Clip]:
     from ..render.optics import camera_rows
     from ..render.raster import visible
 
-    scan_id = scene.scene_id.removeprefix(f"{dataset}-")
     release, size = RELEASES[dataset], (data.width, data.height)
     usable = reader.get_frames(scan_id, items=("world_to_camera",), **release.frames).indices
     if not len(usable):
-        raise WorkbookError(f"{scene.scene_id}: no frame with a camera pose. Leave the scan out.")
+        raise WorkbookError("no frame with a camera pose. Leave the scan out.")
     picked = usable[sample_indices(len(usable), data.clip_frames)]
     batch = reader.get_frames(scan_id, indices=picked, items=("rgb", "rgb_intrinsics", "world_to_camera"), output_size=size,
                               center_crop=True, **release.frames)
