@@ -293,6 +293,31 @@ def test_text_rows_carry_the_map_as_text() -> None:
     assert {s.question_type for s in told} < {s.question_type for s in rows}
 
 
+@pytest.mark.parametrize(("options", "says"), [
+    ("--profile nosuch", "error: unknown profile 'nosuch'"), ("--out /dev/null/x", "error: could not write /dev/null/x"),
+    ("--scans {tmp}/nowhere", "error: "), ("--real-layouts {tmp}/nowhere", "error: real layouts: "),
+    ("--rooms 0", "argument --rooms: 0 is less than 1"), ("--rooms -3", "argument --rooms: -3 is less than 1"),
+    ("--rooms many", "argument --rooms: invalid number value: 'many'"), ("--workers 0", "argument --workers: 0 is less than 1"),
+    ("--seed -1", "argument --seed: -1 is less than 0")])
+def test_the_command_tells_what_to_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, says: str) -> None:
+    arguments = ["--profile", "smoke", "--out", str(tmp_path / "data"), *options.format(tmp=tmp_path).split()]
+    try:
+        code = dataset.main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("failures", "code", "says"), [([], 0, "all checks passed"), (["a leak"], 1, "failed check: a leak")])
+def test_a_failed_check_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                          failures: list[str], code: int, says: str) -> None:
+    monkeypatch.setattr(dataset, "build", lambda *_, **__: {"splits": {"train": {"rows": 3}}, "failures": failures})
+    assert dataset.main(["--profile", "smoke", "--out", str(tmp_path)]) == code
+    assert capsys.readouterr().out == f"{tmp_path}: 3 rows in train\n{says}\n"
+
+
 def test_unknown_engine() -> None:
     with pytest.raises(WorkbookError, match="unknown engine 'slurm'"):
         engines.run(str, [1], engine="slurm")

@@ -258,27 +258,42 @@ def shell_progress(every: float = 10.0) -> Callable[[int, int], None]:
     return tell
 
 
-def main() -> None:
-    """Shell entry: build one dataset, print where it is and which checks failed."""
+def _at_least(low: int) -> Callable[[str], int]:
+    """Type of an argument: a whole number of so much or more."""
+    def number(text: str) -> int:
+        if int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text} is less than {low}")
+        return int(text)
+
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build one dataset, print where it is and which checks failed: 1 if any did, 2 on an error that the user can mend."""
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.data.dataset", description=build.__doc__)
     parser.add_argument("--profile", default=None, help="default: cpu; gpu-lora for --size paper")
     parser.add_argument("--size", choices=SIZES, default="profile", help="paper: SpaceR-151k's mix, 1,300 rooms filmed twice")
-    parser.add_argument("--rooms", type=int, help="training rooms, instead of the profile's; a fixed mix shrinks with them")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rooms", type=_at_least(1), help="training rooms, not the profile's; a fixed mix shrinks with them")
+    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--workers", type=_at_least(1), default=os.cpu_count() or 1)
     parser.add_argument("--engine", choices=ENGINES, default="local")
     parser.add_argument("--real-layouts", type=Path, default=os.environ.get("REAL_LAYOUTS") or None)
     parser.add_argument("--scans", type=Path, help="folder of real scans to use instead of procedural rooms")
     parser.add_argument("--release", choices=scans.RELEASES, default="scannet", help="which dataset --scans holds")
     parser.add_argument("--out", type=Path, help="default: outputs/<profile>/data, outputs/<size>/data")
-    a = parser.parse_args()
-    profile = profiles.get(a.profile or ("gpu-lora" if a.size == "paper" else "cpu")).with_overrides(train_rooms=a.rooms)
-    out = a.out or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size) / "data"
-    found = build(profile, out, a.seed, a.workers, a.real_layouts, shell_progress(), engine=a.engine,
-                  scanned=(a.release, a.scans) if a.scans else None, **SIZES[a.size])
+    a = parser.parse_args(argv)
+    try:
+        profile = profiles.get(a.profile or ("gpu-lora" if a.size == "paper" else "cpu")).with_overrides(train_rooms=a.rooms)
+        out = a.out or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size) / "data"
+        found = build(profile, out, a.seed, a.workers, a.real_layouts, shell_progress(), engine=a.engine,
+                      scanned=(a.release, a.scans) if a.scans else None, **SIZES[a.size])
+    except WorkbookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f"{out}: " + ", ".join(f"{n['rows']} rows in {s}" for s, n in found["splits"].items()))
     print("\n".join(f"failed check: {line}" for line in found["failures"]) or "all checks passed")
+    return 1 if found["failures"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
