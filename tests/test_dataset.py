@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import PROJECT
 from PIL import Image
 from rooms import clip_of, random_room, room, write_layouts
 
@@ -136,6 +137,16 @@ def test_a_folder_that_no_build_has_made_is_refused(tmp_path: Path, name: str) -
         dataset.build(TINY, tmp_path, seed=1)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["media.py", "types.py", "video.py", "render/shapes.py", "assets/layout_statistics.json"])
+def test_a_fingerprint_covers_what_data_are_made_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    shutil.copytree(PROJECT / "spacer_utils", tmp_path / "spacer_utils", ignore=shutil.ignore_patterns("nano_base"))
+    monkeypatch.setattr(profiles, "PROJECT", tmp_path)
+    before = dataset._fingerprint(TINY, 1)
+    with open(tmp_path / "spacer_utils" / name, "a") as file:
+        file.write("\n")
+    assert dataset._fingerprint(TINY, 1) != before
 
 
 @pytest.mark.slow
