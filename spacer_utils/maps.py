@@ -98,9 +98,9 @@ def metric(clip: Clip) -> dict[str, list[list[float]]]:
 
 
 def is_place(value: Any) -> bool:
-    """Whether a value from a file is a place on a map: two finite numbers, on whatever grid."""
+    """Whether a value from a file is a place on a map: two finite numbers, on whatever grid, below a million."""
     return isinstance(value, list) and len(value) == 2 and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < math.inf for v in value)
+        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e6 for v in value)
 
 
 def turn(cells: MapCells, quarter_turns: int, grid: int = GRID) -> MapCells:

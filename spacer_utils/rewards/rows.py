@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from ..maps import is_place
 from ..types import BadRow, MapCells, Sample, WorkbookError, map_frame
 from .sets import RewardSet, resolve, score
 
@@ -73,16 +73,11 @@ def _map(cells: Any, number: int) -> MapCells | None:
     if not isinstance(cells, dict):
         raise _bad(number, f"'cognitive_map' must be an object {{category: [[x, y], ...]}}, got {_kind(cells)}")
     for category, places in cells.items():
-        if not isinstance(places, list) or not all(_is_place(p) for p in places):
+        if not isinstance(places, list) or not all(map(is_place, places)):
             raise _bad(number, f"'cognitive_map' of {category!r} must be a list of [x, y] with two finite numbers each")
     if sum(map(len, cells.values())) > MOST_OBJECTS:
         raise _bad(number, f"'cognitive_map' has more than {MOST_OBJECTS:,} objects")
     return cells
-
-
-def _is_place(place: Any) -> bool:
-    return isinstance(place, list) and len(place) == 2 and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e6 and math.isfinite(v) for v in place)
 
 
 def _kind(value: Any) -> str:
