@@ -107,15 +107,27 @@ def prove(kills: int, folder: Path, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def prove_evaluation(kills: int, folder: Path, seed: int = 0) -> dict[str, Any]:
-    """Kill one evaluation ``kills`` times, each time after a small part of it: how many kills, and whether all is equal."""
+    """Kill evaluations ``kills`` times, each time after a small part: how many kills, and whether all is equal.
+
+    One that is faster than the undisturbed one, on a machine that others use too, may be whole before its kills are spent; then
+    another takes the rest.
+    """
     rng = np.random.default_rng(seed)
     data, model = write_data(folder / "data"), tiny_model(folder / "tiny", "qwen3_vl")
     began = time.perf_counter()
     one_run(rng, 0, 0.0, answering, data, folder / "whole", model)
     seconds = time.perf_counter() - began
-    spent = one_run(rng, kills, 3 * seconds / kills, answering, data, folder / "killed", model)
-    whole, killed = ({p.name: p.read_bytes() for p in sorted((folder / name).iterdir())} for name in ("whole", "killed"))
-    return {"run": "evaluation", "kills": spent, "equal": whole == killed, "bytes": sum(map(len, whole.values()))}
+    whole, spent, equal = contents(folder / "whole"), 0, True
+    for k in range(10 * kills):
+        if spent < kills:
+            spent += one_run(rng, kills - spent, 3 * seconds / kills, answering, data, folder / f"killed{k}", model)
+            equal = equal and contents(folder / f"killed{k}") == whole
+    return {"run": "evaluation", "kills": spent, "equal": equal, "bytes": sum(map(len, whole.values()))}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Name -> bytes of a folder's files."""
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
 def main() -> None:
