@@ -385,6 +385,13 @@ def test_tempcompass_takes_what_is_absent_for_absent() -> None:
     assert score("tempcompass", "a caption", sample=3, judge_output=NAN) is None
 
 
+@pytest.mark.parametrize("name", ["hrbench_4k", "mmbench"])
+@pytest.mark.parametrize(("reply", "right"), [(NAN, 0), (None, 0), ("nan", 0), ("A", 1)])
+def test_a_gap_where_a_judge_replied_names_no_option(name: str, reply: Any, right: int) -> None:
+    """Written out, it would hold the options "a" and "an"."""
+    assert score(name, "no idea", A="an", B="xyz", C="uvw", D="rst", answer="A", judge_output=reply) == right
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"judge_output": "Answer: A", "mc_answer": NAN}, "broken"), ({"judge_output": 1, "mc_answer": "A. dunking"}, "broken"),
     ({"judge_output": "x"}, "no field 'mc_answer'")])

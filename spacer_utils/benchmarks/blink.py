@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, letter_of, options_of
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, judged, letter_of, options_of
 from ..scoring.report import Table, macro, micro
 from ..scoring.styles import spacer_choice
 
@@ -56,7 +56,7 @@ class Blink(Benchmark):
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
         """What the rule leaves open a judge reads (``judge_output``), else it is wrong."""
-        found = extract.bracketed(text, len(q.options)) or extract.bracketed(str(row.get("judge_output") or ""), len(q.options))
+        found = extract.bracketed(text, len(q.options)) or extract.bracketed(judged(row), len(q.options))
         return choice(found and found.strip("()"), q.gold, "(X)")
 
     @staticmethod

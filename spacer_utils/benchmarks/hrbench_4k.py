@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..registry import BENCHMARKS
 from ..scoring import vk
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, letter_of
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, judged, letter_of
 from ..scoring.report import Table, mean, micro, split_by
 from ..scoring.styles import lettered, lines, spacer_choice
 
@@ -46,7 +46,7 @@ class HrBench4k(Benchmark):
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
         """Rule-based inference; what it leaves open a judge reads (``judge_output``), else it is wrong."""
-        found = vk.hr_infer(text, q.options) or vk.hr_infer(str(row.get("judge_output") or ""), q.options)
+        found = vk.hr_infer(text, q.options) or vk.hr_infer(judged(row), q.options)
         return choice(found, q.gold, "inference")
 
     @staticmethod

@@ -7,7 +7,7 @@ from math import prod
 
 from ..registry import BENCHMARKS
 from ..scoring import vk
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, is_absent, letter_of, plain
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, is_absent, judged, letter_of, plain
 from ..scoring.report import Table, mean, micro, split_by
 from ..scoring.styles import lettered, lines, spacer_choice
 
@@ -52,7 +52,7 @@ class MmBench(Benchmark):
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
         """Rule-based inference; what it leaves open a judge reads (``judge_output``), else it is wrong."""
-        found = vk.mmb_infer(text, q.options) or vk.mmb_infer(str(row.get("judge_output") or ""), q.options)
+        found = vk.mmb_infer(text, q.options) or vk.mmb_infer(judged(row), q.options)
         return choice(found, q.gold, "inference")
 
     @staticmethod

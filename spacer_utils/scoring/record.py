@@ -184,6 +184,12 @@ def is_absent(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def judged(row: Row) -> str:
+    """What a judge replied about a row (``judge_output``); empty without a reply."""
+    reply = row.get("judge_output")
+    return "" if is_absent(reply) else str(reply)
+
+
 def is_true(value: Any) -> bool:
     """A mark, which text files hold as text and tables with gaps as a number."""
     return str(plain(value)).strip().lower() in ("true", "1", "1.0")
