@@ -29,7 +29,7 @@ def run(profile: Profile, method: str, tuning: train.Tuning, seed: int, progress
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
     if profile.min_gpus < 2:
-        options = train.rollouts(_engine()) if train.called(method).terms else {}
+        options = train.rollouts(_engine()) if train.METHODS[method].terms else {}
         return train.run(profile, method, tuning, seed, options=options, progress=progress)
     follow(command(profile, method, tuning, seed), progress)
     return profile.outputs / "train" / f"{method}-{tuning}-s{seed}"
@@ -58,7 +58,7 @@ def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
     line = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(profile.min_gpus),
             "--config_file", f"spacer_utils/assets/launch/{launcher}.yaml",
             "-m", "spacer_utils.train", "--profile", profile.name, "--method", method, "--tuning", tuning, "--seed", str(seed)]
-    if train.called(method).terms:
+    if train.METHODS[method].terms:
         line += ["--vllm", _engine()]
     for name, value in changes(profile).items():
         line += ["--set", f"{name}={value!r}"]

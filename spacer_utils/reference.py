@@ -10,31 +10,33 @@ from typing import Any
 from .profiles import PROJECT
 
 REFERENCE = PROJECT / "outputs" / "reference"
+STUDIED = "6159f9ba0b95"
+"""Commit of the study whose own reasons ``CLAIMS`` has: those of no other, even under the same name."""
 
 CLAIMS: tuple[dict[str, Any], ...] = (
     {"claim": "SG-RLVR beats its starting policy", "paper": "25.35 (CoT) or 34.43 (zero-shot) -> 45.6 on VSI-Bench",
      "source": "SpaceR README 732226f; arXiv 2504.01805 v2", "pair": ("sg_rlvr", "base"),
      "why": "another model, other questions, another budget; a 7B generalist gains format and priors too; and sg_rlvr draws a "
             "map before it answers, which the starting policy is not asked for: see base with map (notebook 09)",
-     "of study": {"cpu": "it is the map that gains, not the rewards: the base that is asked for a map is better than sg_rlvr, "
-                         "whose reward falls and which in one seed of three answers numbers with letters (notebook 07)"}},
+     "studied": "it is the map that gains, not the rewards: the base that is asked for a map is no worse than sg_rlvr, whose "
+                "reward falls and which in one seed of three answers numbers with letters (notebook 07)"},
     {"claim": "SG-RLVR beats supervised fine-tuning", "paper": "about 41.5 (read from a radar plot) -> 45.6",
      "source": "SpaceR repository figure", "pair": ("sg_rlvr", "sft"),
      "why": "sg_rlvr draws a map before it answers and sft does not, sft_map does; the paper's baseline saw 151k rows, here all "
             "methods see the rooms of the profile",
-     "of study": {"cpu": "sft_map is no worse than sg_rlvr"}},
+     "studied": "sft_map is no worse than sg_rlvr"},
     {"claim": "map imagination helps beyond plain RLVR", "paper": "one figure, one seed, no interval",
      "source": "arXiv 2504.01805 v2", "pair": ("sg_rlvr", "rlvr"),
      "why": "rlvr is not asked for a map: what asking alone is worth, without any training, is base with map minus base "
             "(notebook 09)",
-     "of study": {"cpu": "the base was taught to draw and to read maps before any reward, and gains more by drawing one; the "
-                         "paper's map reward is the answer's over again and blurs maps here, sg_rlvr_dense and sg_rlvr_objects "
-                         "sharpen them (notebook 07)"}},
+     "studied": "the base was taught to draw and to read maps before any reward, and gains more by drawing one; the paper's map "
+                "reward is the answer's over again and blurs maps here, sg_rlvr_dense and sg_rlvr_objects sharpen them "
+                "(notebook 07)"},
     {"claim": "answers need the video", "paper": "not tested; answering by frequency scores 34.0",
      "source": "VSI-Bench, chance (frequency)", "pair": ("base", "base, blind"),
      "why": "answers here are balanced on purpose, so priors are worth less than on VSI-Bench; a model that breaks the answer "
             "format without the video makes the difference look larger",
-     "of study": {"cpu": "the base does so in a seventh of its answers"}},
+     "studied": "the base does so in a seventh of its answers"},
 )
 """Values of the paper and its repository as they were published; those nobody could verify are left out."""
 
@@ -77,17 +79,17 @@ PUBLISHED: tuple[dict[str, Any], ...] = tuple(
 """Published scores to read beside one's own, never a target: harnesses alone differ by several points on the same model."""
 
 
-def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout", *, study: str = "") -> list[dict[str, Any]]:
+def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout", *, commit: str = "") -> list[dict[str, Any]]:
     """One row per claim and comparison: paper | here (points, 95% interval) | whether it holds | why they differ.
 
     Args:
-        study: name of a committed study, whose own reasons are added.
+        commit: of a committed study; that of ``STUDIED`` adds its own reasons.
     """
     table = []
     for claim in CLAIMS:
         a, b = claim["pair"]
         found = [p for p in pairs if p["split"] == split and _method(p["model"]) == a and _method(p["minus"]) == b]
-        why = "; ".join(filter(None, [claim["why"], claim["of study"].get(study)]))
+        why = f"{claim['why']}; {claim['studied']}" if commit == STUDIED else claim["why"]
         for p in (*found, *([] if found else [None])):
             within = "no interval" if p is None or p["low"] is None else f"[{p['low']:+.1f}, {p['high']:+.1f}]"
             here = "not run" if p is None else f"{p['difference']:+.1f} {within}, n={p['n']}"

@@ -52,7 +52,14 @@ class Method:
     """What a token is credited with: the whole completion's rewards, as in GRPO, or what it decides (``training.credit``)."""
 
 
-METHODS: dict[str, Method] = {
+class _Methods(dict[str, Method]):
+    """Says which methods there are where another is asked for."""
+
+    def __missing__(self, name: str) -> Method:
+        raise WorkbookError(f"unknown method {name!r}. Known: {', '.join(self)}.")
+
+
+METHODS: dict[str, Method] = _Methods({
     "sft": Method("supervised on the answer"),
     "sft_map": Method("supervised on map, how it is read, and answer", with_map=True),
     "rlvr": Method("GRPO with accuracy and format", terms={"accuracy": 1.0, "format": 1.0}),
@@ -74,18 +81,7 @@ METHODS: dict[str, Method] = {
                               {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0}),
     "sg_rlvr_relations": Method("map reward on pairwise directions and distance order", True,
                                 {"accuracy": 1.0, "format": 1.0, "map_relations": 1.0}),
-}
-
-
-def called(name: str) -> Method:
-    """The method of that name.
-
-    Raises:
-        WorkbookError: there is none; the message lists those there are.
-    """
-    if name not in METHODS:
-        raise WorkbookError(f"unknown method {name!r}. Known: {', '.join(METHODS)}.")
-    return METHODS[name]
+})
 
 
 @dataclass(frozen=True)
@@ -182,7 +178,7 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
         training.checkpoints.Interrupted: a signal ended the run; the same call goes on where it stopped.
     """
     profile = profiles.get(profile) if isinstance(profile, str) else profile
-    called(method)
+    supervised = METHODS[method].terms is None
     if tuning not in ("lora", "full"):
         raise WorkbookError(f"unknown tuning {tuning!r}. Known: lora, full.")
     data = Path(data_dir or profile.outputs / "data")
@@ -191,7 +187,7 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
     folder = Path(out or profile.outputs / "train") / f"{method}-{tuning}-s{seed}"
     plan = Plan(profile, method, tuning, seed, data.resolve(), folder, model or profile.model_path, dict(options or {}),
                 broken_media)
-    if plan.supervised and plan.options.get("use_vllm"):
+    if supervised and plan.options.get("use_vllm"):
         raise WorkbookError(f"{method} is supervised and makes no rollouts. Run it with --vllm off.")
     if finished(plan):
         return folder

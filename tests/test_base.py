@@ -442,6 +442,15 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
     assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
 
 
+def test_a_training_goes_on_where_only_what_decides_no_weight_has_changed() -> None:
+    known = base._fingerprint(SMOKE, base.SHORT, 3)
+    assert base._fingerprint(SMOKE.with_overrides(train_rooms=99, general_rows=1), base.SHORT, 3) == known
+    assert base._fingerprint(SMOKE, replace(base.SHORT, save_steps=9, workers=5), 3) == known
+    profiles_of = (SMOKE.with_overrides(num_frames=3), SMOKE.with_overrides(fps=9.0), replace(SMOKE, prompt_style="spacer"))
+    others = [(SMOKE, base.SHORT, 4), (SMOKE, replace(base.SHORT, lr=1.0), 3), *((p, base.SHORT, 3) for p in profiles_of)]
+    assert len({known, *(base._fingerprint(*other) for other in others)}) == 6
+
+
 def test_a_damaged_committed_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     (run / "model").mkdir(parents=True)

@@ -9,6 +9,8 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from spacer_utils import logbook, plots
+from spacer_utils.training import logs
+from spacer_utils.types import Sample
 
 
 def rollouts(rewards: list[list[list[float]]]) -> logbook.Rows:
@@ -117,3 +119,12 @@ def test_counts_stand_above_bars_that_are_too_short_to_carry_them() -> None:
             for n, s in (("base", 80.0), ("sft-full", 0.0), ("rlvr-full", -20.0))]
     axis = plots.bars(rows, group="split", bar="model").axes[0]
     assert [(t.xy[1], t.get_color()) for t in axis.texts] == [(0.0, "white"), (5.0, "black"), (0.0, "black")]
+
+
+@pytest.mark.parametrize(("weights", "has_map"), [({"accuracy": 1.0}, None), ({"accuracy": 1.0, "map_calibrated": 3.0}, False)])
+def test_only_runs_that_ask_for_maps_are_told_to_lack_them(weights: dict[str, float], has_map: bool | None) -> None:
+    sample = Sample(1, "?", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map={"bed": [[1, 1]]})
+    row = logs.rollout(1, sample, "<answer>2</answer>", dict.fromkeys(weights, 0.0), weights, 0.0, tokens=1, vision_tokens=1,
+                       truncated=False)
+    assert row["has_map"] is has_map
+    assert ("map/parsed" in logs.summary([row])) == (has_map is not None)

@@ -127,8 +127,8 @@ def test_intervals_in_prose_stand_in_the_committed_study(page: str) -> None:
     known = list(intervals(json.loads((STUDY / "summary.json").read_text())))
     text = (PROJECT / page).read_text(encoding="utf-8").split("## Beside the study")[0].split("Does map imagination help?")[-1]
     bounds = rf"{NUMBER} to {NUMBER}[);]"
-    said = [triple for form in (rf"{NUMBER}[^()|\d]{{0,40}} \({bounds}", rf"{NUMBER}, {bounds}")
-            for triple in re.findall(form, " ".join(text.split()))]  # fmt: skip
+    forms = (rf"{NUMBER}[^()|\d]{{0,40}} \({bounds}", rf"{NUMBER}, {bounds}")
+    said = [triple for form in forms for triple in re.findall(form, " ".join(text.split()))]
     assert len(said) > 30
     for triple in said:
         near = 0.5 * 10.0 ** -len(triple[0].split(".")[1]) + 1e-9

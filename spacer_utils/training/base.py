@@ -248,9 +248,8 @@ def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
 def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None) -> Path:
     """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands in ``out/model``.
 
-    What another recipe, seed or size of frames has left in the folder is deleted.
-
     Args:
+        out: a folder of its own; what another recipe, seed or size of frames has left there is deleted.
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
     """
@@ -320,8 +319,9 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
 
 
 def _fingerprint(profile: Profile, recipe: Recipe, seed: int) -> str:
-    """Of all that decides a step's weights; how often they are saved and how many processes draw rooms do not."""
-    settings = {**asdict(recipe), "save_steps": None, "workers": None, "seed": seed, "data": asdict(profile.data),
+    """Of all that decides a step's weights; savings, processes that draw rooms and a dataset's numbers of rooms do not."""
+    data = replace(profile.data, train_rooms=0, heldout_rooms=0, real_rooms=0, general_rows=0)
+    settings = {**asdict(recipe), "save_steps": None, "workers": None, "seed": seed, "data": asdict(data),
                 "frames": asdict(profile.frames), "prompt_style": profile.prompt_style}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
