@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .files import sha256, write_atomic
 from .profiles import Frames
@@ -217,20 +217,6 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     if pixels.shape[2::-1][:2] == size:
         return pixels
     return np.stack([np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BICUBIC)) for f in pixels])
-
-
-def read_image(path: Path, size: int | None = None) -> Pixels:
-    """(H, W, 3) uint8 picture, at ``size`` x ``size`` unless None or 0.
-
-    Raises:
-        WorkbookError: the file is missing or no picture; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise WorkbookError(f"can't read {path} as a picture ({_first_line(error)}). Write or download it again.") from error
-    return resize(pixels[None], (size, size))[0] if size else pixels
 
 
 def read_frames(path: Path) -> Pixels:

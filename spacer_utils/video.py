@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from . import camera
 from .files import write_atomic
-from .frames import SAMPLINGS, content_hash, decodes, load, read_image, sample_indices
+from .frames import SAMPLINGS, content_hash, decodes, load, sample_indices
+from .pictures import read_image
 from .profiles import Data
 from .types import Clip, Scene, WorkbookError
 
