@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from .types import WorkbookError
 
@@ -51,16 +51,13 @@ def _decode(path: Path) -> Image.Image:
         # The checksums of a PNG, which decoding passes over.
         image.verify()
     with _open(path) as image:
-        white = _white_of(image)
         _scale_clear_colour(image)
-        # Some formats keep the orientation in the file's own object, so turning comes before converting.
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode[0] in "IF":
-            upright = _eight_bits(upright, white)
-        return _on_white(upright)
+        # In place, and first: what the file says of itself is lost with the first copy.
+        ImageOps.exif_transpose(image, in_place=True)
+        return _on_white(_eight_bits(image) if image.mode[0] in "IF" else image)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path) -> ImageFile.ImageFile:
     image = Image.open(path, formats=FORMATS)
     width, height = image.size
     if width * height > MOST_PIXELS:
@@ -74,8 +71,8 @@ def _reason(error: Exception) -> str:
     return said or type(error).__name__
 
 
-def _white_of(image: Image.Image) -> tuple[float, ...]:
-    """Numbers that can be white where a channel has more than 8 bits; the file often leaves it open."""
+def _whites(image: Image.Image) -> tuple[float, ...]:
+    """Numbers that can be white where a grey has more than 8 bits: of 32 bits the file leaves it open."""
     tags = getattr(image, "tag_v2", {})
     if image.mode.startswith("I;16"):
         return (2.0 ** tags.get(BITS, (16,))[0] - 1,)
@@ -84,15 +81,15 @@ def _white_of(image: Image.Image) -> tuple[float, ...]:
     return (255.0, 65535.0) if image.mode == "I" else (1.0, 255.0, 65535.0)
 
 
-def _eight_bits(image: Image.Image, whites: tuple[float, ...]) -> Image.Image:
-    """A deep grey picture with 8 bits; white is the least of ``whites`` that holds its largest number.
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A deep grey picture with 8 bits; white is the least of ``_whites`` that holds its largest number.
 
     Raises:
         ValueError: a number is below black, above every white, or none.
     """
     values = np.asarray(image).astype(np.float32)
     low, high = float(values.min()), float(values.max())
-    white = next((w for w in whites if high <= w), None)
+    white = next((w for w in _whites(image) if high <= w), None)
     if white is None or not low >= 0:
         raise ValueError(f"greys from {low:g} to {high:g}: save it with 8 or 16 bits")
     shades = np.rint(values * (255 / white)).astype(np.uint8)
@@ -104,11 +101,11 @@ def _eight_bits(image: Image.Image, whites: tuple[float, ...]) -> Image.Image:
     return Image.fromarray(shades)
 
 
-def _scale_clear_colour(image: Image.Image) -> None:
+def _scale_clear_colour(image: ImageFile.ImageFile) -> None:
     """Give the transparent colour of a PNG the depth of the pixels; Pillow leaves it at the file's."""
     factors = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
     clear = image.info.get("transparency")
-    layout = str(image.tile[0].args) if image.format == "PNG" and image.tile else ""
+    layout = str(image.tile[0].args) if image.format == "PNG" else ""
     if clear is None or layout not in factors:
         return
     scaled = tuple(int(c * factors[layout]) for c in np.atleast_1d(clear))
