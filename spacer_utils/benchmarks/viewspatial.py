@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from ..printed import looks_listed
 from ..registry import BENCHMARKS
 from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, options_of, plain, several
+from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, options_of, several
 from ..scoring.report import Table, by_group, macro, micro
-from ..scoring.styles import spacer_choice
+from ..scoring.styles import lettered, lines, spacer_choice
 
 ASK = "\nReply only to the corresponding option.\nAnswer:"
+
+
+def in_lines(choices: Any) -> bool:
+    """Whether the options are one text with a line for each, as published."""
+    return isinstance(choices, str) and not looks_listed(choices)
 
 
 @BENCHMARKS.register("viewspatial", hub="lidingm/ViewSpatial-Bench", config=None, split="test", version="HEAD",
@@ -42,9 +49,9 @@ class ViewSpatial(Benchmark):
         gold = extract.last_line_letter(str(row["answer"]))
         if gold is None:
             raise ValueError(f"answer {row['answer']!r} names no option")
-        listed, paths = plain(row.get("choices", "")), several(row.get("image_path") or row.get("image"))
+        listed, paths = row.get("choices", ""), several(row.get("image_path") or row.get("image"))
         return Question(row["question_type"], gold, str(row.get("question", "")),
-                        options_of(listed.split("\n") if isinstance(listed, str) else listed),
+                        options_of(listed.split("\n") if in_lines(listed) else listed),
                         tuple(p.removeprefix("ViewSpatial-Bench/") if isinstance(p, str) else p for p in paths),
                         groups={"perspective": row["question_type"].split()[0].lower()})
 
@@ -52,7 +59,8 @@ class ViewSpatial(Benchmark):
     def prompt(q: Question, row: Row, style: str) -> str:
         if style != "official":
             return spacer_choice(q.text, q.options, style)
-        return q.text + str(row.get("choices", "")) + ASK
+        listed = row.get("choices", "")
+        return q.text + (listed if in_lines(listed) else lines(*lettered(q.options))) + ASK
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:

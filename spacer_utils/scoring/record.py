@@ -6,8 +6,6 @@ what is common: missing outputs, unwrapping, truncation.
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, ClassVar
 
+from .. import printed
 from ..types import BadRow, WorkbookError
 from .extract import mra, unwrap
 
@@ -196,16 +195,22 @@ def is_true(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as JSON or Python text as such."""
+    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as text as such (see ``printed``)."""
+    try:
+        return _listed(value)
+    except ValueError:
+        return value
+
+
+def _listed(value: Any) -> Any:
+    """As ``plain``.
+
+    Raises:
+        ValueError: a text in brackets that can't be read.
+    """
     if hasattr(value, "tolist"):
         return value.tolist()
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        for parse in (json.loads, ast.literal_eval):
-            try:
-                return parse(value)
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
-    return value
+    return printed.read(value) if isinstance(value, str) and printed.looks_listed(value) else value
 
 
 def inline_options(text: str) -> dict[str, str]:
@@ -227,18 +232,25 @@ _PREFIX = re.compile(r"^\(?([A-J])[.):]\)?\s*")
 
 
 def options_of(value: Any) -> dict[str, str]:
-    """Letter -> option text, from a list (prefixed or not), a dict, an array, JSON or Python text; absent options are left out.
+    """Letter -> option text, from a list (prefixed or not), a dict, an array, or one of these as text.
+
+    Absent options are left out.
+
+    Raises:
+        ValueError: something else, or a text that can't be read as one list.
 
     >>> options_of(["A. chair", "B. sofa"]), options_of('{"A": "1 m", "B": null}')
     ({'A': 'chair', 'B': 'sofa'}, {'A': '1 m'})
     """
-    value = plain(value)
+    value = _listed(value)
     if is_absent(value):
         return {}
     if isinstance(value, Mapping):
         return {str(letter): str(text) for letter, text in sorted(value.items()) if not is_absent(text)}
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f"options {value!r} are neither a list nor a dict")
+    if any(isinstance(text, list | tuple | Mapping) for text in value):
+        raise ValueError(f"options {value!r} hold a list or a dict; each must be a text")
     texts = {letter: str(text) for letter, text in zip(LETTERS, value) if not is_absent(text)}
     prefixed = all((hit := _PREFIX.match(text)) and hit[1] == letter for letter, text in texts.items())
     return {letter: _PREFIX.sub("", text, count=1) if prefixed else text for letter, text in texts.items()}
@@ -254,8 +266,12 @@ def first_of(row: Row, *names: str) -> Any:
 
 
 def several(value: Any) -> tuple[Any, ...]:
-    """The media of a field that holds one, a list, an array, its JSON text, or nothing."""
-    value = plain(value)
+    """The media of a field that holds one, a list, an array, one of these as text, or nothing.
+
+    Raises:
+        ValueError: a text in brackets that can't be read.
+    """
+    value = _listed(value)
     return tuple(value) if isinstance(value, list) else () if value is None else (value,)
 
 
