@@ -191,6 +191,7 @@ class Engine:
 
         prompts = [Prompt(i.text.replace(IMAGE, ""), (), i.begun) if self.mode == "blind" else Prompt(i.text, i.media, i.begun)
                    for i in items]
+        self.encoder.rows = {path: i.key for i in reversed(items) for _, path in i.media}
         return self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
 
     def _texts(self, items: Sequence[Item], found: Iterable[tuple[list[int], bool]]) -> list[Prediction]:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from .files import sha256, write_atomic
+from .pictures import check_shape
 from .profiles import Frames
 from .types import WorkbookError
 
@@ -179,6 +180,7 @@ def _decode(path: Path, frames: Frames) -> tuple[Pixels, dict[str, Any]]:
         raise WorkbookError(f"can't decode {path} ({_first_line(error)}). It is damaged: write or download it again.") from error
     decodes[path.name] += 1
     height, width = pixels.shape[1:3]
+    check_shape(path, width, height)
     size = (frames.size, frames.size) if frames.size else rule.size(width, height)
     about = {"total_num_frames": total, "fps": fps, "width": size[0], "height": size[1], "duration": total / fps,
              "frames_indices": [_whole(t * fps) for t in times]}

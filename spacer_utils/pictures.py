@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +15,19 @@ from PIL import Image, ImageFile, ImageOps
 
 from .types import WorkbookError
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors are printed beside ours
 Pixels = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "GIF", "TIFF", "BMP", "PPM")
 """What is read. Of Pillow's other formats some have no mark of their own, so that noise passes for them; one starts a program."""
 MOST_PIXELS = 100_000_000
 """Pixels of the largest picture that is decoded: a small file can claim any number of them."""
+LONGEST = 200
+"""Times the shorter side that the longer may be: Qwen's processors refuse more."""
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 """Tags of TIFF, and a value of the second."""
+BLOCK, MOST_GREY, MOST_COLOUR = 16, 6, 30
+"""Two decoders of one whole file differ in the mean of a block of 16 x 16 pixels by at most 3 levels of grey, and by 20 of a
+colour, where colour planes of half the size are enlarged in two ways (measured on noise, stripes and red text on blue)."""
 
 
 def read_image(path: Path, size: int | None = None) -> Pixels:
@@ -40,9 +50,22 @@ def read_image(path: Path, size: int | None = None) -> Pixels:
     except Exception as error:  # Pillow lets out what its parsers raise: struct.error, zlib.error, KeyError, ...
         raise WorkbookError(f"can't read {path} as a picture ({_reason(error)}). Write or download it again, "
                             f"as one of {', '.join(FORMATS)}.") from error
+    check_shape(path, *picture.size)
     if size:
         picture = picture.resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(picture)
+
+
+def check_shape(path: Path, width: int, height: int) -> None:
+    """Refuse what no model can see anything in, under every profile alike: those with a fixed size would squash it.
+
+    Raises:
+        WorkbookError: a side of one pixel, or a strip; the message names the file.
+    """
+    shorter, longer = sorted((width, height))
+    if shorter < 2 or longer > LONGEST * shorter:
+        raise WorkbookError(f"{path} is {width} x {height} pixels, a dot or a strip: sides from 2 pixels on, and the longer at "
+                            f"most {LONGEST} times the shorter, are taken. Crop it, or leave its row out.")
 
 
 def _decode(path: Path) -> Image.Image:
@@ -50,11 +73,15 @@ def _decode(path: Path) -> Image.Image:
     with _open(path) as image:
         # The checksums of a PNG, which decoding passes over.
         image.verify()
-    with _open(path) as image:
+    with _open(path) as image, _hushed(image.format == "TIFF"):
+        witness = _second_reading(path) if _has_witness(image) else None
         _scale_clear_colour(image)
         # In place, and first: what the file says of itself is lost with the first copy.
         ImageOps.exif_transpose(image, in_place=True)
-        return _on_white(_eight_bits(image) if image.mode[0] in "IF" else image)
+        picture = _on_white(_eight_bits(image) if image.mode[0] in "IF" else image)
+    if witness is not None:
+        _agree(picture, witness)
+    return picture
 
 
 def _open(path: Path) -> ImageFile.ImageFile:
@@ -119,3 +146,77 @@ def _on_white(image: Image.Image) -> Image.Image:
     picture = image.convert("RGBA")
     white = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(white, picture).convert("RGB")
+
+
+@contextmanager
+def _hushed(needed: bool) -> Iterator[None]:
+    """Keep what a C library writes to standard error by itself, as libtiff does of every damaged file, from the screen."""
+    if not needed:
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+# ------------------------------------------------------------------------------------------------------- second decoder
+
+
+def _has_witness(image: Image.Image) -> bool:
+    """Whether the kind has no checksum, so that damage can pass for a picture, and FFmpeg reads it as well as Pillow."""
+    plain = image.mode in ("1", "L", "P", "RGB")
+    if image.format == "TIFF":
+        return plain and image.info.get("compression") in ("raw", "packbits", "tiff_lzw")
+    if image.format == "WEBP":
+        return not getattr(image, "is_animated", False)
+    return image.format in ("JPEG", "MPO", "GIF") or (image.format == "BMP" and plain)
+
+
+def _second_reading(path: Path) -> Image.Image | None:
+    """The picture as FFmpeg decodes it, in RGB, not turned; None: it doesn't know this variety.
+
+    Pillow goes on where libjpeg finds damage, and fills up with grey; FFmpeg can be told to stop.
+
+    Raises:
+        ValueError: FFmpeg finds the file damaged.
+    """
+    import av
+    from av.video.reformatter import Interpolation
+
+    smooth = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
+    try:
+        with av.open(str(path)) as container:
+            codec = container.streams.video[0].codec_context
+            # In other formats than JPEG this would make an error of every tag that FFmpeg doesn't know.
+            codec.options = {"err_detect": "explode"} if codec.name == "mjpeg" else {}
+            frame = next(container.decode(video=0))
+            return _on_white(Image.fromarray(frame.reformat(format="rgba", interpolation=smooth).to_ndarray()))
+    except NotImplementedError:
+        return None
+    except (av.FFmpegError, StopIteration, IndexError) as error:
+        raise ValueError("its data are damaged") from error
+
+
+def _agree(picture: Image.Image, witness: Image.Image) -> None:
+    """Compare two decoders' pictures by the means of their blocks, up to the turn that only one of them makes.
+
+    Raises:
+        ValueError: they are two pictures.
+    """
+    turned = [witness, *(witness.transpose(t) for t in Image.Transpose)]
+    if not any(_same(picture, other) for other in turned if other.size == picture.size):
+        raise ValueError("its data are damaged: two decoders see two pictures")
+
+
+def _same(a: Image.Image, b: Image.Image) -> bool:
+    blocks = max(1, a.width // BLOCK), max(1, a.height // BLOCK)
+    for mode, most in (("L", MOST_GREY), ("RGB", MOST_COLOUR)):
+        means = [np.asarray(p.convert(mode).resize(blocks, Image.Resampling.BOX)).astype(int) for p in (a, b)]
+        if np.abs(means[0] - means[1]).max() > most:
+            return False
+    return True

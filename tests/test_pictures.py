@@ -106,7 +106,7 @@ def test_half_transparent_is_half_white(tmp_path: Path) -> None:
 ], ids=["1", "2", "4", "8", "16", "16 other"])
 def test_a_transparent_grey_of_any_depth(tmp_path: Path, colour: int, depth: int, row: bytes, clear: int, width: int,
                                          grey: int | None) -> None:
-    (tmp_path / "a.png").write_bytes(png(colour, depth, [row], width, struct.pack(">H", clear)))
+    (tmp_path / "a.png").write_bytes(png(colour, depth, [row] * 2, width, struct.pack(">H", clear)))
     first = read(tmp_path / "a.png")[0]
     if depth == 1:
         assert first.tolist() == [[255] * 3] * 2
@@ -118,7 +118,7 @@ def test_a_transparent_grey_of_any_depth(tmp_path: Path, colour: int, depth: int
 
 def test_a_transparent_colour_of_16_bits(tmp_path: Path) -> None:
     row = struct.pack(">6H", 0x1234, 0x2345, 0x3456, 0xFFFF, 0, 0)
-    (tmp_path / "a.png").write_bytes(png(2, 16, [row], 2, struct.pack(">3H", 0x1234, 0x2345, 0x3456)))
+    (tmp_path / "a.png").write_bytes(png(2, 16, [row] * 2, 2, struct.pack(">3H", 0x1234, 0x2345, 0x3456)))
     assert read(tmp_path / "a.png")[0].tolist() == [[255] * 3, [255, 0, 0]]
 
 
@@ -127,12 +127,12 @@ def test_a_transparent_colour_of_16_bits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM", "JPEG2000"])
 def test_16_bit_greys_are_scaled(tmp_path: Path, kind: str) -> None:
-    Image.fromarray(np.array([[0, 257, 25700, 65535]], np.uint16)).save(tmp_path / "a", kind)
+    Image.fromarray(np.array([[0, 257, 25700, 65535]] * 2, np.uint16)).save(tmp_path / "a", kind)
     assert read(tmp_path / "a")[0, :, 0].tolist() == [0, 1, 100, 255]
 
 
 def test_big_endian_and_inverted_16_bit_greys(tmp_path: Path) -> None:
-    values = np.array([[0, 25700, 65535]], np.uint16)
+    values = np.array([[0, 25700, 65535]] * 2, np.uint16)
     Image.fromarray(values.astype(">u2")).save(tmp_path / "a.tif")
     assert read(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 100, 255]
     Image.fromarray(values).save(tmp_path / "b.tif")
@@ -144,10 +144,10 @@ def test_big_endian_and_inverted_16_bit_greys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("values", "greys"), [
-    (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
-    (np.array([[0, 100, 255]], np.float32), [0, 100, 255]),
-    (np.array([[0, 100, 255]], np.int32), [0, 100, 255]),
-    (np.array([[0, 25700, 65535]], np.int32), [0, 100, 255]),
+    (np.array([[0, 0.5, 1]] * 2, np.float32), [0, 128, 255]),
+    (np.array([[0, 100, 255]] * 2, np.float32), [0, 100, 255]),
+    (np.array([[0, 100, 255]] * 2, np.int32), [0, 100, 255]),
+    (np.array([[0, 25700, 65535]] * 2, np.int32), [0, 100, 255]),
 ])
 def test_32_bit_greys_are_scaled_by_their_largest(tmp_path: Path, values: Array, greys: list[int]) -> None:
     Image.fromarray(values).save(tmp_path / "a.tif")
@@ -156,7 +156,7 @@ def test_32_bit_greys_are_scaled_by_their_largest(tmp_path: Path, values: Array,
 
 @pytest.mark.parametrize("value", [-1.0, 1e9, float("nan")])
 def test_greys_without_a_white_are_refused(tmp_path: Path, value: float) -> None:
-    Image.fromarray(np.array([[0.5, value]], np.float32)).save(tmp_path / "a.tif")
+    Image.fromarray(np.array([[0.5, value]] * 2, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(WorkbookError, match=r"a\.tif.*greys from .*: save it with 8 or 16 bits"):
         read(tmp_path / "a.tif")
 

@@ -7,6 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -77,7 +78,9 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     repair_positions()
     processor = AutoProcessor.from_pretrained(plan.model, trust_remote_code=False, padding_side="left")
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
-    samples, dropped = usable(load(plan.data / "train.jsonl"), plan, encoder)
+    every = load(plan.data / "train.jsonl")
+    encoder.rows = _named(every, plan)
+    samples, dropped = usable(every, plan, encoder)
     model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=_dtype(plan), trust_remote_code=False)
     checkpoints.keep_names(model)
     given: dict[str, Any] = {
@@ -98,9 +101,9 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
 
 
 def usable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> tuple[Sequence[Sample], dict[str, float]]:
-    """The samples to train on and what the log says of those left out: with ``broken_media="drop"``, whose medium can't be read.
+    """The samples to train on and what the log says of those left out: with ``broken_media="drop"``, whose medium can't be used.
 
-    Reads every medium once, which fills the frame cache; each that is left out is named in a warning.
+    Reads every medium once, which fills the frame cache, and asks the processor; each that is left out is named in a warning.
 
     Raises:
         WorkbookError: nothing is left.
@@ -110,14 +113,24 @@ def usable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> tuple[Seq
     broken = set()
     for kind, path in dict.fromkeys((s.data_type, s.path) for s in samples if s.path):
         try:
-            encoder.read(kind, str(inside(plan.data, path)))
+            encoder.prove((kind, str(inside(plan.data, path))))
         except WorkbookError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
             broken.add(path)
     kept = [s for s in samples if s.path not in broken]
     if not kept:
-        raise WorkbookError(f"no medium of {plan.data.name}/train.jsonl can be read. Run: make nb02")
+        raise WorkbookError(f"no medium of {plan.data.name}/train.jsonl can be used. Run: make nb02")
     return kept, {"dropped_media": len(broken), "dropped_rows": len(samples) - len(kept)}
+
+
+def _named(samples: Sequence[Sample], plan: Plan) -> dict[str, str]:
+    """The first row of every medium, by the medium's path."""
+    first = {s.path: f"problem_id {s.problem_id}" for s in reversed(samples) if s.path}
+    named = {}
+    for path, row in first.items():
+        with suppress(WorkbookError):  # a path that leaves the folder is refused where it is used
+            named[str(inside(plan.data, path))] = row
+    return named
 
 
 def _dtype(plan: Plan) -> torch.dtype:

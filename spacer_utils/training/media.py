@@ -7,7 +7,7 @@ prompt at a time, so a row's tokens and pixels never depend on its neighbours in
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -21,13 +21,15 @@ import torch
 
 from .. import video
 from ..profiles import Frames
-from ..types import IMAGE
+from ..types import IMAGE, WorkbookError
 
 Medium = tuple[str, str]
 Loader = Callable[[str, str], tuple[Any, Any]]
 """``(kind, path) -> (frames (T, H, W, 3) uint8, VideoMetadata)`` for a video, ``(PIL image, None)`` for an image."""
 NAMES = {"video": ("pixel_values_videos", "video_grid_thw"), "image": ("pixel_values", "image_grid_thw")}
 """The model's arguments for pixels and grid of each kind."""
+LAST = {"input_data_format": "channels_last"}
+"""Without it the processors take a picture of 1 or 3 rows for one of as many channels."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,14 @@ class Encoder:
     """Turns prompts into a ``Batch`` with a checkpoint's stock processor.
 
     ``load`` replaces the reader of media files; ``decoded`` counts its calls. The frames of the last call are kept.
+    ``rows`` names the row of a medium's path, for messages.
     """
 
     def __init__(self, processor: Any, frames: Frames, *, cache: Path | None = None, load: Loader | None = None) -> None:
         self.processor, self.frames, self.cache = processor, frames, cache
         self.decoded = 0
+        self.rows: Mapping[str, str] = {}
+        self._taken: set[tuple[str, tuple[int, ...]]] = set()
         self._raw: dict[Medium, tuple[Any, Any]] = {}
         self._load = load or self.read
         self.merge = processor.video_processor.merge_size
@@ -139,6 +144,18 @@ class Encoder:
         if kind == "image":
             return video.read_image(Path(path), self.frames.size or None), None
         return video.load(Path(path), self.frames, self.cache)
+
+    def prove(self, medium: Medium) -> None:
+        """Read a medium, and see that the processor takes one of its shape.
+
+        Raises:
+            WorkbookError: it can't be read, or the processor refuses it; the message names file and row.
+        """
+        raw = self._frames(medium)
+        shape = medium[0], np.shape(raw[0])
+        if shape not in self._taken:
+            self._process(Prompt("", (medium,)), {medium: raw})
+            self._taken.add(shape)
 
     def encode(self, prompts: Sequence[Prompt], shuffle_seed: int | None = None) -> Batch:
         """Process every distinct prompt once and decode every distinct medium once.
@@ -162,8 +179,16 @@ class Encoder:
 
     def _frames(self, medium: Medium) -> tuple[Any, Any]:
         self.decoded += 1
-        frames, metadata = self._load(*medium)
+        try:
+            frames, metadata = self._load(*medium)
+        except WorkbookError as error:
+            raise WorkbookError(f"{error}{self._row([medium])}") from error
         return np.array(frames), metadata  # a copy: cached frames are read-only
+
+    def _row(self, media: Sequence[Medium]) -> str:
+        """Of which row the media are, to end a message with."""
+        named = [self.rows[path] for _, path in media if path in self.rows]
+        return f" (Row: {named[0]}.)" if named else ""
 
     def _shuffled(self, medium: Medium, frames: Any, seed: int | None) -> Any:
         return frames if seed is None or medium[0] == "image" else frames[shuffled_order(medium[1], len(frames), seed)]
@@ -181,12 +206,18 @@ class Encoder:
     def _process(self, prompt: Prompt, raw: dict[Medium, tuple[Any, Any]]) -> tuple[list[int], list[Pixels]]:
         images = [raw[m][0] for m in prompt.media if m[0] == "image"]
         videos = [raw[m] for m in prompt.media if m[0] == "video"]
-        given: dict[str, Any] = {"images": images} if images else {}
+        given: dict[str, Any] = {"images": images, "images_kwargs": {**LAST, **self.image_options()}} if images else {}
         if videos:
             # Qwen3-VL's processor pads the list of frame indices in place, so it gets a copy.
-            given |= {"videos": [f for f, _ in videos], "videos_kwargs": self.video_options(max(len(f) for f, _ in videos)),
+            options = self.video_options(max(len(f) for f, _ in videos))
+            given |= {"videos": [f for f, _ in videos], "videos_kwargs": {**LAST, **options},
                       "video_metadata": [copy.deepcopy(m) for _, m in videos]}
-        out = self.processor(text=[self.text(prompt)], return_tensors="pt", **given)
+        try:
+            out = self.processor(text=[self.text(prompt)], return_tensors="pt", **given)
+        except ValueError as error:  # a shape that the family's rules forbid
+            paths = ", ".join(f"{path} {np.shape(raw[kind, path][0])[-3:-1]}" for kind, path in prompt.media)
+            raise WorkbookError(f"the model's processor refuses {paths or 'a prompt'} ({error}). Crop it or leave its row out."
+                                f"{self._row(prompt.media)}") from error
         given_of = {"image": [(i, None) for i in images], "video": videos}
         parts: dict[str, list[Pixels]] = {}
         for kind, (values, grid) in NAMES.items():
@@ -198,12 +229,20 @@ class Encoder:
         queue = {kind: iter(found) for kind, found in parts.items()}
         return out["input_ids"][0].tolist(), [next(queue[kind]) for kind, _ in prompt.media]
 
+    def image_options(self) -> dict[str, Any]:
+        """Processor options for a picture: without a fixed size, the profile's pixel budget."""
+        return {} if self.frames.size else {"size": _budget(self.processor.image_processor, self.frames.max_pixels)}
+
     def video_options(self, count: int) -> dict[str, Any]:
         """Processor options for frames that are already sampled; without a fixed size, the profile's pixel budget per frame."""
         options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
         if not self.frames.size:
             processor = self.processor.video_processor
             whole_clip = type(processor).__name__.startswith("Qwen3")  # its limits are for all frames together
-            longest = self.frames.max_pixels * (count if whole_clip else 1)
-            options["size"] = {"shortest_edge": min(processor.size["shortest_edge"], longest), "longest_edge": longest}
+            options["size"] = _budget(processor, self.frames.max_pixels * (count if whole_clip else 1))
         return options
+
+
+def _budget(processor: Any, most: int) -> dict[str, int]:
+    """A Qwen processor's ``size``, which holds numbers of pixels, with at most ``most``."""
+    return {"shortest_edge": min(processor.size["shortest_edge"], most), "longest_edge": most}
