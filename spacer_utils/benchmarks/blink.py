@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..registry import BENCHMARKS
@@ -55,8 +56,9 @@ class Blink(Benchmark):
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        """What the rule leaves open a judge reads (``judge_output``), else it is wrong."""
-        found = extract.bracketed(text, len(q.options)) or extract.bracketed(judged(row), len(q.options))
+        """What the rule leaves open a judge reads, whose whole reply (``judge_output``) is the answer: ``(X)``, else wrong."""
+        reply = judged(row)
+        found = extract.bracketed(text, len(q.options)) or (reply if re.fullmatch(r"\([A-E]\)", reply) else None)
         return choice(found and found.strip("()"), q.gold, "(X)")
 
     @staticmethod

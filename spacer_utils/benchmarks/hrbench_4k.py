@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from ..registry import BENCHMARKS
@@ -45,8 +46,14 @@ class HrBench4k(Benchmark):
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        """Rule-based inference; what it leaves open a judge reads (``judge_output``), else it is wrong."""
-        found = vk.hr_infer(text, q.options) or vk.hr_infer(judged(row), q.options)
+        """Rule-based inference; what it leaves open a judge reads (``judge_output``), else it is wrong.
+
+        A reply that starts with yes or no is that of the authors' own judge: it decides alone whether the output is right.
+        """
+        reply = judged(row)
+        if verdict := re.match("yes|no", reply, re.IGNORECASE):
+            return Verdict(float(verdict[0].lower() == "yes"), text, "judge")
+        found = vk.hr_infer(text, q.options) or vk.hr_infer(reply, q.options)
         return choice(found, q.gold, "inference")
 
     @staticmethod

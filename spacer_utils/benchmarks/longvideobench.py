@@ -14,6 +14,8 @@ from ..scoring.styles import LETTER, lettered, lines, spacer_text
 
 PERCEPTION = ("S2E", "S2O", "S2A", "E2O", "O2E", "T2E", "T2O", "T2A")
 RELATION = ("E3E", "O3O", "SSS", "SOS", "SAA", "T3E", "T3O", "TOS", "TAA")
+PREFIXES = extract.PREFIXES[:8]
+"""lmms-eval's list, which has neither "Answer:" nor "Option:"; its rule is by one of the benchmark's authors."""
 
 
 @BENCHMARKS.register("longvideobench", hub="longvideobench/LongVideoBench", config=None, split="validation", version="HEAD",
@@ -72,7 +74,8 @@ class LongVideoBench(Benchmark):
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        return choice(extract.abcd_first(text, "ABCDE"), q.gold, "ABCD-first")
+        prefixes = PREFIXES if profile == "official" else extract.PREFIXES
+        return choice(extract.abcd_first(text, "ABCDE", prefixes), q.gold, "ABCD-first")
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

@@ -17,8 +17,8 @@ SETTINGS = ("adversarial", "popular", "random")
 def confusion(items: Sequence[Item]) -> Table:
     """Accuracy, precision, recall, F1 (positive = yes) and the share of predictions that say yes.
 
-    No output, or one cut off before its answer, is no prediction. What the others say follows from their score: the rule reads
-    every text as yes or no, also where it finds neither.
+    No output, or one cut off before its answer, is no prediction, and wrong in all of them (``judge_row``). What the others say
+    follows from their score: the rule reads every text as yes or no, also where it finds neither.
     """
     said_something = [i for i in items if not i.missing and not (i.truncated and i.parsed is None)]
     yes, no = ([i.score or 0.0 for i in said_something if i.question.gold == gold] for gold in ("yes", "no"))

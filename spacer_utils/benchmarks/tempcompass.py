@@ -18,6 +18,8 @@ FORMATS = ("multi-choice", "yes_no", "caption_matching", "captioning")
 DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")
 ASK = {"multi-choice": "\nPlease directly give the best option:", "caption_matching": "\nPlease directly give the best option:",
        "yes_no": "\nPlease answer yes or no:", "captioning": ""}
+FAILED = "invalid_request_error"
+"""What the authors' script writes where a judge refused the request."""
 
 
 def aspect_of(row: Row, about: Mapping[str, Any]) -> str | None:
@@ -54,20 +56,40 @@ def match_choice(text: str, answer: str) -> bool | None:
 
 
 def match_caption(text: str, question: str, answer: str) -> bool | None:
-    """The same for a caption: its full line, its sentence (also after ``)``), or its index with or without its noun."""
+    """The same for a caption: its full line, its sentence (also after ``)``), or its index with or without its noun.
+
+    A sentence ends at its first ``: ``, in the text as well as in the options: the authors split there.
+    """
     said = None
+    behind = text.split(") ")[1] if ") " in text else None
     for line in question.split("\n")[1:]:
-        index, mark, sentence = line.partition(": ")
-        forms = (line, sentence, index, *index.split()[-1:])
-        if mark and (text in forms or text.replace(".", "") in forms[2:] or text.partition(") ")[2] == sentence):
+        index, *sentences = line.split(": ")
+        if not sentences:
+            continue
+        indices = (index, *index.split()[-1:])
+        if text in (line, sentences[0], *indices) or text.replace(".", "") in indices or behind == sentences[0]:
             said = line
     return None if said is None else said == answer
 
 
-def match_caption_judge(judge: str, mc_answer: str) -> bool:
-    """The judge's reply to the hidden question names exactly one option, the right one."""
-    reply = judge.split("Answer:")[-1].strip().split("\n")[0]
-    return reply.split(". ")[0] == mc_answer.split(". ")[0] and sum(f"{letter}." in reply for letter in "ABCD") == 1
+def judged_correct(reply: str) -> bool:
+    """The verdict of a judge that was asked for Correct or Incorrect: a leading word decides, then any "Incorrect"."""
+    reply = reply.strip()
+    if reply.startswith(("Correct", "Incorrect")):
+        return reply.startswith("Correct")
+    return "Correct" in reply and "Incorrect" not in reply
+
+
+def match_caption_judge(reply: str, mc_answer: str) -> bool:
+    """Whether the judge's reply to the hidden question starts with the right option and names no letter but this one, once.
+
+    Its answer is the last line that has the word "Answer", else the whole reply. Every ``A.`` to ``D.`` in it counts.
+    """
+    lines = [line.strip() for line in reply.strip().split("\n")]
+    answers = [line.replace("Answer:", "").strip() for line in lines if "Answer" in line]
+    said = answers[-1] if answers else reply.strip()
+    named = sum(said.count(f"{letter}.") for letter in "ABCD")
+    return said.split(". ")[0] == mc_answer.split(". ")[0] and named == 1
 
 
 @BENCHMARKS.register("tempcompass", hub="lmms-lab/TempCompass", config=FORMATS,
@@ -144,7 +166,7 @@ class TempCompass(Benchmark):
             text = text.replace("</s>", "").strip()
         judge = None if is_absent(row.get("judge_output")) else row["judge_output"]
         if q.task == "captioning":
-            if judge is None:
+            if judge in (None, FAILED):
                 return Verdict(None, None, "not scored: captions need a judge")
             return Verdict(float(match_caption_judge(judge, row["mc_answer"])), judge, "judge's reply to the hidden question")
         answer = q.gold if of_video_r1(row) else str(row["answer"])
@@ -156,7 +178,7 @@ class TempCompass(Benchmark):
         if right is not None:
             return Verdict(float(right), text, f"{q.task} rule: {'right' if right else 'wrong'}")
         if judge is not None:
-            return Verdict(float("Correct" in judge), text, "judge")
+            return Verdict(float(judged_correct(judge)), text, "judge")
         return Verdict(0.0, None, f"{q.task} rule finds no answer; the authors would ask a judge")
 
     @staticmethod

@@ -144,6 +144,7 @@ def spar_num(text: str, last: bool = False) -> float | None:
 PREFIXES = ("The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
             "The correct option is", "Best answer:", "Best option:", "Answer:", "Option:", "The correct answer",
             "The correct option")
+"""SpaceR-Eval's list, with commas between all of them."""
 
 
 def abcd_first(text: str, letters: str = "ABCD", prefixes: Iterable[str] = PREFIXES) -> str:

@@ -69,11 +69,13 @@ class Item:
     missing: bool = False
     truncated: bool = False
     unwrapped: bool = False
+    unanswered: bool = False
+    """The rule found no answer, and the profile's accuracy is right over answered: the row leaves the means."""
 
     def to_json(self) -> dict[str, Any]:
         return {"key": self.question.key, "task": self.question.task, "gold": self.question.gold, "score": self.score,
                 "parsed": self.parsed, "reason": self.reason, "missing": self.missing, "truncated": self.truncated,
-                "unwrapped": self.unwrapped}
+                "unwrapped": self.unwrapped, "unanswered": self.unanswered}
 
 
 class Benchmark:
@@ -90,6 +92,8 @@ class Benchmark:
     """The field that holds the task, so that an unknown one is named before the other fields are read."""
     empty_is_missing: ClassVar[bool] = False
     """The rule would credit an empty text, so an empty output counts as missing."""
+    over_answered: ClassVar[tuple[str, ...]] = ()
+    """Profiles whose accuracy is right over answered: a whole output in which the rule finds no answer leaves the means."""
     spacer_headline: ClassVar[str] = ""
     """The variant that SpaceR reports, where that isn't the first."""
     sample: ClassVar[tuple[dict[str, Any], ...]] = ()
@@ -130,7 +134,7 @@ def _faults_of_the_row() -> Iterator[None]:
 
 
 def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag") -> Item:
-    """Score one row: a missing output and an unclosed answer tag are wrong, whatever the rule would make of them.
+    """Score one row: an output that is missing, or cut off before its answer, is wrong, whatever the rule would make of it.
 
     Raises:
         BadRow: a field is missing or broken.
@@ -155,7 +159,11 @@ def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy
         with _faults_of_the_row():
             verdict = benchmark.rule(question, row, text, profile)
     parsed = None if isinstance(verdict.parsed, float) and not math.isfinite(verdict.parsed) else verdict.parsed
-    return Item(question, row, verdict.score, parsed, verdict.reason, False, truncated, "<answer>" in output and text != output)
+    if truncated and parsed is None and verdict.score:
+        verdict = Verdict(0.0, None, "cut off before its answer")
+    left_out = profile in benchmark.over_answered and verdict.score is not None and parsed is None and not truncated
+    return Item(question, row, verdict.score, parsed, verdict.reason, False, truncated, "<answer>" in output and text != output,
+                unanswered=left_out)
 
 
 def number(parsed: float | None, gold: str, rule: str) -> Verdict:

@@ -20,8 +20,9 @@ def mean(scores: Iterable[float | None]) -> float | None:
 
 
 def micro(items: Iterable[Item]) -> float | None:
-    """Mean over all scored items."""
-    return mean(i.score for i in items)
+    """Mean over all scored items but the unanswered; where these are all, it is 0, as Video-MME's authors print it."""
+    scored = [i for i in items if i.score is not None]
+    return mean(i.score for i in [i for i in scored if not i.unanswered] or scored)
 
 
 def split_by(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
@@ -100,7 +101,8 @@ def report(benchmark: Any, items: Sequence[Item], profile: str = "official", mis
     outputs = [str(i.row.get("output") or "") for i in items]
     return {
         "profile": profile, "unit": "percent", "headline": percent(table[name]), "headline_variant": name,
-        "partial": bool(absent), "absent_tasks": absent, "missing": missing, "counts": counts(items),
+        "partial": bool(absent), "absent_tasks": absent, "missing": missing,
+        "unanswered": "left out" if profile in benchmark.over_answered else "wrong", "counts": counts(items),
         "per_task": {task: {"score": percent(micro(kept_by_task.get(task, []))), **counts(part)} for task,
                      part in present.items()},
         "per_variant": percent(table),
