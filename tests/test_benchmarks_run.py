@@ -156,8 +156,8 @@ def test_one_command_runs_every_synthetic_sample(tmp_path: Path, capsys: pytest.
     assert main(["--model", model, "--out", str(tmp_path / "eval"), "--names", "vsi_bench", "--data", str(tmp_path / "no")]) == 2
     rooms = synthetic("heldout", tmp_path / "rooms")
     assert main(["--model", model, "--out", str(tmp_path / "own"), "--profile", "smoke", "--names", "heldout", "real_layouts",
-                 "--rooms", str(rooms), "--questions", "2"]) == 0
+                 "--rooms", str(rooms), "--questions", "2", "--unwrap", "think"]) == 0
     summary = json.loads((tmp_path / "own" / "summary.json").read_text())
-    assert [t["counts"]["n_expected"] for t in summary["tables"]] == [2, 2]
+    assert [(t["counts"]["n_expected"], t["unwrap"]) for t in summary["tables"]] == [(2, "think"), (2, "think")]
     assert (tmp_path / "own" / "real_layouts" / "sample").is_dir()
     assert not (tmp_path / "own" / "heldout" / "sample").exists()

@@ -11,17 +11,19 @@ from typing import Any
 
 from ..files import write_atomic
 from ..registry import BENCHMARKS
-from .extract import unwrap
+from .extract import UNWRAPPING, unwrap
 from .record import Row, read
 
 
-def vlmevalkit(name: str, rows: Sequence[Row], folder: Path, model: str, dataset: str) -> Path:
+def vlmevalkit(name: str, rows: Sequence[Row], folder: Path, model: str, dataset: str,
+               unwrap_policy: str = UNWRAPPING[0]) -> Path:
     """``<folder>/<model>/<model>_<dataset>.tsv``, for ``run.py --mode eval --reuse --judge extract_matching`` of VLMEvalKit.
 
     The columns are the record's own, those of the toolkit's TSV files (index, question, answer, candidates, A, B, ...) and
-    ``prediction``: the unwrapped output, since most of its scorers don't know answer tags (``raw_output`` keeps all).
+    ``prediction``: the unwrapped output, since most of its scorers don't know answer tags (``raw_output`` keeps all, ``unwrap``
+    names the policy).
     """
-    table = [_columns(name, number, row) for number, row in enumerate(rows)]
+    table = [_columns(name, number, row, unwrap_policy) for number, row in enumerate(rows)]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in table for key in row)), delimiter="\t")
     writer.writeheader()
@@ -29,12 +31,12 @@ def vlmevalkit(name: str, rows: Sequence[Row], folder: Path, model: str, dataset
     return write_atomic(folder / model / f"{model}_{dataset}.tsv", text.getvalue())
 
 
-def _columns(name: str, number: int, row: Row) -> dict[str, Any]:
+def _columns(name: str, number: int, row: Row, policy: str) -> dict[str, Any]:
     question, output = read(BENCHMARKS[name], row), row.get("output") or ""
     kept = {key: value for key, value in row.items() if isinstance(value, str | int | float) and key != "output"}
     return {"index": number, **kept, "question": question.text, "answer": question.gold, **question.options,
             "candidates": str([f"{letter}. {option}" for letter, option in question.options.items()]),
-            "prediction": unwrap(output), "raw_output": output}
+            "prediction": unwrap(output, policy), "raw_output": output, "unwrap": policy}
 
 
 def lmms_eval_log(rows: Sequence[Row], path: Path, task: str, model: str) -> Path:

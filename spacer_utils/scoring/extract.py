@@ -37,7 +37,44 @@ def to_float(text: Any) -> float | None:
         return None
 
 
-UNWRAPPING = ("answer_tag", "last_answer_tag", "none")
+UNWRAPPING = ("answer_tag", "last_answer_tag", "think", "none")
+_THINK = re.compile(
+    r"< ?(/?) ?(?:seed:)?(?:think|thinking|thought|reason|reasoning) ?>|<\|(/?)think\|>|\[(/?)THINK\]|◁(/?)think▷"
+    r"|<\|(begin|end)_of_thought\|>", re.IGNORECASE)
+"""The tags around the thinking of native reasoning models; a slash, or "end", closes."""
+
+
+def _last_think_tag(text: str) -> tuple[int, int, bool] | None:
+    """Start and end of the last think tag, and whether it closes."""
+    tags = list(_THINK.finditer(text))
+    if not tags:
+        return None
+    marks = [mark.lower() for mark in tags[-1].groups() if mark]
+    return tags[-1].start(), tags[-1].end(), marks in (["/"], ["end"])
+
+
+def after_thinking(text: str) -> str | None:
+    """What follows the last closing think tag, stripped; the text as it is without any tag; None where a tag is left open.
+
+    Most chat templates open the tag in the prompt, so that an output only closes it.
+
+    >>> after_thinking("A or B?</think>\\n\\nC"), after_thinking("C"), after_thinking("<think>A or")
+    ('C', 'C', None)
+    """
+    last = _last_think_tag(text)
+    if last is None:
+        return text
+    return text[last[1]:].strip() if last[2] else None
+
+
+def opened_thinking(prompt: str) -> str:
+    """The think tag that a prompt ends with, blanks behind it included; empty where it ends otherwise.
+
+    >>> opened_thinking("<|im_start|>assistant\\n<think>\\n"), opened_thinking("<think></think>")
+    ('<think>\\n', '')
+    """
+    last = _last_think_tag(prompt)
+    return "" if last is None or last[2] or prompt[last[1]:].strip() else prompt[last[0]:]
 
 
 def unwrap(text: str, policy: str = "answer_tag") -> str:
@@ -45,8 +82,13 @@ def unwrap(text: str, policy: str = "answer_tag") -> str:
 
     Args:
         policy: ``answer_tag``: the first answer block, stripped; the word ``None`` if its tag is never closed; the whole text
-            if there is no tag (SpaceR-Eval). ``last_answer_tag``: the last block instead. ``none``: the text as it is.
+            if there is no tag (SpaceR-Eval). ``last_answer_tag``: the last block instead. ``think``: what follows the thinking
+            (see ``after_thinking``), and the first answer block of that; ``None`` as well if a think tag is left open.
+            ``none``: the text as it is.
     """
+    if policy == "think":
+        rest = after_thinking(text)
+        return "None" if rest is None else unwrap(rest)
     if policy == "none" or "<answer>" not in text:
         return text
     start = text.find("<answer>")
@@ -54,6 +96,15 @@ def unwrap(text: str, policy: str = "answer_tag") -> str:
         start = max(text.rfind("<answer>", 0, text.rfind("</answer>") + 1), start)
     end = text.find("</answer>", start)
     return text[start + len("<answer>"):end].strip() if end >= 0 else "None"
+
+
+def left_open(text: str, policy: str = "answer_tag") -> str:
+    """Which tag, of those that a policy of ``unwrap`` goes by, is never closed: ``thinking``, ``answer tag``, or none."""
+    rest = after_thinking(text) if policy == "think" else text
+    if rest is None:
+        return "thinking"
+    begun = policy != "none" and "<answer>" in rest and "</answer>" not in rest[rest.find("<answer>"):]
+    return "answer tag" if begun else ""
 
 
 def ft(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from .. import printed
 from ..types import BadRow, WorkbookError
-from .extract import mra, unwrap
+from .extract import UNWRAPPING, after_thinking, left_open, mra, unwrap
 
 Row = Mapping[str, Any]
 PROFILES = ("official", "spacer")
@@ -71,11 +71,13 @@ class Item:
     unwrapped: bool = False
     unanswered: bool = False
     """The rule found no answer, and the profile's accuracy is right over answered: the row leaves the means."""
+    unwrap: str = UNWRAPPING[0]
+    """The policy by which the rule's text was taken from the output."""
 
     def to_json(self) -> dict[str, Any]:
         return {"key": self.question.key, "task": self.question.task, "gold": self.question.gold, "score": self.score,
                 "parsed": self.parsed, "reason": self.reason, "missing": self.missing, "truncated": self.truncated,
-                "unwrapped": self.unwrapped, "unanswered": self.unanswered}
+                "unwrapped": self.unwrapped, "unanswered": self.unanswered, "unwrap": self.unwrap}
 
 
 class Benchmark:
@@ -138,23 +140,26 @@ def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy
 
     Raises:
         BadRow: a field is missing or broken.
+        WorkbookError: no such profile or policy.
     """
     if profile not in PROFILES:
         raise WorkbookError(f"unknown scoring profile {profile!r}. Known: {', '.join(PROFILES)}.")
+    if unwrap_policy not in UNWRAPPING:
+        raise WorkbookError(f"unknown way to unwrap outputs {unwrap_policy!r}. Known: {', '.join(UNWRAPPING)}.")
     question, output = read(benchmark, row), row.get("output")
     output = None if isinstance(output, float) and math.isnan(output) else output  # pandas writes a missing text so
     if output is not None and not isinstance(output, str):
         raise BadRow(f"output is {type(output).__name__}, not text or null.")
     if output is None or (benchmark.empty_is_missing and not output.strip()):
         verdict = Verdict(0.0, None, "no output" if output is None else "empty output")
-        return Item(question, row, verdict.score if question.gold else None, None, verdict.reason, missing=True)
-    text = unwrap(output, unwrap_policy)
-    unclosed = unwrap_policy != "none" and "<answer>" in output and "</answer>" not in output[output.find("<answer>"):]
-    truncated = is_true(row.get("truncated")) or unclosed or ("<think>" in output and "</think>" not in output)
+        return Item(question, row, verdict.score if question.gold else None, None, verdict.reason, missing=True,
+                    unwrap=unwrap_policy)
+    text, unclosed = unwrap(output, unwrap_policy), left_open(output, unwrap_policy)
+    truncated = is_true(row.get("truncated")) or bool(unclosed) or after_thinking(output) is None
     if not question.gold:
         verdict = Verdict(None, None, "not scored: the record has no answer")
     elif unclosed:
-        verdict = Verdict(0.0, None, "answer tag never closed")
+        verdict = Verdict(0.0, None, f"{unclosed} never closed")
     else:
         with _faults_of_the_row():
             verdict = benchmark.rule(question, row, text, profile)
@@ -162,8 +167,8 @@ def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy
     if truncated and parsed is None and verdict.score:
         verdict = Verdict(0.0, None, "cut off before its answer")
     left_out = profile in benchmark.over_answered and verdict.score is not None and parsed is None and not truncated
-    return Item(question, row, verdict.score, parsed, verdict.reason, False, truncated, "<answer>" in output and text != output,
-                unanswered=left_out)
+    return Item(question, row, verdict.score, parsed, verdict.reason, False, truncated, unwrapped=text != output,
+                unanswered=left_out, unwrap=unwrap_policy)
 
 
 def number(parsed: float | None, gold: str, rule: str) -> Verdict:

@@ -21,6 +21,8 @@ from ..profiles import Frames, Profile
 from ..progress import Progress
 from ..registry import BENCHMARKS
 from ..types import IMAGE, WorkbookError
+from . import extract
+from .extract import UNWRAPPING
 from .load import VIDEOS, Rows, load, media_file, synthetic
 from .record import PROFILES, Question, Row, judge_row, read
 from .report import Table, baselines, report
@@ -82,7 +84,7 @@ def _subtitled(name: str, question: Question, row: Row, root: Path, clip: Path, 
 
 def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profile, *, style: str = "official",
                   scoring: str = "official", mode: evaluate.Mode = "video", seed: int = 0, questions: int | None = None,
-                  subtitles: bool = False, backend: evaluate.Backend = "transformers",
+                  subtitles: bool = False, unwrap: str = UNWRAPPING[0], backend: evaluate.Backend = "transformers",
                   progress: Callable[[int, int], None] | None = None) -> Table:
     """Answers of a checkpoint to the rows of ``source``, scored; writes ``report.json`` and ``items.jsonl`` to ``out``.
 
@@ -92,6 +94,8 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
         mode: ``blind`` and ``shuffled`` are the baselines without media and without their order.
         questions: at most this many rows, spread evenly over tasks; None: all.
         subtitles: put those of the sampled frames into the prompt.
+        unwrap: what of an output the rule sees (``extract.UNWRAPPING``). With ``think`` an output begins with the think tag
+            that the chat template has opened, if it has: else one that ends in its thinking would look like an answer.
     """
     benchmark, rows = BENCHMARKS[name], spread(name, load(name, source), questions)
     root = source if source.is_dir() else source.parent
@@ -99,14 +103,25 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
     found = evaluate.generate(model, items_asked, out, frames=profile.frames, batch=profile.evaluation.batch,
                               max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed,
                               backend=backend, progress=progress)
-    answered = [{**row, "output": p.output if p else None, "truncated": bool(p and p.truncated)}
+    begun = extract.opened_thinking(_opening_of(model)) if unwrap == "think" else ""
+    answered = [{**row, "output": begun + p.output if p else None, "truncated": bool(p and p.truncated)}
                 for row, p in zip(rows, (found.get(f"{n:06d}") for n in range(len(rows))))]
-    items = [judge_row(benchmark, row, scoring) for row in answered]
-    table = {"benchmark": name, "style": style, "mode": mode, "subtitles": subtitles, **report(benchmark, items, scoring),
-             "baselines": baselines(benchmark, rows, scoring)}
+    items = [judge_row(benchmark, row, scoring, unwrap) for row in answered]
+    table = {"benchmark": name, "style": style, "mode": mode, "subtitles": subtitles, "unwrap": unwrap,
+             **report(benchmark, items, scoring), "baselines": baselines(benchmark, rows, scoring)}
     write_jsonl(out / "items.jsonl", (item.to_json() for item in items))
     write_atomic(out / "report.json", json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return table
+
+
+def _opening_of(model: str) -> str:
+    """A question in the checkpoint's chat template, with the opening of the assistant's turn."""
+    from ..training import vision  # noqa: F401  # isort: skip (first: it makes torchvision importable)
+    from transformers import AutoProcessor
+
+    question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
+    return str(processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True))
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -123,6 +138,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--style", choices=STYLES, default="official", help="whose prompt")
     parser.add_argument("--subtitles", action="store_true", help="prompts with subtitles (Video-MME, LongVideoBench)")
     parser.add_argument("--scoring", choices=PROFILES, default="official", help="whose rule")
+    parser.add_argument("--unwrap", choices=UNWRAPPING, default=UNWRAPPING[0],
+                        help="what of a thinking output the rule sees; native reasoning models: think")
     parser.add_argument("--mode", choices=("video", "blind", "shuffled"), default="video")
     parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
     return parser
@@ -139,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             source = args.data or (rooms if rooms.is_file() else synthetic(name, args.out / name / "sample"))
             tables.append(run_benchmark(args.model, name, source, args.out / name, profile, style=args.style, mode=args.mode,
                                         scoring=args.scoring, questions=args.questions, subtitles=args.subtitles,
-                                        backend=args.backend, progress=Progress(name)))
+                                        unwrap=args.unwrap, backend=args.backend, progress=Progress(name)))
             shown = ("benchmark", "headline", "headline_variant", "counts")
             print(json.dumps({key: tables[-1][key] for key in shown}), flush=True)
         summary = {"model": args.model, "digest": evaluate.model_digest(args.model), "profile": profile.name, "tables": tables}

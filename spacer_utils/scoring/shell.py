@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=PROFILES, default="official",
                         help="whose rule reads the outputs (default: official)")
     parser.add_argument("--items", type=Path, metavar="FILE", help="write one JSON row per input row: score, parsed, reason")
-    parser.add_argument("--unwrap", choices=UNWRAPPING, default=UNWRAPPING[0], help="what of a thinking output the rule sees")
+    parser.add_argument("--unwrap", choices=UNWRAPPING, default=UNWRAPPING[0], 
+                        help="what of a thinking output the rule sees; native reasoning models: think")
     parser.add_argument("--missing", choices=MISSING, default=MISSING[0], help="rows without output: score 0, or leave the means")
 
 
