@@ -168,10 +168,13 @@ class Engine:
 
     def __init__(self, model: str, frames: Frames, mode: Mode = "video", seed: int = 0, device: str | None = None,
                  cache: Path | None = None) -> None:
-        """``cache`` is a folder of decoded frames to share (see ``video.load``)."""
-        from .training import decoding, media, vision  # isort: skip (first: it makes torchvision importable)
+        """``cache`` is a folder of decoded frames to share (see ``video.load``).
+
+        Raises:
+            WorkbookError: the checkpoint is not whole, or takes no video.
+        """
+        from .training import decoding, media, models, vision  # isort: skip (first: it makes torchvision importable)
         import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
@@ -179,9 +182,8 @@ class Engine:
         self.mode, self.seed = mode, seed
         self.device = device or (f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
-        self.processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype, trust_remote_code=False)
-        self.model = loaded.to(self.device).eval()
+        self.processor = models.load_processor(model)
+        self.model = models.load(model, dtype).to(self.device).eval()
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         self._sight = vision.SharedVision(self.model)
         self._filters, self._stop = decoding.rules(self.model.generation_config, self.processor, self.device)
@@ -218,16 +220,16 @@ class VllmEngine(Engine):
                  cache: Path | None = None) -> None:
         """
         Raises:
-            WorkbookError: vllm is missing or of an unproven version.
+            WorkbookError: vllm is missing or of an unproven version, or the checkpoint is not whole.
         """
-        from .training import decoding, engine, media  # isort: skip
-        from transformers import AutoProcessor, GenerationConfig
+        from .training import decoding, engine, media, models  # isort: skip
+        from transformers import GenerationConfig
 
         engine.check()
         from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
 
         self.mode, self.seed = mode, seed
-        self.processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
+        self.processor = models.load_processor(model)
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         settings = GenerationConfig.from_pretrained(model)
         self._stop = decoding.rules(settings, self.processor)[1]

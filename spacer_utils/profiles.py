@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 import os
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -135,32 +137,55 @@ class Profile:
         """A copy in which every override that is not None replaces the field of that name, wherever it stands.
 
         Raises:
-            WorkbookError: no section has a field of that name, or the value is of another kind.
+            WorkbookError: no section has a field of that name, or the value is of another kind or out of range.
         """
         profile = self
         for key, value in overrides.items():
             if value is None:
                 continue
-            sections = [f.name for f in fields(self)
-                        if is_dataclass(getattr(self, f.name)) and hasattr(getattr(self, f.name), key)]
-            for section in (getattr(self, s) for s in sections):
-                _check_kind(key, value, getattr(section, key))
+            parts = {f.name: getattr(self, f.name) for f in fields(self)}
+            nested = {name: part for name, part in parts.items() if is_dataclass(part)}
+            sections = [name for name, part in nested.items() if key in {f.name for f in fields(part)}]
+            if not sections and (key not in parts or key in nested):
+                known = {key for part in nested.values() for key in vars(part)} | (set(parts) - set(nested))
+                near = difflib.get_close_matches(key, sorted(known), n=1)
+                advice = f"Did you mean {near[0]}?" if near else "See `make profiles`."
+                raise WorkbookError(f"unknown profile field {key!r}. {advice}")
+            for usual in [getattr(nested[s], key) for s in sections] or [parts[key]]:
+                _check_kind(key, value, usual)
             if sections:
                 profile = replace(profile, **{s: replace(getattr(profile, s), **{key: value}) for s in sections})
-            elif key in {f.name for f in fields(self)}:
-                _check_kind(key, value, getattr(self, key))
-                profile = replace(profile, **{key: value})
             else:
-                raise WorkbookError(f"unknown profile field {key!r}. See `make profiles`.")
+                profile = replace(profile, **{key: value})
         return profile
 
 
+_LEAST: dict[str, int] = dict.fromkeys((
+    "sft_steps", "sft_batch", "rl_steps", "prompts_per_step", "completion_tokens", "lora_rank", "save_steps", "batch",
+    "max_new_tokens", "num_frames", "clip_frames", "questions_per_type"), 1)
+_LEAST |= {"group_size": 2, "max_pixels": 28 * 28, "width": 28, "height": 28}
+"""Whole numbers that can't be 0: a group of one has no advantage, a frame holds a patch of the vision tower or more."""
+_ABOVE_ZERO = ("sft_lr", "rl_lr_full", "rl_lr_lora", "temperature", "top_p", "fps")
+_AT_MOST = {"top_p": 1, "warmup": 1, "min_visible_share": 1}
+
+
 def _check_kind(key: str, value: Any, usual: Any) -> None:
-    """Refuse a value of another kind than the field's usual one, and numbers below 0: no field has a use for them."""
-    number = not isinstance(value, bool) and isinstance(value, int | float) and value >= 0
-    fits, words = {bool: (isinstance(value, bool), "True or False"), str: (isinstance(value, str), "a text"),
-                   int: (number and isinstance(value, int), "a whole number from 0 on"), float: (number, "a number from 0 on"),
-                   }.get(type(usual), (True, ""))
+    """Refuse a value of another kind than the field's usual one, and numbers that the field has no use for."""
+    least, most = _LEAST.get(key, 0), _AT_MOST.get(key, math.inf)
+    number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    number = number and least <= value <= most and not (key in _ABOVE_ZERO and value == 0)
+    number = number and not (key == "size" and 0 < value < 28)
+
+    # what the message says is wanted
+    span = "above 0" if key in _ABOVE_ZERO else f"from {least} on"
+    span += f" up to {most}" if most < math.inf else ""
+    span += " (0, or 28 pixels and more)" if key == "size" else ""
+    whole = isinstance(value, tuple) and bool(value) and all(type(v) is int and v >= 0 for v in value)
+    fits, words = {
+        bool: (isinstance(value, bool), "True or False"), str: (isinstance(value, str), "a text"),
+        int: (number and isinstance(value, int), f"a whole number {span}"), float: (number, f"a number {span}"),
+        tuple: (whole, "whole numbers from 0 on, as in (0, 1)"),
+    }[type(usual)]
     if not fits:
         raise WorkbookError(f"{key} must be {words}, not {value!r}.")
 

@@ -181,6 +181,8 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
     supervised = METHODS[method].terms is None
     if tuning not in ("lora", "full"):
         raise WorkbookError(f"unknown tuning {tuning!r}. Known: lora, full.")
+    if not 0 <= seed < 2**32:
+        raise WorkbookError(f"a seed must be a whole number from 0 to 4294967295, not {seed}.")
     data = Path(data_dir or profile.outputs / "data")
     if not (data / "train.jsonl").exists():
         raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")

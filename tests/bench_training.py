@@ -88,9 +88,9 @@ def trainer(variant: str, model: str, paths: list[str], args: argparse.Namespace
     """A trainer of one variant; all else is equal."""
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForImageTextToText, AutoProcessor
     from trl import GRPOConfig
 
+    from spacer_utils.training import models
     from spacer_utils.training.loop import LORA_TARGETS
     from spacer_utils.training.trainer import VideoGRPOTrainer
 
@@ -110,8 +110,8 @@ def trainer(variant: str, model: str, paths: list[str], args: argparse.Namespace
         max_completion_length=args.tokens, beta=0.04, loss_type="grpo", use_bias_correction_kl=False, learning_rate=1e-4,
         max_steps=args.steps + 1, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", logging_steps=1,
         shuffle_dataset=False, save_strategy="no", remove_unused_columns=False, disable_tqdm=True)
-    encoder = VARIANTS[variant](AutoProcessor.from_pretrained(model, padding_side="left"), profile.frames)
-    return VideoGRPOTrainer(model=AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32), args=config,
+    encoder = VARIANTS[variant](models.load_processor(model, padding_side="left"), profile.frames)
+    return VideoGRPOTrainer(model=models.load(model, torch.float32), args=config,
                             reward_funcs=[vowels], train_dataset=Dataset.from_list(rows), encoder=encoder, peft_config=peft)
 
 

@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import io
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,10 +31,11 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..files import append_jsonl, keep_if_same, read_jsonl, sha256, write_atomic, write_jsonl
 from ..profiles import CHECKSUMS, Profile
-from . import nano, packing
+from . import finite, models, nano, packing
 from .fresh_rooms import FreshRooms, RoomBatch
 from .grounding import grounding_loss, inputs_of
 from .media import token_types
+from .optimiser import Optimiser
 from .perception import Heads, Words, cell_tokens, cells_off, known_loss, recall, seen_loss
 from .readings import Readings
 from .told_maps import Rows, ToldMaps
@@ -99,6 +99,7 @@ SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_st
 FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600,
               reckon_steps=1300, reading_steps=300, answer_steps=400, settle_steps=300)
 """The whole recipe, on two cores: one trains and one draws."""
+MEND = "The last saved state stays. Lower the recipe's learning rate."
 LOW = 0.6
 """Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
 there early, because the layers above look it up by name when they write."""
@@ -109,38 +110,6 @@ def whole() -> Recipe:
     if not torch.cuda.is_available():
         return FULL
     return replace(FULL, batch=4 * FULL.batch, workers=max(1, (os.cpu_count() or 1) - 2))
-
-
-class Optimiser:
-    """AdamW with warm-up and a cosine that ends near zero."""
-
-    def __init__(self, model: torch.nn.Module, heads: Heads, lr: float, warmup: int, steps: int) -> None:
-        self.parameters = [*model.parameters(), *heads.parameters()]
-        matrices = [p for p in self.parameters if p.ndim > 1]
-        others = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-        self.adam = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
-
-        def share(step: int) -> float:
-            done = min(step / max(1, steps), 1.0)
-            return min((step + 1) / warmup, 1.0) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
-
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, share)
-
-    def step(self) -> float:
-        """One update with gradients clipped to norm 1; returns the norm."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 1.0))
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
-        self.schedule.step()
-        return norm
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"adam": self.adam.state_dict(), "schedule": self.schedule.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
-        self.schedule.load_state_dict(state["schedule"])
 
 
 def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
@@ -252,16 +221,19 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
         out: a folder of its own; what another recipe, seed or size of frames has left there is deleted.
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
+
+    Raises:
+        WorkbookError: a loss, a gradient or a weight that is to be saved is not finite.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor, logging
+    from transformers import logging
 
     logging.disable_progress_bar()
     keep_if_same(out, _fingerprint(profile, recipe, seed))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = nano.build(out / "start", seed=seed)
-    model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
+    processor = models.load_processor(start)
+    model = models.load(start, torch.float32)
     model.to(device).train()
-    processor = AutoProcessor.from_pretrained(start)
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size).to(device)
     draw = partial(FreshRooms, processor, profile, seed=seed, text_rows=recipe.text_rows)
@@ -306,13 +278,16 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
             began = time.monotonic()
             loss, found = loss_of(batch.to(device))
             loss.backward()
-            norm = optimiser.step()
+            norm = optimiser.clip()
+            finite.numbers({"loss": float(loss.detach()), "gradient": norm}, f"step {step + 1} of stage {stage}", MEND)
+            optimiser.step()
             row = {"stage": stage, "step": step + 1, "loss": float(loss.detach()), **found, "grad_norm": norm,
                    "seconds": round(time.monotonic() - began, 3)}
             append_jsonl(out / "metrics.jsonl", [row])
             if progress:
                 progress(before + step + 1, total, row)
             if (step + 1) % recipe.save_steps == 0 or step + 1 == steps:
+                finite.weights(model, f"step {step + 1} of stage {stage}: the model", MEND)
                 _save(out / f"{stage}.pt", model, heads, optimiser, step + 1)
         before += steps
     return _finish(out, model, processor, recipe, seed)

@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from ..files import write_atomic
 from ..types import WorkbookError
+from . import finite, models
 
 MARK = "complete.json"
 """Written last into a checkpoint: name and size of every file."""
@@ -55,7 +56,8 @@ def remove_incomplete(folder: Path) -> None:
 
 
 class Resumable:
-    """Mixin for transformers' Trainer: marks finished checkpoints and restores weights strictly.
+    """Mixin for transformers' Trainer: marks finished checkpoints, restores weights strictly, and ends the run at the step
+    whose loss, gradient or weights are not finite, in all processes at once.
 
     The stock loader does not restore a full Qwen2.5-VL (its saved names differ from the module's; it only warns).
     """
@@ -65,6 +67,38 @@ class Resumable:
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             mark_complete(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+    _loss_of_step: Any = 0.0
+
+    def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = super().training_step(*args, **kwargs)  # type: ignore[misc]
+        self._loss_of_step = self._loss_of_step + loss.detach()
+        return loss
+
+    def _get_grad_norm(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Before the optimiser's step: the stock trainer logs a loss that is not finite as 0, and its gradient spoils weights."""
+        norm = super()._get_grad_norm(*args, **kwargs)  # type: ignore[misc]
+        found = {"loss": float(self._loss_of_step)}
+        if norm is not None and not self.args.fp16:  # whose loss scaling tries a scale, and skips the step where it overflows
+            found["gradient"] = float(norm)
+        self._loss_of_step = 0.0
+        self._stop_if(finite.spoiled(found), self.state.global_step + 1)
+        return norm
+
+    def _maybe_log_save_evaluate(self: Any, *args: Any, **kwargs: Any) -> None:
+        """After it: a step that was too long is not saved either."""
+        self._stop_if([f"weight {name}" for name in finite.unsound(self.model, trained=True)], self.state.global_step)
+        super()._maybe_log_save_evaluate(*args, **kwargs)  # type: ignore[misc]
+
+    def _stop_if(self: Any, spoiled: list[str], step: int) -> None:
+        if not finite.anyone(bool(spoiled), self.args.device):
+            return
+        folder = Path(self.args.output_dir)
+        last = latest(folder)
+        kept = f"{last.name} is the last good checkpoint" if last else "there was no checkpoint yet"
+        what = spoiled[0] if spoiled else "a number in another process"
+        raise WorkbookError(f"{folder.name} stopped at step {step}: {what} is not finite. Nothing of that step was kept, {kept}. "
+                            f"{finite.MEND}")
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """No card per checkpoint: ``run.json`` says what a run is."""
@@ -80,23 +114,23 @@ def restore(model: Any, checkpoint: Path) -> None:
     """Load a checkpoint's weights, full or adapter, into the model it came from.
 
     Raises:
-        WorkbookError: a parameter is missing from the checkpoint or unknown to the model.
+        WorkbookError: a parameter is missing from the checkpoint, unknown to the model, of another shape or not finite.
     """
     if hasattr(model, "peft_config"):
         from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
-        weights = load_peft_weights(str(checkpoint), device="cpu")
-        odd = set(weights) ^ set(get_peft_model_state_dict(model))
-        if not odd:
-            set_peft_model_state_dict(model, weights)
+        weights, own = load_peft_weights(str(checkpoint), device="cpu"), get_peft_model_state_dict(model)
     else:
-        weights = type(model).from_pretrained(checkpoint, dtype=model.dtype).state_dict()
-        odd = set(weights) ^ set(model.state_dict())
-        if not odd:
-            model.load_state_dict(weights, strict=True)
+        weights, own = models.load(checkpoint, model.dtype).state_dict(), model.state_dict()
+    odd = sorted(set(weights) ^ set(own)) or sorted(k for k in own if weights[k].shape != own[k].shape)
     if odd:
-        raise WorkbookError(f"{checkpoint}: {len(odd)} parameters do not match the model, for example {sorted(odd)[0]}. "
+        raise WorkbookError(f"{checkpoint}: {len(odd)} parameters do not match the model, for example {odd[0]}. "
                             "It was written by another model or version. Delete the run's folder to start again.")
+    if hasattr(model, "peft_config"):
+        set_peft_model_state_dict(model, weights)
+    else:
+        model.load_state_dict(weights, strict=True)
+    finite.weights(model, f"{checkpoint}: the checkpoint", "Delete it to go on from the one before.")
 
 
 def keep_names(model: Any) -> None:
@@ -114,12 +148,16 @@ def merge_adapter(base: str, adapter: Path, out: Path, processor: Any, dtype: to
     """Fold a LoRA adapter into its base and save a plain checkpoint that AutoModelForImageTextToText and AutoProcessor load.
 
     ``dtype`` is what the base was trained in: a base saved in bfloat16 would round small updates away.
-    """
-    from peft import PeftModel
-    from transformers import AutoModelForImageTextToText
 
-    model = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype, trust_remote_code=False)
-    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    Raises:
+        WorkbookError: the adapter does not fit the base, or a merged weight is not finite; nothing is written.
+    """
+    from peft import PeftConfig, get_peft_model
+
+    adapted = get_peft_model(models.load(base, dtype), PeftConfig.from_pretrained(str(adapter)))
+    restore(adapted, adapter)
+    merged = adapted.merge_and_unload()
+    finite.weights(merged, f"{adapter}: the merged model", finite.MEND)
     merged.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
     return out
@@ -151,14 +189,7 @@ class SaveOnSignal(TrainerCallback):  # type: ignore[misc]
         self._asked = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        if state.global_step % self.window == 0 and self._anyone(args.device) and state.global_step < state.max_steps:
+        whole = state.global_step % self.window == 0
+        if whole and finite.anyone(self._asked, args.device) and state.global_step < state.max_steps:
             self.stopped = control.should_save = control.should_training_stop = True
         return control
-
-    def _anyone(self, device: Any) -> bool:
-        """Whether any process was asked: all must stop at the same step."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return self._asked
-        flag = torch.tensor([float(self._asked)], device=device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())

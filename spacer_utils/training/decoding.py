@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..types import WorkbookError
 from .media import Batch, pad, token_types, vision_tokens
 from .vision import SharedVision, backbone
 
@@ -71,6 +72,9 @@ def complete(model: Any, sight: SharedVision, batch: Batch, processor: Any, budg
     Args:
         all_ended: told after every token whether the rows here have all ended, says whether to stop. Where parameters are
             sharded it has to answer for every process, since each forward needs all of them.
+
+    Raises:
+        WorkbookError: the model's scores are not finite, so that no word follows from them.
     """
     device, filler = model.device, processor.tokenizer.pad_token_id
     first, common = shared_heads(batch, (processor.image_token_id, processor.video_token_id))
@@ -95,6 +99,9 @@ def complete(model: Any, sight: SharedVision, batch: Batch, processor: Any, budg
     alive = list(range(len(written)))
     for step in range(budget):
         scores = out.logits[:, -1].float()
+        if not torch.isfinite(scores).all():
+            raise WorkbookError(f"the model's scores of its word number {step + 1} are not finite. Its weights do not suit the "
+                                f"precision it runs in ({model.dtype}), or a training has spoiled them: take another checkpoint.")
         for change in filters:
             scores = change(ids, scores)
         chosen = choose(scores)

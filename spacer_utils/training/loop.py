@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils.logging import disable_progress_bar
 from trl import GRPOConfig, SFTConfig
@@ -24,7 +24,7 @@ from ..data.rows import load
 from ..files import append_jsonl, inside, keep_if_same, read_jsonl
 from ..train import METHODS, Plan, Progress, rows, write_result
 from ..types import Sample, WorkbookError
-from . import checkpoints, engine, logs
+from . import checkpoints, engine, finite, logs, models, settings
 from .media import Encoder
 from .sft import VideoSFTTrainer
 from .trainer import VideoGRPOTrainer
@@ -38,6 +38,9 @@ def execute(plan: Plan, progress: Progress | None = None) -> None:
     """Train, from the last complete checkpoint if there is one, and write ``model/`` and ``run.json``."""
     state = PartialState(cpu=not torch.cuda.is_available())
     start = time.perf_counter()
+    disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # TRL 1.16 calls the old name at every generation
+    trainer, window = build(plan, progress)  # first: what it refuses must not cost anything that is in the folder
     if state.is_main_process:
         keep_if_same(plan.out, plan.fingerprint())
         checkpoints.remove_incomplete(plan.out)
@@ -46,9 +49,6 @@ def execute(plan: Plan, progress: Progress | None = None) -> None:
     if state.is_main_process:
         for name in (logs.METRICS, logs.ROLLOUTS):
             logs.truncate(plan.out / name, checkpoints.step_of(last) if last else 0)
-    disable_progress_bar()
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # TRL 1.16 calls the old name at every generation
-    trainer, window = build(plan, progress)
     with checkpoints.SaveOnSignal(window) as signals:
         trainer.add_callback(signals)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -73,15 +73,16 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
             vllm is asked for and not there.
     """
     args = arguments(plan)
+    window = 1 if plan.supervised else window_of(args)
     if getattr(args, "use_vllm", False):
         engine.check()
     repair_positions()
-    processor = AutoProcessor.from_pretrained(plan.model, trust_remote_code=False, padding_side="left")
+    processor = models.load_processor(plan.model, padding_side="left")
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
     every = load(plan.data / "train.jsonl")
     encoder.rows = _named(every, plan)
     samples, dropped = usable(every, plan, encoder)
-    model = AutoModelForImageTextToText.from_pretrained(plan.model, dtype=_dtype(plan), trust_remote_code=False)
+    model = models.load(plan.model, _dtype(plan))
     checkpoints.keep_names(model)
     given: dict[str, Any] = {
         "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
@@ -89,15 +90,17 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
         "callbacks": [logs.MetricsLog(plan.out, dropped), *([_Progress(progress)] if progress else [])],
     }
     if plan.supervised:
-        return _quiet(VideoSFTTrainer(**given)), 1
+        with settings.refused_by_trl():
+            return _quiet(VideoSFTTrainer(**given)), window
     method = METHODS[plan.method]
     functions, weights = rewards.trl_reward_functions(plan.terms, method.gate, plan.profile.reward_set,
                                                       plan.profile.train.completion_tokens)
     args.reward_weights = weights
-    trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
-                               shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0,
-                               by_object=method.credit == "object")
-    return _quiet(trainer), window_of(args)
+    with settings.refused_by_trl():
+        trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
+                                   shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0,
+                                   by_object=method.credit == "object")
+    return _quiet(trainer), window
 
 
 def usable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> tuple[Sequence[Sample], dict[str, float]]:
@@ -188,14 +191,14 @@ def arguments(plan: Plan) -> Any:
     if plan.supervised:
         common |= {"learning_rate": t.sft_lr, "max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True},
                    "completion_only_loss": False}
-        return SFTConfig(**{**common, **plan.options})
+        return settings.config(SFTConfig, common, plan.options)
     common |= {"learning_rate": t.rl_lr_lora if plan.tuning == "lora" else t.rl_lr_full, "num_generations": t.group_size,
                "max_completion_length": t.completion_tokens, "temperature": t.temperature, "top_p": t.top_p, "beta": t.beta,
                # TRL's defaults are dapo, bias-corrected KL and beta 0
                "loss_type": "grpo", "use_bias_correction_kl": False, "scale_rewards": "group",
                # room for the prompt and answer; at the checkpoint's own 128k tokens a colocated vllm finds no memory
                "vllm_max_model_length": 16_384}
-    return GRPOConfig(**{**common, **plan.options})
+    return settings.config(GRPOConfig, common, plan.options)
 
 
 def save(plan: Plan, trainer: Any) -> None:
@@ -205,6 +208,7 @@ def save(plan: Plan, trainer: Any) -> None:
     if main:
         shutil.rmtree(part, ignore_errors=True)
     if plan.tuning == "full":
+        finite.weights(trainer.model, f"{plan.out.name}: the trained model", finite.MEND)
         trainer.save_model(str(part))
     else:
         trainer.save_model(str(plan.out / "adapter"))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from .. import video
+from ..frames import sampling
 from ..profiles import Frames
 from ..types import IMAGE, WorkbookError
 
@@ -128,6 +129,7 @@ class Encoder:
 
     def __init__(self, processor: Any, frames: Frames, *, cache: Path | None = None, load: Loader | None = None) -> None:
         self.processor, self.frames, self.cache = processor, frames, cache
+        sampling(frames.sampling)  # an unknown one is refused here, not at the first clip
         self.decoded = 0
         self.rows: Mapping[str, str] = {}
         self._taken: set[tuple[str, tuple[int, ...]]] = set()

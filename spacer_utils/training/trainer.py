@@ -71,10 +71,11 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         self._batches: dict[str, Batch] = {}
         self._context: tuple[Batch, Sequence[int]] | None = None
         self._scored: dict[str, Any] = {}
-        super().__init__(*args, processing_class=encoder.processor, **kwargs)
-        if by_object and (self.scale_rewards, self.multi_objective_aggregation) != ("group", "sum_then_normalize"):
+        settings = kwargs["args"]
+        if by_object and (settings.scale_rewards, settings.multi_objective_aggregation) != ("group", "sum_then_normalize"):
             raise WorkbookError("credit by object divides by the spreads of groups, as GRPO does. Leave scale_rewards at 'group' "
                                 "and multi_objective_aggregation at 'sum_then_normalize', or choose another method.")
+        super().__init__(*args, processing_class=encoder.processor, **kwargs)
         self.reward_func_names = [f.__name__ for f in self.reward_funcs]  # TRL names a partial after the function inside
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self._sight = SharedVision(self.model, always=sharded)
