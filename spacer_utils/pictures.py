@@ -21,6 +21,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "GIF", "TIFF", "BMP", "PPM
 """What is read. Of Pillow's other formats some have no mark of their own, so that noise passes for them; one starts a program."""
 MOST_PIXELS = 100_000_000
 """Pixels of the largest picture that is decoded: a small file can claim any number of them."""
+PNG_END = b"IEND\xae\x42\x60\x82"
+"""Name and checksum of the empty chunk that ends a PNG."""
 LONGEST = 200
 """Times the shorter side that the longer may be: Qwen's processors refuse more."""
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
@@ -71,8 +73,10 @@ def check_shape(path: Path, width: int, height: int) -> None:
 def _decode(path: Path) -> Image.Image:
     """The picture in RGB."""
     with _open(path) as image:
-        # The checksums of a PNG, which decoding passes over.
+        # The checksums of a PNG, which decoding passes over, and its end, which Pillow can do without.
         image.verify()
+        if image.format == "PNG" and PNG_END not in path.read_bytes():
+            raise ValueError("its end is missing")
     with _open(path) as image, _hushed(image.format == "TIFF"):
         witness = _second_reading(path) if _has_witness(image) else None
         _scale_clear_colour(image)
@@ -171,7 +175,7 @@ def _has_witness(image: Image.Image) -> bool:
     """Whether the kind has no checksum, so that damage can pass for a picture, and FFmpeg reads it as well as Pillow."""
     plain = image.mode in ("1", "L", "P", "RGB")
     if image.format == "TIFF":
-        return plain and image.info.get("compression") in ("raw", "packbits", "tiff_lzw")
+        return (plain or image.mode == "I;16") and image.info.get("compression") in ("raw", "packbits", "tiff_lzw")
     if image.format == "WEBP":
         return not getattr(image, "is_animated", False)
     return image.format in ("JPEG", "MPO", "GIF") or (image.format == "BMP" and plain)

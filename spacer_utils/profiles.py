@@ -48,7 +48,7 @@ class Frames:
     size: int
     """Side of the square frame that the processor sees, pixels; 0 keeps the processor's own resizing."""
     max_pixels: int = 128 * 28 * 28
-    """Pixels per frame where ``size`` is 0 (paper: 128 x 28 x 28)."""
+    """Pixels per frame or picture where ``size`` is 0 (paper: 128 x 28 x 28)."""
     sampling: str = "uniform"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from fuzz_pictures import fuzz, sources
 from PIL import ExifTags, Image, ImageFile
 
 from spacer_utils import pictures
@@ -235,6 +237,17 @@ def test_a_flipped_byte_of_a_png_is_noticed(tmp_path: Path, name: bytes) -> None
     refused(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("before_end", [-7, 5])
+def test_a_checksum_of_a_png_that_decoding_passes_over_is_checked(tmp_path: Path, before_end: int) -> None:
+    data = io.BytesIO()
+    Image.fromarray(scene()).save(data, "PNG")
+    whole = bytearray(data.getvalue())
+    whole[whole.index(b"IEND") + before_end] ^= 0x10
+    (tmp_path / "a.png").write_bytes(whole)
+    assert Image.open(tmp_path / "a.png").convert("RGB").size == (40, 24)
+    refused(tmp_path / "a.png")
+
+
 def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "gone.png", "no picture at")
     (tmp_path / "folder.png").mkdir()
@@ -256,3 +269,64 @@ def test_every_exception_of_the_library_is_one_line(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Image.Image, "load", fail)
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
     refused(tmp_path / "a.png")
+
+
+# -------------------------------------------------------------------------------------------------------------- damage
+
+
+@pytest.mark.slow
+def test_damaged_pictures_are_refused_or_read_as_ffmpeg_reads_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    outcomes, told = fuzz(int(os.environ.get("FUZZ_PICTURES", "400")), 1, tmp_path)
+    assert not told, "\n".join(told)
+    assert min(outcomes["read"], outcomes["refused"]) > 0.2 * outcomes.total()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_pictures_of_every_kind_are_read(tmp_path: Path, seed: int) -> None:
+    for name, data in sources(np.random.default_rng(seed)):
+        (tmp_path / name).write_bytes(data)
+        assert read(tmp_path / name).ndim == 3
+
+
+def test_a_jpeg_that_libjpeg_fills_up_with_grey_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    data = bytearray((tmp_path / "a.jpg").read_bytes())
+    middle = len(data) // 2
+    data[middle:middle + 400] = bytes(400)
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert Image.open(tmp_path / "a.jpg").convert("RGB").size == (96, 96)
+    refused(tmp_path / "a.jpg", "damaged")
+
+
+def test_a_tiff_that_libtiff_complains_of_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    middle = len(data) // 2
+    data[middle:middle + 8] = b"\xff" * 8
+    (tmp_path / "a.tif").write_bytes(data)
+    refused(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("what", ["animated webp", "webp in a GIF's place", "CMYK jpeg", "tiled noise", "red on blue"])
+def test_no_whole_picture_is_refused_for_its_witness(tmp_path: Path, what: str) -> None:
+    picture = Image.fromarray(scene(64, 80))
+    path = tmp_path / "a"
+    if what == "animated webp":
+        picture.save(path, "WEBP", save_all=True, append_images=[picture.rotate(90)])
+    elif what == "webp in a GIF's place":
+        path = tmp_path / "a.gif"
+        picture.save(path, "WEBP")
+    elif what == "CMYK jpeg":
+        picture.convert("CMYK").save(path, "JPEG")
+    elif what == "tiled noise":
+        tiles = np.random.default_rng(0).integers(0, 2, (5, 6, 3)) * 255
+        Image.fromarray(np.kron(tiles, np.ones((16, 16, 1))).astype(np.uint8)).save(path, "JPEG", quality=10)
+    else:
+        stripes = np.zeros((50, 70, 3), np.uint8)
+        stripes[..., 2] = 255
+        stripes[:, ::2] = (255, 0, 0)
+        Image.fromarray(stripes).save(path, "JPEG", quality=75)
+    assert read(path).shape[2] == 3
