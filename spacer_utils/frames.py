@@ -6,8 +6,7 @@ Index rules are pure functions of the number of frames and the rate; see ``SAMPL
 from __future__ import annotations
 
 import functools
-import io
-import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .files import sha256, write_atomic
+from . import clip_reader, frame_cache
+from .files import sha256
 from .pictures import check_shape
 from .profiles import Frames
 from .types import WorkbookError
@@ -108,47 +108,72 @@ def sampling(name: str) -> Sampling:
     return SAMPLINGS[name]
 
 
+@dataclass(frozen=True)
+class Budget:
+    """The size that a Qwen processor gives a clip's frames, by its own rule (``smart_resize``)."""
+
+    factor: int
+    """Pixels of a token's side: both sides become multiples of it."""
+    least: int
+    most: int
+    """Pixels per frame, at most."""
+    whole: int = 0
+    """Frames per token where ``least`` holds for a clip's frames together (Qwen3-VL), 0 where for each."""
+
+    def size(self, width: int, height: int, count: int) -> tuple[int, int]:
+        """(width, height) of ``count`` frames; their own where the processor makes a side longer, or refuses them.
+
+        >>> Budget(28, 3136, 100352).size(1920, 1080, 16)
+        (420, 224)
+        """
+        frames = count if self.whole else 1
+        given = round(count / self.whole) * self.whole if self.whole else 1
+        wide, high = (round(side / self.factor) * self.factor for side in (width, height))
+        if given * wide * high > self.most * frames:
+            shrink = math.sqrt(width * height / self.most)
+            wide, high = (max(self.factor, math.floor(side / shrink / self.factor) * self.factor) for side in (width, height))
+        fits = 0 < wide <= width and 0 < high <= height and given * wide * high >= min(self.least, self.most * frames)
+        return (wide, high) if fits else (width, height)
+
+
 def times(path: Path, frames: Frames) -> list[float]:
-    """Seconds of the frames that ``load`` gives of a clip, without decoding them."""
-    _, total, fps = _open(path)
-    return [k / fps for k in sampling(frames.sampling).indices(total, fps, frames.num_frames)]
+    """Seconds at which the frames that ``load`` gives of a clip are shown; decodes nothing where packets tell.
+
+    Raises:
+        WorkbookError: as ``load``.
+    """
+    clip = clip_reader.listing(Path(path))
+    return [clip.times[k] for k in sampling(frames.sampling).indices(len(clip.times), clip.fps, frames.num_frames)]
 
 
-def load(path: Path, frames: Frames, cache: Path | None = None) -> tuple[Pixels, Any]:
+def load(path: Path, frames: Frames, cache: Path | None = None, budget: Budget | None = None) -> tuple[Pixels, Any]:
     """Sampled frames of a video and their transformers ``VideoMetadata``.
 
     The metadata holds the clip's own rate and frame count and the index of each frame given, from which Qwen3-VL derives the
     timestamps it writes and Qwen2.5-VL its seconds per grid step: pass ``do_sample_frames=False``. Where the rate varies,
-    indices are fractions, so that index / fps still is the frame's time.
+    indices are fractions, so that index / fps still is the time at which the frame is shown.
 
     Args:
-        cache: folder of memory-mapped frames, keyed by the file's content and the sampling; None decodes every time.
+        cache: folder of memory-mapped frames, keyed by the file's content, sampling and size; None decodes every time.
+        budget: where ``frames.size`` is 0, the size that the processor will give the frames: larger ones are made so at once.
 
     Returns:
         (T, H, W, 3) uint8 (read-only when cached) and VideoMetadata.
 
     Raises:
-        WorkbookError: the file is missing, not a video, or damaged; the message names it.
+        WorkbookError: the file is missing, not a video, cut short, damaged, or of an unknown codec; the message names it.
     """
     from . import training  # noqa: F401, I001  (makes torchvision importable, which transformers' video module imports)
     from transformers.video_utils import VideoMetadata
 
-    pixels, about = _cached(Path(path), frames, cache) if cache else _decode(Path(path), frames)
-    return pixels, VideoMetadata(**about, video_backend="decord")
-
-
-def _cached(path: Path, frames: Frames, cache: Path) -> tuple[Pixels, dict[str, Any]]:
-    key = f"{content_hash(path)[:32]}-{frames.sampling}-{frames.num_frames}-{frames.size}"
-    pixels_path, about_path = cache / f"{key}.npy", cache / f"{key}.json"
-    try:
-        return np.load(pixels_path, mmap_mode="r"), json.loads(about_path.read_text())
-    except (OSError, ValueError, EOFError):  # not there yet, or damaged by something that is not us
-        pixels, about = _decode(path, frames)
-        buffer = io.BytesIO()
-        np.save(buffer, pixels)
-        write_atomic(pixels_path, buffer.getvalue())
-        write_atomic(about_path, json.dumps(about))
-    return np.load(pixels_path, mmap_mode="r"), about
+    path, budget = Path(path), None if frames.size else budget
+    if cache:
+        size = f"{budget.factor}x{budget.least}-{budget.most}-{budget.whole}" if budget else frames.size
+        key = f"{content_hash(path)[:32]}-{frames.sampling}-{frames.num_frames}-{size}"
+        pixels, about = frame_cache.kept(cache, key, lambda: _decode(path, frames, budget))
+    else:
+        pixels, about = _decode(path, frames, budget)
+    return pixels, VideoMetadata(**about, video_backend="pyav")
 
 
 def content_hash(path: Path) -> str:
@@ -169,49 +194,36 @@ def _content_hash(path: Path, size: int, changed: int) -> str:
     return sha256(path)
 
 
-def _decode(path: Path, frames: Frames) -> tuple[Pixels, dict[str, Any]]:
+def _decode(path: Path, frames: Frames, budget: Budget | None = None) -> tuple[Pixels, dict[str, Any]]:
     rule = sampling(frames.sampling)
-    reader, total, fps = _open(path)
-    indices = rule.indices(total, fps, frames.num_frames)
-    try:
-        pixels = reader.get_batch(indices).asnumpy()
-        times = [float(t) for t in reader.get_frame_timestamp(indices)[:, 0]]
-    except Exception as error:  # decord raises its own classes, some of them plain RuntimeError
-        raise WorkbookError(f"can't decode {path} ({_first_line(error)}). It is damaged: write or download it again.") from error
+    indices: list[int] = []
+    sizes: list[tuple[int, int]] = []
+
+    def choose(clip: clip_reader.Listing) -> list[int]:
+        indices[:] = rule.indices(len(clip.times), clip.fps, frames.num_frames)
+        return indices
+
+    def shape(picture: Pixels) -> Pixels:
+        # The first frame decides: a clip whose size changes is shown at one size.
+        if not sizes:
+            height, width = picture.shape[:2]
+            check_shape(path, width, height)
+            sizes.append((frames.size, frames.size) if frames.size else rule.size(width, height))
+            sizes.append(budget.size(*sizes[0], len(indices)) if budget else sizes[0])
+        shaped: Pixels = resize(resize(picture[None], sizes[0]), sizes[1])[0]
+        return shaped
+
+    pictures, clip = clip_reader.read(path, choose, shape)
     decodes[path.name] += 1
-    height, width = pixels.shape[1:3]
-    check_shape(path, width, height)
-    size = (frames.size, frames.size) if frames.size else rule.size(width, height)
-    about = {"total_num_frames": total, "fps": fps, "width": size[0], "height": size[1], "duration": total / fps,
-             "frames_indices": [_whole(t * fps) for t in times]}
-    return resize(pixels, size), about
-
-
-def _open(path: Path) -> tuple[Any, int, float]:
-    """(decord reader, frame count, frames per second)."""
-    import decord
-
-    if not path.is_file():
-        raise WorkbookError(f"no video at {path}. Write it again, or mend the row's path.")
-    decord.logging.set_level(decord.logging.QUIET)
-    try:
-        reader = decord.VideoReader(str(path), num_threads=1)
-        total, fps = len(reader), float(reader.get_avg_fps())
-    except Exception as error:  # see _decode
-        raise WorkbookError(f"can't open {path} as a video ({_first_line(error)}). The file is damaged or no video: "
-                            f"write or download it again.") from error
-    if total < 1 or not fps > 0:
-        raise WorkbookError(f"{path} holds no frames. Write or download it again.")
-    return reader, total, fps
+    total, fps = len(clip.times), clip.fps
+    about = {"total_num_frames": total, "fps": fps, "width": sizes[1][0], "height": sizes[1][1], "duration": total / fps,
+             "frames_indices": [_whole(clip.times[k] * fps) for k in indices]}
+    return np.stack(pictures), about
 
 
 def _whole(index: float) -> int | float:
     """An index that is an integer up to the container's clock becomes one."""
     return round(index) if abs(index - round(index)) < 0.02 else round(index, 3)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().split("\n") or ["unknown"])[0][:160]
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from . import camera
 from .files import write_atomic
-from .frames import SAMPLINGS, content_hash, decodes, load, sample_indices
+from .frames import SAMPLINGS, Budget, content_hash, decodes, load, sample_indices
 from .pictures import read_image
 from .profiles import Data
 from .types import Clip, Scene, WorkbookError
 
-__all__ = ["SAMPLINGS", "content_hash", "decodes", "encode", "film", "load", "read_clip", "read_image", "sample_indices",
-           "seen_categories", "seen_instances", "write_clip"]
+__all__ = ["SAMPLINGS", "Budget", "content_hash", "decodes", "encode", "film", "load", "read_clip", "read_image",
+           "sample_indices", "seen_categories", "seen_instances", "write_clip"]
 
 Pixels = npt.NDArray[np.uint8]
 CRF = 20

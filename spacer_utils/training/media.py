@@ -136,6 +136,8 @@ class Encoder:
         self._raw: dict[Medium, tuple[Any, Any]] = {}
         self._load = load or self.read
         self.merge = processor.video_processor.merge_size
+        # Qwen3's limits are for all frames of a clip together.
+        self._whole_clip = type(processor.video_processor).__name__.startswith("Qwen3")
 
     def read(self, kind: str, path: str) -> tuple[Any, Any]:
         """The stock loader.
@@ -145,7 +147,13 @@ class Encoder:
         """
         if kind == "image":
             return video.read_image(Path(path), self.frames.size or None), None
-        return video.load(Path(path), self.frames, self.cache)
+        return video.load(Path(path), self.frames, self.cache, self.budget())
+
+    def budget(self) -> video.Budget:
+        """The size that the processor gives frames where the profile sets none."""
+        of = self.processor.video_processor
+        return video.Budget(of.patch_size * of.merge_size, of.size["shortest_edge"], self.frames.max_pixels,
+                            of.temporal_patch_size if self._whole_clip else 0)
 
     def prove(self, medium: Medium) -> None:
         """Read a medium, and see that the processor takes one of its shape.
@@ -240,8 +248,7 @@ class Encoder:
         options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
         if not self.frames.size:
             processor = self.processor.video_processor
-            whole_clip = type(processor).__name__.startswith("Qwen3")  # its limits are for all frames together
-            options["size"] = _budget(processor, self.frames.max_pixels * (count if whole_clip else 1))
+            options["size"] = _budget(processor, self.frames.max_pixels * (count if self._whole_clip else 1))
         return options
 
 

@@ -1,0 +1,344 @@
+"""Reads clips as phones, cameras and the web give them: the shown frames at their shown times.
+
+A file's packets are listed first. They tell every frame's time without decoding, and are compared
+with what the header promises. Then only what the wanted frames need is decoded, and an error that
+a decoder would conceal ends the reading.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .clip_sizes import promised
+from .types import WorkbookError
+
+Pixels = npt.NDArray[np.uint8]
+Shape = Callable[[Pixels], Pixels]
+"""What to make of each frame (H, W, 3) as soon as it is decoded, for example a smaller one."""
+STRICT = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(2**26)}
+"""Of the decoders: report what is damaged instead of hiding it, and read no frames beyond 8K."""
+FEW = 16
+"""Frames that are sooner decoded than jumped over."""
+WIDEST = 16
+"""No pixel is more often as wide as high; a header that says so is damaged."""
+MEND = "Copy or download it again."
+
+
+class Damaged(WorkbookError):
+    """The file isn't what its header says, or its frames can't be decoded."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The shown frames of a clip."""
+
+    stamps: tuple[int, ...]
+    """Presentation time of each in the container's ticks, ascending."""
+    times: tuple[float, ...]
+    """The same in seconds from the clip's beginning."""
+    fps: float
+    """Frames per second, on average where the rate varies."""
+    keys: tuple[int, ...]
+    """Stamps at which decoding can begin, ascending; none: only at the file's beginning."""
+    seeks: tuple[int, ...] = ()
+    """Where to jump for each of ``keys``, in the clock that the container is searched by."""
+    decoded: bool = False
+    """Listed by decoding the whole clip, because its packets don't tell its frames."""
+
+
+def listing(path: Path) -> Listing:
+    """The frames of a clip, as a rule without decoding them.
+
+    Raises:
+        WorkbookError: the file is missing, no video, cut short, damaged, or of an unknown codec;
+            the message names it.
+    """
+    with _reporting(path), _opened(path) as (container, stream):
+        found = _from_packets(path, container, stream)
+    return found or _from_frames(path)
+
+
+def read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape) -> tuple[list[Pixels], Listing]:
+    """Chosen frames of a clip, upright and with square pixels.
+
+    Args:
+        choose: indices of the wanted frames.
+
+    Raises:
+        WorkbookError: as ``listing``; also where a wanted frame can't be decoded without errors.
+    """
+    with _reporting(path), _opened(path) as (container, stream):
+        found = _from_packets(path, container, stream)
+        if found:
+            wanted = [found.stamps[k] for k in choose(found)]
+            pictures = _seek_and_decode(container, stream, found, set(wanted), shape)
+            if pictures is not None:
+                return [pictures[stamp] for stamp in wanted], found
+    # Some decoders show fewer frames than there are packets, or find no beginning after a jump.
+    found = _from_frames(path, found)
+    places = choose(found)
+    in_order = _decode_in_order(path, set(places), shape)
+    return [in_order[k] for k in places], found
+
+
+# ------------------------------------------------------------------------------------------------------------- opening
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its main video stream, with a strict decoder of one thread."""
+    import av
+
+    if not path.is_file():
+        raise WorkbookError(f"no video at {path}. Write it again, or mend the row's path.")
+    with av.open(str(path), options={"max_pixels": STRICT["max_pixels"]}, metadata_errors="replace") as container:
+        stream = _main_stream(path, container)
+        if stream.codec_context is None:
+            raise WorkbookError(_unknown_codec(path, "its codec"))
+        stream.codec_context.options = STRICT
+        stream.codec_context.thread_count = 1
+        stream.codec_context.thread_type = "NONE"
+        yield container, stream
+
+
+def _main_stream(path: Path, container: Any) -> Any:
+    """The stream that a player shows: no cover picture, no thumbnails."""
+    from av.stream import Disposition
+
+    still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    moving = [s for s in container.streams.video if not s.disposition & still]
+    if not moving:
+        held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise WorkbookError(f"{path} holds no video, only {held}. Mend the row's path.")
+    best = container.streams.best("video")
+    return best if best in moving else moving[0]
+
+
+@contextmanager
+def _reporting(path: Path) -> Iterator[None]:
+    """Turns whatever PyAV raises into one line that names the file."""
+    import av
+
+    try:
+        yield
+    except WorkbookError:
+        raise
+    except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, NotImplementedError) as error:
+        raise WorkbookError(_unknown_codec(path, f"its codec ({_first_line(error)})")) from error
+    except Exception as error:  # PyAV has a class per error number, and other classes for nonsense in headers
+        raise Damaged(f"can't read {path} as a video ({_first_line(error)}). "
+                      f"It is damaged, cut short or no video. {MEND}") from error
+
+
+def _unknown_codec(path: Path, what: str) -> str:
+    return (f"can't read {path}: {what} is unknown here. Re-encode it: "
+            f"ffmpeg -i '{path.name}' -c:v libx264 -pix_fmt yuv420p '{path.stem}.h264.mp4'")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().split("\n")
+    return lines[0][:160] or type(error).__name__
+
+
+# ------------------------------------------------------------------------------------------------------------- listing
+
+
+def _from_packets(path: Path, container: Any, stream: Any) -> Listing | None:
+    """The frames by their packets, compared with the header; None where packets don't tell.
+
+    Raises:
+        Damaged: less is there than the header promises.
+    """
+    promised_frames = _frames_in_index(container, stream)
+    promised_seconds = (container.duration or 0) / 1e6
+    by_shown = "matroska" in container.format.name  # others are searched by the order of decoding
+    packets: list[int | None] = []
+    keys: list[tuple[int, int]] = []
+    lengths: list[int] = []
+    found_frames, end = 0, 0.0
+    for packet in container.demux():
+        if packet.size == 0 and packet.pts is None and packet.dts is None:
+            continue  # PyAV's own, at the end
+        end = max(end, _end(packet))
+        if packet.stream_index != stream.index:
+            continue
+        found_frames += 1
+        if packet.is_corrupt and (keys or packet.is_keyframe):  # recordings may begin inside a picture
+            raise Damaged(f"{path} is cut short or damaged: frame {found_frames} isn't whole. {MEND}")
+        if packet.is_keyframe and packet.pts is not None:
+            keys.append((packet.pts, packet.pts if by_shown or packet.dts is None else packet.dts))
+        if not packet.is_discard:
+            packets.append(packet.pts)
+            lengths.append(packet.duration or 0)
+    _compare(path, "bytes", promised(path), path.stat().st_size)
+    _compare(path, "frames", promised_frames, found_frames)
+    _compare(path, "seconds", promised_seconds, end, slack=max(0.5, 0.02 * promised_seconds))
+    if not packets:
+        raise Damaged(f"{path} holds no frames. It is damaged or cut short. {MEND}")
+    # What is shown before the first key frame can't be decoded: a recording that begins in the middle.
+    first = min(keys)[0] if keys else -math.inf
+    stamps = sorted(p for p in packets if p is not None and p >= first)
+    if None in packets or len(set(stamps)) < len(stamps) or not stamps:
+        return None
+    return _listing(container, stream, stamps, lengths[packets.index(stamps[-1])], sorted(keys))
+
+
+def _listing(container: Any, stream: Any, stamps: Sequence[int], last: int,
+             keys: Sequence[tuple[int, int]] = (), decoded: bool = False) -> Listing:
+    """A listing with seconds and rate; ``last`` is the last frame's length in ticks, 0 where nobody knows."""
+    tick = stream.time_base
+    # Players begin with the first stream, or at zero where that is a sound's lead-in. AVI has no such times.
+    begin = max(Fraction(container.start_time or 0, 1_000_000), Fraction(0))
+    if container.format.name == "avi":
+        begin = stamps[0] * tick
+    times = tuple(float(stamp * tick - begin) for stamp in stamps)
+    stated = float(stream.average_rate or stream.guessed_rate or 0)
+    # The last frame stays as long as the file says, else as long as the others.
+    span, usual = times[-1] - times[0], 1 / stated if stated else 1.0
+    length = float(last * tick) or (span / (len(stamps) - 1) if len(stamps) > 1 else usual)
+    # A stated rate is exact where frames keep to it; clocks of whole milliseconds are not.
+    kept = abs(stated * (span + length) - len(stamps)) < 0.5 + 0.01 * len(stamps)
+    fps = stated if kept else len(stamps) / (span + length)
+    return Listing(tuple(stamps), times, fps, tuple(k for k, _ in keys), tuple(s for _, s in keys), decoded)
+
+
+def _from_frames(path: Path, packets: Listing | None = None) -> Listing:
+    """The frames by decoding all of them."""
+    with _reporting(path), _opened(path) as (container, stream):
+        stamps = [frame.pts for frame in _whole_frames(path, container.decode(stream))]
+        if packets and "mov" in container.format.name:  # where every packet is a frame
+            _compare(path, "frames", len(packets.stamps), len(stamps))
+        if not stamps:
+            raise Damaged(f"{path} holds no frames that can be decoded. {MEND}")
+        if None in stamps or any(b <= a for a, b in pairwise(stamps)):
+            step = 1 / (stream.average_rate or stream.guessed_rate or 1) / stream.time_base
+            stamps = [round(k * step) for k in range(len(stamps))]
+        return _listing(container, stream, stamps, 0, decoded=True)
+
+
+def _end(packet: Any) -> float:
+    """Seconds at which a packet's content ends."""
+    stamps = [s for s in (packet.pts, packet.dts) if s is not None]
+    return float((max(stamps) + (packet.duration or 0)) * packet.time_base) if stamps and packet.time_base else 0.0
+
+
+def _frames_in_index(container: Any, stream: Any) -> int:
+    """How many frames the file's index lists; 0 where there is none, or it lists only some."""
+    if "mov" in container.format.name:
+        return len(stream.index_entries)  # what an edit list leaves
+    return stream.frames if container.format.name == "avi" else 0
+
+
+def _compare(path: Path, what: str, promised: float, found: float, slack: float = 0.0) -> None:
+    if found + slack < promised:
+        raise Damaged(f"{path} is cut short or damaged: by its header it has {promised:.10g} {what}, and {found:.10g} are there. "
+                      f"{MEND}")
+
+
+# ------------------------------------------------------------------------------------------------------------ decoding
+
+
+def _whole_frames(path: Path, frames: Iterator[Any]) -> Iterator[Any]:
+    for frame in frames:
+        if frame.is_corrupt:
+            raise Damaged(f"{path} is damaged: a frame can't be decoded without errors. {MEND}")
+        yield frame
+
+
+def _seek_and_decode(container: Any, stream: Any, known: Listing, stamps: set[int],
+                     shape: Shape) -> dict[int, Pixels] | None:
+    """Pictures by stamp, decoding from the key frame before each; None where that finds errors or not every frame."""
+    import av
+
+    found: dict[int, Pixels] = {}
+    frames: Iterator[Any] = iter(())
+    reached = -1  # place of the last decoded frame
+    place = {stamp: k for k, stamp in enumerate(known.stamps)}
+    try:
+        for stamp in sorted(stamps):
+            before = bisect.bisect_right(known.keys, stamp) - 1
+            key = known.keys[before] if before >= 0 else known.stamps[0]
+            if reached < 0 or place.get(key, 0) > reached + FEW:
+                container.seek(known.seeks[before] if before >= 0 else key, stream=stream)
+                frames, reached = _frames_after(container, stream, key), -1
+            for frame in frames:
+                if frame.is_corrupt or place.get(frame.pts, -1) <= reached:
+                    return None
+                reached = place[frame.pts]
+                if frame.pts in stamps:
+                    found[frame.pts] = shape(upright(frame, stream))
+                if frame.pts >= stamp:
+                    break
+    except av.error.FFmpegError:
+        return None
+    return found if len(found) == len(stamps) else None
+
+
+def _frames_after(container: Any, stream: Any, key: int) -> Iterator[Any]:
+    """Decoded frames from a key frame on.
+
+    What is shown before it but stored behind it may need frames that were jumped over.
+    """
+    import av
+
+    for packet in container.demux(stream):
+        leading = packet.pts is not None and packet.pts < key
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            if leading:
+                continue
+            raise
+        yield from (frame for frame in frames if frame.pts is None or frame.pts >= key)
+
+
+def _decode_in_order(path: Path, wanted: set[int], shape: Shape) -> dict[int, Pixels]:
+    """Pictures by their place in the clip, decoding from its beginning."""
+    found: dict[int, Pixels] = {}
+    with _reporting(path), _opened(path) as (container, stream):
+        for k, frame in enumerate(_whole_frames(path, container.decode(stream))):
+            if k in wanted:
+                found[k] = shape(upright(frame, stream))
+            if len(found) == len(wanted):
+                return found
+    raise Damaged(f"{path} is damaged: {len(wanted) - len(found)} frames can't be decoded. {MEND}")
+
+
+def upright(frame: Any, stream: Any) -> Pixels:
+    """(H, W, 3) picture as a player shows it: turned as the file says, widened where pixels aren't square."""
+    from .frames import resize
+
+    pixels: Pixels = frame.to_ndarray(format="rgb24", threads=1)
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1
+    if aspect != 1:
+        if not 1 / WIDEST <= aspect <= WIDEST:
+            raise Damaged(f"{stream.container.name} is damaged: pixels {aspect} times as wide as high. {MEND}")
+        size = max(1, round(frame.width * aspect)), frame.height
+        pixels = resize(pixels[None], size)[0]
+    return _turned(pixels, frame)
+
+
+def _turned(pixels: Pixels, frame: Any) -> Pixels:
+    """The picture after the file's display matrix, which holds quarter turns and mirrorings."""
+    side = frame.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return pixels
+    a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    if a < 0:
+        pixels = pixels[:, ::-1]
+    if d < 0:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

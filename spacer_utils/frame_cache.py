@@ -1,0 +1,84 @@
+"""Decoded frames on disk: a file per clip and sampling, together below a limit, shared by processes.
+
+The folder belongs to the workbook's outputs. Losing a file of it, or all, costs the time to decode again and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .files import write_atomic
+from .types import WorkbookError
+
+Pixels = npt.NDArray[np.uint8]
+LIMIT = 10_000_000_000
+"""Bytes that a folder may hold; beyond that, what has not been used for longest goes."""
+
+
+def kept(folder: Path, key: str, make: Callable[[], tuple[Pixels, dict[str, Any]]]) -> tuple[Pixels, dict[str, Any]]:
+    """What ``make`` gives, from the folder where it is there: frames, memory-mapped and read-only, and what is known of them.
+
+    A folder that can't be written is only warned of.
+    """
+    path = folder / f"{key}.npy"
+    try:
+        return _read(path)
+    except (OSError, ValueError, EOFError):  # not there, let go by another process, or damaged
+        pixels, about = make()
+    if pixels.nbytes > LIMIT:
+        return pixels, about
+    try:
+        _write(path, pixels, about)
+        _let_go(folder, path)
+        return _read(path)
+    except (WorkbookError, OSError, ValueError, EOFError) as error:
+        warnings.warn(f"decoded frames are not kept: {error}", stacklevel=2)
+        return pixels, about
+
+
+def _read(path: Path) -> tuple[Pixels, dict[str, Any]]:
+    pixels = np.load(path, mmap_mode="r")
+    with open(path, "rb") as file:
+        file.seek(pixels.offset + pixels.nbytes)
+        about = json.loads(file.read())
+    # Used now. It may have been let go in this moment, which takes nothing from who has it open.
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return pixels, about
+
+
+def _write(path: Path, pixels: Pixels, about: dict[str, Any]) -> None:
+    """One file, so that frames and their times can't be those of different writers."""
+    data = io.BytesIO()
+    np.save(data, pixels)
+    data.write(json.dumps(about).encode())
+    write_atomic(path, data.getvalue())
+
+
+def _let_go(folder: Path, new: Path) -> None:
+    """Delete what was used longest ago, leftovers of killed writers too, until the rest fits."""
+    files = []
+    for entry in os.scandir(folder):
+        try:
+            if entry.name.endswith((".npy", ".tmp")):
+                about = entry.stat()
+                files.append((about.st_mtime_ns, about.st_size, Path(entry.path)))
+        except FileNotFoundError:  # another process was faster
+            continue
+    held = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if held <= LIMIT:
+            return
+        if path != new:
+            path.unlink(missing_ok=True)
+            held -= size
