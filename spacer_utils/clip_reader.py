@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import bisect
 import math
+import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ Shape = Callable[[Pixels], Pixels]
 """What to make of each frame (H, W, 3) as soon as it is decoded, for example a smaller one."""
 STRICT = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(2**26)}
 """Of the decoders: report what is damaged instead of hiding it, and read no frames beyond 8K."""
+TWICE = ("vp8", "hevc", "mjpeg")
+"""Codecs whose decoders leave what they can't decode as it lay in memory, without a word. They are asked twice."""
 FEW = 16
 """Frames that are sooner decoded than jumped over."""
 WIDEST = 16
@@ -78,18 +82,31 @@ def read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape) -
     Raises:
         WorkbookError: as ``listing``; also where a wanted frame can't be decoded without errors.
     """
+    pictures, found, codec = _read(path, choose, shape, holding=1)
+    if codec in TWICE:
+        # Holding other frames in memory, what lay there before is something else.
+        again, _, _ = _read(path, choose, shape, holding=6)
+        if not all(map(np.array_equal, pictures, again)):
+            raise Damaged(f"{path} is damaged: a frame can't be decoded as a whole. {MEND}")
+    return pictures, found
+
+
+def _read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape,
+          holding: int) -> tuple[list[Pixels], Listing, str]:
+    """``read`` with the codec's name, while ``holding`` so many decoded frames in memory."""
     with _reporting(path), _opened(path) as (container, stream):
+        codec = stream.codec_context.name
         found = _from_packets(path, container, stream)
         if found:
             wanted = [found.stamps[k] for k in choose(found)]
-            pictures = _seek_and_decode(container, stream, found, set(wanted), shape)
+            pictures = _seek_and_decode(container, stream, found, set(wanted), shape, holding)
             if pictures is not None:
-                return [pictures[stamp] for stamp in wanted], found
+                return [pictures[stamp] for stamp in wanted], found, codec
     # Some decoders show fewer frames than there are packets, or find no beginning after a jump.
     found = _from_frames(path, found)
     places = choose(found)
-    in_order = _decode_in_order(path, set(places), shape)
-    return [in_order[k] for k in places], found
+    in_order = _decode_in_order(path, set(places), shape, holding)
+    return [in_order[k] for k in places], found, codec
 
 
 # ------------------------------------------------------------------------------------------------------------- opening
@@ -97,7 +114,7 @@ def read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape) -
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its main video stream, with a strict decoder of one thread."""
+    """The container and its main video stream, with a strict decoder."""
     import av
 
     if not path.is_file():
@@ -105,7 +122,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     with av.open(str(path), options={"max_pixels": STRICT["max_pixels"]}, metadata_errors="replace") as container:
         stream = _main_stream(path, container)
         if stream.codec_context is None:
-            raise WorkbookError(_unknown_codec(path, "its codec"))
+            raise WorkbookError(_unknown_codec(path, f"its codec{_codec_named(path)}"))
         stream.codec_context.options = STRICT
         stream.codec_context.thread_count = 1
         stream.codec_context.thread_type = "NONE"
@@ -146,6 +163,20 @@ def _unknown_codec(path: Path, what: str) -> str:
             f"ffmpeg -i '{path.name}' -c:v libx264 -pix_fmt yuv420p '{path.stem}.h264.mp4'")
 
 
+def _codec_named(path: Path) -> str:
+    """What FFmpeg's warning calls the video's codec, with a blank before it; empty where it doesn't warn."""
+    import av
+
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as said, av.open(str(path), metadata_errors="replace"):
+            named = re.search(r"Video: ([^,]*)", " ".join(message for _, _, message in said))
+    finally:
+        av.logging.set_level(level)
+    return f" {named[1]}" if named else ""
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().split("\n")
     return lines[0][:160] or type(error).__name__
@@ -184,10 +215,12 @@ def _from_packets(path: Path, container: Any, stream: Any) -> Listing | None:
     _compare(path, "bytes", promised(path), path.stat().st_size)
     _compare(path, "frames", promised_frames, found_frames)
     _compare(path, "seconds", promised_seconds, end, slack=max(0.5, 0.02 * promised_seconds))
+    if promised_seconds and end - max(container.start_time or 0, 0) / 1e6 > 10 + 10 * promised_seconds:
+        raise Damaged(f"{path} is damaged: its header says {promised_seconds:g} seconds, its frames' times {end:g}. {MEND}")
     if not packets:
         raise Damaged(f"{path} holds no frames. It is damaged or cut short. {MEND}")
-    # What is shown before the first key frame can't be decoded: a recording that begins in the middle.
-    first = min(keys)[0] if keys else -math.inf
+    # A broadcast is recorded from the middle of a scene: what is shown before its first key frame can't be decoded.
+    first = min(keys)[0] if keys and container.format.name == "mpegts" else -math.inf
     stamps = sorted(p for p in packets if p is not None and p >= first)
     if None in packets or len(set(stamps)) < len(stamps) or not stamps:
         return None
@@ -216,12 +249,15 @@ def _listing(container: Any, stream: Any, stamps: Sequence[int], last: int,
 def _from_frames(path: Path, packets: Listing | None = None) -> Listing:
     """The frames by decoding all of them."""
     with _reporting(path), _opened(path) as (container, stream):
-        stamps = [frame.pts for frame in _whole_frames(path, container.decode(stream))]
+        stamps = [frame.pts for frame in _whole_frames(path, container, stream)]
         if packets and "mov" in container.format.name:  # where every packet is a frame
             _compare(path, "frames", len(packets.stamps), len(stamps))
         if not stamps:
             raise Damaged(f"{path} holds no frames that can be decoded. {MEND}")
-        if None in stamps or any(b <= a for a, b in pairwise(stamps)):
+        if None not in stamps and container.format.name != "avi":
+            if any(b < a for a, b in pairwise(stamps)):
+                raise Damaged(f"{path} is damaged: its frames' times go backwards. {MEND}")
+        else:  # AVI has a rate instead of times
             step = 1 / (stream.average_rate or stream.guessed_rate or 1) / stream.time_base
             stamps = [round(k * step) for k in range(len(stamps))]
         return _listing(container, stream, stamps, 0, decoded=True)
@@ -249,15 +285,17 @@ def _compare(path: Path, what: str, promised: float, found: float, slack: float 
 # ------------------------------------------------------------------------------------------------------------ decoding
 
 
-def _whole_frames(path: Path, frames: Iterator[Any]) -> Iterator[Any]:
-    for frame in frames:
-        if frame.is_corrupt:
-            raise Damaged(f"{path} is damaged: a frame can't be decoded without errors. {MEND}")
+def _whole_frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
+    """The frames, as long as they are decoded without errors and begin with one that needs no other."""
+    for k, frame in enumerate(container.decode(stream)):
+        begins = k == 0 and "mov" not in container.format.name  # whose edit lists may hide the key frame
+        if frame.is_corrupt or (begins and not frame.key_frame):
+            raise Damaged(f"{path} is damaged: frame {k + 1} can't be decoded as a whole. {MEND}")
         yield frame
 
 
 def _seek_and_decode(container: Any, stream: Any, known: Listing, stamps: set[int],
-                     shape: Shape) -> dict[int, Pixels] | None:
+                     shape: Shape, holding: int) -> dict[int, Pixels] | None:
     """Pictures by stamp, decoding from the key frame before each; None where that finds errors or not every frame."""
     import av
 
@@ -265,6 +303,7 @@ def _seek_and_decode(container: Any, stream: Any, known: Listing, stamps: set[in
     frames: Iterator[Any] = iter(())
     reached = -1  # place of the last decoded frame
     place = {stamp: k for k, stamp in enumerate(known.stamps)}
+    held: deque[Any] = deque(maxlen=holding)
     try:
         for stamp in sorted(stamps):
             before = bisect.bisect_right(known.keys, stamp) - 1
@@ -273,7 +312,11 @@ def _seek_and_decode(container: Any, stream: Any, known: Listing, stamps: set[in
                 container.seek(known.seeks[before] if before >= 0 else key, stream=stream)
                 frames, reached = _frames_after(container, stream, key), -1
             for frame in frames:
-                if frame.is_corrupt or place.get(frame.pts, -1) <= reached:
+                held.append(frame)
+                begins = reached < 0
+                # Where an edit list hides the key frame, the first one shown is another.
+                broken = frame.is_corrupt or (begins and key in place and not frame.key_frame)
+                if broken or place.get(frame.pts, -1) <= reached:
                     return None
                 reached = place[frame.pts]
                 if frame.pts in stamps:
@@ -303,11 +346,13 @@ def _frames_after(container: Any, stream: Any, key: int) -> Iterator[Any]:
         yield from (frame for frame in frames if frame.pts is None or frame.pts >= key)
 
 
-def _decode_in_order(path: Path, wanted: set[int], shape: Shape) -> dict[int, Pixels]:
+def _decode_in_order(path: Path, wanted: set[int], shape: Shape, holding: int) -> dict[int, Pixels]:
     """Pictures by their place in the clip, decoding from its beginning."""
     found: dict[int, Pixels] = {}
+    held: deque[Any] = deque(maxlen=holding)
     with _reporting(path), _opened(path) as (container, stream):
-        for k, frame in enumerate(_whole_frames(path, container.decode(stream))):
+        for k, frame in enumerate(_whole_frames(path, container, stream)):
+            held.append(frame)
             if k in wanted:
                 found[k] = shape(upright(frame, stream))
             if len(found) == len(wanted):

@@ -21,6 +21,8 @@ from .files import write_atomic
 from .types import WorkbookError
 
 Pixels = npt.NDArray[np.uint8]
+HOUR = 3600.0
+"""Seconds after which a file that is being written belongs to nobody."""
 LIMIT = 10_000_000_000
 """Bytes that a folder may hold; beyond that, what has not been used for longest goes."""
 
@@ -31,30 +33,32 @@ def kept(folder: Path, key: str, make: Callable[[], tuple[Pixels, dict[str, Any]
     A folder that can't be written is only warned of.
     """
     path = folder / f"{key}.npy"
-    try:
-        return _read(path)
-    except (OSError, ValueError, EOFError):  # not there, let go by another process, or damaged
+    found = _read(path)
+    if found is None:
         pixels, about = make()
-    if pixels.nbytes > LIMIT:
-        return pixels, about
+        if pixels.nbytes <= LIMIT:
+            try:
+                _write(path, pixels, about)
+                _let_go(folder, path)
+            except (WorkbookError, OSError) as error:
+                warnings.warn(f"decoded frames are not kept: {error}", stacklevel=2)
+        found = _read(path) or (pixels, about)
+    return found
+
+
+def _read(path: Path) -> tuple[Pixels, dict[str, Any]] | None:
+    """What a file holds; None where it isn't there, was let go by another process, or is damaged."""
     try:
-        _write(path, pixels, about)
-        _let_go(folder, path)
-        return _read(path)
-    except (WorkbookError, OSError, ValueError, EOFError) as error:
-        warnings.warn(f"decoded frames are not kept: {error}", stacklevel=2)
+        pixels = np.load(path, mmap_mode="r")
+        with open(path, "rb") as file:
+            file.seek(pixels.offset + pixels.nbytes)
+            about = json.loads(file.read())
+        # The time of use. It may be let go in this moment, which takes nothing from who has it open.
+        with contextlib.suppress(OSError):
+            os.utime(path)
         return pixels, about
-
-
-def _read(path: Path) -> tuple[Pixels, dict[str, Any]]:
-    pixels = np.load(path, mmap_mode="r")
-    with open(path, "rb") as file:
-        file.seek(pixels.offset + pixels.nbytes)
-        about = json.loads(file.read())
-    # Used now. It may have been let go in this moment, which takes nothing from who has it open.
-    with contextlib.suppress(OSError):
-        os.utime(path)
-    return pixels, about
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def _write(path: Path, pixels: Pixels, about: dict[str, Any]) -> None:
@@ -66,15 +70,18 @@ def _write(path: Path, pixels: Pixels, about: dict[str, Any]) -> None:
 
 
 def _let_go(folder: Path, new: Path) -> None:
-    """Delete what was used longest ago, leftovers of killed writers too, until the rest fits."""
+    """Delete what was used longest ago until the rest fits, and what killed writers have left."""
+    now = new.stat().st_mtime
     files = []
     for entry in os.scandir(folder):
         try:
-            if entry.name.endswith((".npy", ".tmp")):
-                about = entry.stat()
-                files.append((about.st_mtime_ns, about.st_size, Path(entry.path)))
+            about = entry.stat()
         except FileNotFoundError:  # another process was faster
             continue
+        if entry.name.endswith(".npy"):
+            files.append((about.st_mtime, about.st_size, Path(entry.path)))
+        elif ".npy." in entry.name and about.st_mtime < now - HOUR:
+            Path(entry.path).unlink(missing_ok=True)
     held = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):
         if held <= LIMIT:

@@ -132,8 +132,9 @@ class Budget:
         if given * wide * high > self.most * frames:
             shrink = math.sqrt(width * height / self.most)
             wide, high = (max(self.factor, math.floor(side / shrink / self.factor) * self.factor) for side in (width, height))
-        fits = 0 < wide <= width and 0 < high <= height and given * wide * high >= min(self.least, self.most * frames)
-        return (wide, high) if fits else (width, height)
+        elif given * wide * high < self.least:
+            return width, height
+        return (wide, high) if 0 < wide <= width and 0 < high <= height else (width, height)
 
 
 def times(path: Path, frames: Frames) -> list[float]:

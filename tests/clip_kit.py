@@ -42,7 +42,7 @@ KINDS = (
     Kind("hevc_open_groups.mkv", "libx265", {"x265-params": "log-level=none:keyint=8:open-gop=1"}),
     Kind("hevc_10_bit.mp4", "libx265", {"x265-params": "log-level=none"}, "yuv420p10le"),
     Kind("mpeg4.avi", "mpeg4"),
-    Kind("mpeg4_reordered.mp4", "mpeg4", {"bf": "2"}),
+    Kind("mpeg4_reordered.mp4", "mpeg4", {"bf": "2", "qmin": "1", "qmax": "2"}),
     Kind("mpeg4.asf", "mpeg4"),
     Kind("mpeg2.ts", "mpeg2video", rate=25),
     Kind("mjpeg.avi", "mjpeg", pix_fmt="yuvj420p"),
@@ -56,16 +56,16 @@ KINDS = (
     Kind("av1.mkv", "libsvtav1"),
     Kind("moving.gif", "gif", pix_fmt="rgb8"),
     Kind("narrow.mp4", "libx264", size=(16, 32)),
-    Kind("odd.mkv", "ffv1", size=(63, 47)),
+    Kind("odd.webm", "libvpx-vp9", size=(63, 47)),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 def pictures(count: int, width: int = 64, height: int = 48) -> Pixels:
-    """(T, H, W, 3) frames of growing grey with a red square that moves to the right in the upper half."""
+    """(T, H, W, 3) frames: grey that grows with the number, modulo 20, and a red square that moves in the upper half."""
     frames = np.empty((count, height, width, 3), np.uint8)
     for k in range(count):
-        frames[k] = 10 * (k + 1)
+        frames[k] = 10 * (k % 20 + 1)
         left = 3 * k % (width - 8)
         frames[k, height // 8:height // 4, left:left + 8] = (200, 50, 30)
     return frames

@@ -15,11 +15,11 @@ A *traceback* is anything raised but a WorkbookError of one line that names the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import multiprocessing
 import tempfile
 from collections import Counter
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +59,24 @@ def damaged(data: bytes, damage: str, rng: np.random.Generator) -> bytes:
 def shown(path: Path) -> list[tuple[float, Pixels | None]]:
     """(seconds, picture) of every frame as FFmpeg decodes the file in order; no picture where it says that there were errors."""
     found: list[tuple[float, Pixels | None]] = []
+    stamps: list[int | None] = []
     with av.open(str(path), metadata_errors="replace") as container:
         stream = clip_reader._main_stream(path, container)
         stream.codec_context.thread_count = 1
         begin = max((container.start_time or 0) / 1e6, 0.0)
         rate = float(stream.average_rate or stream.guessed_rate or 1)
-        try:
-            for k, frame in enumerate(container.decode(stream)):
-                in_order = container.format.name == "avi" or frame.pts is None
-                time = k / rate if in_order else float(frame.pts * stream.time_base) - begin
-                found.append((time, None if frame.is_corrupt else clip_reader.upright(frame, stream)))
-        except av.error.FFmpegError:
-            pass
-    return found
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.error.FFmpegError):
+                for frame in packet.decode():
+                    stamps.append(frame.pts)
+                    found.append((0.0, None if frame.is_corrupt else clip_reader.upright(frame, stream)))
+        timed = [s for s in stamps if s is not None]
+        # AVI has no times, only a rate; where FFmpeg makes up some that go forwards, they count from the first frame.
+        if len(timed) < len(stamps) or (container.format.name == "avi" and timed != sorted(timed)):
+            return [(k / rate, picture) for k, (_, picture) in enumerate(found)]
+        if container.format.name == "avi" and timed:
+            begin = float(timed[0] * stream.time_base)
+        return [(float(stamp * stream.time_base) - begin, picture) for stamp, (_, picture) in zip(timed, found)]
 
 
 def judge(path: Path, damage: str, count: int) -> str:
@@ -153,7 +158,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="an empty folder for the clips of bad ends")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         found = run(options.keep or Path(folder), options.count, options.seed)
     ends = Counter(case[2].split(":")[0] for case in found.elements())
     wrong = sum(ends[w] for w in WRONG)
