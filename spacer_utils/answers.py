@@ -7,17 +7,17 @@ What no model writes within a budget of 1,024 tokens is not read at all, so that
 from __future__ import annotations
 
 import ast
-import math
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import cast
 
-from .scoring.extract import NUMBER_WORDS
+from .numerals import MAX_ANSWER as MAX_ANSWER
+from .numerals import number as number
+from .numerals import plain
 from .types import Answer, MapCells
 
-MAX_ANSWER = 8_192
-"""Characters of an answer block that are still read; a longer one scores 0."""
 MAX_MAP = 20_000
 """Characters of a map that are still read; a longer one counts as unreadable."""
 OUTSIDE = ("text outside the blocks", "map outside the think block")
@@ -93,101 +93,93 @@ def answer_of(answer: Answer) -> tuple[str | None, str]:
 
 # ----------------------------------------------------------------------------------------------------------------- letters
 
-_LETTER = re.compile(r"\(?([A-Za-z])(?:\)[.:]?|[.:])?")
-_ARTICLE = re.compile(r"\b[AI]\s+(?=\w)(?!(?:or|and)\b)")
-_LETTER_AND_TEXT = re.compile(r"(?:\(([A-Za-z])\)[.:]?|([A-Za-z])[.:)])\s*(\S.*)", re.DOTALL)
+_LETTER = re.compile(r"\(?([A-Za-z])(?:\)[.:]?|[.:、])?")
+_LETTER_AND_TEXT = re.compile(r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])[.:)、])\s*(\S.*)", re.DOTALL)
+_MARKUP = re.compile(r"\\(?:boxed|fbox|mbox|text\w*|math\w*|operatorname|left|right|bf|it|rm)(?![A-Za-z])|\\(?=[()\[\]])|[{}$*`]"
+                     r"|(?<![^\W_])_+|_+(?![^\W_])")
+_BRACKETS = str.maketrans("[]【】", "()()")
+_LABEL = re.compile(r"(?:(?:final |correct |best )?(?:answer|option|choice)\b[\s:]*){1,2}", re.IGNORECASE)
+_ARTICLE = re.compile(r"\b[AI]\s+(?=\w)(?!(?:or|and|nor|but|is|was|has|are|can|could|may|might|would|should|also|too|seems)\b)")
+_OTHER = re.compile(r"(?<![\w-])[A-Z](?![\w]|-\w)|(?<=\bor )[a-z]\b(?! \w)|(?<=\band )[a-z]\b(?! \w)")
+
+
+def _bare(text: str) -> str:
+    """An answer in plain characters without LaTeX and Markdown around its parts, quotes, or a label (``Answer:``, ``Option``)."""
+    text = _MARKUP.sub("", plain(text[:MAX_ANSWER])).translate(_BRACKETS).strip().strip("\"'“”‘’").strip()
+    label = _LABEL.match(text)
+    return text[label.end():] if label else text
 
 
 def option_texts(options: Sequence[str]) -> dict[str, str]:
-    """Letter -> text of ``("A. chair", ...)``; options without letters are lettered in order.
+    """Letter -> text of ``("A. chair", ...)``, as published; options without letters, each its own, are lettered in order.
 
     >>> option_texts(("A. chair", "B. sofa")), option_texts(("left", "right"))
     ({'A': 'chair', 'B': 'sofa'}, {'A': 'left', 'B': 'right'})
+    >>> option_texts(("B. sofa", "A."))
+    {'B': 'sofa', 'A': ''}
     """
-    parts = [_LETTER_AND_TEXT.fullmatch(o.strip()) for o in options]
-    if parts and all(parts):
-        return {(p[1] or p[2]).upper(): p[3].strip() for p in parts if p}
-    bare = [_LETTER.fullmatch(o.strip()) for o in options]
-    if bare and all(bare):
-        return {b[1].upper(): "" for b in bare if b}
-    return {chr(ord("A") + k): o.strip() for k, o in enumerate(options)}
+    texts = [plain(o).strip() for o in options]
+    found: dict[str, str] = {}
+    for text in texts:
+        if full := _LETTER_AND_TEXT.fullmatch(text):
+            found[(full[1] or full[2]).upper()] = full[3].strip()
+        elif bare := _LETTER.fullmatch(text):
+            found[bare[1].upper()] = ""
+    return found if len(found) == len(texts) else {chr(ord("A") + k): text for k, text in enumerate(texts)}
 
 
 def letter(text: str, options: Sequence[str] = ()) -> str | None:
     """The option that an answer names: ``A``, ``A.``, ``(A)``, ``A)``, ``A:``, ``A. chair``; capital or not; None otherwise.
 
+    Around it may stand what may stand around a number: ``\\boxed{}``, ``\\text{}``, ``$``, bold, code, quotes, brackets, a label
+    (``Answer:``, ``Option``); wide letters are letters, characters without width are none, look-alikes of other scripts neither.
     The letter must be among the options where these are given. A second letter in the text behind the first is hedging, unless
-    the text is that of the option itself; without a mark behind it, "A" may be an article, which, like "I", is no second letter
-    where the options aren't known.
+    the text is that of the option itself, or it is an article ("A" or "I" before a word) or part of a word (A-frame).
 
-    >>> [letter(t) for t in ("A", "b.", "(C)", "D. A sofa", "A chair", "A. or B", "left")]
-    ['A', 'B', 'C', 'D', None, None, None]
-    >>> letter("E", ("A. chair", "B. sofa")) is None
-    True
+    >>> [letter(t) for t in ("A", "b.", "(C)", "D. A sofa", "**B**", "A chair", "A. or B", "left")]
+    ['A', 'B', 'C', 'D', 'B', None, None, None]
+    >>> letter("B. A sofa", ("A. chair", "B. sofa")), letter("E", ("A. chair", "B. sofa"))
+    ('B', None)
     """
-    text = unicodedata.normalize("NFKC", text[:MAX_ANSWER]).strip()
-    known = option_texts(options)
+    text, known = _bare(text), option_texts(options)
     if bare := _LETTER.fullmatch(text):
         found = bare[1].upper()
     elif full := _LETTER_AND_TEXT.fullmatch(text):
         found = (full[1] or full[2]).upper()
-        words = set(re.findall(r"\w+", full[3] if known else _ARTICLE.sub("", full[3]))) - {found}
-        others = set(known) if known else set("ABCDEFGHIJ")
-        if same_text(full[3]) != same_text(known.get(found, "")) and words & others:
+        others = {other.upper() for other in _OTHER.findall(_ARTICLE.sub("", full[3]))} - {found}
+        hedged = others & (set(known) if known else set("ABCDEFGHIJ"))
+        if hedged and same_text(full[3]) != same_text(_bare(known.get(found, ""))):
             return None
     else:
         return None
     return found if not known or found in known else None
 
 
-def same_text(text: str) -> str:
-    """``text`` in the form in which two texts are compared: case, white space and a final full stop don't count."""
-    return " ".join(text.casefold().split()).rstrip(".")
+def option(text: str, options: Sequence[str]) -> str | None:
+    """The option that a published solution names, by its letter or by its text; None if by neither, or if two have that text.
 
-
-# ----------------------------------------------------------------------------------------------------------------- numbers
-
-_WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)|\d+)"
-_NUMBER = re.compile(rf"(?<![\w.])(?:(?<!\))[-+−])?(?:{_WHOLE}(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{{1,3}}(?!\w))?", re.ASCII)
-_FRACTION, _RAISED = re.compile("[¼-¾⅐-⅞]"), re.compile("[²³¹⁰-ₜ]")
-_SCALES = {"hundred": 100.0, "thousand": 1_000.0, "million": 1_000_000.0}
-
-
-def number(text: str) -> float | None:
-    """The first number of a text: digits (sign, thousands separators, exponent) before number words; units are passed over.
-
-    >>> [number(t) for t in ("about 3½ m", "-2", "1,200", "2-3", "twenty-one", "two hundred and five cm", "a chair")]
-    [3.5, -2.0, 1200.0, 2.0, 21.0, 205.0, None]
+    >>> [option(t, ("A. cup", "B. sofa")) for t in ("b", "Sofa", "B. sofa", "tv")]
+    ['B', 'B', 'B', None]
     """
-    # normalised first, ½ would be 1⁄2 and ² a plain digit, glued to those before it
-    text = _FRACTION.sub(lambda c: f"{unicodedata.numeric(c[0]):.6f}"[1:], _RAISED.sub(" ", text[:MAX_ANSWER]))
-    text = unicodedata.normalize("NFKC", text)
-    if found := _NUMBER.search(text):
-        value = float(found[0].replace(",", "").replace("−", "-"))
-        return value if math.isfinite(value) else None
-    return _spoken(re.findall(r"[a-z]+", text.lower()))
+    if found := letter(text, options):
+        return found
+    wanted = same_text(_bare(text))
+    same = [k for k, t in option_texts(options).items() if wanted and same_text(_bare(t)) == wanted]
+    return same[0] if len(same) == 1 else None
 
 
-def _spoken(words: Sequence[str]) -> float | None:
-    """Value of the first run of number words; "three and four" is 3, because 4 can't follow 3 in one number."""
-    total = current = 0.0
-    seen = False
-    for word in words:
-        if word in _SCALES:
-            scale = _SCALES[word]
-            current = max(current, 1.0) * scale
-            if scale > 100:
-                total, current = total + current, 0.0
-            seen = True
-        elif word in NUMBER_WORDS:
-            value = NUMBER_WORDS[word]
-            room = current % 100 == 0 or (current % 10 == 0 and value < 10 and current % 100 >= 20)
-            if seen and not room:
-                break
-            current, seen = current + value, True
-        elif seen and word != "and":
-            break
-    return total + current if seen and math.isfinite(total + current) else None
+def option_reader(solution: str, options: Sequence[str]) -> Callable[[str], str | None]:
+    """How an answer names an option beside this solution: by its letter; also by its text where the solution is a text.
+
+    >>> [option_reader(s, ("A. cup", "B. sofa"))("sofa") for s in ("B", "sofa")]
+    [None, 'B']
+    """
+    return partial(option if letter(solution, options) is None else letter, options=options)
+
+
+def same_text(text: str) -> str:
+    """``text`` in the form in which two texts are compared: case, width, white space and a final full stop don't count."""
+    return " ".join(unicodedata.normalize("NFKC", plain(text)).casefold().split()).rstrip(".")
 
 
 # -------------------------------------------------------------------------------------------------------------------- maps

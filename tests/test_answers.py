@@ -80,6 +80,33 @@ def test_letters_without_options_may_be_any() -> None:
     assert [letter(t) for t in ("E", "Z.", "A. or B", "D. chair")] == ["E", "Z", None, "D"]
 
 
+@pytest.mark.parametrize("text", [
+    r"\boxed{B}", r"\text{B}", r"\mathbf{B}", r"$\boxed{\text{B}}$", r"\(B\)", r"\[B\]", "$B$", "**B**", "*B*", "__B__", "_B_",
+    "`B`", '"B"', "“B”", "[B]", "【B】", "{B}", "（Ｂ）", "Ⓑ", "𝐁", "\u200bB\u2060", "B\ufeff.", "\u00adB",
+    "**B.** sofa", "**B**. sofa",
+    r"\boxed{B. sofa}", "(**B**) sofa", "B、sofa", "Option B", "Answer: B", "**Answer:** B", "Final answer: (B)",
+    "option (b) sofa",
+    "B. A sofa", "B: I see a sofa", "B. A-frame sofa", "B. An L-shaped sofa"])
+def test_letters_may_stand_in_what_numbers_may(text: str) -> None:
+    assert letter(text, OPTIONS) == "B"
+    assert letter(text) == "B"
+
+
+@pytest.mark.parametrize("text", ["Β", "В", "\u200b", "A. or B", "B, or maybe C", "B. or c", "**A** or **B**", "B. A is right",
+                                  r"\boxed{A}, \boxed{B}", "B. A", "B. A or C", "`A``B`", "Option A or B", "Answer", "The B"])
+def test_neither_look_alikes_nor_hedges_are_letters(text: str) -> None:
+    assert letter(text, OPTIONS) is None
+    assert letter(text) is None
+
+
+def test_a_solution_may_be_an_options_text() -> None:
+    option, options = answers.option, ("C. a cup", "A. Sofa.", "B. tv", "D. tv")
+    assert [option(t, options) for t in ("a cup", "SOFA", "ＳＯＦＡ\u200b", "**sofa**", "b", "(C)", "tv", "bed", "")] == [
+        "C", "A", "A", "A", "B", "C", None, None, None]
+    assert [answers.option_reader(s, options)("sofa") for s in ("A", "sofa")] == [None, "A"]
+    assert option("left", ()) is None
+
+
 @pytest.mark.parametrize(("text", "found"), [
     ("B. A chair", "B"), ("C) I see a chair", "C"), ("B. A chair or C", None), ("B. or A", None), ("B. A", None),
     ("B. A or B", None), ("B. A and I", None), ("B. A C", None), ("B. A, C", None),
@@ -98,6 +125,9 @@ def test_options_without_letters_are_lettered_in_order() -> None:
     assert option_texts(("A", "B")) == {"A": "", "B": ""}
     assert option_texts(("(A) left", "b) right")) == {"A": "left", "B": "right"}
     assert option_texts(()) == {}
+    assert option_texts(("B. sofa", "A.")) == {"B": "sofa", "A": ""}, "published letters stay"
+    assert option_texts(("Ｂ．sofa", "（Ａ）cup")) == {"B": "sofa", "A": "cup"}
+    assert option_texts(("A. x", "A. y")) == {"A": "A. x", "B": "A. y"}, "a letter twice is none"
     assert letter("C", ("left", "right")) is None
 
 
@@ -117,12 +147,99 @@ def test_a_completion_without_one_answer_says_why() -> None:
     ("a chair at 3.5 m", 3.5), ("1e1", 10), ("1.5E-1 m", 0.15), (".5", 0.5), ("m2: 5", 5),
     ("three and four", 3), ("one two", 1), ("zero", 0), ("nineteen", 19), ("ninety nine", 99), ("three million", 3e6),
     ("3\u00a0m", 3), ("３", 3), ("12,34", 12), ("1,200, roughly", 1200), ("1,2345", 1), ("1,200,3", 1), ("3½ m", 3.5), ("½", 0.5),
-    ("-¼ m", -0.25), ("10² m", 10), ("10⁻² m", 10), ("5 m² or 7", 5), ("H₂O", None), ("hundred " * 155, None),
+    ("-¼ m", -0.25), ("10² m", 100), ("10⁻² m", 0.01), ("5 m² or 7", 5), ("H₂O", None), ("hundred " * 155, None),
     ("(-2)", -2), ("x-2", 2), ("area=-2", -2),
     ("", None), ("a chair", None), ("an", None), ("none", None), ("nan", None), ("inf", None), ("1e999", None), ("someone", None),
 ])
 def test_numbers(text: str, value: float | None) -> None:
     assert number(text) == value
+
+
+FRACTIONS = [("1/2", .5), ("1 / 2", .5), ("2 1/2", 2.5), ("2-1/2", 2.5), ("2 and 1/2", 2.5), ("two and 1/2", 2.5),
+             ("-2 1/2", -2.5), (r"\frac{1}{4}", .25), (r"\dfrac{3}{4} m", .75), (r"-\frac12", -.5), (r"2\frac12", 2.5),
+             (r"-2\tfrac{1}{2}", -2.5), (r"\frac{-1}{2}", -.5), (r"\frac{1,000}{2}", 500), (r"\frac{\pi}{2}", None),
+             ("1½", 1.5), ("-1½", -1.5), ("1⁄2", .5), ("⅓", 1 / 3), ("1/2/2020", 1), ("1/0", None), ("3/4 million", 750_000)]
+POWERS = [("1.5×10^2", 150), ("1.5 × 10^2", 150), (r"1.5 \times 10^{2}", 150), (r"1.5\cdot10^{-1}", .15), ("1.5x10^2", 150),
+          ("1.5 x 10^2", 150), ("1.5*10**2", 150), ("1.5·10^2", 150), ("1.5 times 10^2", 150), ("1.5×10²", 150),
+          ("2×10⁻²", .02), ("10^3", 1000), ("2^3", 8), ("2^0.5", 2 ** .5), ("1×10^999", None), ("0^-1", None),
+          ("3 x 4 m", 3), ("4 × 10 m", 4), ("m^2: 5", 5), ("x^{2} is 5", 5), ("x_1 = 5", 5), ("5 m^2", 5), ("5㎡", 5)]
+SEPARATED = [("1{,}200", 1200), (r"1\,200", 1200), ("1\u00a0200", 1200), ("1\u2009200", 1200), ("1\u202f200.5", 1200.5),
+             ("1 200", 1200), ("1'200", 1200), ("1’200", 1200), ("1_200", 1200), ("12 345 678", 12_345_678), ("1 200 3", 1),
+             ("100~200", 100), ("2020 100", 2020), ("5'10\"", 5), ("1,200 300", 1200)]
+SCALES = [("2.4 million", 2_400_000), ("2.4million", 2_400_000), ("2.3 million", 2_300_000), ("0.5 million", 500_000),
+          ("3 thousand", 3000), ("2 hundred", 200), ("2 hundred and five", 205), ("3 thousand 200", 3200), ("2.5k", 2500),
+          ("2.5 km", 2.5), ("3 kg", 3), ("3M", 3), ("two dozen", 24), ("2 dozen", 24), ("a dozen", 12), ("half a dozen", 6),
+          ("half a million", 500_000), ("a quarter of a million", 250_000), ("one and a half million", 1_500_000),
+          ("-2 hundred and five", -205), ("one thousand, two hundred and five", 1205), ("0 thousand", 0), ("7 billion", 7e9)]
+SPOKEN = [("one point two", 1.2), ("one point two five", 1.25), ("one point oh five", 1.05), ("two point twenty-five", 2.25),
+          ("point five", .5), ("one point five million", 1_500_000), ("minus one point five", -1.5), ("one point", 1),
+          ("half", .5), ("half a metre", .5), ("about half", .5), ("the left half has three chairs", 3), ("a half", .5),
+          ("minus half", -.5), ("one and a half", 1.5), ("2 and a half", 2.5), ("-2 and a half", -2.5),
+          ("two and three quarters", 2.75), ("three quarters", .75), ("3 quarters", .75), ("a quarter", .25),
+          ("two thirds", 2 / 3), ("one fifth", .2), ("two hundred and a half", 200.5), ("between 2 and 0.5", 2)]
+SIGNS = [("minus 2", -2), ("minus two", -2), ("negative 2.5 m", -2.5), ("five minus 2", 2), ("2-3", 2), ("2–3", 2), ("2—3", 2),
+         ("− 2", -2), ("- 2", 2), ("$-2$", -2), ("-$2$", -2), (r"\(-2\)", -2), (r"\text{minus } 2", -2), ("±3", 3),
+         (r"-\boxed{2}", -2),
+         ("-**2**", -2), ("-(2)", -2), (r"12\text{m}-\text{2}", 12),
+         *((f"{dash}2", -2) for dash in "-\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d")]
+WRAPPED = [(r"$\boxed{12}$", 12), (r"\boxed{\frac{1}{2}}", .5), (r"\boxed{\text{three}}", 3), ("**12**", 12), ("__12__", 12),
+           ("`12`", 12), (r"\approx 3", 3), (r"\approx3", 3), ("≈3.5", 3.5), ("50%", 50), (r"50\%", 50),
+           ("１，２００．５", 1200.5),
+           ("٣", 3), ("٣٫٥", 3.5), ("५", 5), ("1\u200b2", 12), ("\ufeff3", 3), ("共3把", 3)]
+NO_NUMBERS = ["No3", "A3", "v2", "3rd", "twenty-first", "one hundred and first", "the third", "twenty-fifth", "a a a", "minus",
+              "and", "point"]
+
+
+@pytest.mark.parametrize(("text", "value"), [*FRACTIONS, *POWERS, *SEPARATED, *SCALES, *SPOKEN, *SIGNS, *WRAPPED,
+                                             *((text, None) for text in NO_NUMBERS), ("the 3rd of 4", 4)])
+def test_numbers_as_people_write_them(text: str, value: float | None) -> None:
+    assert number(text) == value
+
+
+ONES = ("zero one two three four five six seven eight nine ten "
+        "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+
+
+def spoken(n: int) -> str:
+    """A whole number below a billion in English words."""
+    if n < 20:
+        return ONES.split()[n]
+    if n < 100:
+        return TENS.split()[n // 10 - 2] + (f"-{spoken(n % 10)}" if n % 10 else "")
+    size, name = next((s, name) for s, name in ((10 ** 6, "million"), (1000, "thousand"), (100, "hundred")) if n >= s)
+    return f"{spoken(n // size)} {name}" + (f" and {spoken(n % size)}" if n % size else "")
+
+
+@given(st.integers(0, 10 ** 9 - 1), st.sampled_from(["", "-", "minus ", "\u2212"]))
+def test_a_whole_number_is_read_in_every_notation(n: int, sign: str) -> None:
+    grouped = f"{n:,}"
+    for text in (str(n), grouped, *(grouped.replace(",", mark) for mark in ("{,}", r"\,", "\u00a0", "\u202f", " ", "'", "_")),
+                 spoken(n), f"**{n}**", rf"\boxed{{{n}}}", f"{n} chairs", f"{n}/1"):
+        if spoken(n) != text or sign in ("", "minus "):
+            assert number(sign + text) == (-n if sign else n), sign + text
+
+
+@given(st.integers(1, 999_999), st.integers(0, 6), st.integers(-9, 9))
+def test_a_decimal_is_read_in_every_notation(digits: int, places: int, power: int) -> None:
+    written = f"{digits / 10 ** places:.{places}f}"
+    value = float(written)
+    whole, _, decimals = written.partition(".")
+    words = f"{spoken(int(whole))} point {' '.join(spoken(int(d)) for d in decimals)}" if decimals else spoken(int(whole))
+    assert number(words) == value
+    for times, raised in (("×", "^"), (r" \times ", "^"), (" x ", "^"), ("*", "**"), (" · ", "^")):
+        for exponent in (str(power), f"{{{power}}}") if raised == "^" else (str(power),):
+            assert number(f"{written}{times}10{raised}{exponent}") == float(f"{written}e{power}")
+    for scale, zeros in (("hundred", 2), ("thousand", 3), ("million", 6)):
+        assert number(f"{written} {scale}") == float(f"{written}e{zeros}")
+
+
+@given(st.integers(0, 99), st.integers(1, 99), st.integers(1, 99))
+def test_a_fraction_is_read_in_every_notation(whole: int, above: int, below: int) -> None:
+    for text in (f"{above}/{below}", rf"\frac{{{above}}}{{{below}}}", rf"$\dfrac {{{above}}} {{{below}}}$", f"{above}⁄{below}"):
+        assert number(text) == above / below
+        if above < below:
+            assert number(f"{whole} {text.strip('$')}") == pytest.approx(whole + above / below, rel=1e-15)
 
 
 def test_a_number_of_a_million_digits_is_no_number() -> None:

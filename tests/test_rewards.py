@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from spacer_utils import answers, maps, rewards
+from spacer_utils import answers, maps, numerals, rewards
 from spacer_utils.answers import parse
 from spacer_utils.registry import REWARDS
 from spacer_utils.rewards import RewardSet, length, temporal
@@ -23,7 +23,7 @@ from spacer_utils.rewards.text_overlap import rouge, word_errors
 from spacer_utils.types import MapCells, Sample, WorkbookError
 
 TRUE: MapCells = {"tv": [[8, 1]], "chair": [[1, 2], [3, 8]], "trash bin": [[6, 6]]}
-MODULES = [answers, maps, *(importlib.import_module(f"spacer_utils.rewards.{m.name}")
+MODULES = [answers, maps, numerals, *(importlib.import_module(f"spacer_utils.rewards.{m.name}")
                             for m in pkgutil.iter_modules(importlib.import_module("spacer_utils.rewards").__path__))]
 
 

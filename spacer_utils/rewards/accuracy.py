@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..answers import answer_of, letter, number, same_text
+from ..answers import answer_of, number, option, option_reader, same_text
 from ..registry import REWARDS
 from ..scoring.extract import mra
 from ..types import Answer, Sample
@@ -31,11 +31,11 @@ def accuracy(sample: Sample, answer: Answer) -> Found:
 
 
 def _choice(sample: Sample, given: str) -> Found:
-    gold = letter(sample.gold, sample.options)
-    if gold is None:  # the solution is an option's text, or no option at all
+    gold = option(sample.gold, sample.options)
+    if gold is None:
         right = same_text(given) == same_text(sample.gold)
         return float(right), "equal to the gold text" if right else "not the gold text"
-    found = letter(given, sample.options)
+    found = option_reader(sample.gold, sample.options)(given)
     if found is None:
         return 0.0, "not one of the options' letters"
     return float(found == gold), f"{found} against {gold}"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from ..answers import answer_of, letter, number
+from ..answers import answer_of, number, option, option_reader
 from ..registry import REWARDS
 from ..types import Answer, Sample
 
@@ -25,8 +24,8 @@ def answer_kind(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     read: Callable[[str], object]
     if sample.problem_type in ("numerical", "regression"):
         wanted, read = "a number", number
-    elif sample.problem_type == "multiple choice" and letter(sample.gold, sample.options):
-        wanted, read = "an option's letter", partial(letter, options=sample.options)
+    elif sample.problem_type == "multiple choice" and option(sample.gold, sample.options):
+        wanted, read = "an option's letter", option_reader(sample.gold, sample.options)
     else:
         return None, "words are of any kind"
     given, reason = answer_of(answer)

@@ -7,11 +7,27 @@ from collections.abc import Sequence
 from .. import answers, prompts
 from ..types import PROBLEM_TYPES, Answer, Sample
 from . import extract
-from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, number_text, options_of, several
+from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, options_of, several
 from .report import Table, macro, micro, split_by
 from .styles import lettered
 
 NUMBERS = ("numerical", "regression")
+
+
+def _solution(row: Row) -> str:
+    return str(row["solution"]).replace("<answer>", "").replace("</answer>", "").strip()
+
+
+def _number_text(gold: str) -> str:
+    """A gold number in digits, read as the answers are.
+
+    Raises:
+        ValueError: there is none.
+    """
+    value = answers.number(gold)
+    if value is None:
+        raise ValueError(f"solution {gold!r} holds no number")
+    return f"{value:.15g}"
 
 
 class OwnRows(Benchmark):
@@ -35,11 +51,15 @@ class OwnRows(Benchmark):
 
     @staticmethod
     def read(row: Row) -> Question:
-        kind, gold = row["problem_type"], str(row["solution"]).replace("<answer>", "").replace("</answer>", "").strip()
+        kind, gold = row["problem_type"], _solution(row)
         if kind not in PROBLEM_TYPES:
             raise ValueError(f"unknown problem_type {kind!r}; known: {', '.join(PROBLEM_TYPES)}")
-        gold = letter_of(gold) if kind == "multiple choice" else number_text(gold) if kind in NUMBERS else gold
-        return Question(str(row.get("question_type") or kind), gold, str(row.get("problem", "")), options_of(row.get("options")),
+        options = options_of(row.get("options"))
+        if kind == "multiple choice":
+            gold = answers.option(gold, lettered(options)) or letter_of(gold)
+        elif kind in NUMBERS:
+            gold = _number_text(gold)
+        return Question(str(row.get("question_type") or kind), gold, str(row.get("problem", "")), options,
                         several(row.get("path") or None), str(row.get("problem_id", "")),
                         {"problem_type": kind, "scene": str(row.get("scene_id", ""))})
 
@@ -52,8 +72,8 @@ class OwnRows(Benchmark):
         """Letters and numbers read as the strict rewards read them; the other problem types are the rewards' own."""
         kind, official = row["problem_type"], profile == "official"
         if kind == "multiple choice":
-            return choice(answers.letter(text, lettered(q.options)) if official else extract.se_mca(text), q.gold,
-                          "letter")
+            read = answers.option_reader(_solution(row), lettered(q.options)) if official else extract.se_mca
+            return choice(read(text), q.gold, "letter")
         if kind == "numerical":
             return number(answers.number(text) if official else extract.se_num(text), q.gold, "number")
         from .. import rewards  # rouge-score comes with it: only these problem types pay for its import

@@ -265,8 +265,10 @@ def options_of(value: Any) -> dict[str, str]:
     if any(isinstance(text, list | tuple | Mapping) for text in value):
         raise ValueError(f"options {value!r} hold a list or a dict; each must be a text")
     texts = {letter: str(text) for letter, text in zip(LETTERS, value) if not is_absent(text)}
-    prefixed = all((hit := _PREFIX.match(text)) and hit[1] == letter for letter, text in texts.items())
-    return {letter: _PREFIX.sub("", text, count=1) if prefixed else text for letter, text in texts.items()}
+    published = [hit[1] for text in texts.values() if (hit := _PREFIX.match(text))]
+    if len(set(published)) < len(texts):
+        return texts
+    return {letter: _PREFIX.sub("", text, count=1) for letter, text in zip(published, texts.values())}
 
 
 def first_of(row: Row, *names: str) -> Any:
