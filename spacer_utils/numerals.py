@@ -309,7 +309,7 @@ def _whole(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
             if last == "digits" or (last and not room):
                 break
             current, last = current + value, "word"
-        elif token == "point" and last != "scale":
+        elif token == "point":
             decimals, end = _decimals(chunk, k + 1)
             if not decimals or current.denominator != 1:
                 break
