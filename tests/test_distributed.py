@@ -33,11 +33,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("data"))
 
 
-def launched(processes: int, worker: Path, *args: Any) -> subprocess.CompletedProcess[str]:
+def launched(processes: int, worker: Path, *args: Any, **variables: str) -> subprocess.CompletedProcess[str]:
     """A worker's script, in that many gloo processes; 0 starts it plainly, without a group."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes else []
     line = [sys.executable, *launcher, str(worker), *map(str, args)]
-    return subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(line, env={**ENVIRONMENT, **variables}, capture_output=True, text=True, timeout=400, check=False)
 
 
 def run(processes: int, model: str, data: Path, out: Path, tuning: str, stop: int = 0, status: int = 0,
@@ -94,6 +94,17 @@ def test_two_processes_equal_one(model: str, data: Path, tmp_path: Path, tuning:
         assert not (out / name / "run.json").exists()
         run(after, model, data, out, tuning)
         close(tmp_path / "one" / name, out / name)
+
+
+@pytest.mark.parametrize("launcher", ["", "fsdp2"])
+def test_all_processes_stop_where_one_has_a_loss_that_is_no_number(model: str, data: Path, tmp_path: Path, launcher: str) -> None:
+    done = launched(2, WORKER, model, data, tmp_path, "full", 0, launcher, SPOILT_RANK="1")
+    assert done.returncode
+    assert done.stderr.count("rlvr-full-s0 stopped at step 2: ") == 2, done.stderr[-3000:]
+    folder = tmp_path / "rlvr-full-s0"
+    assert [p.name for p in folder.glob("checkpoint-*")] == ["checkpoint-1"]
+    assert [r["step"] for r in read_jsonl(folder / "metrics.jsonl")] == [1]
+    assert not (folder / "model").exists()
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -320,3 +323,244 @@ def test_settings_that_cannot_be_are_refused_before_a_step(data: Path, tmp_path:
     found = refusal(capsys, train_on(NANO, data, tmp_path / "out", *flags, method=method))
     assert said in found
     assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------------------------------------- what is not finite
+
+
+class Burst:
+    """Breaks one number at one step: the loss, the gradient, or a weight after the step."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, what: str, step: int) -> None:
+        from transformers import Trainer
+
+        from spacer_utils.training.sft import VideoSFTTrainer
+        from spacer_utils.training.trainer import VideoGRPOTrainer
+
+        def there(trainer: Any) -> bool:
+            return bool(trainer.state.global_step == step - 1)
+
+        def patched(cls: Any) -> None:
+            compute = cls.compute_loss
+
+            def loss(self: Any, *args: Any, **kwargs: Any) -> Any:
+                found = compute(self, *args, **kwargs)
+                return found * float("nan") if there(self) else found
+
+            monkeypatch.setattr(cls, "compute_loss", loss)
+
+        if what == "loss":
+            patched(VideoSFTTrainer)
+            patched(VideoGRPOTrainer)
+        elif what == "gradient":
+            clip = Trainer._clip_grad_norm
+
+            def norm(self: Any, model: Any) -> Any:
+                if there(self):
+                    next(p for p in model.parameters() if p.grad is not None).grad[0] = float("inf")
+                return clip(self, model)
+
+            monkeypatch.setattr(Trainer, "_clip_grad_norm", norm)
+        else:
+            update = torch.optim.AdamW.step
+            count = [0]
+
+            def spoilt(self: Any, *args: Any, **kwargs: Any) -> Any:
+                found = update(self, *args, **kwargs)
+                count[0] += 1
+                if count[0] == step:
+                    with torch.no_grad():
+                        self.param_groups[0]["params"][0].view(-1)[0] = float("nan")
+                return found
+
+            monkeypatch.setattr(torch.optim.AdamW, "step", spoilt)
+
+
+def saved_weights(folder: Path) -> list[Any]:
+    from safetensors.torch import load_file
+
+    return [tensor for path in folder.rglob("*.safetensors") for tensor in load_file(path).values()]
+
+
+@pytest.mark.parametrize(("method", "tuning", "what"), [
+    ("sft", "lora", "loss"), ("sft", "full", "gradient"), ("sft", "full", "weight"), ("rlvr", "lora", "gradient"),
+    ("rlvr", "full", "loss"), ("rlvr", "lora", "weight")])
+def test_a_number_that_is_not_finite_ends_the_run_there(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str,
+                                                        tuning: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Step 3 breaks: step 2 stays saved, nothing later is written, and the run goes on from there when the cause is gone."""
+    from spacer_utils.files import read_jsonl
+    from spacer_utils.training import checkpoints
+
+    flags = ["--tuning", tuning, "--set", "sft_steps=4", "--set", "rl_steps=4", "--set", "save_steps=1"]
+    with monkeypatch.context() as broken:
+        Burst(broken, what, 3)
+        found = refusal(capsys, train_on(NANO, data, tmp_path, *flags, method=method))
+    assert f"{method}-{tuning}-s0 stopped at step 3: {what}" in found
+    assert "checkpoint-2 is the last good checkpoint" in found
+    folder = tmp_path / f"{method}-{tuning}-s0"
+    assert not (folder / "model").exists()
+    assert not (folder / "run.json").exists()
+    last = checkpoints.latest(folder)
+    assert last is not None
+    assert last.name == "checkpoint-2"
+    assert [row["step"] for row in read_jsonl(folder / "metrics.jsonl")] == [1, 2]
+    assert all(torch.isfinite(t).all() for t in saved_weights(folder))
+    if (method, tuning) == ("sft", "full"):
+        assert train_on(NANO, data, tmp_path, *flags, method=method) == 0
+        assert all(torch.isfinite(t).all() for t in saved_weights(folder))
+
+
+def test_a_learning_rate_that_blows_up_leaves_no_result(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = refusal(capsys, train_on(NANO, data, tmp_path, "--tuning", "full", "--set", "sft_lr=1e38", "--set", "sft_steps=3"))
+    assert re.search(r"stopped at step \d: .* is not finite", found), found
+    assert not list(tmp_path.rglob("model"))
+
+
+def test_the_base_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the step whose loss breaks, with the states of before."""
+    from dataclasses import replace
+
+    from spacer_utils.training import base, nano
+    from spacer_utils.types import WorkbookError
+
+    build, read = nano.build, base.read_step
+    monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
+    calls = [0]
+
+    def step(model: Any, rows: Any) -> Any:
+        loss, found = read(model, rows)
+        calls[0] += 1
+        return (loss * float("nan") if calls[0] == 2 else loss), found
+
+    monkeypatch.setattr(base, "read_step", step)
+    recipe = replace(base.SHORT, read_steps=3, told_maps=2, save_steps=1)
+    with pytest.raises(WorkbookError, match=r"step 2 of stage read: the loss \(nan\) is not finite"):
+        base.train(tmp_path, profiles.get("smoke"), recipe)
+    assert torch.load(tmp_path / "read.pt", weights_only=True)["step"] == 1
+
+
+def test_a_checkpoint_that_is_not_whole_or_not_finite_is_not_gone_on_from(copy: Path) -> None:
+    from spacer_utils.training import checkpoints, models
+    from spacer_utils.types import WorkbookError
+
+    model = models.load(NANO, torch.float32)
+    checkpoints.restore(model, copy)
+    lack(copy, ".layers.3.")
+    with pytest.raises(WorkbookError, match="11 tensors are missing"):
+        checkpoints.restore(model, copy)
+    shutil.copy(NANO / "model.safetensors", copy)
+    spoil(copy, float("nan"))
+    with pytest.raises(WorkbookError, match="NaN or infinity in 1 tensors"):
+        checkpoints.restore(model, copy)
+
+
+def test_an_adapter_is_merged_whole_or_not_at_all(tmp_path: Path) -> None:
+    """peft itself only warns of keys that an adapter lacks."""
+    from peft import get_peft_model
+    from safetensors.torch import load_file, save_file
+    from training_kit import lora
+
+    from spacer_utils.training import checkpoints, models
+    from spacer_utils.types import WorkbookError
+
+    adapted = get_peft_model(models.load(NANO, torch.float32), lora())
+    adapted.save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_model.safetensors"
+    whole = load_file(path)
+    first = sorted(whole)[0]
+    processor = models.load_processor(NANO)
+    for broken, said in (({k: v for k, v in whole.items() if k != first}, "1 parameters do not match"),
+                         ({**whole, "base_model.model.probe.lora_A.weight": torch.zeros(1)}, "1 parameters do not match"),
+                         ({**whole, first: whole[first][:1].clone()}, "1 parameters do not match"),
+                         ({**whole, first: whole[first] * float("inf")}, "NaN or infinity")):
+        save_file(broken, path)
+        with pytest.raises(WorkbookError, match=said):
+            checkpoints.merge_adapter(str(NANO), tmp_path / "adapter", tmp_path / "out", processor, torch.float32)
+        assert not (tmp_path / "out").exists()
+    save_file(whole, path)
+    checkpoints.merge_adapter(str(NANO), tmp_path / "adapter", tmp_path / "out", processor, torch.float32)
+    merged, base = models.load(tmp_path / "out", torch.float32), models.load(NANO, torch.float32)
+    assert all(torch.allclose(a, b) for a, b in zip(merged.parameters(), base.parameters())), "a fresh adapter adds nothing"
+
+
+def test_scores_that_are_not_finite_are_no_answer(data: Path, tmp_path: Path) -> None:
+    """Finite weights that overflow: the most likely of NaN scores would be word 0."""
+    from spacer_utils.data.rows import load
+    from spacer_utils.types import WorkbookError
+
+    engine = evaluate.Engine(str(NANO), profiles.get("smoke").frames, device="cpu")
+    with torch.no_grad():
+        engine.model.model.language_model.norm.weight.fill_(3e38)
+    items = evaluate.items_from_samples(load(data / "train.jsonl")[:1], data, "compact", False)
+    with pytest.raises(WorkbookError, match="scores of its word number 1 are not finite"):
+        engine.answer(items, 4)
+
+
+# --------------------------------------------------------------------------------------------------------- other commands
+
+
+def test_a_benchmark_without_any_clip_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from spacer_utils.scoring.load import synthetic
+
+    source = synthetic("vsi_bench", tmp_path / "data")
+    for path in source.rglob("*.mp4"):
+        path.unlink()
+    code = scoring.main(["--model", str(NANO), "--names", "vsi_bench", "--data", str(source), "--profile", "smoke", "--out",
+                         str(tmp_path / "out")])
+    found = refusal(capsys, code, expected=1)
+    assert re.search(r"no row of vsi_bench has its media: .*\.mp4 is missing", found), found
+    assert not list((tmp_path / "out").rglob("report.json"))
+
+
+@pytest.mark.parametrize(("flags", "said"), [
+    (["--questions", "0"], "--questions must be"), (["--rooms", "nowhere"], "there is no folder nowhere"),
+    (["--names", "vsi"], "unknown benchmark 'vsi'"), (["--sampling", "all"], "unknown frame sampling 'all'"),
+    (["--data", "nowhere"], "nowhere")])
+def test_scoring_refuses_settings_in_one_line(tmp_path: Path, flags: list[str], said: str,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    names = [] if "--names" in flags else ["--names", "vsi_bench"]
+    code = scoring.main(["--model", str(NANO), *names, "--profile", "smoke", "--out", str(tmp_path / "out"), *flags])
+    assert said in refusal(capsys, code)
+
+
+def test_evaluation_names_a_split_that_is_not_there(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = evaluate.main(["--profile", "smoke", "--model", str(NANO), "--data", str(data), "--split", "dev", "--out",
+                          str(tmp_path / "out")])
+    assert "dev.jsonl" in refusal(capsys, code)
+
+
+def test_real_command_lines_end_with_2_and_one_line(copy: Path, data: Path, tmp_path: Path) -> None:
+    lack(copy, ".layers.3.")
+    line = [sys.executable, "-m", "spacer_utils.train", "--profile", "smoke", "--method", "sft", "--data", str(data), "--model",
+            str(copy), "--out", str(tmp_path / "out")]
+    done = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {copy} does not fit its config.json: 11 tensors are missing")
+
+
+def test_weights_are_read_in_one_place() -> None:
+    """Elsewhere nobody would look at what transformers and peft report of a checkpoint."""
+    loaders = re.compile(r"(?:AutoModel\w*|AutoProcessor|type\(model\)|PeftModel)\.from_pretrained")
+    found = [path.name for path in sorted((PROJECT / "spacer_utils").rglob("*.py")) if loaders.search(path.read_text())]
+    assert found == ["models.py"]
+
+
+def test_the_known_choices_are_those_of_trl() -> None:
+    """TRL refuses an unknown one in the middle of a step, so they are listed here."""
+    import inspect
+
+    from trl import GRPOTrainer, SFTTrainer
+
+    from spacer_utils.training.settings import CHOICES
+
+    source = {"GRPOConfig": inspect.getsource(GRPOTrainer), "SFTConfig": inspect.getsource(SFTTrainer)}
+    for kind, fields in CHOICES.items():
+        for name, choices in fields.items():
+            single = re.findall(rf"{name} [!=]= \"(\w+)\"", source[kind])
+            several = re.findall(rf"{name} (?:not )?in [\[(]([^\])]*)", source[kind])
+            named = {*single, *re.findall(r"\"(\w+)\"", " ".join(several))}
+            assert named <= set(choices), (name, named)
+            if name == "loss_type":
+                assert named == set(choices) - ({"nll"} - named)

@@ -99,6 +99,11 @@ def main() -> None:
     VideoGRPOTrainer._generate_single_turn = first_greedy
     loop.rewards.trl_reward_functions = rewarded
 
+    if os.environ.get("SPOILT_RANK") == os.environ.get("RANK", "0"):  # in one process alone the loss of step 2 is no number
+        compute = VideoGRPOTrainer._compute_loss
+        VideoGRPOTrainer._compute_loss = lambda self, *args: compute(self, *args) * (  # type: ignore[method-assign]
+            float("nan") if self.state.global_step == 1 else 1.0)
+
     def progress(step: int, steps: int, metrics: Any) -> None:
         if step == int(stop):
             os._exit(9)  # as if killed: step is logged and not saved

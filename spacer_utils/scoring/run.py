@@ -29,6 +29,10 @@ from .report import Table, baselines, report
 from .styles import STYLES
 
 
+class NoMedia(WorkbookError):
+    """Not one row has its clips or pictures, so there is nothing to score."""
+
+
 def spread(name: str, rows: Rows, limit: int | None) -> Rows:
     """At most ``limit`` rows, taken in turn from every task, in published order within a task."""
     tasks: dict[str, Rows] = {}
@@ -96,10 +100,15 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
         subtitles: put those of the sampled frames into the prompt.
         unwrap: what of an output the rule sees (``extract.UNWRAPPING``). With ``think`` an output begins with the think tag
             that the chat template has opened, if it has: else one that ends in its thinking would look like an answer.
+
+    Raises:
+        NoMedia: of no row the media are there; nothing is written.
     """
     benchmark, rows = BENCHMARKS[name], spread(name, load(name, source), questions)
     root = source if source.is_dir() else source.parent
     items_asked = prompts_of(name, rows, root, style, profile.frames if subtitles else None)
+    if rows and not items_asked:
+        raise NoMedia(_absent(name, rows, root))
     found = evaluate.generate(model, items_asked, out, frames=profile.frames, batch=profile.evaluation.batch,
                               max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed,
                               backend=backend, progress=progress)
@@ -114,14 +123,21 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
     return table
 
 
+def _absent(name: str, rows: Rows, root: Path) -> str:
+    """What to say where no row has its media."""
+    asked = [medium for row in rows for medium in read(BENCHMARKS[name], row).media]
+    first = next(path for medium in asked if (path := media_file(medium, root)) and not path.exists())
+    return (f"no row of {name} has its media: {first} is missing, like those of all {len(rows)} rows. Unpack the published media "
+            f"in {root}.")
+
+
 def _opening_of(model: str) -> str:
     """A question in the checkpoint's chat template, with the opening of the assistant's turn."""
-    from ..training import vision  # noqa: F401  # isort: skip (first: it makes torchvision importable)
-    from transformers import AutoProcessor
+    from ..training import models
 
     question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-    processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
-    return str(processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True))
+    template = models.load_processor(model).apply_chat_template
+    return str(template(question, tokenize=False, add_generation_prompt=True))
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -146,9 +162,13 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print name, headline and counts of every benchmark asked for; 2 on an error that the user can mend."""
+    """Print name, headline and counts of every benchmark asked for; 2 on an error that the user can mend, 1 without media."""
     args = arguments().parse_args(argv)
     try:
+        if args.questions is not None and args.questions < 1:
+            raise WorkbookError(f"--questions must be a whole number from 1 on, not {args.questions}.")
+        if args.rooms and not args.rooms.is_dir():
+            raise WorkbookError(f"there is no folder {args.rooms}. Give --rooms the data folder of a run.")
         profile = profiles.get(args.profile).with_overrides(sampling=args.sampling)
         tables = []
         for name in args.names or BENCHMARKS.names():
@@ -163,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_atomic(args.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, NoMedia) else 2
     return 0
 
 

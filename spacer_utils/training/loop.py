@@ -70,7 +70,7 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
 
     Raises:
         WorkbookError: the batch does not divide into whole groups per process, checkpoints would fall inside a window, or
-            vllm is asked for and not there.
+            vllm is asked for and not there; the checkpoint is not whole, or TRL refuses the settings.
     """
     args = arguments(plan)
     window = 1 if plan.supervised else window_of(args)
@@ -78,12 +78,12 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
         engine.check()
     repair_positions()
     processor = models.load_processor(plan.model, padding_side="left")
+    model = models.load(plan.model, _dtype(plan))
+    checkpoints.keep_names(model)
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
     every = load(plan.data / "train.jsonl")
     encoder.rows = _named(every, plan)
     samples, dropped = usable(every, plan, encoder)
-    model = models.load(plan.model, _dtype(plan))
-    checkpoints.keep_names(model)
     given: dict[str, Any] = {
         "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
         "peft_config": _lora(plan) if plan.tuning == "lora" else None,
@@ -207,8 +207,8 @@ def save(plan: Plan, trainer: Any) -> None:
     main = trainer.accelerator.is_main_process
     if main:
         shutil.rmtree(part, ignore_errors=True)
+    finite.weights(trainer.model, f"{plan.out.name}: the trained model", finite.MEND)
     if plan.tuning == "full":
-        finite.weights(trainer.model, f"{plan.out.name}: the trained model", finite.MEND)
         trainer.save_model(str(part))
     else:
         trainer.save_model(str(plan.out / "adapter"))
