@@ -226,9 +226,11 @@ def _map_completion(cells: Mapping[str, Any]) -> str:
     return f"<think><map>{dict(cells)}</map></think><answer>x</answer>"
 
 
-def score_map(true: MapCells, predicted: Mapping[str, Any], frame: MapFrame = "first-view") -> dict[str, float]:
+def score_map(true: MapCells, predicted: Mapping[str, Any], frame: MapFrame = "first-view",
+              grid: int = GRID) -> dict[str, float]:
     """Every map reward of one predicted map, with no regard to the answer."""
-    sample = Sample(0, "", "video", "free-form", (), "<answer>x</answer>", "", "", cognitive_map=dict(true), map_frame=frame)
+    sample = Sample(0, "", "video", "free-form", (), "<answer>x</answer>", "", "", cognitive_map=dict(true),
+                    map_frame=frame, map_grid=grid)
     answer = parse(_map_completion(predicted))
     return {t: float(rewards.term(t, sample, answer)[0] or 0.0) for t in MAP_TERMS}
 
@@ -271,7 +273,8 @@ def map_rows(samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]
         single = [float(np.hypot(*(np.array(ps[0][:2]) - np.array(predicted[c][0][:2])))) for c, ps in s.cognitive_map.items()
                   if len(ps) == 1 and predicted.get(c)]
         table.append({**scored, "video_id": s.cognitive_map_id, "true": s.cognitive_map, "predicted": predicted,
-                      "has_map": bool(predicted), "cells_off": single, **score_map(s.cognitive_map, predicted, s.map_frame)})
+                      "has_map": bool(predicted), "cells_off": single,
+                      **score_map(s.cognitive_map, predicted, s.map_frame, s.map_grid)})
     return table
 
 

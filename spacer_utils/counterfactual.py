@@ -16,7 +16,7 @@ from . import rewards
 from .analysis import Row, interval, is_general, paired, room_bootstrap, spread
 from .answers import answer_of, letter, number, parse, parse_map
 from .map_reading import reading
-from .maps import GRID, mirror
+from .maps import mirror
 from .prompts import after_map
 from .rewards.map import score as released_score
 from .rewards.sets import MAPPED_TYPES
@@ -28,9 +28,9 @@ TRUE_MAP, OWN_MAP = "true map", "own map"
 # ---------------------------------------------------------------------------------------------------------------- edited maps
 
 
-def edits(sample: Sample, *, seed: int, grid: int = GRID) -> dict[str, MapCells]:
+def edits(sample: Sample, *, seed: int) -> dict[str, MapCells]:
     """The true map with one thing changed, each under its name; only changes after which the map gives another answer."""
-    true = sample.cognitive_map or {}
+    true, grid = sample.cognitive_map or {}, sample.map_grid
     asked = sample.categories[0]
     free = [[x, y] for x in range(grid) for y in range(grid) if [x, y] not in [p for ps in true.values() for p in ps]]
     spot = free[int(np.random.default_rng([seed, sample.problem_id]).integers(len(free)))]
@@ -234,8 +234,9 @@ def tenths(maps: Sequence[Row], parts: int = 10) -> list[Row]:
 
 def _worth(sample: Sample, rollout: Mapping[str, Any]) -> dict[str, float]:
     true, answer = sample.cognitive_map or {}, parse(rollout["completion"])
-    middle = (GRID - 1) // 2
+    middle = (sample.map_grid - 1) // 2
     found = {name: float(rewards.term(name, sample, answer)[0] or 0.0) for name in ("map", "map_calibrated")}
-    found["centre"] = released_score({c: [[middle, middle]] * len(ps) for c, ps in true.items()}, true)
+    found["centre"] = released_score({c: [[middle, middle]] * len(ps) for c, ps in true.items()}, true,
+                                    sample.map_grid)
     right = sample.problem_type in MAPPED_TYPES and (rollout["terms"].get("accuracy") or 0.0) > 0.5
     return {**found, "paid": found["map"] * right, "centre paid": found["centre"] * right}

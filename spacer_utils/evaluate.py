@@ -71,7 +71,10 @@ def _fingerprint(model: str, items: Sequence[Item], **settings: Any) -> str:
     media = sorted({path for item in items for _, path in item.media})
     missing = [p for p in media if not os.path.exists(p)]
     if missing:
-        raise WorkbookError(f"{len(missing)} media files of the evaluation are missing, for example {missing[0]}. Run: make nb02")
+        from .data.row_files import remedy
+
+        raise WorkbookError(f"{len(missing)} media files of the evaluation are missing, for example {missing[0]}. "
+                            f"{remedy(Path(missing[0]).parent.parent)}")
     seen = [(Path(p).name, os.path.getsize(p)) for p in media]
     asked = [(i.key, i.text + i.begun, [Path(p).name for _, p in i.media]) for i in items]
     text = json.dumps([model_digest(model), asked, seen, settings])
@@ -255,7 +258,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """``python -m spacer_utils.evaluate``, also by ``accelerate launch``: one checkpoint's answers to one split."""
     from . import profiles
     from .analysis import spread
-    from .data.rows import load
+    from .data.row_files import rows_file
+    from .data.rows import load, need_maps
     from .progress import Progress
 
     parser = argparse.ArgumentParser(prog="python -m spacer_utils.evaluate", description="Answer a split; resumes by itself.")
@@ -270,7 +274,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     profile = profiles.get(args.profile)
     data = args.data or profile.outputs / "data"
     try:
-        samples = spread(load(data / f"{args.split}.jsonl"), profile.evaluation.questions)
+        source = rows_file(data, args.split)
+        samples = spread(load(source), profile.evaluation.questions)
+        if args.map:
+            need_maps(samples, source)
         found = answer(args.model, samples, data, args.out, profile, with_map=args.map, mode=args.mode,
                        progress=Progress(args.split))
     except WorkbookError as error:

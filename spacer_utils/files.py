@@ -125,6 +125,9 @@ def iterate_jsonl(path: Path, tolerate_torn_end: bool = False) -> Iterator[tuple
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
+            if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise BadRow(f"{path}, line 1: UTF-16, not UTF-8. Convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if not line.strip():
                 continue
             try:

@@ -7,12 +7,15 @@ video does not determine; in the ``first-view`` frame the map is turned so that 
 from __future__ import annotations
 
 import math
+from reprlib import repr as brief
 from typing import Any
 
-from .types import Clip, MapCells, MapFrame, Scene, map_frame
+from .types import PAPER_GRID, BadRow, Clip, MapCells, MapFrame, Scene, map_frame
 
-GRID = 10
+GRID = PAPER_GRID
 """Cells per side of the paper's maps."""
+MOST_CELLS = 100
+"""Cells per side that a row may declare: what a map score costs grows with their square."""
 
 
 def _extent(scene: Scene) -> tuple[float, float, float, float]:
@@ -97,8 +100,44 @@ def metric(clip: Clip) -> dict[str, list[list[float]]]:
     return {category: [seen(*o.box.center[:2]) for o in scene.instances(category)] for category in scene.categories}
 
 
-def is_place(value: Any) -> bool:
-    """Whether a value from a file is a place on a map: two finite numbers, on whatever grid, below a million."""
+def read_grid(value: Any) -> int:
+    """Cells per side that a row declares as ``grid``; None means the paper's.
+
+    Raises:
+        BadRow: no whole number from 2 to ``MOST_CELLS``.
+    """
+    if value is None:
+        return GRID
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 2 <= value <= MOST_CELLS or value != int(value):
+        raise BadRow(f"grid: {brief(value)} is no number of cells per side, a whole number from 2 to {MOST_CELLS}")
+    return int(value)
+
+
+def read_cells(value: Any, grid: int = GRID) -> MapCells:
+    """A map from a file, with whole numbers as ints; a category that is null is left out, as ``datasets`` pads it in.
+
+    Raises:
+        BadRow: no map, or one that is not drawn on this grid; the message names the category or the range found.
+
+    >>> read_cells({"tv": [[1, 2.0]], "bed": None})
+    {'tv': [[1, 2]]}
+    """
+    if not isinstance(value, dict):
+        raise BadRow(f"must be an object {{category: [[x, y], ...]}}, not {brief(value)}")
+    there = {category: places for category, places in value.items() if places is not None}
+    for category, places in there.items():
+        if not isinstance(places, list) or not all(map(_is_place, places)):
+            raise BadRow(f"of {brief(category)} must be a list of [x, y] with two finite numbers each, "
+                         f"not {brief(places)}")
+    numbers = [v for places in there.values() for place in places for v in place]
+    if not all(v == int(v) and 0 <= v < grid for v in numbers):
+        raise BadRow(f"has cells from {min(numbers):g} to {max(numbers):g}, not whole numbers from 0 to {grid - 1}. "
+                     f"Convert metres and shares to cells, and declare another grid by its cells per side (grid)")
+    return {category: [[int(x), int(y)] for x, y in places] for category, places in there.items()}
+
+
+def _is_place(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(
         isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e6 for v in value)
 

@@ -6,6 +6,8 @@ few words for the nano base, whose context is short.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 from .map_reading import steps
@@ -31,6 +33,8 @@ SPACER_POST = {
     "regression": "Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags.",
 }
 STYLES = ("spacer", "compact")
+SPECIAL = re.compile(r"<\|[^\s<>|]{1,40}\|>")
+"""How the tokenizers of this family write the tokens that are no text: turns, media, ends."""
 
 
 def map_instruction(object_list: tuple[str, ...], grid: int = 10) -> str:
@@ -51,6 +55,19 @@ def map_instruction(object_list: tuple[str, ...], grid: int = 10) -> str:
     )
 
 
+def special_token(text: str, special: Collection[str] = ()) -> str:
+    """The first token in a text that a tokenizer takes for a sign of its own, for example a medium's place; empty without one.
+
+    Args:
+        special: a tokenizer's own tokens, which are looked for besides.
+
+    >>> special_token("Where is <|video_pad|>?"), special_token("a </s> b", ["</s>"]), special_token("1 < 2")
+    ('<|video_pad|>', '</s>', '')
+    """
+    found = SPECIAL.search(text)
+    return found[0] if found else next((token for token in special if token and token in text), "")
+
+
 def user_text(sample: Sample, style: str = "spacer", with_map: bool = False) -> str:
     """The text part of the user turn.
 
@@ -63,7 +80,7 @@ def user_text(sample: Sample, style: str = "spacer", with_map: bool = False) -> 
         return f"{sample.problem}{options}{ask}"
     if style != "spacer":
         raise WorkbookError(f"unknown prompt style {style!r}. Known: {', '.join(STYLES)}.")
-    ask = map_instruction(objects) if with_map and objects else ""
+    ask = map_instruction(objects, sample.map_grid) if with_map and objects else ""
     return f"Question: {sample.problem}{options}\n{PONDER}{ask}{TAGS}\n{SPACER_POST[sample.problem_type]}"
 
 

@@ -23,11 +23,12 @@ from zlib import crc32
 import numpy as np
 
 from . import profiles, prompts
+from .data.row_files import rows_file
 from .evaluate import model_digest
 from .files import inside, sha256, write_atomic
 from .profiles import Profile
 from .rewards.sets import Gate
-from .types import MissingArtifact, Sample, WorkbookError
+from .types import Sample, WorkbookError
 
 Tuning = Literal["lora", "full"]
 BrokenMedia = Literal["fail", "drop"]
@@ -184,8 +185,7 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
     if not 0 <= seed < 2**32:
         raise WorkbookError(f"a seed must be a whole number from 0 to 4294967295, not {seed}.")
     data = Path(data_dir or profile.outputs / "data")
-    if not (data / "train.jsonl").exists():
-        raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")
+    rows_file(data)
     folder = Path(out or profile.outputs / "train") / f"{method}-{tuning}-s{seed}"
     plan = Plan(profile, method, tuning, seed, data.resolve(), folder, model or profile.model_path, dict(options or {}),
                 broken_media)

@@ -19,6 +19,8 @@ MapFrame = Literal["first-view", "scan"]
 """Whose axes a map's cells have (see ``maps``)."""
 
 PROBLEM_TYPES: tuple[ProblemType, ...] = ("multiple choice", "numerical", "OCR", "free-form", "regression")
+PAPER_GRID = 10
+"""Cells per side of the paper's maps."""
 IMAGE = "<image>"
 """Stands in a prompt where one of its media belongs; without such marks they come first."""
 
@@ -168,9 +170,15 @@ class CognitiveMap:
     """Categories that the prompt lists; the keys of ``cognitive_map``."""
     frame: MapFrame = "scan"
     """A row without this field is in the paper's frame."""
+    grid: int = PAPER_GRID
+    """Cells per side."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The row; the paper's grid is not written."""
+        row = asdict(self)
+        if self.grid == PAPER_GRID:
+            del row["grid"]
+        return row
 
 
 @dataclass(frozen=True)
@@ -198,6 +206,8 @@ class Sample:
     """Joined from ``cognitive_map.jsonl`` on loading; never written to the row."""
     map_frame: MapFrame = field(default="scan", compare=False)
     """The frame of ``cognitive_map``, joined with it."""
+    map_grid: int = field(default=PAPER_GRID, compare=False)
+    """Cells per side of ``cognitive_map``, joined with it."""
 
     @property
     def gold(self) -> str:
@@ -206,12 +216,13 @@ class Sample:
 
     def joined(self, drawn: CognitiveMap) -> Sample:
         """The sample with its map."""
-        return replace(self, cognitive_map_id=drawn.video_id, cognitive_map=drawn.cognitive_map, map_frame=drawn.frame)
+        return replace(self, cognitive_map_id=drawn.video_id, cognitive_map=drawn.cognitive_map,
+                       map_frame=drawn.frame, map_grid=drawn.grid)
 
     def to_row(self) -> dict[str, Any]:
-        """The JSONL row: every field but the joined map and its frame."""
+        """The JSONL row: every field but the joined map, its frame and its grid."""
         row = asdict(self)
-        del row["cognitive_map"], row["map_frame"]
+        del row["cognitive_map"], row["map_frame"], row["map_grid"]
         return row
 
     def to_json_text(self) -> str:

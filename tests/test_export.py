@@ -21,7 +21,7 @@ from spacer_utils.__main__ import main
 from spacer_utils.data.export import FORMS, export
 from spacer_utils.data.rows import load
 from spacer_utils.files import read_jsonl
-from spacer_utils.types import MissingArtifact, Sample, WorkbookError
+from spacer_utils.types import BadRow, Sample, WorkbookError
 
 PROFILE = profiles.get("cpu")
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_exported(data: Path, tmp_path: Path, capsys: pytest.Capt
                        ("verl", "sg_rlvr_objects")):
         with pytest.raises(WorkbookError, match="xport"):
             export(to, PROFILE, method, tmp_path, data)
-    with pytest.raises(MissingArtifact):
+    with pytest.raises(BadRow, match="nowhere is no folder"):
         export("verl", PROFILE, "sg_rlvr", tmp_path, tmp_path / "nowhere")
     assert main(["export", "--to", "nothing", "--out", str(tmp_path)]) == 2
     assert "ms-swift" in capsys.readouterr().err

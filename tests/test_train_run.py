@@ -18,7 +18,7 @@ from training_kit import tiny_model, write_data
 
 from spacer_utils import logbook, profiles, train
 from spacer_utils.files import read_jsonl, sha256
-from spacer_utils.types import MissingArtifact, WorkbookError
+from spacer_utils.types import BadRow, WorkbookError
 
 torch = pytest.importorskip("torch")
 PROFILE = profiles.get("smoke").with_overrides(
@@ -244,7 +244,7 @@ def test_saving_inside_a_generation_window_is_refused(model: str, data: Path, tm
 def test_wrong_arguments_say_what_to_do(data: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkbookError, match="unknown method 'ppo'"):
         train.run("smoke", "ppo", data_dir=data, out=tmp_path)
-    with pytest.raises(MissingArtifact, match="make nb02"):
+    with pytest.raises(BadRow, match="nothing is no folder. Give the folder that has train.jsonl"):
         train.run("smoke", "sft", data_dir=tmp_path / "nothing", out=tmp_path)
     assert train.main(["--method", "sft", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 2
 

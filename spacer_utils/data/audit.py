@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from .. import profiles
+from ..answers import option_texts
 from ..files import iterate_jsonl, write_atomic
 from ..frames import sample_indices
 from ..questions.view import View
 from ..registry import QUESTIONS
 from ..scenes.scans import benchmark_names
-from ..types import Clip, Sample
+from ..types import BadRow, Clip, Sample, WorkbookError
 from ..video import read_clip
 from .balance import CAP
 from .oracle import opinion
+from .rows import sample_of
 from .shortcuts import table
 
 SPLITS = ("train", "heldout", "real_layouts")
@@ -53,7 +55,7 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), w
                       "oracle": [], "shortcuts": [], "wanted": dict(wanted or {}), "lost files": {}}
     spaces, texts = {}, {}
     for split, path in splits.items():
-        rows = [Sample.from_row(row) for _, row in iterate_jsonl(path)]
+        rows = [_sample(row, path, line) for line, row in iterate_jsonl(path)]
         found["splits"][split] = counts(rows)
         found["balance"] += [{"split": split, **row} for row in balance(rows)]
         checks = Checks(folder, profile)
@@ -69,6 +71,13 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), w
     found["failures"] = failures(found)
     write_atomic(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     return found
+
+
+def _sample(row: Any, path: Path, line: int) -> Sample:
+    try:
+        return sample_of(row, line)
+    except WorkbookError as error:
+        raise BadRow(f"{path}, line {line}: {error}. Mend or remove the line.") from error
 
 
 def _holds(path: Path) -> bool:
@@ -97,7 +106,7 @@ def counts(rows: Sequence[Sample]) -> Finding:
 
 def answer_text(sample: Sample) -> str:
     """The answer without its letter."""
-    return next((o.split(". ", 1)[1] for o in sample.options if o[0] == sample.gold), sample.gold)
+    return option_texts(sample.options).get(sample.gold, sample.gold)
 
 
 def answer_class(sample: Sample) -> str | None:

@@ -30,7 +30,8 @@ from . import audit
 from .balance import Choice, Letters, choose
 from .clips import Job, candidates_of, do_clip, do_media, media_names
 from .engines import ENGINES, run
-from .rows import MAPS, load
+from .row_files import MAPS
+from .rows import load
 from .samples import room_samples, sample, stream, text_rows
 
 __all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]

@@ -19,8 +19,9 @@ from ..files import inside, write_atomic, write_jsonl
 from ..profiles import Profile
 from ..rewards import adapter, sets
 from ..train import METHODS
-from ..types import MissingArtifact, Sample, WorkbookError
-from .rows import MAPS, load
+from ..types import Sample, WorkbookError
+from .row_files import MAPS, rows_file
+from .rows import load, need_maps
 
 Row = dict[str, Any]
 Common = Callable[[Sample], tuple[str, dict[str, list[str]]]]
@@ -159,12 +160,14 @@ def export(to: str, profile: Profile, method: str, out: Path, data: Path | None 
     if not weights or "temporal" in weights or METHODS[method].credit != "completion":
         raise WorkbookError(f"the reward of {method} is not one of whole, single completions. Export another: sg_rlvr.")
     data = data or profile.outputs / "data"
-    if not (data / "train.jsonl").exists():
-        raise MissingArtifact(f"{data.name}/train.jsonl", "02_questions", f"make nb02 PROFILE={profile.name}")
+    source = rows_file(data)
     if out.resolve() == data.resolve() or (out / MAPS).exists():
         raise WorkbookError(f"{out} holds a dataset, whose rows the export would replace. Name another folder with --out.")
     write, template = FORMS[to]
-    write(load(data / "train.jsonl"), out, lambda s: _common(s, data.resolve(), profile.prompt_style, METHODS[method].with_map))
+    samples = load(source)
+    if METHODS[method].with_map:
+        need_maps(samples, source)
+    write(samples, out, lambda s: _common(s, data.resolve(), profile.prompt_style, METHODS[method].with_map))
     write_atomic(out / "reward.py", template.format(
         method=method, reward_set=profile.reward_set, gate=METHODS[method].gate, terms=json.dumps(dict(weights)),
         names=tuple(weights),

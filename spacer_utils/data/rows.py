@@ -1,147 +1,212 @@
 """Read rows of SpaceR-151k and its relatives: tolerant of known variants, strict about broken rows.
 
-Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for ``solution``, ``video`` or
-``image`` for ``path``, a solution with or without tags or in ``\\boxed{}``, as a number or as an option's text, options as a
-list, a dict or lines, types with hyphens or underscores, one JSON list instead of lines, paths that begin with ``./``.
+Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for ``solution``, a chat of one
+question and its answer, media in any field and form of ``media_of``, a solution with or without tags or in ``\\boxed{}``, as a
+number or as an option's text, options as a list, a dict or lines, types with hyphens or underscores; JSON lines, one JSON list,
+``{"data": [...]}`` or parquet.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from json import loads
 from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
 
-from ..answers import letter, option_texts, same_text
-from ..files import UNREADABLE, inside, iterate_jsonl
-from ..maps import is_place
-from ..types import PROBLEM_TYPES, BadRow, CognitiveMap, MapCells, MissingArtifact, Sample, WorkbookError, map_frame
+from ..answers import number
+from ..files import inside, iterate_jsonl
+from ..maps import read_cells, read_grid
+from ..prompts import special_token
+from ..types import PROBLEM_TYPES, BadRow, CognitiveMap, MapCells, Sample, WorkbookError, map_frame
+from . import media_of, options
+from .row_files import MAPS, no_rows, numbered
 
 ALIASES = {
     "problem": ("problem", "question"),
     "solution": ("solution", "answer", "ground_truth"),
-    "path": ("path", "video", "image", "video_path", "image_path"),
     "problem_id": ("problem_id", "id"),
     "question_type": ("question_type", "original_question_type"),
     "scene_id": ("scene_id", "scene_name"),
     "data_source": ("data_source", "dataset"),
+    "map_grid": ("map_grid", "grid"),
 }
 TYPE_NAMES = {re.sub("[^a-z]", "", t.lower()): t for t in PROBLEM_TYPES} | {
     "mcq": "multiple choice", "mca": "multiple choice", "choice": "multiple choice", "number": "numerical", "na": "numerical",
 }
-TEXTS = ("path", "data_type", "problem_type", "data_source", "question_type", "scene_id", "cognitive_map_id")
+TEXTS = ("problem_type", "data_source", "question_type", "scene_id", "cognitive_map_id")
 """Fields that are text or nothing."""
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-MAPS = "cognitive_map.jsonl"
+GENERAL = "general"
+"""Begins the types of questions that are about no room, and have no map."""
+Maps = dict[str, dict[str, CognitiveMap]]
+"""Name of a video -> its path without extension, as far as it is given -> map."""
 
 
-def load(source: Path | str, problems: list[str] | None = None) -> list[Sample]:
-    """Samples of a JSONL file, a JSON list, or a hub dataset (``owner/name``), maps joined from the file beside them.
+def load(source: Path | str, problems: list[str] | None = None, special: Collection[str] = ()) -> list[Sample]:
+    """Samples of a JSONL or parquet file, a JSON list, or a hub dataset (``owner/name``), maps joined from the file beside them.
 
     Args:
         problems: takes one line per broken row, and the others are returned; without it any broken row is an error.
+        special: a tokenizer's own tokens, which no text of a row may hold.
 
     Raises:
-        MissingArtifact: no such file. BadRow: broken rows; the message gives the line and field of each.
+        MissingArtifact: no such file, and a stage of the workbook writes it. BadRow: no such file or no row in it, or broken
+            rows; the message gives the line and field of each.
     """
     path = Path(source)
     maps = _maps(path.parent / MAPS) if path.exists() and (path.parent / MAPS).exists() else {}
     samples: list[Sample] = []
     found: list[str] = []
     lines: dict[int, int] = {}
-    for line, row in _rows(source):
+    own: dict[str, tuple[str, Sample]] = {}
+    called, rows = numbered(source)
+    place = 0
+    for place, row in rows:
         try:
-            sample = _join(sample_of(row, line), maps, path.parent)
+            sample = _join(sample_of(row, place, special), maps, path.parent)
             if sample.problem_id in lines:
-                raise BadRow(f"problem_id {sample.problem_id} is taken by line {lines[sample.problem_id]}")
+                raise BadRow(f"problem_id {sample.problem_id} is taken by {called} {lines[sample.problem_id]}")
+            _same_map(sample, f"{called} {place}", own)
         except WorkbookError as error:
-            found.append(f"{source}, line {line}: {error}")
+            found.append(f"{source}, {called} {place}: {error}")
             continue
-        lines[sample.problem_id] = line
+        lines[sample.problem_id] = place
         samples.append(sample)
+    if not place:
+        raise no_rows(path)
     if found and problems is None:
         rest = f"\n... and {len(found) - 20} more" if len(found) > 20 else ""
-        raise BadRow("\n".join(found[:20]) + rest + "\nMend or remove these lines.")
+        raise BadRow("\n".join(found[:20]) + rest + f"\nMend or remove these {called}s.")
     (problems if problems is not None else []).extend(found)
     return samples
 
 
-def _rows(source: Path | str) -> Iterator[tuple[int, Any]]:
-    path = Path(source)
-    if path.is_file():
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            whole = file.read(4096).lstrip().startswith("[")
-        yield from enumerate(_list(path), 1) if whole else iterate_jsonl(path)
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not path.suffix:
-        from datasets import load_dataset
+def need_maps(samples: Sequence[Sample], source: Path) -> int:
+    """How many questions about rooms have no map, for a method that rewards one; general questions rightly have none.
 
-        yield from enumerate(load_dataset(str(source), split="train"), 1)
-    else:
-        raise MissingArtifact(str(source), "02_questions", "make nb02")
-
-
-def _list(path: Path) -> Any:
-    try:
-        return loads(path.read_bytes())
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise BadRow(f"{path}, line {line}: not UTF-8 ({error.reason}).") from error
-    except UNREADABLE as error:
-        raise BadRow(f"{path}: not JSON ({error}).") from error
+    Raises:
+        WorkbookError: no row has a map.
+    """
+    bare = [s for s in samples if not any((s.cognitive_map or {}).values())]
+    if len(bare) == len(samples):
+        raise WorkbookError(f"{source}: none of the {len(samples)} rows has a map, and the method rewards maps. Put {MAPS} "
+                            "beside it (video_id, cognitive_map), or choose a method without a map, for example rlvr.")
+    return sum(not s.question_type.startswith(GENERAL) and bool(s.path) for s in bare)
 
 
-def _maps(path: Path) -> dict[str, CognitiveMap]:
-    maps: dict[str, CognitiveMap] = {}
+def _maps(path: Path) -> Maps:
+    maps: Maps = {}
+    lines: dict[str, int] = {}
     for line, row in iterate_jsonl(path):
         try:
             row = _object(row)
-            name, cells = _needed(row, "video_id"), _cells(row.get("cognitive_map"))
-            maps[name] = CognitiveMap(name, cells, tuple(cells), map_frame(row.get("frame")))
+            video = _needed(row, "video_id")
+            grid = read_grid(row.get("grid"))
+            cells = _cells(row.get("cognitive_map"), grid)
+            drawn = CognitiveMap(video, cells, tuple(cells), map_frame(row.get("frame")), grid)
+            place = _place(video)
+            known = maps.setdefault(Path(place).name, {}).setdefault(place, drawn)
+            if replace(known, video_id=video) != drawn:
+                raise BadRow(f"video_id: {video!r} has another map in line {lines[place]}")
+            lines.setdefault(place, line)
         except WorkbookError as error:
             raise BadRow(f"{path}, line {line}: {error}. Mend or remove the line.") from error
     return maps
 
 
-def _join(sample: Sample, maps: dict[str, CognitiveMap], root: Path) -> Sample:
+def _place(video: str) -> str:
+    """A video's path without its extension, by which maps and rows name it in different ways."""
+    path = Path(video)
+    known = path.suffix.lower() in (*media_of.VIDEOS, *media_of.IMAGES)
+    return str(path.with_suffix("") if known else path)
+
+
+def _map_of(maps: Maps, video: str) -> CognitiveMap | None:
+    """The map of a video, whichever of the two names has more folders.
+
+    Raises:
+        BadRow: several videos of that name have maps.
+    """
+    place = _place(video)
+    named = maps.get(Path(place).name, {})
+    if place in named:
+        return named[place]
+    near = [name for name in named if f"/{place}".endswith(f"/{name}") or f"/{name}".endswith(f"/{place}")]
+    if len(near) > 1:
+        raise BadRow(f"cognitive_map_id: {video!r} may be {' or '.join(sorted(near)[:3])} in {MAPS}. Name its folder")
+    return named[near[0]] if near else None
+
+
+def _join(sample: Sample, maps: Maps, root: Path) -> Sample:
     if sample.path:
         inside(root, sample.path)
-    name = sample.cognitive_map_id or (Path(sample.path).stem if not sample.question_type else "")
-    if sample.cognitive_map_id and maps and name not in maps:
-        raise BadRow(f"cognitive_map_id: {MAPS} has no row {name!r}")
-    return sample.joined(maps[name]) if name in maps else sample
+    general = sample.question_type.startswith(GENERAL)
+    name = sample.cognitive_map_id or ("" if general else sample.path)
+    drawn = _map_of(maps, name) if name else None
+    if drawn is None:
+        if sample.cognitive_map_id and maps:
+            raise BadRow(f"cognitive_map_id: {MAPS} has no row {name!r}")
+        return sample
+    if sample.cognitive_map is not None and sample.cognitive_map != drawn.cognitive_map:
+        raise BadRow(f"cognitive_map: another than that of {drawn.video_id!r} in {MAPS}. Keep one of them")
+    return sample.joined(drawn)
 
 
-def sample_of(row: Any, line: int = 0) -> Sample:
+def _same_map(sample: Sample, where: str, known: dict[str, tuple[str, Sample]]) -> None:
+    """Refuse a row whose map is another than that of an earlier row about the same video."""
+    if sample.cognitive_map is None or not sample.path:
+        return
+    before, other = known.setdefault(sample.path, (where, sample))
+    for mine, theirs in ((sample.cognitive_map, other.cognitive_map), (sample.map_frame, other.map_frame),
+                         (sample.map_grid, other.map_grid)):
+        if mine != theirs:
+            raise BadRow(f"cognitive_map: {sample.path!r} has another map in {before}")
+
+
+def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
     """The sample that one row of any known variant means; ``line`` is its id if it has none.
+
+    Args:
+        special: a tokenizer's own tokens, which no text of a row may hold.
 
     Raises:
         BadRow: a field is missing, of another type, or contradicts another; the message names it.
     """
     row = _object(row)
+    chat = media_of.turns(row)
+    row = {**row, **{name: text for name, text in chat.items() if _first(row, ALIASES[name]) is None}}
     row = {**row, **{name: value for name, names in ALIASES.items() if (value := _first(row, names)) is not None}}
-    problem, solution = _needed(row, "problem"), _solution(_needed(row, "solution", number=True))
+    solution = _solution(_needed(row, "solution", number=True))
     texts = {name: _text(row.get(name), name) for name in TEXTS}
-    path = texts["path"].removeprefix("./")
-    options = _options(row.get("options"))
-    data_type = texts["data_type"] or ("image" if path.lower().endswith(IMAGES) else "video" if path else "text")
-    if data_type not in ("image", "video", "text"):
-        raise BadRow(f"data_type: {data_type!r} is none of image, video, text")
-    if not path and data_type != "text":
-        raise BadRow("path: missing")
-    kind = re.sub("[^a-z]", "", (texts["problem_type"] or ("mcq" if options else "")).lower())
+    path, data_type = media_of.medium(row)
+    problem = media_of.question(_needed(row, "problem"), data_type)
+    choices = options.read(row.get("options"))
+    kind = re.sub("[^a-z]", "", (texts["problem_type"] or ("mcq" if choices.texts else "")).lower())
     if kind not in TYPE_NAMES:
         raise BadRow(f"problem_type: {texts['problem_type']!r} is none of {', '.join(PROBLEM_TYPES)}")
-    cells = row.get("cognitive_map")
-    return _checked(Sample.from_row({
+    cells, grid = row.get("cognitive_map"), read_grid(row.get("map_grid"))
+    sample = Sample.from_row({
         **texts, "problem_id": _id(row.get("problem_id"), line), "problem": problem, "data_type": data_type,
-        "problem_type": TYPE_NAMES[kind], "options": options, "solution": f"<answer>{solution}</answer>", "path": path,
-        "categories": _categories(row.get("categories")), "cognitive_map": None if cells is None else _cells(cells),
-        "map_frame": map_frame(row.get("map_frame")),
-    }))
+        "problem_type": TYPE_NAMES[kind], "options": choices.lines(), "solution": f"<answer>{solution}</answer>", "path": path,
+        "categories": _categories(row.get("categories")), "cognitive_map": None if cells is None else _cells(cells, grid),
+        "map_frame": map_frame(row.get("map_frame")), "map_grid": grid,
+    })
+    _refuse_tokens(sample, special)
+    return _checked(sample, choices)
+
+
+def _refuse_tokens(sample: Sample, special: Collection[str]) -> None:
+    """Refuse a row whose texts hold what a tokenizer reads as a sign of its own, or a medium's mark where none belongs."""
+    texts = {"problem": [sample.problem], "options": sample.options, "solution": [sample.gold], "categories": sample.categories,
+             "cognitive_map": sample.cognitive_map or ()}
+    for name, held in texts.items():
+        for text in held:
+            if found := special_token(text, special):
+                raise BadRow(f"{name}: holds {found}, which a tokenizer takes for a sign of its own. Write it in other words")
+            if mark := next((m for m in media_of.MARKS if m in text), ""):
+                raise BadRow(f"{name}: holds {mark}, where trainers put a medium. Write it in other words")
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
@@ -185,38 +250,33 @@ def _id(value: Any, line: int) -> int:
     return number
 
 
-def _options(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [_text(f"{k}. {text}", "options") for k, v in value.items() if (text := _text(v, "options", number=True))]
-    texts = value.splitlines() if isinstance(value, str) else [] if value is None else value
-    if not isinstance(texts, (list, tuple)):
-        raise BadRow(f"options: {brief(value)} is neither a list nor a text nor a mapping")
-    texts = [text for t in texts if (text := _text(t, "options", number=True).strip())]
-    lettered = all(re.match(rf"\(?{re.escape(chr(65 + k))}[.):\s]", t) for k, t in enumerate(texts))
-    return texts if lettered else [f"{chr(65 + k)}. {t}" for k, t in enumerate(texts)]
-
-
 def _categories(value: Any) -> list[str]:
     if not isinstance(value, list | tuple | None) or not all(isinstance(c, str) for c in value or ()):
         raise BadRow(f"categories: {brief(value)} is no list of texts")
     return [_text(c, "categories") for c in value or ()]
 
 
-def _cells(value: Any) -> MapCells:
-    if not isinstance(value, dict):
-        raise BadRow(f"cognitive_map: {brief(value)} is no {{category: [[x, y], ...]}}")
-    for category, places in value.items():
-        if not isinstance(places, list) or not all(map(is_place, places)):
-            raise BadRow(f"cognitive_map: {brief(category)} has {brief(places)}, no list of [x, y] with two finite numbers each")
-    return {_text(category, "cognitive_map"): places for category, places in value.items()}
+def _cells(value: Any, grid: int) -> MapCells:
+    try:
+        return {_text(category, "cognitive_map"): places for category, places in read_cells(value, grid).items()}
+    except BadRow as error:
+        raise BadRow(str(error) if "cognitive_map" in str(error) else f"cognitive_map: {error}") from error
 
 
 def _solution(text: str) -> str:
-    tagged = re.search(r"<answer>(.*?)</answer>", text, re.DOTALL) or re.fullmatch(r"\s*\\boxed\{(.*)\}\s*", text, re.DOTALL)
-    return (tagged.group(1) if tagged else text).strip()
+    """The answer without its tags.
+
+    Raises:
+        BadRow: two tagged answers that differ.
+    """
+    tagged = [found.strip() for found in re.findall(r"<answer>(.*?)</answer>", text, re.DOTALL)]
+    if len(set(tagged)) > 1:
+        raise BadRow(f"solution: {brief(text)} has {len(tagged)} different answers")
+    boxed = re.fullmatch(r"\s*\\boxed\{(.*)\}\s*", text, re.DOTALL)
+    return tagged[0] if tagged else (boxed[1] if boxed else text).strip()
 
 
-def _checked(sample: Sample) -> Sample:
+def _checked(sample: Sample, choices: options.Options) -> Sample:
     """The sample; a gold of multiple choice becomes the bare letter, which all that follows compares.
 
     Raises:
@@ -225,12 +285,11 @@ def _checked(sample: Sample) -> Sample:
     if not sample.gold:
         raise BadRow("solution: empty")
     if sample.problem_type == "multiple choice":
-        texts = option_texts(sample.options)
-        same = [k for k, text in texts.items() if same_text(text) == same_text(sample.gold)]
-        found = letter(sample.gold, sample.options) or (same[0] if len(same) == 1 else None)
-        if len(sample.options) < 2 or found is None:
-            raise BadRow(f"solution: {sample.gold!r} is none of the options {', '.join(sample.options) or '(none)'}")
+        if len(choices.texts) < 2:
+            raise BadRow(f"solution: {sample.gold!r} is none of the options {', '.join(sample.options) or '(none)'}, "
+                         "and a choice needs two")
+        found = choices.gold(sample.gold)
         return replace(sample, solution=f"<answer>{found}</answer>")
-    if sample.problem_type in ("numerical", "regression") and not re.search(r"\d", sample.gold):
-        raise BadRow(f"solution: {sample.gold!r} holds no number")
+    if sample.problem_type in ("numerical", "regression") and number(sample.gold) is None:
+        raise BadRow(f"solution: {brief(sample.gold)} holds no number that the reward reads")
     return sample

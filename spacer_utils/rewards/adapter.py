@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from .. import answers
+from ..maps import GRID
 from ..registry import REWARDS
 from ..types import Answer, Sample
 from . import length, temporal
@@ -84,13 +85,14 @@ def _rows(name: str, rewards: RewardSet, completions: Sequence[Any], sample: Seq
 
 
 def released_maps(rows: Sequence[tuple[Sample, Answer]]) -> Values:
-    """The reward ``map`` of many completions at once, by the compiled reader."""
+    """The reward ``map`` of many completions at once, by the compiled reader, which knows the paper's grid only."""
     from .map_batch import map_scores  # numba, for who trains with this reward only
 
-    told = [k for k, (s, a) in enumerate(rows) if s.cognitive_map is not None and a.map_text is not None]
+    told = [k for k, (s, a) in enumerate(rows)
+            if s.cognitive_map is not None and a.map_text is not None and s.map_grid == GRID]
     scores = map_scores([rows[k][1].map_text or "" for k in told], [rows[k][0].cognitive_map or {} for k in told])
     found = dict(zip(told, scores))
-    return [None if s.cognitive_map is None else found.get(k, 0.0) for k, (s, _) in enumerate(rows)]
+    return [found[k] if k in found else REWARDS["map"](s, a)[0] for k, (s, a) in enumerate(rows)]
 
 
 def text_of(completion: Any) -> str:

@@ -11,13 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from ..answers import MAX_MAP
+from ..maps import GRID
 from ..registry import REWARDS
 from ..types import Answer, MapCells, Sample
 
 Pair = list[int]
 MATCHED = 256
 """Predicted pairs of one category that are still matched: more than 1,024 tokens can write. Those beyond count as wrong."""
-_DIAGONAL = 10 * math.sqrt(2)
 _OTHER_BRACKET = re.compile(r"\((?!\s*-?[\d.]+\s*,\s*-?[\d.]+\s*\))", re.ASCII)
 _BARE_NAME = re.compile(r"\{\s*(?!(?:True|False|None)\b)[A-Za-z_][\w ]*:", re.ASCII)
 _read_json = json.JSONDecoder().raw_decode
@@ -47,7 +47,7 @@ def map_score(sample: Sample, answer: Answer) -> tuple[float | None, str]:
         return 0.0, "no map"
     try:
         predicted = read(answer.map_text, tuple(true))
-        value = score(predicted, true)
+        value = score(predicted, true, sample.map_grid)
     except OverflowError:  # the released code drops the whole completion here
         return 0.0, "a coordinate is beyond every number"
     drawn = sum(1 for c in true if predicted.get(c))
@@ -219,13 +219,17 @@ def _from_words(text: str, known: Iterable[str]) -> dict[str, list[Pair]]:
     return found
 
 
-def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells) -> float:
+def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells, grid: int = GRID) -> float:
     """The released score of a read map, 0-1; without a single true object, 1 for an empty prediction, else 0.
+
+    Args:
+        grid: cells per side of both; the released code knows the paper's only.
 
     Raises:
         OverflowError: a coordinate is too large for a float.
     """
     total = earned = 0.0
+    diagonal = grid * math.sqrt(2)
     for category, places in true.items():
         count = len(places)
         total += count
@@ -234,16 +238,16 @@ def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells) ->
             continue
         if count == 1 == len(pairs):
             (x, y), (u, v) = pairs[0], places[0]
-            near = 1.0 - math.sqrt((x - u) * (x - u) + (y - v) * (y - v)) / _DIAGONAL
+            near = 1.0 - math.sqrt((x - u) * (x - u) + (y - v) * (y - v)) / diagonal
             earned += near if near > 0 else 0.0
         else:
-            earned += _greedy(pairs[:MATCHED], places) * count / max(len(pairs), count)
+            earned += _greedy(pairs[:MATCHED], places, diagonal) * count / max(len(pairs), count)
     if not total:
         return 0.0 if predicted else 1.0
     return earned / total
 
 
-def _greedy(pairs: Sequence[Sequence[float]], places: Sequence[Sequence[float]]) -> float:
+def _greedy(pairs: Sequence[Sequence[float]], places: Sequence[Sequence[float]], diagonal: float) -> float:
     """Sum of the pair scores when the closest pair is matched first; ties go to the earlier predicted, then true, pair."""
     order = [((x - u) * (x - u) + (y - v) * (y - v), i, j) for i, (x, y) in enumerate(pairs) for j, (u, v) in enumerate(places)]
     order.sort()
@@ -251,7 +255,7 @@ def _greedy(pairs: Sequence[Sequence[float]], places: Sequence[Sequence[float]])
     left, used, taken, total = min(len(pairs), len(places)), 0, 0, 0.0
     for squared, i, j in order:
         if not (used >> i & 1 or taken >> j & 1):
-            total += max(0.0, 1.0 - math.sqrt(squared) / _DIAGONAL)
+            total += max(0.0, 1.0 - math.sqrt(squared) / diagonal)
             left -= 1
             if not left:
                 break

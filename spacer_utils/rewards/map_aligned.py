@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..answers import Points
-from ..maps import GRID
 from ..registry import REWARDS
 from ..types import Answer, MapFrame, Sample
 from .matching import Array, Drawn, calibrated, closeness, drawn
@@ -33,12 +32,12 @@ def map_aligned(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     return value, found.note() + (f", turned by {90 * turns} degrees" if turns else "")
 
 
-def aligned(map_: Drawn, frame: MapFrame = "scan", grid: int = GRID) -> tuple[float, int]:
+def aligned(map_: Drawn, frame: MapFrame = "scan") -> tuple[float, int]:
     """Best calibrated score and the counter-clockwise quarter turns that give it; a first-view map is never turned."""
-    best = calibrated(map_, grid), 0
+    best = calibrated(map_), 0
     for turns in range(1, 4 if frame == "scan" else 1):
-        map_ = replace(map_, valid=_turned(map_.valid, grid))
-        best = max(best, (calibrated(map_, grid), turns), key=lambda b: b[0])
+        map_ = replace(map_, valid=_turned(map_.valid, map_.grid))
+        best = max(best, (calibrated(map_), turns), key=lambda b: b[0])
     return best
 
 

@@ -32,6 +32,8 @@ class Drawn:
     """Number of drawn pairs per true category, those off the grid included: they count as wrong."""
     extra: int
     """Drawn pairs of categories that the true map doesn't have."""
+    grid: int = GRID
+    """Cells per side of both."""
 
     @property
     def count(self) -> int:
@@ -45,11 +47,11 @@ class Drawn:
         return ", ".join(p for p in parts if p)
 
 
-def drawn(sample: Sample, answer: Answer, grid: int = GRID) -> Drawn | str:
+def drawn(sample: Sample, answer: Answer) -> Drawn | str:
     """The completion's map beside the sample's, or why there is nothing to compare."""
     if not sample.cognitive_map or not any(sample.cognitive_map.values()):
         return "the sample has no map" if sample.cognitive_map is None else "the sample's map is empty"
-    return compare(sample.cognitive_map, map_points(answer.map_text or ""), grid)
+    return compare(sample.cognitive_map, map_points(answer.map_text or ""), sample.map_grid)
 
 
 def compare(true: MapCells, predicted: Points, grid: int = GRID) -> Drawn:
@@ -61,7 +63,7 @@ def compare(true: MapCells, predicted: Points, grid: int = GRID) -> Drawn:
     mine = {c: predicted.get(c, []) for c in places}
     valid = {c: [p for p in ps if all(0 <= v <= grid - 1 for v in p)] for c, ps in mine.items()}
     extra = sum(len(ps) for c, ps in predicted.items() if c not in places)
-    return Drawn(places, valid, {c: len(ps) for c, ps in mine.items()}, extra)
+    return Drawn(places, valid, {c: len(ps) for c, ps in mine.items()}, extra, grid)
 
 
 def matched(points: Sequence[Place], places: Sequence[Place]) -> list[tuple[int, int]]:
@@ -140,7 +142,7 @@ def excess(points: tuple[Place, ...], places: tuple[Place, ...], grid: int) -> f
             + spread(points, grid) * scatter_cost(len(points), places, grid))
 
 
-def earned(map_: Drawn, grid: int = GRID) -> dict[str, float]:
+def earned(map_: Drawn) -> dict[str, float]:
     """Per true category: how much closer its drawn points are to the true ones than an uninformative drawing (see ``excess``)."""
     found = {}
     for category, there in map_.true.items():
@@ -148,19 +150,19 @@ def earned(map_: Drawn, grid: int = GRID) -> dict[str, float]:
         places, n = tuple(sorted(there)), len(there)
         # a category drawn more than twice too often earns little in any case
         points = tuple(sorted(map_.valid[category][:2 * n]))
-        found[category] = excess(points, places, grid) * (n / max(map_.written[category], n))
+        found[category] = excess(points, places, map_.grid) * (n / max(map_.written[category], n))
     return found
 
 
-def calibrated(map_: Drawn, grid: int = GRID) -> float:
+def calibrated(map_: Drawn) -> float:
     """0 for an uninformative map, 1 for a perfect one; negative for one that is worse than knowing nothing."""
     if map_.count and not any(map_.valid.values()):
         return 0.0
     possible = 0.0
     for there in map_.true.values():
         places = tuple(sorted(there))
-        possible += excess(places, places, grid)
+        possible += excess(places, places, map_.grid)
     if possible < 1e-9:  # the truth itself stands in the middle
         return float(map_.written == {c: len(p) for c, p in map_.true.items()} and map_.valid == map_.true and not map_.extra)
     # where objects stand in the middle, of which the truth itself earns nothing, a wilder map could exceed it by a little
-    return min(1.0, sum(earned(map_, grid).values()) / possible) * (map_.count / (map_.count + map_.extra))
+    return min(1.0, sum(earned(map_).values()) / possible) * (map_.count / (map_.count + map_.extra))

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files import UNREADABLE, inside, iterate_jsonl, write_atomic, write_jsonl
+from ..prompts import special_token
 from ..registry import BENCHMARKS
 from ..types import BadRow, WorkbookError
 from .record import Row, read
@@ -40,7 +41,11 @@ def load(name: str, source: Path | None = None) -> Rows:
     for place, row in _from_hub(name) if source is None else _from_files(name, Path(source)):
         for one in benchmark.expand(row) if hasattr(benchmark, "expand") else (row,):
             try:
-                read(benchmark, one)
+                question = read(benchmark, one)
+                for text in (question.text, *question.options.values()):
+                    if found := special_token(text):
+                        raise BadRow(f"the question holds {found}, which a model takes for a sign of its own. Write it in other "
+                                     "words.")
             except BadRow as error:
                 raise BadRow(f"{place}: {error}") from error
             rows.append(dict(one))

@@ -20,7 +20,8 @@ from transformers.utils.logging import disable_progress_bar
 from trl import GRPOConfig, SFTConfig
 
 from .. import rewards
-from ..data.rows import load
+from ..data.row_files import remedy
+from ..data.rows import load, need_maps
 from ..files import append_jsonl, inside, keep_if_same, read_jsonl
 from ..train import METHODS, Plan, Progress, rows, write_result
 from ..types import Sample, WorkbookError
@@ -81,9 +82,10 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     model = models.load(plan.model, _dtype(plan))
     checkpoints.keep_names(model)
     encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
-    every = load(plan.data / "train.jsonl")
+    every = load(plan.data / "train.jsonl", special=processor.tokenizer.all_special_tokens)
     encoder.rows = _named(every, plan)
     samples, dropped = usable(every, plan, encoder)
+    dropped |= without_maps(samples, plan)
     given: dict[str, Any] = {
         "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
         "peft_config": _lora(plan) if plan.tuning == "lora" else None,
@@ -122,7 +124,7 @@ def usable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> tuple[Seq
             broken.add(path)
     kept = [s for s in samples if s.path not in broken]
     if not kept:
-        raise WorkbookError(f"no medium of {plan.data.name}/train.jsonl can be used. Run: make nb02")
+        raise WorkbookError(f"no medium of {plan.data.name}/train.jsonl can be used. {remedy(plan.data)}")
     return kept, {"dropped_media": len(broken), "dropped_rows": len(samples) - len(kept)}
 
 
@@ -134,6 +136,21 @@ def _named(samples: Sequence[Sample], plan: Plan) -> dict[str, str]:
         with suppress(WorkbookError):  # a path that leaves the folder is refused where it is used
             named[str(inside(plan.data, path))] = row
     return named
+
+
+def without_maps(samples: Sequence[Sample], plan: Plan) -> dict[str, float]:
+    """What the log says of questions about rooms that a method with maps is given without one; nothing if there are none.
+
+    Raises:
+        WorkbookError: no sample has a map.
+    """
+    if not METHODS[plan.method].with_map:
+        return {}
+    bare = need_maps(samples, plan.data / "train.jsonl")
+    if not bare:
+        return {}
+    warnings.warn(f"{bare} of {len(samples)} rows have no map in cognitive_map.jsonl: the map counts in the others", stacklevel=2)
+    return {"rows_without_map": bare}
 
 
 def _dtype(plan: Plan) -> torch.dtype:

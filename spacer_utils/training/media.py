@@ -22,6 +22,7 @@ import torch
 from .. import video
 from ..frames import sampling
 from ..profiles import Frames
+from ..prompts import special_token
 from ..types import IMAGE, WorkbookError
 
 Medium = tuple[str, str]
@@ -138,6 +139,7 @@ class Encoder:
         self.merge = processor.video_processor.merge_size
         # Qwen3's limits are for all frames of a clip together.
         self._whole_clip = type(processor.video_processor).__name__.startswith("Qwen3")
+        self._special = processor.tokenizer.all_special_tokens
 
     def read(self, kind: str, path: str) -> tuple[Any, Any]:
         """The stock loader.
@@ -204,7 +206,14 @@ class Encoder:
         return frames if seed is None or medium[0] == "image" else frames[shuffled_order(medium[1], len(frames), seed)]
 
     def text(self, prompt: Prompt) -> str:
-        """The chat text with one placeholder per medium and the opening of the assistant's turn, as far as it is written."""
+        """The chat text with one placeholder per medium and the opening of the assistant's turn, as far as it is written.
+
+        Raises:
+            WorkbookError: the prompt holds a token that stands for something else than text, for example a medium's place.
+        """
+        if found := special_token(prompt.text, self._special):
+            raise WorkbookError(f"a prompt holds {found}, which the model's tokenizer takes for a sign of its own. Mend the "
+                                f"question that begins {prompt.text[:60]!r}.")
         media, parts = [{"type": kind} for kind, _ in prompt.media], prompt.text.split(IMAGE)
         if len(parts) != len(media) + 1:
             parts = [*("" for _ in media), prompt.text]
