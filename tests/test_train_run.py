@@ -244,7 +244,7 @@ def test_saving_inside_a_generation_window_is_refused(model: str, data: Path, tm
 def test_wrong_arguments_say_what_to_do(data: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkbookError, match="unknown method 'ppo'"):
         train.run("smoke", "ppo", data_dir=data, out=tmp_path)
-    with pytest.raises(BadRow, match="nothing is no folder. Give the folder that has train.jsonl"):
+    with pytest.raises(BadRow, match=r"nothing is no folder. Give the folder that has train.jsonl"):
         train.run("smoke", "sft", data_dir=tmp_path / "nothing", out=tmp_path)
     assert train.main(["--method", "sft", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 2
 

@@ -231,7 +231,8 @@ def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
     """What the clips' results depend on: settings, question types, and the code and statistics that make them."""
     package = profiles.PROJECT / "spacer_utils"
     code = sorted(p for folder in ("questions", "scenes", "render") for p in (package / folder).rglob("*.py"))
-    modules = ("data/clips", "data/samples", "data/balance", "video", "camera", "frames", "clip_reader", "clip_sizes", "maps", "media", "types")
+    modules = ("data/clips", "data/samples", "data/balance", "video", "camera", "frames", "clip_reader", "clip_sizes",
+               "maps", "media", "types")
     code += [*(package / f"{name}.py" for name in modules), package / "assets" / "layout_statistics.json"]
     about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names())
     digest = hashlib.blake2b(repr(about).encode(), digest_size=8)
