@@ -85,7 +85,7 @@ def read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape) -
     pictures, found, codec = _read(path, choose, shape, holding=1)
     if codec in TWICE:
         # Holding other frames in memory, what lay there before is something else.
-        again, _, _ = _read(path, choose, shape, holding=6)
+        again, _, _ = _read(path, choose, shape, holding=13)
         if not all(map(np.array_equal, pictures, again)):
             raise Damaged(f"{path} is damaged: a frame can't be decoded as a whole. {MEND}")
     return pictures, found

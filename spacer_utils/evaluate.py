@@ -138,7 +138,8 @@ def answer(model: str, samples: Sequence[Sample], root: Path, out: Path, profile
            seed: int = 0, mode: Mode = "video", progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
     """Answers of one checkpoint to a dataset's samples with a profile's frames, batch and token budget; see ``generate``.
 
-    Decoded frames are shared with training through ``root/frames``. With ``told`` completions begin with the true map.
+    Decoded frames are shared with training through ``frames`` in the profile's outputs. With ``told`` completions begin with the
+    true map.
     """
     items = items_from_samples(samples, root, profile.prompt_style, with_map, told)
     return _with_profile(model, items, root, out, profile, seed, mode, progress)
@@ -155,7 +156,7 @@ def answer_told(model: str, told: Sequence[Case], root: Path, out: Path, profile
 def _with_profile(model: str, items: Sequence[Item], root: Path, out: Path, profile: Profile, seed: int, mode: Mode,
                   progress: Callable[[int, int], None] | None) -> dict[str, Prediction]:
     return generate(model, items, out, frames=profile.frames, batch=profile.evaluation.batch,
-                    max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, cache=root / "frames",
+                    max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, cache=profile.outputs / "frames",
                     progress=progress)
 
 

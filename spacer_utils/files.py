@@ -152,14 +152,26 @@ def sha256(path: Path) -> str:
 def inside(root: Path, relative: str) -> Path:
     """``root / relative``, proved to lie inside ``root``.
 
+    Links are followed within the folder; from a snapshot of the hub's cache, whose files are links, within its repository.
+
     Raises:
         WorkbookError: the path is absolute or leaves the folder (``../``), also through a symbolic link; or no file can have it.
     """
     root = Path(root).resolve()
+    path = Path(os.path.normpath(root / relative))
     try:
-        path = (root / relative).resolve()
+        real = path.resolve()
     except (ValueError, RuntimeError) as error:  # a null byte or a lone surrogate; a loop of links
         raise WorkbookError(f"path {relative!r} can't be a file's ({error}). Use a path relative to {root.name}/.") from error
-    if Path(relative).is_absolute() or not path.is_relative_to(root):
+    if Path(relative).is_absolute() or not path.is_relative_to(root) or not real.is_relative_to(_repository(root)):
         raise WorkbookError(f"path {relative!r} leaves the dataset's folder. Use a path relative to {root.name}/.")
     return path
+
+
+def _repository(root: Path) -> Path:
+    """The hub repository in whose snapshot a folder lies (``datasets--.../snapshots/<revision>``), else the folder itself."""
+    for folder in (root, *root.parents):
+        snapshots, repository = folder.parent, folder.parent.parent
+        if snapshots.name == "snapshots" and repository.name.startswith(("datasets--", "models--", "spaces--")):
+            return repository
+    return root

@@ -47,6 +47,12 @@ def shared_path(relative: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_outputs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is decoded is kept in a folder of the tests."""
+    os.environ.setdefault("SPACER_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
+
+
 @pytest.fixture(scope="session")
 def real_layouts() -> Path:
     """Folder of the real layouts' meta_info JSON."""

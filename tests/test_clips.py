@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -319,3 +320,20 @@ def test_links_within_a_folder_are_followed(tmp_path: Path) -> None:
     assert files.inside(tmp_path / "data", "videos/a.mp4").read_text() == "x"
 
 
+
+
+def test_a_folder_of_data_that_can_only_be_read_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spacer_utils import profiles
+    from spacer_utils.registry import BENCHMARKS
+    from spacer_utils.scoring.load import load, synthetic
+    from spacer_utils.scoring.run import prompts_of
+
+    monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path / "outputs"))
+    profile = profiles.get("smoke")
+    for name in BENCHMARKS.names():
+        folder = synthetic(name, tmp_path / name)
+        shutil.rmtree(folder / "embedded", ignore_errors=True)
+        before = sorted(folder.rglob("*"))
+        for item in prompts_of(name, load(name, folder), folder, "official", None, profile.outputs / "embedded"):
+            assert all(Path(path).is_file() for _, path in item.media)
+        assert sorted(folder.rglob("*")) == before

@@ -144,7 +144,7 @@ def test_a_lost_artefact_is_named_and_make_writes_it_again(copy: Path) -> None:
 
 def test_a_corrupt_clip_is_named_and_the_notebook_goes_on_once_it_is_mended(copy: Path) -> None:
     smoke = copy / "smoke"
-    shutil.rmtree(smoke / "data" / "frames", ignore_errors=True)
+    shutil.rmtree(smoke / "frames", ignore_errors=True)
     shutil.rmtree(smoke / "eval", ignore_errors=True)
     kept = {p: p.read_bytes() for p in (smoke / "data" / "videos").rglob("*.mp4")}
     for path, data in kept.items():

@@ -23,7 +23,8 @@ from ..registry import BENCHMARKS
 from ..types import BadRow, WorkbookError
 from .record import Row, read
 
-IMAGES, VIDEOS = (".png", ".jpg", ".jpeg", ".webp"), (".mp4", ".mkv", ".webm")
+IMAGES = (".png", ".jpg", ".jpeg", ".webp")
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".gif")
 Rows = list[dict[str, Any]]
 
 
@@ -125,8 +126,10 @@ def _from_hub(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 # --------------------------------------------------------------------------------------------------------------- media
 
 
-def media_file(value: Any, root: Path) -> Path | None:
-    """The file of one medium: a path below ``root``, or an embedded image (bytes, base64), written to ``root/embedded``.
+def media_file(value: Any, root: Path, embedded: Path | None = None) -> Path | None:
+    """The file of one medium: a path below ``root``, or an image in the row itself (bytes, base64), written to ``embedded``.
+
+    Without that folder it is written to ``root/embedded``, for a ``root`` of our own.
 
     Raises:
         WorkbookError: the path leaves ``root``, or an embedded image can't be decoded.
@@ -141,7 +144,7 @@ def media_file(value: Any, root: Path) -> Path | None:
         data = base64.b64decode(value, validate=True) if isinstance(value, str) else bytes(value)
     except (binascii.Error, ValueError, TypeError) as error:
         raise WorkbookError(f"an image of the row is neither a path of a known type nor an embedded picture: {error}.") from error
-    path = root / "embedded" / f"{hashlib.sha256(data).hexdigest()[:24]}.png"
+    path = (embedded or root / "embedded") / f"{hashlib.sha256(data).hexdigest()[:24]}.png"
     return path if path.exists() else write_atomic(path, data)
 
 

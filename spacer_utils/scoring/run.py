@@ -41,10 +41,12 @@ def spread(name: str, rows: Rows, limit: int | None) -> Rows:
     return [row for turn in zip_longest(*tasks.values()) for row in turn if row is not None][:limit] if limit else rows
 
 
-def prompts_of(name: str, rows: Sequence[Row], root: Path, style: str, subtitles: Frames | None = None) -> list[evaluate.Item]:
+def prompts_of(name: str, rows: Sequence[Row], root: Path, style: str, subtitles: Frames | None = None,
+               embedded: Path | None = None) -> list[evaluate.Item]:
     """One prompt per row whose media are there, keyed by the row's position; the others will count as missing.
 
     Args:
+        embedded: folder for the pictures that rows hold themselves.
         subtitles: the frames whose subtitles go into the official prompt, where the benchmark has some; None leaves them out.
 
     Raises:
@@ -55,18 +57,18 @@ def prompts_of(name: str, rows: Sequence[Row], root: Path, style: str, subtitles
         raise WorkbookError(f"{name} has no prompt with subtitles in the style {style}. Leave --subtitles out.")
     for number, row in enumerate(rows):
         question = read(benchmark, row)
-        files = [path for medium in question.media if (path := media_file(medium, root)) is not None]
+        files = [path for medium in question.media if (path := media_file(medium, root, embedded)) is not None]
         if all(path.exists() for path in files):
             text, media = benchmark.prompt(question, row, style), tuple(
                 ("video" if path.suffix.lower() in VIDEOS else "image", str(path)) for path in files)
             if subtitles:
-                text, media = _subtitled(name, question, row, root, files[0], subtitles)
+                text, media = _subtitled(name, question, row, root, files[0], subtitles, embedded)
             items.append(evaluate.Item(f"{number:06d}", text, media))
     return items
 
 
-def _subtitled(name: str, question: Question, row: Row, root: Path, clip: Path, given: Frames) -> tuple[
-        str, tuple[tuple[str, str], ...]]:
+def _subtitled(name: str, question: Question, row: Row, root: Path, clip: Path, given: Frames,
+               embedded: Path | None) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The prompt with subtitles, and the clip, or its frames as pictures where subtitles stand between them."""
     from PIL import Image
 
@@ -82,7 +84,7 @@ def _subtitled(name: str, question: Question, row: Row, root: Path, clip: Path, 
     for pixels in frames.load(clip, given)[0]:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
-        pictures.append(media_file(buffer.getvalue(), root))
+        pictures.append(media_file(buffer.getvalue(), root, embedded))
     return text, tuple(("image", str(path)) for path in pictures)
 
 
@@ -106,7 +108,8 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
     """
     benchmark, rows = BENCHMARKS[name], spread(name, load(name, source), questions)
     root = source if source.is_dir() else source.parent
-    items_asked = prompts_of(name, rows, root, style, profile.frames if subtitles else None)
+    items_asked = prompts_of(name, rows, root, style, profile.frames if subtitles else None,
+                             profile.outputs / "embedded")
     if rows and not items_asked:
         raise NoMedia(_absent(name, rows, root))
     found = evaluate.generate(model, items_asked, out, frames=profile.frames, batch=profile.evaluation.batch,

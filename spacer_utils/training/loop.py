@@ -81,7 +81,7 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     processor = models.load_processor(plan.model, padding_side="left")
     model = models.load(plan.model, _dtype(plan))
     checkpoints.keep_names(model)
-    encoder = Encoder(processor, plan.profile.frames, cache=plan.data / "frames")
+    encoder = Encoder(processor, plan.profile.frames, cache=plan.profile.outputs / "frames")
     every = load(plan.data / "train.jsonl", special=processor.tokenizer.all_special_tokens)
     encoder.rows = _named(every, plan)
     samples, dropped = usable(every, plan, encoder)
