@@ -32,6 +32,8 @@ STRICT = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(2
 """Of the decoders: report what is damaged instead of hiding it, and read no frames beyond 8K."""
 TWICE = ("vp8", "hevc", "mjpeg")
 """Codecs whose decoders leave what they can't decode as it lay in memory, without a word. They are asked twice."""
+HELD = 13
+"""Frames held at the second time."""
 FEW = 16
 """Frames that are sooner decoded than jumped over."""
 WIDEST = 16
@@ -82,30 +84,33 @@ def read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape) -
     Raises:
         WorkbookError: as ``listing``; also where a wanted frame can't be decoded without errors.
     """
-    pictures, found, codec = _read(path, choose, shape, holding=1)
+    pictures, found, codec = _read(path, choose, shape)
     if codec in TWICE:
-        # Holding other frames in memory, what lay there before is something else.
-        again, _, _ = _read(path, choose, shape, holding=13)
+        again, _, _ = _read(path, choose, shape, again=True)
         if not all(map(np.array_equal, pictures, again)):
             raise Damaged(f"{path} is damaged: a frame can't be decoded as a whole. {MEND}")
     return pictures, found
 
 
 def _read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape,
-          holding: int) -> tuple[list[Pixels], Listing, str]:
-    """``read`` with the codec's name, while ``holding`` so many decoded frames in memory."""
-    with _reporting(path), _opened(path) as (container, stream):
+          again: bool = False) -> tuple[list[Pixels], Listing, str]:
+    """``read`` with the codec's name.
+
+    ``again`` decodes in another way: with rows side by side, where VP8's decoder reports one that it can't decode; and with more
+    frames held, so that another picture lies in the memory that is used anew.
+    """
+    with _reporting(path), _opened(path, by_rows=again) as (container, stream):
         codec = stream.codec_context.name
         found = _from_packets(path, container, stream)
         if found:
             wanted = [found.stamps[k] for k in choose(found)]
-            pictures = _seek_and_decode(container, stream, found, set(wanted), shape, holding)
+            pictures = _seek_and_decode(container, stream, found, set(wanted), shape, again)
             if pictures is not None:
                 return [pictures[stamp] for stamp in wanted], found, codec
     # Some decoders show fewer frames than there are packets, or find no beginning after a jump.
-    found = _from_frames(path, found)
+    found = _from_frames(path, found, again)
     places = choose(found)
-    in_order = _decode_in_order(path, set(places), shape, holding)
+    in_order = _decode_in_order(path, set(places), shape, again)
     return [in_order[k] for k in places], found, codec
 
 
@@ -113,7 +118,7 @@ def _read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape,
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def _opened(path: Path, by_rows: bool = False) -> Iterator[tuple[Any, Any]]:
     """The container and its main video stream, with a strict decoder."""
     import av
 
@@ -124,8 +129,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         if stream.codec_context is None:
             raise WorkbookError(_unknown_codec(path, f"its codec{_codec_named(path)}"))
         stream.codec_context.options = STRICT
-        stream.codec_context.thread_count = 1
-        stream.codec_context.thread_type = "NONE"
+        stream.codec_context.thread_count = 2 if by_rows else 1
+        stream.codec_context.thread_type = "SLICE" if by_rows else "NONE"
         yield container, stream
 
 
@@ -246,20 +251,21 @@ def _listing(container: Any, stream: Any, stamps: Sequence[int], last: int,
     return Listing(tuple(stamps), times, fps, tuple(k for k, _ in keys), tuple(s for _, s in keys), decoded)
 
 
-def _from_frames(path: Path, packets: Listing | None = None) -> Listing:
+def _from_frames(path: Path, packets: Listing | None = None, again: bool = False) -> Listing:
     """The frames by decoding all of them."""
-    with _reporting(path), _opened(path) as (container, stream):
+    with _reporting(path), _opened(path, by_rows=again) as (container, stream):
         stamps = [frame.pts for frame in _whole_frames(path, container, stream)]
         if packets and "mov" in container.format.name:  # where every packet is a frame
             _compare(path, "frames", len(packets.stamps), len(stamps))
         if not stamps:
             raise Damaged(f"{path} holds no frames that can be decoded. {MEND}")
-        if None not in stamps and container.format.name != "avi":
-            if any(b < a for a, b in pairwise(stamps)):
-                raise Damaged(f"{path} is damaged: its frames' times go backwards. {MEND}")
-        else:  # AVI has a rate instead of times
+        backwards = None in stamps or any(b < a for a, b in pairwise(stamps))
+        if backwards and (None in stamps or container.format.name == "avi"):
+            # AVI has a rate instead of times.
             step = 1 / (stream.average_rate or stream.guessed_rate or 1) / stream.time_base
             stamps = [round(k * step) for k in range(len(stamps))]
+        elif backwards:
+            raise Damaged(f"{path} is damaged: its frames' times go backwards. {MEND}")
         return _listing(container, stream, stamps, 0, decoded=True)
 
 
@@ -295,7 +301,7 @@ def _whole_frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _seek_and_decode(container: Any, stream: Any, known: Listing, stamps: set[int],
-                     shape: Shape, holding: int) -> dict[int, Pixels] | None:
+                     shape: Shape, again: bool) -> dict[int, Pixels] | None:
     """Pictures by stamp, decoding from the key frame before each; None where that finds errors or not every frame."""
     import av
 
@@ -303,7 +309,7 @@ def _seek_and_decode(container: Any, stream: Any, known: Listing, stamps: set[in
     frames: Iterator[Any] = iter(())
     reached = -1  # place of the last decoded frame
     place = {stamp: k for k, stamp in enumerate(known.stamps)}
-    held: deque[Any] = deque(maxlen=holding)
+    held: deque[Any] = deque(maxlen=HELD if again else 1)
     try:
         for stamp in sorted(stamps):
             before = bisect.bisect_right(known.keys, stamp) - 1
@@ -346,11 +352,11 @@ def _frames_after(container: Any, stream: Any, key: int) -> Iterator[Any]:
         yield from (frame for frame in frames if frame.pts is None or frame.pts >= key)
 
 
-def _decode_in_order(path: Path, wanted: set[int], shape: Shape, holding: int) -> dict[int, Pixels]:
+def _decode_in_order(path: Path, wanted: set[int], shape: Shape, again: bool) -> dict[int, Pixels]:
     """Pictures by their place in the clip, decoding from its beginning."""
     found: dict[int, Pixels] = {}
-    held: deque[Any] = deque(maxlen=holding)
-    with _reporting(path), _opened(path) as (container, stream):
+    held: deque[Any] = deque(maxlen=HELD if again else 1)
+    with _reporting(path), _opened(path, by_rows=again) as (container, stream):
         for k, frame in enumerate(_whole_frames(path, container, stream)):
             held.append(frame)
             if k in wanted:

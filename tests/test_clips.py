@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import decord
+import fuzz_clips
 import numpy as np
 import pytest
 from clip_kit import BY_NAME, KINDS, Kind, numbers, pictures, write
@@ -337,3 +338,24 @@ def test_a_folder_of_data_that_can_only_be_read_is_enough(tmp_path: Path, monkey
         for item in prompts_of(name, load(name, folder), folder, "official", None, profile.outputs / "embedded"):
             assert all(Path(path).is_file() for _, path in item.media)
         assert sorted(folder.rglob("*")) == before
+
+
+# -------------------------------------------------------------------------------------------------------------- at large
+
+
+def test_damaged_clips_are_refused_or_read_as_ffmpeg_reads_them(tmp_path: Path) -> None:
+    found = fuzz_clips.run(tmp_path, effort(28, 112), seed=3)
+    assert not fuzz_clips.bad(found)
+    assert {case[2] for case in found} == {"refused", "read"}
+
+
+@pytest.mark.parametrize("number", [47, 132, 328, 690, 720, 747])
+def test_a_picture_that_a_decoder_leaves_half_done_is_no_picture(tmp_path: Path, number: int) -> None:
+    kind = KINDS[number % len(KINDS)]
+    assert kind.codec == "libvpx"
+    rng = np.random.default_rng([1, number])
+    damage = fuzz_clips.DAMAGES[int(rng.integers(0, len(fuzz_clips.DAMAGES)))]
+    path = write(tmp_path, kind)
+    path.write_bytes(fuzz_clips.damaged(path.read_bytes(), damage, rng))
+    with pytest.raises(WorkbookError, match="damaged"):
+        frames.load(path, FIVE)
