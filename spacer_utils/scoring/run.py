@@ -108,10 +108,10 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
     """
     benchmark, rows = BENCHMARKS[name], spread(name, load(name, source), questions)
     root = source if source.is_dir() else source.parent
-    items_asked = prompts_of(name, rows, root, style, profile.frames if subtitles else None,
-                             profile.outputs / "embedded")
+    embedded = profile.outputs / "embedded"
+    items_asked = prompts_of(name, rows, root, style, profile.frames if subtitles else None, embedded)
     if rows and not items_asked:
-        raise NoMedia(_absent(name, rows, root))
+        raise NoMedia(_absent(name, rows, root, embedded))
     found = evaluate.generate(model, items_asked, out, frames=profile.frames, batch=profile.evaluation.batch,
                               max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed,
                               backend=backend, progress=progress)
@@ -126,10 +126,10 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
     return table
 
 
-def _absent(name: str, rows: Rows, root: Path) -> str:
+def _absent(name: str, rows: Rows, root: Path, embedded: Path) -> str:
     """What to say where no row has its media."""
     asked = [medium for row in rows for medium in read(BENCHMARKS[name], row).media]
-    first = next(path for medium in asked if (path := media_file(medium, root)) and not path.exists())
+    first = next(path for medium in asked if (path := media_file(medium, root, embedded)) and not path.exists())
     return (f"no row of {name} has its media: {first} is missing, like those of all {len(rows)} rows. Unpack the published media "
             f"in {root}.")
 
