@@ -84,7 +84,7 @@ ifeq ($(SIZE),)
 data: $(OUT)/reports/02_questions.html ## videos, questions and maps (SIZE=paper: the paper's mix, ENGINE=ray: on a cluster)
 else
 data: | $(VENV)
-	@$(PY) -m spacer_utils.data.dataset --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED)
+	@$(PY) -m spacer_utils.data.dataset --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED) --overwrite
 endif
 reports: $(REPORTS) ## HTML of every notebook, run where needed
 base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores)
@@ -95,7 +95,7 @@ study: $(RUNS:%=$(OUT)/study/%/run.json) ## METHODS x SEEDS with equal budgets (
 # <method>-<tuning>-s<seed>; a killed run goes on from its last checkpoint
 $(OUT)/study/%/run.json: $(OUT)/executed/02_questions.ipynb $(OUT)/.settings/RL_STEPS | ready
 	@set -- $$(echo $* | sed -E 's/^(.*)-(lora|full)-s([0-9]+)$$/\1 \2 \3/'); \
-	$(PY) -m spacer_utils.train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3 --out $(OUT)/study $(if $(RL_STEPS),--set rl_steps=$(RL_STEPS))
+	$(PY) -m spacer_utils.train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3 --out $(OUT)/study --overwrite $(if $(RL_STEPS),--set rl_steps=$(RL_STEPS))
 
 ready: | $(VENV)
 	@$(PY) -m spacer_utils.workbook.plan check --profile $(PROFILE)

@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     exporting.add_argument("--profile", default="cpu", help="whose data and prompts")
     exporting.add_argument("--method", default="sg_rlvr", help="whose reward (default: sg_rlvr)")
     exporting.add_argument("--out", type=Path, required=True, help="folder to write to")
+    exporting.add_argument("--overwrite", action="store_true", help="replace another export of ours in that folder")
     for noun in LISTS:
         commands.add_parser(f"list-{noun}", help=f"registered {noun}: name | file | description")
     commands.add_parser("list", help="all four lists")
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from . import profiles
             from .data.export import export
 
-            for path in export(options.to, profiles.get(options.profile), options.method, options.out):
+            for path in export(options.to, profiles.get(options.profile), options.method, options.out,
+                               overwrite=options.overwrite):
                 print(path)
         else:
             for noun in LISTS if options.command == "list" else [options.command.removeprefix("list-")]:

@@ -7,6 +7,7 @@ and resumed gives the very predictions of an undisturbed one. Under ``accelerate
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -17,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from . import prompts
+from . import folders, prompts
 from .counterfactual import Case
-from .files import append_jsonl, inside, keep_if_same, read_jsonl, sha256
+from .files import append_jsonl, inside, model_files, read_jsonl
 from .profiles import Frames, Profile
 from .types import IMAGE, Sample, WorkbookError
 
@@ -61,13 +62,8 @@ def items_from_samples(samples: Iterable[Sample], root: Path, style: str, with_m
     ]
 
 
-def model_digest(model: str) -> str:
-    """Identifies the weights: hash of the checkpoint's safetensors, or the hub id itself."""
-    files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
-    return hashlib.sha256("".join(sha256(f) for f in files).encode()).hexdigest()[:16] if files else model
-
-
-def _fingerprint(model: str, items: Sequence[Item], **settings: Any) -> str:
+def _inputs(model: str, items: Sequence[Item], out: Path, **settings: Any) -> folders.Inputs:
+    """All that decides the answers: the model, the questions, the media that they name, every setting."""
     media = sorted({path for item in items for _, path in item.media})
     missing = [p for p in media if not os.path.exists(p)]
     if missing:
@@ -75,10 +71,13 @@ def _fingerprint(model: str, items: Sequence[Item], **settings: Any) -> str:
 
         raise WorkbookError(f"{len(missing)} media files of the evaluation are missing, for example {missing[0]}. "
                             f"{remedy(Path(missing[0]).parent.parent)}")
-    seen = [(Path(p).name, os.path.getsize(p)) for p in media]
-    asked = [(i.key, i.text + i.begun, [Path(p).name for _, p in i.media]) for i in items]
-    text = json.dumps([model_digest(model), asked, seen, settings])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    common = Path(os.path.commonpath([os.path.dirname(p) for p in media])).parent if media else Path()
+    names = {path: os.path.relpath(path, common) for path in media}
+    asked = [(i.key, i.text + i.begun, [names[p] for _, p in i.media]) for i in items]
+    settings["questions"] = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    settings["model"] = "a folder" if Path(model).is_dir() else model
+    files = {f"{name} of the model": path for name, path in model_files(model).items()}
+    return folders.Inputs.of("evaluation", settings, {**files, **{names[p]: Path(p) for p in media}}, out)
 
 
 def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
@@ -89,40 +88,52 @@ def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
 
 def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, batch: int, max_new_tokens: int,
              mode: Mode = "video", seed: int = 0, device: str | None = None, cache: Path | None = None,
-             backend: Backend = "transformers",
+             backend: Backend = "transformers", overwrite: bool = False, beside: Sequence[str] = (),
              progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
     """Greedy answers to every item, from ``out/predictions*.jsonl`` where they are there already.
 
     Args:
         model: folder of a checkpoint, or a hub id.
-        out: a folder of its own; predictions of other settings in it are replaced.
+        out: a folder for the predictions.
+        overwrite: replace finished predictions of other inputs.
+        beside: names of files that the caller will write to ``out`` too.
         progress: called with (items done, items in all) after every batch.
 
     Raises:
-        WorkbookError: two items share a key, or a medium can't be read (the message names it).
+        WorkbookError: two items share a key, a medium can't be read (the message names it), or finished predictions of other
+            inputs, somebody's files or another process are in the way.
     """
     if len({i.key for i in items}) != len(items):
         raise WorkbookError("two items of the evaluation share a key. Give every question its own problem_id.")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    fingerprint = _fingerprint(model, items, frames=asdict(frames), batch=batch, max_new_tokens=max_new_tokens, mode=mode,
-                               seed=seed, backend=backend)
-    if rank == 0:
-        keep_if_same(out, fingerprint, "predictions.*.jsonl")
-    _meet(world)
-    done = _found(out)
-    _meet(world)
-    todo = [b for b in batches(items, batch) if any(i.key not in done for i in b)][rank::world]
-    if todo:
-        kind = VllmEngine if backend == "vllm" else Engine
-        engine = kind(model, frames, mode, seed, device, cache)
-        for group in todo:
-            found = engine.answer(group, max_new_tokens)
-            append_jsonl(out / f"predictions.{rank}.jsonl", [[asdict(p) for p in found]])
-            done.update({p.key: p for p in found})
-            if progress:
-                progress(len(done), len(items))
-    _meet(world)
-    done |= _found(out)
+    inputs = _inputs(model, items, out, frames=asdict(frames), batch=batch, max_new_tokens=max_new_tokens, mode=mode, seed=seed,
+                     backend=backend)
+    record = folders.Record.of(out)
+    if record.finished and record.same(inputs) and record.written.issuperset(beside):
+        done = _found(out)
+        if all(i.key in done for i in items):
+            return {i.key: done[i.key] for i in items}
+    with folders.held(out) if rank == 0 else contextlib.nullcontext():
+        if rank == 0:
+            record = folders.begin(out, inputs, ("predictions.*.jsonl", *beside), overwrite=overwrite)
+            record.add([*(f"predictions.{k}.jsonl" for k in range(world)), *beside])
+        _meet(world)
+        done = _found(out)
+        _meet(world)
+        todo = [b for b in batches(items, batch) if any(i.key not in done for i in b)][rank::world]
+        if todo:
+            kind = VllmEngine if backend == "vllm" else Engine
+            engine = kind(model, frames, mode, seed, device, cache)
+            for group in todo:
+                found = engine.answer(group, max_new_tokens)
+                append_jsonl(out / f"predictions.{rank}.jsonl", [[asdict(p) for p in found]])
+                done.update({p.key: p for p in found})
+                if progress:
+                    progress(len(done), len(items))
+        _meet(world)
+        done |= _found(out)
+        if rank == 0:
+            record.finish()
     return {i.key: done[i.key] for i in items}
 
 
@@ -135,29 +146,30 @@ def _meet(world: int) -> None:
 
 
 def answer(model: str, samples: Sequence[Sample], root: Path, out: Path, profile: Profile, *, with_map: bool, told: bool = False,
-           seed: int = 0, mode: Mode = "video", progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
+           seed: int = 0, mode: Mode = "video", overwrite: bool = False,
+           progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
     """Answers of one checkpoint to a dataset's samples with a profile's frames, batch and token budget; see ``generate``.
 
     Decoded frames are shared with training through ``frames`` in the profile's outputs. With ``told`` completions begin with the
     true map.
     """
     items = items_from_samples(samples, root, profile.prompt_style, with_map, told)
-    return _with_profile(model, items, root, out, profile, seed, mode, progress)
+    return _with_profile(model, items, root, out, profile, seed, mode, overwrite, progress)
 
 
 def answer_told(model: str, told: Sequence[Case], root: Path, out: Path, profile: Profile, *, seed: int = 0,
-                progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
+                overwrite: bool = False, progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
     """What a checkpoint answers after maps that it did not draw, by ``Case.key``; outputs are whole completions, map included."""
     asked = items_from_samples([c.sample for c in told], root, profile.prompt_style, with_map=True)
     items = [replace(item, key=c.key, begun=c.begun) for item, c in zip(asked, told)]
-    return _with_profile(model, items, root, out, profile, seed, "video", progress)
+    return _with_profile(model, items, root, out, profile, seed, "video", overwrite, progress)
 
 
 def _with_profile(model: str, items: Sequence[Item], root: Path, out: Path, profile: Profile, seed: int, mode: Mode,
-                  progress: Callable[[int, int], None] | None) -> dict[str, Prediction]:
+                  overwrite: bool, progress: Callable[[int, int], None] | None) -> dict[str, Prediction]:
     return generate(model, items, out, frames=profile.frames, batch=profile.evaluation.batch,
                     max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, cache=profile.outputs / "frames",
-                    progress=progress)
+                    overwrite=overwrite, progress=progress)
 
 
 def _found(out: Path) -> dict[str, Prediction]:
@@ -271,6 +283,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--mode", default="video", choices=["video", "blind", "shuffled"])
     parser.add_argument("--map", action="store_true", help="ask for a cognitive map")
     parser.add_argument("--out", type=Path, required=True, help="a folder of its own for the predictions")
+    parser.add_argument("--overwrite", action="store_true", help="replace finished predictions of other inputs")
     args = parser.parse_args(argv)
     profile = profiles.get(args.profile)
     data = args.data or profile.outputs / "data"
@@ -280,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.map:
             need_maps(samples, source)
         found = answer(args.model, samples, data, args.out, profile, with_map=args.map, mode=args.mode,
-                       progress=Progress(args.split))
+                       overwrite=args.overwrite, progress=Progress(args.split))
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,12 @@ from .types import BadRow, WorkbookError
 
 UNREADABLE = (ValueError, RecursionError)
 """What ``json`` raises: not JSON, not UTF-8, a number of thousands of digits; or nested too deeply."""
+MODEL_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.index.json", "*config.json",
+               "tokenizer.json", "vocab.*", "merges.txt", "added_tokens.json", "special_tokens_map.json",
+               "*.model", "*.tiktoken", "chat_template*", "*.jinja", "*/*.jinja")
+"""What a checkpoint's folder may hold that decides what the model says."""
+STATES = ("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*")
+"""What looks like weights and is a trainer's own."""
 MEND = "Free some space or make the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command again."
 
 
@@ -82,24 +87,6 @@ def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
         raise WorkbookError(f"could not write {path}: {error.strerror or error}. The rows before are whole. {MEND}") from error
 
 
-def keep_if_same(folder: Path, fingerprint: str, results: str = "*") -> None:
-    """Delete what a run with another fingerprint has left in a folder; one with the same goes on from what is there.
-
-    Args:
-        results: glob pattern of what is deleted.
-    """
-    stamp = folder / "fingerprint.json"
-    try:
-        known = json.loads(stamp.read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
-        known = None  # none, or damaged: nobody knows by which settings the results were made
-    if known != fingerprint:
-        stamp.unlink(missing_ok=True)  # first: what a kill leaves half deleted is nobody's
-        for old in folder.glob(results):
-            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-        write_atomic(stamp, json.dumps({"fingerprint": fingerprint}))
-
-
 def _drop_torn_line(file: Any) -> None:
     end = file.seek(0, os.SEEK_END)
     position = end
@@ -147,6 +134,55 @@ def sha256(path: Path) -> str:
     """Hex digest of the file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_digests: dict[tuple[str, int, int, int, int], str] = {}
+"""Digests by path, size, times of change (of content and of anything, ns) and inode."""
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, computed once for a given path, size, time of change and inode.
+
+    Raises:
+        WorkbookError: the file can't be read.
+    """
+    try:
+        key = _state(path)
+        if key not in _digests:
+            _digests[key] = sha256(path)
+        return _digests[key]
+    except OSError as error:
+        raise WorkbookError(f"can't read {path}: {error.strerror}.") from error
+
+
+def _state(path: Path) -> tuple[str, int, int, int, int]:
+    stat = os.stat(path)
+    return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def known_digests(paths: Sequence[str]) -> list[list[Any]]:
+    """What ``remember`` takes to know the digests of these files in another process, as far as this one knows them."""
+    wanted = set(paths)
+    return sorted([*key, digest] for key, digest in _digests.items() if key[0] in wanted)
+
+
+def remember(rows: Iterable[Sequence[Any]]) -> None:
+    """Know digests from ``known_digests``; one whose file has changed since is never used."""
+    _digests.update({(row[0], row[1], row[2], row[3], row[4]): row[5] for row in rows})
+
+
+def model_files(model: str) -> dict[str, Path]:
+    """Weights, configuration, processor, tokenizer and templates of a checkpoint's folder; none of a hub id."""
+    folder = Path(model)
+    found = {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()} if folder.is_dir() else set()
+    return {path.relative_to(folder).as_posix(): path for path in sorted(found)
+            if not any(path.match(pattern) for pattern in STATES)}
+
+
+def model_digest(model: str) -> str:
+    """Identifies all that decides what a checkpoint says, or the hub id itself."""
+    found = [f"{name} {content_hash(path)}" for name, path in model_files(model).items()]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16] if found else model
 
 
 def inside(root: Path, relative: str) -> Path:

@@ -5,7 +5,6 @@ Index rules are pure functions of the number of frames and the rate; see ``SAMPL
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
 from collections import Counter
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from . import clip_reader, frame_cache
-from .files import sha256
+from .files import content_hash
 from .pictures import check_shape
 from .profiles import Frames
 from .types import WorkbookError
@@ -175,24 +174,6 @@ def load(path: Path, frames: Frames, cache: Path | None = None, budget: Budget |
     else:
         pixels, about = _decode(path, frames, budget)
     return pixels, VideoMetadata(**about, video_backend="pyav")
-
-
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file, computed once per process for a given path, size and time of change.
-
-    Raises:
-        WorkbookError: the file can't be read.
-    """
-    try:
-        stat = path.stat()
-        return _content_hash(path, stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise WorkbookError(f"can't read {path}: {error.strerror}.") from error
-
-
-@functools.lru_cache(maxsize=100_000)
-def _content_hash(path: Path, size: int, changed: int) -> str:
-    return sha256(path)
 
 
 def _decode(path: Path, frames: Frames, budget: Budget | None = None) -> tuple[Pixels, dict[str, Any]]:

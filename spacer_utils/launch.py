@@ -25,12 +25,14 @@ _STEP = re.compile(r"step (\d+)/(\d+)")
 def run(profile: Profile, method: str, tuning: train.Tuning, seed: int, progress: Callable[..., None] | None = None) -> Path:
     """Train one model with ``train.run``, in the way that the profile's hardware asks for; returns the run's folder.
 
+    The folder is the workbook's own: a run of other settings in it is replaced.
+
     Raises:
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
     if profile.min_gpus < 2:
         options = train.rollouts(_engine()) if train.METHODS[method].terms else {}
-        return train.run(profile, method, tuning, seed, options=options, progress=progress)
+        return train.run(profile, method, tuning, seed, options=options, overwrite=True, progress=progress)
     follow(command(profile, method, tuning, seed), progress)
     return profile.outputs / "train" / f"{method}-{tuning}-s{seed}"
 
@@ -57,7 +59,8 @@ def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
     launcher = os.environ.get("SPACER_LAUNCHER", "fsdp2" if tuning == "full" else "ddp")
     line = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(profile.min_gpus),
             "--config_file", f"spacer_utils/assets/launch/{launcher}.yaml",
-            "-m", "spacer_utils.train", "--profile", profile.name, "--method", method, "--tuning", tuning, "--seed", str(seed)]
+            "-m", "spacer_utils.train", "--profile", profile.name, "--method", method, "--tuning", tuning, "--seed", str(seed),
+            "--overwrite"]
     if train.METHODS[method].terms:
         line += ["--vllm", _engine()]
     for name, value in changes(profile).items():

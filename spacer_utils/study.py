@@ -77,7 +77,8 @@ def answered(found: Sequence[Arm], split: str, samples: Sequence[Sample], data: 
     for arm in found:
         folder = out / split / f"{re.sub(r'[^a-z_]+', '-', arm.model)}-s{arm.train_seed}"
         given = evaluate.answer(arm.checkpoint, samples, data, folder, profile, with_map=arm.with_map, told=arm.told,
-                                mode=arm.mode, seed=seed, progress=Progress(f"{arm.model} seed {arm.train_seed} on {split}"))
+                                mode=arm.mode, seed=seed, overwrite=True,
+                                progress=Progress(f"{arm.model} seed {arm.train_seed} on {split}"))
         about = {"train_seed": arm.train_seed, "model": arm.model, "split": split}
         rows += [{**r, **about} for r in analysis.score_rows(split, arm.model, samples, given)]
         if arm.with_map and not arm.told:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import hashlib
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -16,16 +16,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
 
-from . import profiles, prompts
+from . import folders, profiles, prompts
 from .data.row_files import rows_file
-from .evaluate import model_digest
-from .files import inside, sha256, write_atomic
+from .data.rows import load
+from .files import MODEL_FILES, STATES, content_hash, inside, model_digest, model_files, sha256, write_atomic
 from .profiles import Profile
 from .rewards.sets import Gate
 from .types import Sample, WorkbookError
@@ -36,6 +37,11 @@ ENGINES = ("off", "colocate", "server")
 """Who writes the rollouts: transformers, vLLM in the trainer's process, or a vLLM server (``assets/launch/vllm_server.sh``)."""
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 """Called after every optimiser step with (step, steps in all, the step's metrics)."""
+SAVED = (*MODEL_FILES, *STATES, "*.distcp", ".metadata", "trainer_state.json", "complete.json", "latest", "*.py", "README.md")
+"""What trainers save of a model and of their own state."""
+WRITES = ("run.json", "metrics.jsonl", "rollouts.jsonl", "model", "adapter",
+          *(f"{folder}/{name}" for folder in ("model", "model.partial", "adapter", "checkpoint-*") for name in SAVED))
+"""Paths that a run writes in its folder."""
 
 
 @dataclass(frozen=True)
@@ -119,21 +125,38 @@ class Plan:
     def steps(self) -> int:
         return self.profile.train.sft_steps if self.supervised else self.profile.train.rl_steps
 
+    @property
+    def per_step(self) -> int:
+        """Prompts of an optimiser step."""
+        return self.profile.train.sft_batch if self.supervised else self.profile.train.prompts_per_step
+
+    @cached_property
+    def inputs(self) -> folders.Inputs:
+        """The data with the media that the run will see, all of the starting model, and every setting."""
+        p, method = self.profile, METHODS[self.method]
+        settings = {
+            "method": {"name": self.method, "with_map": method.with_map, "gate": method.gate, "credit": method.credit},
+            "terms": dict(self.terms), "tuning": self.tuning, "seed": self.seed, "options": dict(self.options),
+            "train": asdict(p.train), "frames": asdict(p.frames), "prompt_style": p.prompt_style, "reward_set": p.reward_set,
+            "broken_media": self.broken_media, "model": "a folder" if Path(self.model).is_dir() else self.model,
+        }
+        model = {f"{name} of the model": path for name, path in model_files(self.model).items()}
+        return folders.Inputs.of("training", settings, {**model, **self.data_files(), **self.media()}, self.out)
+
     def fingerprint(self) -> str:
         """Changes when the data, the starting weights or any setting of the run changes."""
-        p = self.profile
-        inputs = {
-            "method": asdict(METHODS[self.method]), "terms": dict(self.terms), "tuning": self.tuning, "seed": self.seed,
-            "options": dict(self.options),
-            "train": asdict(p.train), "frames": asdict(p.frames), "prompt_style": p.prompt_style, "reward_set": p.reward_set,
-            "model": model_digest(self.model), "data": self.data_digests(),
-        }
-        if self.broken_media != "fail":
-            inputs["broken_media"] = self.broken_media
-        return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return self.inputs.fingerprint
 
-    def data_digests(self) -> dict[str, str]:
-        return {name: sha256(self.data / name) for name in ("train.jsonl", "cognitive_map.jsonl") if (self.data / name).exists()}
+    def data_files(self) -> dict[str, Path]:
+        """The files of rows and maps, by name."""
+        return {name: self.data / name for name in ("train.jsonl", "cognitive_map.jsonl") if (self.data / name).exists()}
+
+    def media(self) -> dict[str, Path]:
+        """The media that the run will see, by the path that their rows name; all of them where broken ones are left out."""
+        samples = load(self.data / "train.jsonl")
+        if samples and self.broken_media == "fail":
+            samples = [samples[i] for i in set(order(len(samples), self.steps * self.per_step, self.seed))]
+        return {path: inside(self.data, path) for path in sorted({s.path for s in samples if s.path})}
 
 
 def order(count: int, length: int, seed: int) -> list[int]:
@@ -146,9 +169,8 @@ def order(count: int, length: int, seed: int) -> list[int]:
 def rows(plan: Plan, samples: Sequence[Sample]) -> list[dict[str, str | list[dict[str, str]]]]:
     """One dataset row per prompt that the run will see, in order."""
     p, method = plan.profile, METHODS[plan.method]
-    per_step = p.train.sft_batch if plan.supervised else p.train.prompts_per_step
     found: list[dict[str, Any]] = []
-    for i in order(len(samples), plan.steps * per_step, plan.seed):
+    for i in order(len(samples), plan.steps * plan.per_step, plan.seed):
         s = samples[i]
         text = prompts.user_text(s, p.prompt_style, method.with_map)
         media = [] if s.data_type == "text" else [[s.data_type, str(inside(plan.data, s.path))]]
@@ -163,7 +185,7 @@ def rows(plan: Plan, samples: Sequence[Sample]) -> list[dict[str, str | list[dic
 
 def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int = 0, data_dir: Path | None = None,
         out: Path | None = None, *, model: str | None = None, options: Mapping[str, Any] | None = None,
-        broken_media: BrokenMedia = "fail", progress: Progress | None = None) -> Path:
+        broken_media: BrokenMedia = "fail", overwrite: bool = False, progress: Progress | None = None) -> Path:
     """Train one model and return its folder; see ``METHODS``.
 
     Args:
@@ -172,9 +194,11 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
         model: starting policy instead of the profile's (a folder or hub id).
         options: fields of TRL's configuration, for example ``{"loss_type": "dr_grpo", "report_to": "tensorboard"}``.
         broken_media: ``drop`` leaves out the rows of files that can't be read and counts them in ``metrics.jsonl``.
+        overwrite: replace a finished run of other settings; only files that the workbook has written there are deleted.
 
     Raises:
         MissingArtifact: the data are not there.
+        WorkbookError: a finished run of other settings or somebody's files stand in the folder, or another process trains there.
         WorkbookError: an unknown method, or settings that can't be continued exactly.
         training.checkpoints.Interrupted: a signal ended the run; the same call goes on where it stopped.
     """
@@ -193,31 +217,35 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
         raise WorkbookError(f"{method} is supervised and makes no rollouts. Run it with --vllm off.")
     if finished(plan):
         return folder
-    from .training.loop import execute
+    main = int(os.environ.get("RANK", 0)) == 0  # of the processes of a launcher one answers for the folder
+    with folders.held(folder) if main else contextlib.nullcontext():
+        if main:
+            folders.check(folder, plan.inputs, WRITES, overwrite=overwrite, alone=True)
+        from .training.loop import execute
 
-    execute(plan, progress)
+        execute(plan, progress, overwrite=overwrite)
     return folder
 
 
 def finished(plan: Plan) -> bool:
-    """Whether the folder holds the result of this very plan."""
-    try:
-        found = json.loads((plan.out / "run.json").read_text())
-    except (OSError, json.JSONDecodeError):
-        return False
-    return (plan.out / "model").is_dir() and bool(found.get("fingerprint") == plan.fingerprint())
+    """Whether the folder holds the whole result of this very plan."""
+    record = folders.Record.of(plan.out)
+    model = [name for name in record.written if name.startswith("model/")]
+    there = all((plan.out / name).is_file() for name in ("run.json", *model))
+    return bool(record.finished and model and there and record.same(plan.inputs))
 
 
 def write_result(plan: Plan, **facts: Any) -> Path:
     """``run.json``: what ran, from what, with what, and the hashes of what it left; its presence means the run is whole."""
     packages = ("torch", "transformers", "trl", "peft", "accelerate")
-    hashes = {str(p.relative_to(plan.out)): sha256(p) for p in sorted(plan.out.rglob("*"))
-              if p.is_file() and p.suffix in (".safetensors", ".jsonl")}
+    mine = sorted(name for name in folders.Record.of(plan.out).written if name.endswith((".safetensors", ".jsonl")))
+    hashes = {name: sha256(plan.out / name) for name in mine if (plan.out / name).is_file()}
     result = {
         "name": plan.out.name, "profile": plan.profile.name, "method": plan.method, "tuning": plan.tuning, "seed": plan.seed,
         "steps": plan.steps, "fingerprint": plan.fingerprint(), "train": asdict(plan.profile.train),
         "options": dict(plan.options),
-        "inputs": {"model": model_digest(plan.model), **plan.data_digests()}, "outputs": hashes,
+        "inputs": {"model": model_digest(plan.model), **{k: content_hash(p) for k, p in plan.data_files().items()}},
+        "outputs": hashes,
         "versions": {name: importlib.metadata.version(name) for name in packages}, **facts,
     }
     return write_atomic(plan.out / "run.json", json.dumps(result, indent=1, default=str) + "\n")
@@ -258,6 +286,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="who writes the rollouts: transformers (off), or vllm in this process or on a server")
     parser.add_argument("--broken-media", default="fail", choices=["fail", "drop"],
                         help="a clip that can't be read ends the run, or its rows are left out and counted in metrics.jsonl")
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace a finished run of other settings; files of others are never deleted")
     for flag, what in (("--set", "a profile field"), ("--trl", "a field of TRL's configuration")):
         parser.add_argument(flag, type=_setting, action="append", default=[], metavar="FIELD=VALUE", help=f"override {what}")
     args = parser.parse_args(argv)
@@ -273,7 +303,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         profile = profiles.get(args.profile).with_overrides(**dict(args.set))
         folder = run(profile, args.method, args.tuning, args.seed, args.data, args.out, model=args.model,
                      options={**rollouts(args.vllm), **dict(args.trl)},
-                     broken_media=args.broken_media, progress=show if int(os.environ.get("RANK", 0)) == 0 else None)
+                     broken_media=args.broken_media, overwrite=args.overwrite,
+                     progress=show if int(os.environ.get("RANK", 0)) == 0 else None)
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 130 if type(error).__name__ == "Interrupted" else 2

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import camera
-from .files import write_atomic
-from .frames import SAMPLINGS, Budget, content_hash, decodes, load, sample_indices
+from .files import content_hash, write_atomic
+from .frames import SAMPLINGS, Budget, decodes, load, sample_indices
 from .pictures import read_image
 from .profiles import Data
 from .types import Clip, Scene, WorkbookError

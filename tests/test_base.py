@@ -436,19 +436,27 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
     for given in (replace(recipe, ground_weight=0.0), recipe):  # what another recipe has left is not gone on from
         with pytest.raises(Killed):
             base.train(tmp_path / "cut", SMOKE, given, seed=3, progress=die)
+        (tmp_path / "cut" / "start" / "notes.txt").write_text("mine")
     resumed = base.train(tmp_path / "cut", SMOKE, recipe, seed=3)
     rows = [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "cut/metrics.jsonl")]
     assert rows == [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "whole/metrics.jsonl")]
     assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
+    assert (tmp_path / "cut" / "start" / "notes.txt").read_text() == "mine"
+    with pytest.raises(WorkbookError, match="holds a finished run of training of the base, with other inputs: seed: 3 -> 4"):
+        base.train(tmp_path / "cut", SMOKE, recipe, seed=4)
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-def test_a_training_goes_on_where_only_what_decides_no_weight_has_changed() -> None:
-    known = base._fingerprint(SMOKE, base.SHORT, 3)
-    assert base._fingerprint(SMOKE.with_overrides(train_rooms=99, general_rows=1), base.SHORT, 3) == known
-    assert base._fingerprint(SMOKE, replace(base.SHORT, save_steps=9, workers=5), 3) == known
+def test_a_training_goes_on_where_only_what_decides_no_weight_has_changed(tmp_path: Path) -> None:
+    def fingerprint(*about):
+        return base._inputs(tmp_path, *about).fingerprint
+
+    known = fingerprint(SMOKE, base.SHORT, 3)
+    assert fingerprint(SMOKE.with_overrides(train_rooms=99, general_rows=1), base.SHORT, 3) == known
+    assert fingerprint(SMOKE, replace(base.SHORT, save_steps=9, workers=5), 3) == known
     profiles_of = (SMOKE.with_overrides(num_frames=3), SMOKE.with_overrides(fps=9.0), replace(SMOKE, prompt_style="spacer"))
     others = [(SMOKE, base.SHORT, 4), (SMOKE, replace(base.SHORT, lr=1.0), 3), *((p, base.SHORT, 3) for p in profiles_of)]
-    assert len({known, *(base._fingerprint(*other) for other in others)}) == 6
+    assert len({known, *(fingerprint(*other) for other in others)}) == 6
 
 
 def test_a_damaged_committed_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

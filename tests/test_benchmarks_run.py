@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from spacer_utils import evaluate
 from spacer_utils.profiles import Frames
 from spacer_utils.registry import BENCHMARKS
 from spacer_utils.scoring import export, judge_row, report
@@ -135,6 +136,34 @@ def test_questions_are_spread_over_tasks() -> None:
     rows = [{**row, "problem_id": k} for k in range(3) for row in BENCHMARKS["heldout"].sample]
     assert [r["problem_id"] for r in spread("heldout", rows, 5)] == [0, 0, 0, 1, 1]
     assert spread("heldout", rows, None) == rows
+
+
+@pytest.mark.parametrize("name", ["summary.json", "vsi_bench/report.json", "vsi_bench/items.jsonl",
+                                  "vsi_bench/predictions.1.jsonl"])
+def test_a_report_of_somebody_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    class Fake:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def answer(self, items: Any, budget: int) -> list[evaluate.Prediction]:
+            return [evaluate.Prediction(i.key, "B", 1, False) for i in items]
+
+    monkeypatch.setattr(evaluate, "Engine", Fake)
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    line = ["--model", "some/model", "--out", str(tmp_path / "out"), "--profile", "smoke", "--names", "vsi_bench"]
+    for given in (line, [*line, "--overwrite"]):
+        assert main(given) == 2
+        assert f"{Path(name).name})" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    assert main(line) == main(line) == 0
+    assert main([*line, "--style", "spacer"]) == 2
+    assert "a finished run of evaluation, with other inputs: questions" in capsys.readouterr().err
+    assert main([*line, "--style", "spacer", "--overwrite"]) == 0
+    assert json.loads((tmp_path / "out" / "vsi_bench" / "report.json").read_text())["style"] == "spacer"
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from conftest import PROJECT
 from PIL import Image
 from rooms import clip_of, random_room, room, write_layouts
 
-from spacer_utils import media, profiles, types, video
+from spacer_utils import folders, media, profiles, types, video
 from spacer_utils.data import clips, dataset, engines, samples
 from spacer_utils.files import iterate_jsonl
 from spacer_utils.questions.view import Candidate, View
@@ -122,7 +122,11 @@ def test_what_earlier_builds_made_goes_and_nothing_else(built: Path, tmp_path: P
     clip = next((tmp_path / "videos").glob("*.mp4"))
     clip.with_name(f".{clip.name}.ab1_xyz9.tmp").write_text("of a killed build")
     foreign = [put(tmp_path / name) for name in ("videos/holiday.mp4", "images/photo.jpg", ".work/notes/diary.txt")]
-    dataset.build(TINY, tmp_path, seed=1)
+    before = tree(tmp_path)
+    with pytest.raises(WorkbookError, match=r"a finished run of dataset, with other inputs: profile\.data\.width: 80 -> 64\. "):
+        dataset.build(TINY, tmp_path, seed=1)
+    assert tree(tmp_path) == before
+    dataset.build(TINY, tmp_path, seed=1, overwrite=True)
     assert [path.read_text() for path in foreign] == ["mine"] * 3
     for path in foreign:
         path.unlink()
@@ -137,6 +141,17 @@ def test_a_folder_that_no_build_has_made_is_refused(tmp_path: Path, name: str) -
         dataset.build(TINY, tmp_path, seed=1)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
     assert path.read_text() == "mine"
+
+
+def test_rows_of_others_in_a_dataset_stay(built: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(built, tmp_path / "data"))
+    mine = put(out / "real_layouts.jsonl")
+    with pytest.raises(WorkbookError, match=r"real_layouts\.jsonl"):
+        dataset.build(TINY, out, seed=1, overwrite=True)
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    with folders.held(out), pytest.raises(WorkbookError, match="another run"):
+        dataset.build(TINY, out, seed=1)
 
 
 @pytest.mark.parametrize("name", ["media.py", "types.py", "video.py", "render/shapes.py", "assets/layout_statistics.json"])
@@ -229,7 +244,7 @@ def test_other_layouts_are_filmed_and_no_other_room_again(tmp_path: Path, monkey
     other = {"scene0025_00": random_room(25)}
     for layouts, new in ((rooms, rooms), (rooms, []), (moved, ["scene0015_00"]), (other, other)):
         filmed.clear()
-        found = dataset.build(TINY, out, seed=1, real_layouts=write_layouts(tmp_path / "layouts", layouts))
+        found = dataset.build(TINY, out, seed=1, real_layouts=write_layouts(tmp_path / "layouts", layouts), overwrite=True)
         assert sorted(filmed) == [f"scannet-{name}" for name in new], "rooms of other splits are filmed once"
         assert found["problems"] == []
         names = {f"scannet-{name}" for name in layouts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from kill_and_resume import prove_evaluation
 from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
-from spacer_utils import counterfactual, evaluate, frames, profiles, prompts
+from spacer_utils import counterfactual, evaluate, folders, frames, profiles, prompts
 from spacer_utils.answers import parse, parse_map
 from spacer_utils.data.rows import load
 from spacer_utils.training import decoding, media
@@ -180,9 +181,62 @@ def test_an_evaluation_killed_three_times_ends_as_an_undisturbed_one(tmp_path: P
     assert found["equal"]
 
 
-def test_other_settings_replace_the_predictions(models: dict[str, str], data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["videos/v2.mp4", "videos/still.png", "chat_template.jinja", "preprocessor_config.json",
+                                  "generation_config.json", "tokenizer_config.json", "model.safetensors", "pytorch_model.bin"])
+def test_other_inputs_are_never_answered_by_old_results(models: dict[str, str], data: Path, tmp_path: Path, name: str,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    own, model = Path(shutil.copytree(data, tmp_path / "data")), Path(shutil.copytree(models["qwen3_vl"], tmp_path / "model"))
+    made: list[str] = []
+
+    class Fake:
+        def __init__(self, model: str, *_: Any) -> None:
+            made.append(model)
+
+        def answer(self, items: Any, budget: int) -> list[evaluate.Prediction]:
+            return [evaluate.Prediction(i.key, "x", 1, False) for i in items]
+
+    monkeypatch.setattr(evaluate, "Engine", Fake)
+    for _ in range(2):
+        answers(str(model), own, tmp_path / "out")
+    assert len(made) == 1
+    path = own / name if (own / name).exists() else model / name
+    size = path.stat().st_size if path.exists() else 1
+    path.write_bytes((path.read_bytes() if path.exists() else b"")[:size - 1] + b"\0")
+    kept = (tmp_path / "out" / "predictions.0.jsonl").read_bytes()
+    said = f"holds a finished run of evaluation, with other inputs: {name}( of the model)? (has|is)"
+    with pytest.raises(WorkbookError, match=said):
+        answers(str(model), own, tmp_path / "out")
+    assert (tmp_path / "out" / "predictions.0.jsonl").read_bytes() == kept
+    answers(str(model), own, tmp_path / "out", overwrite=True)
+    assert len(made) == 2
+
+
+def test_finished_answers_are_read_from_a_folder_that_cannot_be_written(models: dict[str, str], data: Path, tmp_path: Path,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answers(models["qwen3_vl"], data, tmp_path)
+    monkeypatch.setattr(folders, "write_atomic", None)
+    monkeypatch.setattr(folders, "claim", None)
+    assert answers(models["qwen3_vl"], data, tmp_path) == found
+
+
+def test_files_of_others_are_no_predictions(models: dict[str, str], data: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "predictions.7.jsonl"
+    mine.write_text('[{"key": "0", "output": "4", "tokens": 1, "truncated": false}]\n')
+    with pytest.raises(WorkbookError, match=r"predictions\.7\.jsonl.*--out"):
+        answers(models["qwen3_vl"], data, tmp_path)
+    mine.rename(tmp_path / "notes.txt")
+    answers(models["qwen3_vl"], data, tmp_path, max_new_tokens=1)
+    with folders.held(tmp_path), pytest.raises(WorkbookError, match="another run"):
+        answers(models["qwen3_vl"], data, tmp_path)
+    answers(models["qwen3_vl"], data, tmp_path, max_new_tokens=2, overwrite=True)
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_other_settings_replace_predictions_only_when_asked(models: dict[str, str], data: Path, tmp_path: Path) -> None:
     long = answers(models["qwen3_vl"], data, tmp_path)
-    short = answers(models["qwen3_vl"], data, tmp_path, max_new_tokens=2)
+    with pytest.raises(WorkbookError, match="max_new_tokens: 12 -> 2"):
+        answers(models["qwen3_vl"], data, tmp_path, max_new_tokens=2)
+    short = answers(models["qwen3_vl"], data, tmp_path, max_new_tokens=2, overwrite=True)
     assert all(p.tokens <= 2 for p in short.values())
     assert any(p.tokens > 2 for p in long.values())
     assert any(p.truncated for p in short.values())

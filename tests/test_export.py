@@ -16,7 +16,7 @@ import pytest
 from pyarrow import parquet
 from training_kit import write_data
 
-from spacer_utils import profiles, prompts
+from spacer_utils import folders, profiles, prompts
 from spacer_utils.__main__ import main
 from spacer_utils.data.export import FORMS, export
 from spacer_utils.data.rows import load
@@ -157,6 +157,28 @@ def test_a_dataset_is_never_written_over(data: Path, tmp_path: Path, into: str) 
         assert (tmp_path / name / "train.jsonl").read_bytes() == (data / "train.jsonl").read_bytes()
 
 
+@pytest.mark.parametrize(("to", "name"), [("ms-swift", "train.jsonl"), ("verl", "reward.py"), ("verl", "train.parquet"),
+                                          ("easyr1", "train_video.parquet")])
+def test_an_export_replaces_only_its_own(data: Path, tmp_path: Path, to: str, name: str) -> None:
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "notes.jsonl").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(WorkbookError, match=f"{name}.*--out"):
+            export(to, PROFILE, "sg_rlvr", mine.parent, data, overwrite=overwrite)
+    assert [p.name for p in mine.parent.iterdir()] == [name]
+    assert mine.read_text() == "mine"
+    assert export(to, PROFILE, "sg_rlvr", tmp_path / "ours", data) == export(to, PROFILE, "sg_rlvr", tmp_path / "ours", data)
+    with pytest.raises(WorkbookError, match="a finished run of export, with other inputs: method: sg_rlvr -> rlvr"):
+        export(to, PROFILE, "rlvr", tmp_path / "ours", data)
+    export("verl", PROFILE, "rlvr", tmp_path / "ours", data, overwrite=True)
+    assert (tmp_path / "ours" / "notes.jsonl").read_text() == "mine"
+    assert (tmp_path / "ours" / "train.parquet").exists()
+    assert not (tmp_path / "ours" / "train.jsonl").exists()
+
+
 @pytest.mark.parametrize("to", list(FORMS))
 def test_from_the_shell(to: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                         capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,5 +187,5 @@ def test_from_the_shell(to: str, data: Path, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "smoke" / "data").symlink_to(data)
     assert main(["export", "--to", to, "--profile", "smoke", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out.split()
-    assert printed == [str(p) for p in sorted((tmp_path / "out").iterdir())]
+    assert printed == [str(p) for p in sorted((tmp_path / "out").iterdir()) if p.name != folders.RECORD]
     assert json.loads((tmp_path / "smoke" / "data" / "train.jsonl").read_text().splitlines()[0])

@@ -194,8 +194,10 @@ def test_the_runner_knows_nothing_of_rewards_or_models() -> None:
 def test_stages_do_not_import_the_runner() -> None:
     for path in MODULES:
         name = path.relative_to(PACKAGE).as_posix()
+        lock = ("workbook/__init__.py", "workbook/claim.py")  # which whoever writes to a folder takes
         if name not in ("run.py", "report.py", "launch.py", "study.py") and not name.startswith("workbook/"):
-            assert not [m for m in imports(path) if m in ("run.py", "report.py") or m.startswith("workbook/")], path
+            runner = [m for m in imports(path) if m in ("run.py", "report.py") or m.startswith("workbook/")]
+            assert not [m for m in runner if m not in lock], path
 
 
 def test_types_import_nothing_of_ours() -> None:

@@ -16,7 +16,7 @@ import pytest
 from kill_and_resume import prove, traces
 from training_kit import tiny_model, write_data
 
-from spacer_utils import logbook, profiles, train
+from spacer_utils import folders, logbook, profiles, train
 from spacer_utils.files import read_jsonl, sha256
 from spacer_utils.types import BadRow, WorkbookError
 
@@ -185,7 +185,7 @@ def test_a_finished_run_is_not_repeated(model: str, data: Path, tmp_path: Path) 
     assert (folder / "model" / "model.safetensors").exists()
     lines = (own / "train.jsonl").read_text().splitlines(keepends=True)
     (own / "train.jsonl").write_text("".join(lines[1:]))
-    go("sft", "lora", model, own, tmp_path / "out")
+    go("sft", "lora", model, own, tmp_path / "out", overwrite=True)
     assert json.loads((folder / "run.json").read_text())["fingerprint"] != result["fingerprint"]
     assert len(read_jsonl(folder / "metrics.jsonl")) == 4  # nothing of the old run is left in the log
 
@@ -210,15 +210,110 @@ def test_a_half_written_checkpoint_is_never_chosen(tmp_path: Path) -> None:
     from spacer_utils.training import checkpoints
 
     for step in (2, 10):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"x" * step)
-        checkpoints.mark_complete(tmp_path / f"checkpoint-{step}")
+        with folders.Record.of(tmp_path).saving(f"checkpoint-{step}"):
+            (tmp_path / f"checkpoint-{step}").mkdir()
+            (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"x" * step)
+            checkpoints.mark_complete(tmp_path / f"checkpoint-{step}")
+    shutil.copytree(tmp_path / "checkpoint-10", tmp_path / "checkpoint-12")  # somebody's: of another run
     assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-10"
     (tmp_path / "checkpoint-10" / "weights").write_bytes(b"x" * 9)
     (tmp_path / "checkpoint-11").mkdir()
     assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-2"
-    checkpoints.remove_incomplete(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-2"]
+    (tmp_path / "checkpoint-2" / "notes.txt").write_text("mine")
+    checkpoints.keep_last(tmp_path, 0)
+    assert [p.name for p in (tmp_path / "checkpoint-2").iterdir()] == ["notes.txt"]
+    assert checkpoints.latest(tmp_path) is None
+    assert (tmp_path / "checkpoint-12" / "weights").exists()
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_files_of_others_survive_every_run_in_their_folder(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
+    """Beside the run's files and among them: while checkpoints come and go, after a kill, under other settings."""
+    folder = tmp_path / f"sft-{tuning}-s0"
+
+    def drop(step: int, *_: Any) -> None:
+        for place in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
+            (place / "notes.txt").write_text("mine")
+        if step == 3:
+            raise Killed
+
+    def mine() -> set[str]:
+        return {p.relative_to(folder).as_posix() for p in folder.rglob("notes.txt")}
+
+    with pytest.raises(Killed):
+        go("sft", tuning, model, data, tmp_path, progress=drop)
+    known = mine()
+    assert known >= {"notes.txt", "checkpoint-1/notes.txt", "checkpoint-2/notes.txt"}
+    go("sft", tuning, model, data, tmp_path, PROFILE.with_overrides(sft_lr=1e-4))  # an unfinished run gives way
+    assert mine() >= known
+    (folder / "model" / "notes.txt").write_text("mine")
+    (folder / "photo.jpg").write_bytes(b"mine")
+    weights = sha256(folder / "model" / "model.safetensors")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(WorkbookError, match=r"finished run of training.*train.sft_lr: 0.0001 -> .*--out.*--overwrite"):
+        go("sft", tuning, model, data, tmp_path)
+    assert sorted(folder.rglob("*")) == before
+    assert sha256(folder / "model" / "model.safetensors") == weights
+    go("sft", tuning, model, data, tmp_path, overwrite=True)
+    assert mine() >= {*known, "model/notes.txt"}
+    assert (folder / "photo.jpg").read_bytes() == b"mine"
+    assert sha256(folder / "model" / "model.safetensors") != weights
+    assert not list(folder.glob("checkpoint-*/*.safetensors"))
+    assert "model/notes.txt" not in json.loads((folder / "run.json").read_text())["outputs"]
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "model/model.safetensors", "checkpoint-4/optimizer.pt", "metrics.jsonl"])
+def test_a_folder_of_somebody_is_refused(model: str, data: Path, tmp_path: Path, name: str,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sft-lora-s0" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    line = ["--profile", "smoke", "--method", "sft", "--data", str(data), "--out", str(tmp_path), "--model", model]
+    assert train.main(line) == 2
+    said = capsys.readouterr().err
+    assert name in said
+    assert "--out" in said
+    assert said.count("\n") == 1
+    if name != "thesis.tex":
+        assert train.main([*line, "--overwrite"]) == 2
+    assert [p for p in path.parent.rglob("*") if p.is_file() and p.name != folders.LOCK] == [path]
+    assert path.read_text() == "mine"
+
+
+def test_settings_that_cannot_run_leave_the_old_run_whole(model: str, data: Path, tmp_path: Path) -> None:
+    folder = go("sft", "lora", model, data, tmp_path)
+    before = {p: sha256(p) for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(WorkbookError, match="micro_batch"):
+        go("sft", "lora", model, data, tmp_path, PROFILE.with_overrides(micro_batch=2), overwrite=True)
+    assert {p: sha256(p) for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_second_training_in_a_folder_is_refused(model: str, data: Path, tmp_path: Path) -> None:
+    def second(step: int, *_: Any) -> None:
+        with pytest.raises(WorkbookError, match=rf"another run \(process {os.getpid()}\) is working in"):
+            go("sft", "lora", model, data, tmp_path)
+        raise Killed
+
+    with pytest.raises(Killed):
+        go("sft", "lora", model, data, tmp_path, progress=second)
+    go("sft", "lora", model, data, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["videos/v1.mp4", "videos/still.png", "cognitive_map.jsonl", "chat_template.jinja",
+                                  "preprocessor_config.json", "generation_config.json", "tokenizer.json", "pytorch_model.bin",
+                                  "model.safetensors.index.json"])
+def test_a_training_on_other_inputs_is_not_taken_for_finished(model: str, data: Path, tmp_path: Path, name: str,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    from spacer_utils.training import loop
+
+    own, start = Path(shutil.copytree(data, tmp_path / "data")), Path(shutil.copytree(model, tmp_path / "model"))
+    monkeypatch.setattr(loop, "execute", lambda plan, *_, **__: folders.begin(plan.out, plan.inputs, ()).finish())
+    go("sft", "lora", str(start), own, tmp_path / "out")
+    go("sft", "lora", str(start), own, tmp_path / "out")
+    path = next((p for p in (own / name, start / name) if p.exists()), start / name)
+    path.write_bytes((path.read_bytes() if path.exists() else b"") + b" ")
+    with pytest.raises(WorkbookError, match=f"{name}( of the model)? (has changed|is new)"):
+        go("sft", "lora", str(start), own, tmp_path / "out")
 
 
 def test_restoring_another_model_is_refused(model: str, tmp_path: Path) -> None:

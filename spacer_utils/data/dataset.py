@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import math
 import os
-import re
 import shutil
 import sys
 import time
@@ -20,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import profiles
+from .. import folders, profiles
 from ..files import MEND, iterate_jsonl, write_atomic, write_jsonl
 from ..questions.view import Candidate
 from ..registry import QUESTIONS, SCENES
@@ -37,12 +36,12 @@ from .samples import room_samples, sample, stream, text_rows
 __all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]
 
 SPLITS: tuple[Split, ...] = ("train", "heldout", "real_layouts")
+WRITES = (*(f"{split}.jsonl" for split in SPLITS), MAPS, "README.md", "audit.json")
+"""Files that a build writes beside the media."""
 WORK = ".work"
 """Folder of what finished rooms have left, so that a killed build goes on where it was."""
 FINGERPRINT = "[0-9a-f]" * 16
 """What a build's own folder in ``WORK`` is called: a folder with one is ours."""
-TORN = re.compile(r"^\.(.+)\.\w+\.tmp$")
-"""File that a build was killed while writing."""
 MIXES: dict[str, dict[str, int]] = {
     "paper": {
         "object_rel_direction_easy": 10907, "object_rel_direction_medium": 8800, "object_rel_direction_hard": 10907,
@@ -122,7 +121,7 @@ def plans_of(profile: profiles.Profile, mix: str | None, takes: int, layouts: Pa
 
 def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1, real_layouts: Path | None = None,
           progress: Callable[[int, int], None] | None = None, *, engine: str = "local", mix: str | None = None,
-          takes: int = 1, scanned: tuple[str, Path] | None = None) -> dict[str, Any]:
+          takes: int = 1, scanned: tuple[str, Path] | None = None, overwrite: bool = False) -> dict[str, Any]:
     """Write the whole dataset below ``out`` and return its audit; a killed build goes on where it was.
 
     Args:
@@ -134,24 +133,47 @@ def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1,
         takes: clips of each training room.
         scanned: (``scannet``, ``scannetpp`` or ``arkitscenes``, its folder): train and hold out real scans, with their own
             frames, instead of procedural rooms. The rooms of VSI-Bench are never among them.
+        overwrite: replace a finished dataset of other settings.
 
     Raises:
-        WorkbookError: the real rooms can't be read, ``out`` holds what no build has made, the disk refuses, or no room could be
-            used.
+        WorkbookError: the real rooms can't be read, ``out`` holds what no build has made or a finished dataset of other settings,
+            another process builds there, the disk refuses, or no room could be used.
     """
     out = Path(out).absolute()
     work = out / WORK / _fingerprint(profile, seed, mix, takes, scanned)
     plans = plans_of(profile, mix, takes, real_layouts, scanned, seed=seed, out=str(out), work=str(work))
-    jobs = [job for p in plans.values() for job in p.jobs]
+    inputs = _inputs(out, profile, {split: p.jobs for split, p in plans.items()}, seed=seed, mix=mix, takes=takes,
+                     scanned=scanned and scanned[0], types=QUESTIONS.names(), code=_code())
     _claim(out, work)
-    problems = [p for p in run(do_clip, jobs, workers, engine, progress) if p]
+    with folders.held(out):
+        known = folders.Record.of(out).inputs is not None  # else ``_claim`` has let in an empty folder, or one of old builds
+        record = folders.begin(out, inputs, WRITES if known else (), overwrite=overwrite)
+        record.add([f"{split}.jsonl" for split in plans] + [MAPS, "README.md", "audit.json"])
+        found = _made(profile, out, work, plans, seed, mix, partial(run, workers=workers, engine=engine), progress)
+        record.finish()
+    return found
+
+
+def _inputs(out: Path, profile: profiles.Profile, jobs: Mapping[str, Sequence[Job]], **settings: Any) -> folders.Inputs:
+    """All that decides the dataset."""
+    rooms = {f"rooms of {split}": _digest(job.file.name for job in mine) for split, mine in jobs.items()}
+    about = {"profile": {"data": asdict(profile.data), "frames": asdict(profile.frames)}, **settings, **rooms}
+    return folders.Inputs.of("dataset", about, {}, out)
+
+
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+
+
+def _made(profile: profiles.Profile, out: Path, work: Path, plans: Mapping[str, Plan], seed: int, mix: str | None,
+          run: Callable[..., Any], progress: Callable[[int, int], None] | None) -> dict[str, Any]:
+    """Film, choose, write and prove; the audit."""
+    jobs = [job for p in plans.values() for job in p.jobs]
+    problems = [p for p in run(do_clip, jobs, progress=progress) if p]
     if len(problems) == len(jobs):
         raise WorkbookError(f"no room could be used: {problems[0] if problems else 'the profile asks for none'}")
-    for split in SPLITS:
-        if split in plans:
-            _write_split(out / f"{split}.jsonl", plans[split], seed, partial(run, workers=workers, engine=engine))
-        else:
-            (out / f"{split}.jsonl").unlink(missing_ok=True)
+    for split, mine in plans.items():
+        _write_split(out / f"{split}.jsonl", mine, seed, run)
     write_jsonl(out / MAPS, (row["map"] for job in jobs if not (row := job.left())["problem"]))
     _prune(jobs, out, work)
     found = audit.run(out, profile, problems, mix_for(mix, profile.data.train_rooms) if mix else {})
@@ -216,7 +238,7 @@ def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
     known |= {row["path"].rsplit(".", 1)[0] for split in SPLITS if (out / f"{split}.jsonl").exists()
               for _, row in iterate_jsonl(out / f"{split}.jsonl")}
     for path in [p for folder in ("videos", "images") for p in sorted((out / folder).rglob("*")) if p.is_file()]:
-        whole = path.with_name(TORN.sub(r"\1", path.name))
+        whole = path.with_name(folders.TORN.sub(r"\1", path.name))
         name = whole.relative_to(out).with_suffix("").as_posix()
         if name in made and (name not in known or path != whole):
             path.unlink()
@@ -229,13 +251,18 @@ def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
 
 def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
     """What the clips' results depend on: settings, question types, and the code and statistics that make them."""
+    about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names(), _code())
+    return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
+
+
+def _code() -> str:
+    """Digest of the code and statistics that make a dataset."""
     package = profiles.PROJECT / "spacer_utils"
     code = sorted(p for folder in ("questions", "scenes", "render") for p in (package / folder).rglob("*.py"))
     modules = ("data/clips", "data/samples", "data/balance", "video", "camera", "frames", "clip_reader", "clip_sizes",
                "maps", "media", "types")
     code += [*(package / f"{name}.py" for name in modules), package / "assets" / "layout_statistics.json"]
-    about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names())
-    digest = hashlib.blake2b(repr(about).encode(), digest_size=8)
+    digest = hashlib.blake2b(digest_size=8)
     for path in code:
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -283,12 +310,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scans", type=Path, help="folder of real scans to use instead of procedural rooms")
     parser.add_argument("--release", choices=scans.RELEASES, default="scannet", help="which dataset --scans holds")
     parser.add_argument("--out", type=Path, help="default: outputs/<profile>/data, outputs/<size>/data")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished dataset of other settings")
     a = parser.parse_args(argv)
     try:
         profile = profiles.get(a.profile or ("gpu-lora" if a.size == "paper" else "cpu")).with_overrides(train_rooms=a.rooms)
         out = a.out or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size) / "data"
         found = build(profile, out, a.seed, a.workers, a.real_layouts, shell_progress(), engine=a.engine,
-                      scanned=(a.release, a.scans) if a.scans else None, **SIZES[a.size])
+                      scanned=(a.release, a.scans) if a.scans else None, overwrite=a.overwrite, **SIZES[a.size])
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

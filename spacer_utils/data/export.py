@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import answers, prompts
+from .. import answers, folders, prompts
 from ..files import inside, write_atomic, write_jsonl
 from ..profiles import Profile
 from ..rewards import adapter, sets
@@ -138,20 +138,23 @@ def _parquet(path: Path, rows: Sequence[Row]) -> None:
     write_atomic(path, buffer.getvalue().to_pybytes())
 
 
+WRITES = ("reward.py", "train.jsonl", "train.parquet", "train_*.parquet")
+"""Paths that an export writes in its folder."""
 FORMS: dict[str, tuple[Callable[[Sequence[Sample], Path, Common], None], str]] = {
     "ms-swift": (ms_swift, MS_SWIFT), "easyr1": (easyr1, EASYR1), "verl": (verl, VERL)}
 
 
-def export(to: str, profile: Profile, method: str, out: Path, data: Path | None = None) -> list[Path]:
+def export(to: str, profile: Profile, method: str, out: Path, data: Path | None = None, *, overwrite: bool = False) -> list[Path]:
     """Write the training rows of a profile and the reward of a method for another trainer; the files written.
 
     Args:
         to: one of ``FORMS``.
         data: folder with ``train.jsonl``; the profile's own by default.
+        overwrite: replace another export of ours in ``out``.
 
     Raises:
         WorkbookError: an unknown trainer or method, a reward that others can't give (of several completions, or of tokens), or
-            a folder that holds a dataset.
+            a folder that holds a dataset, files of others where the export would write, or another export.
         MissingArtifact: the data are not there.
     """
     if to not in FORMS or method not in METHODS:
@@ -167,9 +170,15 @@ def export(to: str, profile: Profile, method: str, out: Path, data: Path | None 
     samples = load(source)
     if METHODS[method].with_map:
         need_maps(samples, source)
+    settings = {"to": to, "method": method, "data": str(data.resolve()),
+                "prompt_style": profile.prompt_style, "reward_set": profile.reward_set}
+    rows = {name: data / name for name in ("train.jsonl", MAPS) if (data / name).exists()}
+    record = folders.begin(out, folders.Inputs.of("export", settings, rows, out), WRITES, overwrite=overwrite)
+    record.add(("reward.py", "train.jsonl", "train.parquet", *(f"train_{kind}.parquet" for kind in ("image", "text", "video"))))
     write(samples, out, lambda s: _common(s, data.resolve(), profile.prompt_style, METHODS[method].with_map))
     write_atomic(out / "reward.py", template.format(
         method=method, reward_set=profile.reward_set, gate=METHODS[method].gate, terms=json.dumps(dict(weights)),
         names=tuple(weights),
         functions=" ".join(f"spacer_{n}" for n in weights), weights=" ".join(str(w) for w in weights.values())))
-    return sorted(p for p in out.iterdir() if p.suffix in (".jsonl", ".parquet", ".py"))
+    record.finish()
+    return sorted(p for p in out.iterdir() if p.name in record.written)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from .. import evaluate, profiles
-from ..files import write_atomic, write_jsonl
+from .. import evaluate, folders, profiles
+from ..files import model_digest, write_atomic, write_jsonl
 from ..profiles import Frames, Profile
 from ..progress import Progress
 from ..registry import BENCHMARKS
@@ -91,6 +91,7 @@ def _subtitled(name: str, question: Question, row: Row, root: Path, clip: Path, 
 def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profile, *, style: str = "official",
                   scoring: str = "official", mode: evaluate.Mode = "video", seed: int = 0, questions: int | None = None,
                   subtitles: bool = False, unwrap: str = UNWRAPPING[0], backend: evaluate.Backend = "transformers",
+                  overwrite: bool = False,
                   progress: Callable[[int, int], None] | None = None) -> Table:
     """Answers of a checkpoint to the rows of ``source``, scored; writes ``report.json`` and ``items.jsonl`` to ``out``.
 
@@ -102,6 +103,7 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
         subtitles: put those of the sampled frames into the prompt.
         unwrap: what of an output the rule sees (``extract.UNWRAPPING``). With ``think`` an output begins with the think tag
             that the chat template has opened, if it has: else one that ends in its thinking would look like an answer.
+        overwrite: replace finished answers of other inputs.
 
     Raises:
         NoMedia: of no row the media are there; nothing is written.
@@ -114,7 +116,7 @@ def run_benchmark(model: str, name: str, source: Path, out: Path, profile: Profi
         raise NoMedia(_absent(name, rows, root, embedded))
     found = evaluate.generate(model, items_asked, out, frames=profile.frames, batch=profile.evaluation.batch,
                               max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed,
-                              backend=backend, progress=progress)
+                              backend=backend, overwrite=overwrite, beside=("items.jsonl", "report.json"), progress=progress)
     begun = extract.opened_thinking(_opening_of(model)) if unwrap == "think" else ""
     answered = [{**row, "output": begun + p.output if p else None, "truncated": bool(p and p.truncated)}
                 for row, p in zip(rows, (found.get(f"{n:06d}") for n in range(len(rows))))]
@@ -160,6 +162,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--unwrap", choices=UNWRAPPING, default=UNWRAPPING[0],
                         help="what of a thinking output the rule sees; native reasoning models: think")
     parser.add_argument("--mode", choices=("video", "blind", "shuffled"), default="video")
+    parser.add_argument("--overwrite", action="store_true", help="replace finished answers of other inputs")
     parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
     return parser
 
@@ -174,15 +177,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise WorkbookError(f"there is no folder {args.rooms}. Give --rooms the data folder of a run.")
         profile = profiles.get(args.profile).with_overrides(sampling=args.sampling)
         tables = []
+        top = folders.begin(args.out, folders.Inputs("summary of benchmarks", {}, {}), ["summary.json"])
+        top.add(["summary.json"])
         for name in args.names or BENCHMARKS.names():
             rooms = args.rooms / f"{name}.jsonl" if args.rooms else Path()
             source = args.data or (rooms if rooms.is_file() else synthetic(name, args.out / name / "sample"))
             tables.append(run_benchmark(args.model, name, source, args.out / name, profile, style=args.style, mode=args.mode,
                                         scoring=args.scoring, questions=args.questions, subtitles=args.subtitles,
-                                        unwrap=args.unwrap, backend=args.backend, progress=Progress(name)))
+                                        unwrap=args.unwrap, backend=args.backend, overwrite=args.overwrite,
+                                        progress=Progress(name)))
             shown = ("benchmark", "headline", "headline_variant", "counts")
             print(json.dumps({key: tables[-1][key] for key in shown}), flush=True)
-        summary = {"model": args.model, "digest": evaluate.model_digest(args.model), "profile": profile.name, "tables": tables}
+        summary = {"model": args.model, "digest": model_digest(args.model), "profile": profile.name, "tables": tables}
         write_atomic(args.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -13,7 +13,6 @@ attention is told where to look (``grounding``), and the dense labels and text-o
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -29,8 +28,9 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ..files import append_jsonl, keep_if_same, read_jsonl, sha256, write_atomic, write_jsonl
-from ..profiles import CHECKSUMS, Profile
+from .. import folders
+from ..files import MODEL_FILES, append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
+from ..profiles import CHECKSUMS, PROJECT, Profile
 from . import finite, models, nano, packing
 from .fresh_rooms import FreshRooms, RoomBatch
 from .grounding import grounding_loss, inputs_of
@@ -92,6 +92,10 @@ class Recipe:
     """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any number."""
 
 
+STAGES = ("read", "look", "find", "learn", "again", "crowd", "reckon", "reading", "answer", "settle")
+WRITES = ("metrics.jsonl", *(f"{stage}.pt" for stage in STAGES), "start", "model", "model/recipe.json",
+          *(f"{folder}/{name}" for folder in ("start", "model") for name in MODEL_FILES))
+"""Paths that a training writes in its folder."""
 SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, crowd_steps=1, reckon_steps=1,
                reading_steps=1, answer_steps=1, settle_steps=1, batch=4, told_maps=8, reckonings=6, text_rows=2, warmup=2,
                save_steps=2)
@@ -214,25 +218,40 @@ def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
     return {k: float(v.detach()) for k, v in losses.items()}
 
 
-def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progress: Progress | None = None) -> Path:
+def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, overwrite: bool = False,
+          progress: Progress | None = None) -> Path:
     """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands in ``out/model``.
 
     Args:
-        out: a folder of its own; what another recipe, seed or size of frames has left there is deleted.
+        out: a folder of its own; what an unfinished training of another recipe, seed or size of frames has left there goes.
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
+        overwrite: replace a finished base of other settings; only files that the workbook has written there are deleted.
 
     Raises:
-        WorkbookError: a loss, a gradient or a weight that is to be saved is not finite.
+        WorkbookError: a loss, a gradient or a weight that is to be saved is not finite; or a finished base of other settings,
+            somebody's files or another process are in the way.
     """
     from transformers import logging
 
     logging.disable_progress_bar()
-    keep_if_same(out, _fingerprint(profile, recipe, seed))
+    with folders.held(out):
+        record = folders.begin(out, _inputs(out, profile, recipe, seed), WRITES, overwrite=overwrite, alone=True)
+        record.add(("metrics.jsonl", *(f"{stage}.pt" for stage in STAGES)))
+        with record.saving("start"):
+            nano.build(out / "start", seed=seed)
+        model, processor = _taught(out, profile, recipe, seed, progress)
+        with record.saving("model"):
+            target = _finish(out, model, processor, recipe, seed)
+        record.finish()
+    return target
+
+
+def _taught(out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Progress | None) -> tuple[Any, Any]:
+    """The model after all stages, and its processor."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    start = nano.build(out / "start", seed=seed)
-    processor = models.load_processor(start)
-    model = models.load(start, torch.float32)
+    processor = models.load_processor(out / "start")
+    model = models.load(out / "start", torch.float32)
     model.to(device).train()
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size).to(device)
@@ -290,15 +309,16 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, progres
                 finite.weights(model, f"step {step + 1} of stage {stage}: the model", MEND)
                 _save(out / f"{stage}.pt", model, heads, optimiser, step + 1)
         before += steps
-    return _finish(out, model, processor, recipe, seed)
+    return model, processor
 
 
-def _fingerprint(profile: Profile, recipe: Recipe, seed: int) -> str:
-    """Of all that decides a step's weights; savings, processes that draw rooms and a dataset's numbers of rooms do not."""
+def _inputs(out: Path, profile: Profile, recipe: Recipe, seed: int) -> folders.Inputs:
+    """All that decides a step's weights; savings, processes that draw rooms and a dataset's numbers of rooms do not."""
     data = replace(profile.data, train_rooms=0, heldout_rooms=0, real_rooms=0, general_rows=0)
     settings = {**asdict(recipe), "save_steps": None, "workers": None, "seed": seed, "data": asdict(data),
                 "frames": asdict(profile.frames), "prompt_style": profile.prompt_style}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    rooms = PROJECT / "spacer_utils/assets/layout_statistics.json"
+    return folders.Inputs.of("training of the base", settings, {rooms.name: rooms}, out)
 
 
 def _forget(log: Path, stage: str, step: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from ..files import write_atomic
+from ..folders import Record
 from ..types import WorkbookError
 from . import finite, models
 
@@ -43,16 +45,32 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
+def ours(folder: Path) -> list[Path]:
+    """The complete checkpoints that a run's record lists, in the order of their steps."""
+    listed = Record.of(folder).written
+    found = [p for p in folder.glob("checkpoint-*") if f"{p.name}/{MARK}" in listed and is_complete(p)]
+    return sorted(found, key=step_of)
+
+
 def latest(folder: Path) -> Path | None:
     """The complete checkpoint with the most steps; None if there is none."""
-    found = [p for p in folder.glob("checkpoint-*") if p.is_dir() and is_complete(p)]
-    return max(found, key=step_of, default=None)
+    return next(reversed(ours(folder)), None)
 
 
-def remove_incomplete(folder: Path) -> None:
-    for path in folder.glob("checkpoint-*"):
-        if not is_complete(path):
-            shutil.rmtree(path)
+def keep_last(folder: Path, count: int) -> None:
+    """Delete all listed checkpoints but the last ``count``; files of others in them stay."""
+    found = ours(folder)
+    Record.of(folder).remove(*(f"{old.name}/" for old in found[:len(found) - count]))
+
+
+@contextlib.contextmanager
+def listed(folder: Path, name: str, accelerator: Any) -> Iterator[None]:
+    """What all processes save together in a subfolder goes into the record of ``folder``."""
+    main = accelerator.is_main_process
+    with Record.of(folder).saving(name) if main else contextlib.nullcontext():
+        accelerator.wait_for_everyone()
+        yield
+        accelerator.wait_for_everyone()
 
 
 class Resumable:
@@ -63,10 +81,16 @@ class Resumable:
     """
 
     def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            mark_complete(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+        folder, name = Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # transformers would delete whole folders
+        with listed(folder, name, self.accelerator):
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                mark_complete(folder / name)
+        self.args.save_total_limit = limit
+        if limit and self.accelerator.is_main_process:
+            keep_last(folder, limit)
 
     _loss_of_step: Any = 0.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,11 +18,11 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils.logging import disable_progress_bar
 from trl import GRPOConfig, SFTConfig
 
-from .. import rewards
+from .. import folders, rewards
 from ..data.row_files import remedy
 from ..data.rows import load, need_maps
-from ..files import append_jsonl, inside, keep_if_same, read_jsonl
-from ..train import METHODS, Plan, Progress, rows, write_result
+from ..files import append_jsonl, inside, read_jsonl
+from ..train import METHODS, WRITES, Plan, Progress, rows, write_result
 from ..types import Sample, WorkbookError
 from . import checkpoints, engine, finite, logs, models, settings
 from .media import Encoder
@@ -35,16 +34,20 @@ LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_p
 """The language model's linear layers; the vision tower stays frozen, so its features are computed once per generation."""
 
 
-def execute(plan: Plan, progress: Progress | None = None) -> None:
-    """Train, from the last complete checkpoint if there is one, and write ``model/`` and ``run.json``."""
+def execute(plan: Plan, progress: Progress | None = None, *, overwrite: bool = False) -> None:
+    """Train, from the last complete checkpoint if there is one, and write ``model/`` and ``run.json``.
+
+    The caller holds the folder's lock. What another plan has left there goes when this one has proved that it can be built.
+    """
     state = PartialState(cpu=not torch.cuda.is_available())
     start = time.perf_counter()
     disable_progress_bar()
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # TRL 1.16 calls the old name at every generation
     trainer, window = build(plan, progress)  # first: what it refuses must not cost anything that is in the folder
     if state.is_main_process:
-        keep_if_same(plan.out, plan.fingerprint())
-        checkpoints.remove_incomplete(plan.out)
+        record = folders.begin(plan.out, plan.inputs, WRITES, overwrite=overwrite, alone=True)
+        record.remove("run.json", "adapter/", "model.partial/")
+        record.add(("run.json", logs.METRICS, logs.ROLLOUTS))
     state.wait_for_everyone()
     last = checkpoints.latest(plan.out)
     if state.is_main_process:
@@ -58,11 +61,11 @@ def execute(plan: Plan, progress: Progress | None = None) -> None:
                                       "saved. Run the same command to go on.")
     save(plan, trainer)
     if state.is_main_process:
-        for old in plan.out.glob("checkpoint-*"):
-            shutil.rmtree(old)
+        checkpoints.keep_last(plan.out, 0)
         final = read_jsonl(plan.out / logs.METRICS)[-1]
         write_result(plan, processes=state.num_processes, device=str(state.device), seconds=time.perf_counter() - start,
                      decoded=trainer.encoder.decoded, final={k: v for k, v in final.items() if isinstance(v, int | float)})
+        folders.Record.of(plan.out).finish()
     state.wait_for_everyone()
 
 
@@ -220,22 +223,23 @@ def arguments(plan: Plan) -> Any:
 
 def save(plan: Plan, trainer: Any) -> None:
     """The plain checkpoint ``model/`` (and ``adapter/`` for LoRA), complete or not there at all."""
-    part = plan.out / "model.partial"
     main = trainer.accelerator.is_main_process
-    if main:
-        shutil.rmtree(part, ignore_errors=True)
     finite.weights(trainer.model, f"{plan.out.name}: the trained model", finite.MEND)
     if plan.tuning == "full":
-        trainer.save_model(str(part))
+        with checkpoints.listed(plan.out, "model.partial", trainer.accelerator):
+            trainer.save_model(str(plan.out / "model.partial"))
     else:
-        trainer.save_model(str(plan.out / "adapter"))
+        with checkpoints.listed(plan.out, "adapter", trainer.accelerator):
+            trainer.save_model(str(plan.out / "adapter"))
         unset_hf_deepspeed_config()  # else ZeRO-3 would have every process load the base together, and only one does
         if main:
-            checkpoints.merge_adapter(plan.model, plan.out / "adapter", part, trainer.encoder.processor, _dtype(plan))
+            with folders.Record.of(plan.out).saving("model.partial"):
+                checkpoints.merge_adapter(plan.model, plan.out / "adapter", plan.out / "model.partial",
+                                          trainer.encoder.processor, _dtype(plan))
     if main:
-        (part / "training_args.bin").unlink(missing_ok=True)
-        shutil.rmtree(plan.out / "model", ignore_errors=True)
-        part.rename(plan.out / "model")
+        record = folders.Record.of(plan.out)
+        record.remove("model.partial/training_args.bin")
+        record.move("model.partial", "model")
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
