@@ -259,13 +259,14 @@ def _from_frames(path: Path, packets: Listing | None = None, again: bool = False
             _compare(path, "frames", len(packets.stamps), len(stamps))
         if not stamps:
             raise Damaged(f"{path} holds no frames that can be decoded. {MEND}")
-        backwards = None in stamps or any(b < a for a, b in pairwise(stamps))
-        if backwards and (None in stamps or container.format.name == "avi"):
+        timed = [stamp for stamp in stamps if stamp is not None]
+        forwards = len(timed) == len(stamps) and all(a <= b for a, b in pairwise(timed))
+        if not timed or (not forwards and container.format.name == "avi"):
             # AVI has a rate instead of times.
             step = 1 / (stream.average_rate or stream.guessed_rate or 1) / stream.time_base
             stamps = [round(k * step) for k in range(len(stamps))]
-        elif backwards:
-            raise Damaged(f"{path} is damaged: its frames' times go backwards. {MEND}")
+        elif not forwards:
+            raise Damaged(f"{path} is damaged: its frames' times are missing or go backwards. {MEND}")
         return _listing(container, stream, stamps, 0, decoded=True)
 
 
