@@ -15,7 +15,7 @@ from typing import cast
 
 from .numerals import MAX_ANSWER as MAX_ANSWER
 from .numerals import number as number
-from .numerals import plain
+from .numerals import plain, plain_character
 from .types import Answer, MapCells
 
 MAX_MAP = 20_000
@@ -118,14 +118,13 @@ def option_texts(options: Sequence[str]) -> dict[str, str]:
     >>> option_texts(("B. sofa", "A."))
     {'B': 'sofa', 'A': ''}
     """
-    texts = [plain(o).strip() for o in options]
     found: dict[str, str] = {}
-    for text in texts:
+    for text in (plain(o).strip() for o in options):
         if full := _LETTER_AND_TEXT.fullmatch(text):
             found[(full[1] or full[2]).upper()] = full[3].strip()
         elif bare := _LETTER.fullmatch(text):
             found[bare[1].upper()] = ""
-    return found if len(found) == len(texts) else {chr(ord("A") + k): text for k, text in enumerate(texts)}
+    return found if len(found) == len(options) else {chr(ord("A") + k): plain(o).strip() for k, o in enumerate(options)}
 
 
 def letter(text: str, options: Sequence[str] = ()) -> str | None:
@@ -192,22 +191,53 @@ _BEFORE_NAME = re.compile(r"[,;\[\](){}<>\n'\"]")
 _HEAD = re.compile(rf"""(?:(?<![\\\w])((['"])(?:(?!\2|\[\s*\]|{_PAIR.pattern})[^\\\n]|\\.)*+\2)\s*)?:""", re.ASCII)
 
 
+_QUOTES = dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("‘’‚‛", "'") | {"【": "[", "】": "]"}
+_APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
+
+
 def same_category(name: str) -> str:
-    """A category's name as maps are compared by: lower case, single spaces, no underscores."""
+    """A category's name as maps are compared by: plain characters, lower case, single spaces, no underscores.
+
+    >>> same_category("Ｍen’s_shoes")
+    "men's shoes"
+    """
+    if not name.isascii():
+        name = unicodedata.normalize("NFKC", plain(name.replace("’", "'")))
     return " ".join(name.lower().replace("_", " ").split())
+
+
+def _plain_map(text: str) -> tuple[str, Sequence[int]]:
+    """A map in plain characters, and where each of them stands in ``text``; empty where it is over ``MAX_MAP`` characters.
+
+    Wide digits and brackets and typographic quotes become ASCII, one by one: some become several characters, some none.
+    """
+    if len(text) > MAX_MAP:
+        return "", ()
+    if text.isascii():
+        return text, range(len(text))
+    # the apostrophe of men’s is no quote, it must not end the name
+    apostrophes = {found.start() for found in _APOSTROPHE.finditer(text)}
+    found: list[str] = []
+    places: list[int] = []
+    for k, character in enumerate(text):
+        same = character if k in apostrophes else _QUOTES.get(character) or plain_character(character)
+        found.append(same)
+        places += [k] * len(same)
+    return ("".join(found), places) if len(places) <= MAX_MAP else ("", ())
 
 
 def map_points(text: str) -> Points:
     """Every ``name: pairs`` of a map, with names and coordinates as they stand (strict reading).
 
     A value is any run of ``[x, y]`` or ``(x, y)``; a pair that is cut off or not made of two plain numbers is not read. The same
-    name twice counts with all its pairs. Nothing is read of a text over ``MAX_MAP`` characters.
+    name twice counts with all its pairs. Wide digits and brackets and typographic quotes are read as the ASCII ones. Nothing is
+    read of a text over ``MAX_MAP`` characters.
 
     >>> map_points("{'Trash_bin': [[1, 2], [3, 4.5]], tv: (5, 6)}")
     {'trash bin': [(1.0, 2.0), (3.0, 4.5)], 'tv': [(5.0, 6.0)]}
     """
     found: Points = {}
-    for name, pairs in _entries(text):
+    for name, pairs in _entries(_plain_map(text)[0]):
         found.setdefault(name, []).extend((float(p[1]), float(p[2])) for p in pairs)
     return found
 
@@ -215,16 +245,17 @@ def map_points(text: str) -> Points:
 def map_spans(text: str) -> list[tuple[str, int, int]]:
     """``(name, start, stop)`` of the numbers behind every name of a map that has any, read as in ``map_points``.
 
+    The positions are those in ``text`` as it is given.
+
     >>> [(name, "{'tv': [[1, 2], [3, 4]]}"[i:j]) for name, i, j in map_spans("{'tv': [[1, 2], [3, 4]]}")]
     [('tv', '1, 2], [3, 4')]
     """
-    return [(name, pairs[0].start(1), pairs[-1].end(2)) for name, pairs in _entries(text) if pairs]
+    read, places = _plain_map(text)
+    return [(name, places[pairs[0].start(1)], places[pairs[-1].end(2) - 1] + 1) for name, pairs in _entries(read) if pairs]
 
 
 def _entries(text: str) -> Iterator[tuple[str, list[re.Match[str]]]]:
-    """The names of a map with their pairs, in the order written."""
-    if len(text) > MAX_MAP:
-        return
+    """The names of a map in plain characters, with their pairs, in the order written."""
     heads, at = list(_HEAD.finditer(text)), 0
     for head, following in zip(heads, [*heads[1:], None]):
         name = _unquoted(head[1]) if head[1] else _BEFORE_NAME.split(text[at:head.start()].rstrip(" \t\r\n'\""))[-1]

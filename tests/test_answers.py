@@ -273,6 +273,45 @@ def test_quoted_names_are_read_whole(name: str, written: Callable[[str], str]) -
     assert [text[i:j] for _, i, j in answers.map_spans(text)] == ["1, 2", "8, 8"]
 
 
+WIDE = str.maketrans({**{chr(c): chr(c + 0xFEE0) for c in range(0x21, 0x7F)}, " ": "\u3000"})
+PLAIN_MAP = "{'tv': [[1, 2], [3.5, 4]], \"bed\": [(8, 9)]}"
+
+
+@pytest.mark.parametrize(("text", "numbers"), [
+    (PLAIN_MAP.translate(WIDE), ["１，\u3000２］，\u3000［３．５，\u3000４", "８，\u3000９"]),
+    ("{“tv”: 【[1, 2], [3.5, 4]】, ‘bed’: [(8, 9)]}", ["1, 2], [3.5, 4", "8, 9"]),
+    ("{«tv»: [[١, ٢], [٣.٥, ٤]], „bed“: [(8, ９)]}", ["١, ٢], [٣.٥, ٤", "8, ９"]),
+    ("{'\ufefft\uff56\u200b': [[1\u200b, 2\u2060], [3.5,\u00a04]], '𝐛ed': [(8, 9\u200b)]}",
+     ["1\u200b, 2\u2060], [3.5,\u00a04", "8, 9"]),
+    ("ﬁ ㎡ '…tv: ｔｖ：[[1, 2], [3.5, 4]], bed: [(8, 9)]", ["1, 2], [3.5, 4", "8, 9"]),
+])
+def test_maps_are_read_in_plain_characters_and_found_where_they_stand(text: str, numbers: list[str]) -> None:
+    points = {name: cells for name, cells in map_points(text).items() if cells}
+    assert points == {"tv": [(1, 2), (3.5, 4)], "bed": [(8, 9)]} == map_points(PLAIN_MAP)
+    assert [(name, text[i:j]) for name, i, j in answers.map_spans(text)] == [*zip(("tv", "bed"), numbers)]
+
+
+@pytest.mark.parametrize("text", ["{'tv': [[1², 3]]}", "{'tv': [[1½, 3]]}", "{'tv': [[1–2, 3]]}", "{'tv': [[1₂, 3]]}"])
+def test_what_becomes_another_number_is_no_coordinate(text: str) -> None:
+    assert map_points(text) == {"tv": []}
+
+
+def test_names_are_compared_in_plain_characters() -> None:
+    text = "{'men’s shoes': [[1, 2]], 'ＴＶ': [[3, 4]], 'cafe\u0301': [[5, 6]], 'a−b': [[7, 8]]}"
+    assert parse_map(text, ("men's shoes", "tv", "café", "a-b")) == {"men's shoes": [[1, 2]], "tv": [[3, 4]], "café": [[5, 6]],
+                                                                     "a-b": [[7, 8]]}
+    assert parse_map("{\"men's shoes\": [[1, 2]]}", ("Men’s shoes",)) == {"Men’s shoes": [[1, 2]]}
+    assert map_points("{'tv': [[−1, 2]]}") == {"tv": [(-1, 2)]}, "off the grid, as with a hyphen"
+
+
+@given(st.text(alphabet="{}[](),:'\"’‘“”１２３12½² \u200b\u3000ﬁtv㎡…𝐛：，", max_size=60))
+def test_spans_of_any_map_hold_its_numbers(text: str) -> None:
+    again: dict[str, list[tuple[float, float]]] = {}
+    for name, start, stop in answers.map_spans(text):
+        again.setdefault(name, []).extend(map_points(f"x: [{text[start:stop]}]")["x"])
+    assert again == {name: points for name, points in map_points(text).items() if points}
+
+
 @pytest.mark.parametrize(("text", "points"), [
     ("{'tv: [[1, 2]], 'bed': [[3, 4]]}", {"tv": [(1, 2)], "bed": [(3, 4)]}),
     ("{'tv: [[1, 2]], bed': [[3, 4]]}", {"tv": [(1, 2)], "bed": [(3, 4)]}),
@@ -296,6 +335,7 @@ def test_limits_are_the_last_that_counts() -> None:
     assert number("twenty ten") == 20, "a ten is no unit: two numbers, the first counts"
     assert map_points("{'tv': [[1, 2]]}".ljust(MAX_MAP)) == {"tv": [(1.0, 2.0)]}
     assert map_points("{'tv': [[1, 2]]}".ljust(MAX_MAP + 1)) == {}
+    assert map_points("{'tv': [[1, 2]]}".ljust(MAX_MAP, "…")) == {}, "three characters each"
 
 
 def test_a_map_over_the_limit_is_not_read() -> None:

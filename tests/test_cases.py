@@ -17,8 +17,7 @@ from spacer_utils.__main__ import main
 
 CASES = SHARED / "cases" / "scoring.jsonl"
 ROWS = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines() if line.strip()] if CASES.is_file() else []
-NAMED = [pytest.param(row, id=f"{n}-{row['kind']}") for n, row in enumerate(ROWS, 1)
-         if not row["kind"].startswith("released gate")]
+NAMED = [pytest.param(row, id=f"{n}-{row['kind']}") for n, row in enumerate(ROWS, 1)]
 
 
 @pytest.fixture

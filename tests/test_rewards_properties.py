@@ -8,12 +8,13 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from bench_rewards import slow_read, slow_score
+from bench_rewards import slow_accuracy, slow_read, slow_score
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
@@ -267,6 +268,23 @@ def test_matchings_have_the_least_total_distance(k: int, n: int, seed: int) -> N
     assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == min(k, n)
     assert sum(table[i, j] for i, j in pairs) == pytest.approx(least)
     assert _least_totals(np.stack([table, table])) == pytest.approx([least, least])
+
+
+TAGS = ("<map>", "</map>", "{'tv': [[1, 1]]}")
+
+
+@pytest.mark.slow  # compiles on a machine's first run
+@pytest.mark.parametrize("true", [{}, {"tv": []}, {"tv": [[1, 1]]}], ids=["no object", "an empty category", "a tv"])
+def test_the_released_gate_takes_tags_in_any_order(true: MapCells) -> None:
+    orders = ["".join(parts) for n in range(5) for parts in product(TAGS, repeat=n)]
+    texts = [f"<think>{order}</think><answer>5</answer>" for order in orders]
+    room = replace(sample("numerical", true), solution="<answer>5</answer>")
+    released = [slow_accuracy({"problem_type": "numerical", "solution": room.solution, "completion": text, "cognitive_map": true})
+                for text in texts]
+    assert [rewards.score(room, text, "spacer").terms["accuracy_with_map"] for text in texts] == pytest.approx(released)
+    function, = rewards.trl_reward_functions({"accuracy_with_map": 1.0}, reward_set="spacer")[0]
+    assert function(completions=texts, sample=[room.to_json_text()] * len(texts)) == pytest.approx(released)
+    assert released[orders.index("</map><map>")] == (0.0 if true.get("tv") else 2.0)
 
 
 @given(CELLS, CELLS, st.integers(1, 3))

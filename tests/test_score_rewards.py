@@ -49,6 +49,58 @@ def test_the_released_set_differs_where_it_should() -> None:
     assert (strict["accuracy"], spacer["accuracy"]) == (1.0, 0.0)
 
 
+def said(answer: str) -> str:
+    return f"<think>x</think><answer>{answer}</answer>"
+
+
+@pytest.mark.parametrize(("gold", "answer"), [
+    ("0.25", r"\frac{1}{4}"), ("2.5", "2 1/2"), ("1200", "1{,}200"), ("1200", "1\u202f200"), ("200", "2 hundred"), ("-2", "–2"),
+    ("150", r"$1.5 \times 10^{2}$"), ("½", "0.5"), ("three", "3"), ("2.3 million", "2300000"), ("3", r"\boxed{3}"), ("3", "３"),
+    ("-1.5", "minus one and a half"), ("1\u00a0200", "1200"),
+])
+@pytest.mark.parametrize("problem_type", ["numerical", "regression"])
+def test_numbers_count_as_they_are_written(gold: str, answer: str, problem_type: str) -> None:
+    if problem_type == "numerical" and gold.startswith("-"):
+        gold, answer = gold[1:], answer.replace("minus ", "").replace("–", "")
+    row, = run(line(problem_type=problem_type, solution=f"<answer>{gold}</answer>", completion=said(answer), options=None))
+    assert (row["accuracy"], row["answer_kind"]) == (1.0, 1.0)
+
+
+LETTERED = ["A. cup", "B. sofa", "C. tv"]
+
+
+@pytest.mark.parametrize(("solution", "options", "answer", "accuracy"), [
+    ("sofa", LETTERED, "B", 1.0), ("Sofa.", LETTERED, "(b) sofa", 1.0), ("sofa", LETTERED, "sofa", 1.0),
+    ("sofa", LETTERED, "C", 0.0), ("sofa", LETTERED, "tv", 0.0),
+    ("B", LETTERED, "sofa", 0.0), ("B. sofa", LETTERED, r"\boxed{B}", 1.0),
+    ("B", LETTERED, "B. A sofa", 1.0), ("B", LETTERED, "B, or maybe C", 0.0), ("B", LETTERED, "B. or c", 0.0),
+    ("B", LETTERED, "\u200bＢ\u2060", 1.0), ("B", LETTERED, "В", 0.0), ("D", ["C) cup", "D) sofa"], "**D**", 1.0),
+    ("sofa", ["B. sofa", "A. cup"], "B", 1.0), ("sofa", ["B. sofa", "A. cup"], "A", 0.0),
+    ("left", ["left", "right"], "A", 1.0), ("left", ["left", "right"], "left", 1.0), ("left", None, "left", 1.0),
+])
+def test_letters_count_as_they_are_meant(solution: str, options: list[str] | None, answer: str, accuracy: float) -> None:
+    row, = run(line(solution=f"<answer>{solution}</answer>", options=options, completion=said(answer)))
+    assert row["accuracy"] == accuracy
+
+
+def test_a_map_in_wide_characters_is_a_map() -> None:
+    drawn = "｛“tv”：［［８，\u3000１］］｝"
+    row, = run(line(completion=f"<think><map>{drawn}</map></think><answer>Ｂ</answer>"))
+    assert (row["map_calibrated"], row["map_aligned"], row["total"]) == (1.0, 1.0, 3.0)
+
+
+@pytest.mark.parametrize(("true", "thought", "expected"), [
+    ({}, "</map><map>", 2.0), ({}, "a</map> b <map>c", 2.0), ({"tv": []}, "</map><map>", 2.0), ({}, "<map>", 1.0), ({}, "", 1.0),
+    ({}, "</map>", 1.0), ({}, "<map></map>", 2.0), ({"tv": [[1, 1]]}, "</map><map>", 0.0), (None, "</map><map>", 0.0),
+])
+def test_the_released_gate_asks_for_both_tags_in_any_order(true: Any, thought: str, expected: float) -> None:
+    question = {"problem_type": "numerical", "solution": "<answer>5</answer>", "options": None, "cognitive_map": true}
+    row, = run(line(**question, completion=f"<think>{thought}</think><answer>5</answer>"), reward_set="spacer")
+    assert row["accuracy_with_map"] == expected
+    strict, = run(line(**question, completion=f"<think>{thought}</think><answer>5</answer>"))
+    assert strict["accuracy_with_map"] == 1.0
+
+
 @pytest.mark.parametrize(("frame", "aligned"), [("absent", 1.0), (None, 1.0), ("scan", 1.0), ("first-view", 0.0)])
 def test_only_maps_in_the_scans_frame_may_be_turned(frame: str | None, aligned: float) -> None:
     row, = run(line(map_frame=frame, completion="<think><map>{'tv': [[8, 8]]}</map></think><answer>B</answer>"))

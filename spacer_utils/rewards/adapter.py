@@ -13,6 +13,7 @@ from ..maps import GRID
 from ..registry import REWARDS
 from ..types import Answer, Sample
 from . import length, temporal
+from .map import text_read
 from .sets import Gate, RewardSet, credit, gate_open, resolve, term, with_map
 
 Values = list[float | None]
@@ -88,9 +89,10 @@ def released_maps(rows: Sequence[tuple[Sample, Answer]]) -> Values:
     """The reward ``map`` of many completions at once, by the compiled reader, which knows the paper's grid only."""
     from .map_batch import map_scores  # numba, for who trains with this reward only
 
-    told = [k for k, (s, a) in enumerate(rows)
-            if s.cognitive_map is not None and a.map_text is not None and s.map_grid == GRID]
-    scores = map_scores([rows[k][1].map_text or "" for k in told], [rows[k][0].cognitive_map or {} for k in told])
+    texts = [text_read(a) for _, a in rows]
+    told = [k for k, (s, _) in enumerate(rows)
+            if s.cognitive_map is not None and texts[k] is not None and s.map_grid == GRID]
+    scores = map_scores([texts[k] or "" for k in told], [rows[k][0].cognitive_map or {} for k in told])
     found = dict(zip(told, scores))
     return [found[k] if k in found else REWARDS["map"](s, a)[0] for k, (s, a) in enumerate(rows)]
 

@@ -43,15 +43,30 @@ def map_score(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     true = sample.cognitive_map
     if true is None:
         return None, "the sample has no map"
-    if answer.map_text is None:
+    text = text_read(answer)
+    if text is None:
         return 0.0, "no map"
     try:
-        predicted = read(answer.map_text, tuple(true))
+        predicted = read(text, tuple(true))
         value = score(predicted, true, sample.map_grid)
     except OverflowError:  # the released code drops the whole completion here
         return 0.0, "a coordinate is beyond every number"
     drawn = sum(1 for c in true if predicted.get(c))
     return value, f"{drawn} of {len(true)} categories drawn" if predicted or not true else "nothing readable in the map"
+
+
+def text_read(answer: Answer) -> str | None:
+    """The text that the released parser reads as a map: empty where both tags stand in the wrong order; None without both.
+
+    It asks for the tags one by one, then for what is between them: nothing, which is a perfect map of an empty room.
+
+    >>> from spacer_utils.answers import parse
+    >>> text_read(parse("</map><map>")), text_read(parse("<map>"))
+    ('', None)
+    """
+    if answer.map_text is None and "<map>" in answer.text and "</map>" in answer.text:
+        return ""
+    return answer.map_text
 
 
 def read(text: str, categories: Sequence[str]) -> dict[str, list[Pair]]:
