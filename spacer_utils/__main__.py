@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m spacer_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     scoring = commands.add_parser("score-rewards", help="score JSONL rows from stdin: {problem_type, solution, cognitive_map, "
-                                  "completion[, options, map_frame]}; every reward term with its reason goes to stdout")
+                                  "completion[, options, map_frame, map_grid]}; every reward term with its reason goes to stdout")
     scoring.add_argument("--set", default="strict", choices=("strict", "spacer"), dest="reward_set",
                          help="strict (default), or spacer: the paper's released behaviour")
     benchmark = commands.add_parser("score-benchmark", help="score JSONL rows from stdin: a benchmark's published fields plus "
