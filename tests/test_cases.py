@@ -1,4 +1,4 @@
-"""The shared scoring cases, through the commands that a user runs."""
+"""Every row of the shared scoring cases, through the commands that a user runs."""
 
 from __future__ import annotations
 
