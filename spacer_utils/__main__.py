@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .scoring import shell
-from .types import WorkbookError
+from .benchmarks.scoring import score_benchmark
+from .core.types import WorkbookError
 
 LISTS = ("scenes", "questions", "rewards", "benchmarks")
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                          help="strict (default), or spacer: the paper's released behaviour")
     benchmark = commands.add_parser("score-benchmark", help="score JSONL rows from stdin: a benchmark's published fields plus "
                                     "output, the model's text; one JSON report goes to stdout")
-    shell.add_arguments(benchmark)
+    score_benchmark.add_arguments(benchmark)
     exporting = commands.add_parser("export", help="the training rows and the reward of a method for another trainer")
     exporting.add_argument("--to", required=True, help="ms-swift, easyr1 or verl")
     exporting.add_argument("--profile", default="cpu", help="whose data and prompts")
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "score-rewards":
-            from .rewards.rows import score_stream
+            from .rewards.score_rewards import score_stream
 
             score_stream(sys.stdin.buffer, sys.stdout, options.reward_set)
         elif options.command == "score-benchmark":
-            shell.run(options, sys.stdin.buffer, sys.stdout)
+            score_benchmark.run(options, sys.stdin.buffer, sys.stdout)
         elif options.command == "export":
-            from . import profiles
-            from .data.export import export
+            from .core import profiles
+            from .dataset.export import export
 
             for path in export(options.to, profiles.get(options.profile), options.method, options.out,
                                overwrite=options.overwrite):
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def list_registered(folder: str) -> None:
     """Print name | file | description of everything registered in a folder; of a benchmark also what a full run needs."""
-    from .registry import ALL
+    from .core.registry import ALL
 
     for entry in next(r for r in ALL if r.folder == folder):
         needs = [f"{key}: {entry.info[key]}" for key in ("hub", "count", "licence", "size", "needs") if entry.info.get(key)]

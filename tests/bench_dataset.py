@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from spacer_utils import profiles
-from spacer_utils.data.clips import Job, scene_of
-from spacer_utils.data.dataset import MIX_ROOMS, MIXES, SIZES
-from spacer_utils.data.samples import ask, view_of
-from spacer_utils.video import encode, film
+from spacer_utils.core import profiles
+from spacer_utils.dataset.build import MIX_ROOMS, MIXES, SIZES
+from spacer_utils.dataset.clips import Job, scene_of
+from spacer_utils.dataset.samples import ask, view_of
+from spacer_utils.render.film import encode, film
 
 FRAMES, RESOLUTIONS = (8, 16, 32), ((112, 112), (224, 224), (448, 336))
 ROOMS = 4

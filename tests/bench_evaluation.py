@@ -17,8 +17,10 @@ from typing import Any
 
 from bench_training import clips
 
-from spacer_utils import analysis, evaluate, profiles
-from spacer_utils.data.rows import load
+from spacer_utils.analysis import scores
+from spacer_utils.core import profiles
+from spacer_utils.core.rows import load
+from spacer_utils.evaluation import evaluate
 
 QUESTIONS = ("How many chair(s) are in this room?", "What is the size of this room (in square meters)?",
              "What is the distance between the sofa and the table (in meters)?", "Is the lamp left or right of the bed?\nOptions:"
@@ -68,7 +70,7 @@ def main() -> None:
     engine = evaluate.Engine(profile.model_path, profile.frames, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         if args.data:
-            samples = analysis.spread(load(args.data / "heldout.jsonl"), args.clips * args.per_clip)
+            samples = scores.spread(load(args.data / "heldout.jsonl"), args.clips * args.per_clip)
             items = evaluate.items_from_samples(samples, args.data, profile.prompt_style, False)
         else:
             items = noise_items(Path(folder), args.clips, args.per_clip)

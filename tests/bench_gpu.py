@@ -23,10 +23,11 @@ from typing import Any
 import torch
 from bench_training import VARIANTS, vowels
 
-from spacer_utils import profiles, video
-from spacer_utils.files import write_atomic
-from spacer_utils.profiles import PROJECT, Frames
-from spacer_utils.registry import SCENES
+from spacer_utils.core import profiles
+from spacer_utils.core.files import write_atomic
+from spacer_utils.core.profiles import PROJECT, Frames
+from spacer_utils.core.registry import SCENES
+from spacer_utils.render import film
 from spacer_utils.workbook import cost, manifest
 from spacer_utils.workbook.cost import Setting
 
@@ -83,7 +84,7 @@ def model(tiny: bool) -> tuple[Any, Any]:
     """(random model on the device, its processor)."""
     from transformers import AutoModelForImageTextToText, GenerationConfig
 
-    from spacer_utils.training import nano
+    from spacer_utils.nano_base import nano
     from spacer_utils.training.vision import repair_positions
 
     repair_positions()
@@ -103,9 +104,9 @@ def clips(folder: Path, frames: int, tiny: bool) -> list[str]:
     data = replace(data, clip_frames=frames, **({} if tiny else {"width": 560, "height": 420}))
     paths = []
     for k, scene in enumerate(SCENES["procedural"]("train", 2, 0)):
-        pixels, _ = video.film(scene, data, seed=k)
+        pixels, _ = film.film(scene, data, seed=k)
         paths.append(str(folder / f"room{k}.mp4"))
-        Path(paths[-1]).write_bytes(video.encode(pixels, data.fps))
+        Path(paths[-1]).write_bytes(film.encode(pixels, data.fps))
     return paths
 
 
@@ -115,8 +116,8 @@ def trainer(made: Any, processor: Any, s: Setting, paths: list[str]) -> Any:
     from peft import LoraConfig
     from trl import GRPOConfig
 
+    from spacer_utils.training.grpo import VideoGRPOTrainer
     from spacer_utils.training.loop import LORA_TARGETS
-    from spacer_utils.training.trainer import VideoGRPOTrainer
 
     count = len(processor.tokenizer(WORDS)["input_ids"])
     question = WORDS * max(1, s.text // count)

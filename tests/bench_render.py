@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spacer_utils import camera
-from spacer_utils.registry import SCENES
-from spacer_utils.render import Renderer
-from spacer_utils.types import Scene
+from spacer_utils.core.registry import SCENES
+from spacer_utils.core.types import Scene
+from spacer_utils.render import Renderer, camera
 
 ROOMS, VIEWS = 12, 4
 SIZES = ((112, 112), (224, 224), (448, 336))

@@ -24,16 +24,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import SHARED
 
-from spacer_utils import answers, rewards
-from spacer_utils.files import read_jsonl
+from spacer_utils import rewards
+from spacer_utils.core import answers
+from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.types import Sample
 from spacer_utils.rewards import map as released_map
 from spacer_utils.rewards.accuracy_spacer import accuracy_spacer
 from spacer_utils.rewards.format_spacer import format_spacer
 from spacer_utils.rewards.map import map_score
 from spacer_utils.rewards.map_batch import map_scores
-from spacer_utils.rewards.rows import sample_of
+from spacer_utils.rewards.score_rewards import sample_of
 from spacer_utils.rewards.sets import SETS, with_map
-from spacer_utils.types import Sample
 
 LOG = logging.getLogger("stand-in")
 LOG.propagate = False

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from spacer_utils import profiles, video
-from spacer_utils.training import media
+from spacer_utils.core import profiles
+from spacer_utils.render import film
+from spacer_utils.training import encoder as media
 
 QUESTION = "How many chairs are in this room?"
 MAP = "\nMap: chair, table, sofa, lamp, shelf."
@@ -75,7 +76,7 @@ def clips(folder: Path, count: int, data: profiles.Data) -> list[str]:
         base = np.kron(blocks, np.ones((1, 28, 28, 1), np.uint8))
         frames = np.concatenate([np.roll(base, 3 * t, axis=2) for t in range(data.clip_frames)])
         found.append(str(folder / f"clip{k}.mp4"))
-        Path(found[-1]).write_bytes(video.encode(frames, data.fps))
+        Path(found[-1]).write_bytes(film.encode(frames, data.fps))
     return found
 
 
@@ -91,8 +92,8 @@ def trainer(variant: str, model: str, paths: list[str], args: argparse.Namespace
     from trl import GRPOConfig
 
     from spacer_utils.training import models
+    from spacer_utils.training.grpo import VideoGRPOTrainer
     from spacer_utils.training.loop import LORA_TARGETS
-    from spacer_utils.training.trainer import VideoGRPOTrainer
 
     torch.set_num_threads(1)
     profile = profiles.get("cpu")

@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl.generation import vllm_generation
 
-from spacer_utils.training import engine
+from spacer_utils.training import vllm_rollouts
 
 
 class FakeLLM:
@@ -165,4 +165,4 @@ def install(patch: pytest.MonkeyPatch, made: FakeLLM | FakeClient, version: str 
 
     patch.setattr(vllm_generation.VLLMGeneration, "_init_vllm", start)
     patch.setattr(vllm_generation, "SamplingParams", lambda **given: SimpleNamespace(**given), raising=False)
-    patch.setattr(engine.metadata, "version", lambda name: version)
+    patch.setattr(vllm_rollouts.metadata, "version", lambda name: version)

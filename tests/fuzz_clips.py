@@ -27,9 +27,9 @@ import av
 import numpy as np
 from clip_kit import KINDS, Pixels, write
 
-from spacer_utils import clip_reader, frames
-from spacer_utils.profiles import Frames
-from spacer_utils.types import WorkbookError
+from spacer_utils.core import clip_reader, frames
+from spacer_utils.core.profiles import Frames
+from spacer_utils.core.types import WorkbookError
 
 ASKED = Frames(num_frames=5, size=0)
 DAMAGES = ("cut", "zeroed", "swapped", "changed")

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from av.video.reformatter import Interpolation
 from PIL import ExifTags, Image
 
-from spacer_utils import pictures
-from spacer_utils.types import WorkbookError
+from spacer_utils.core import pictures
+from spacer_utils.core.types import WorkbookError
 
 Array = npt.NDArray[Any]
 MOST_GREY, MOST_COLOUR = 8, 32

@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 from training_kit import FRAMES, tiny_model, write_data
 
-from spacer_utils import evaluate, profiles, train
-from spacer_utils.data.rows import load
-from spacer_utils.files import read_jsonl, sha256
+from spacer_utils.core import profiles
+from spacer_utils.core.files import read_jsonl, sha256
+from spacer_utils.core.rows import load
+from spacer_utils.evaluation import evaluate
+from spacer_utils.training import plan
 
 CLOCK = ("time", "tokens_per_second", "peak_memory_mb")
 PROFILE = profiles.get("smoke").with_overrides(
@@ -47,7 +49,7 @@ def child(method: str, tuning: str, data: Path, out: Path, model: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    train.run(PROFILE, method, tuning, 0, data, out, model=model)  # type: ignore[arg-type]
+    plan.run(PROFILE, method, tuning, 0, data, out, model=model)  # type: ignore[arg-type]
 
 
 def answering(data: Path, out: Path, model: str) -> None:
@@ -86,7 +88,7 @@ def prove(kills: int, folder: Path, seed: int = 0) -> list[dict[str, Any]]:
     rng = np.random.default_rng(seed)
     data = write_data(folder / "data")
     start = tiny_model(folder / "tiny", "qwen3_vl", spread=0.05)
-    taught = train.run(PROFILE, "sft_map", "full", 0, data, folder / "taught", model=start)
+    taught = plan.run(PROFILE, "sft_map", "full", 0, data, folder / "taught", model=start)
     model, table, spent = str(taught / "model"), [], 0
     seconds: dict[str, float] = {}
     for k in range(10 * kills):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spacer_utils.types import Box, Clip, Scene, SceneObject
+from spacer_utils.core.types import Box, Clip, Scene, SceneObject
 
 NAMES = ("bed", "sofa", "chair", "lamp", "door", "tv", "stool", "plant", "trash bin", "table", "mirror", "backpack",
          "radiator", "desk")

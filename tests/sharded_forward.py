@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 from training_kit import FRAMES, MIXED, Clips
 
-from spacer_utils.training.media import Encoder, Prompt, pad, token_types
+from spacer_utils.training.encoder import Encoder, Prompt, pad, token_types
 from spacer_utils.training.vision import SharedVision, repair_positions
 
 

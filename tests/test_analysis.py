@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from spacer_utils import analysis, reference
-from spacer_utils.evaluate import Prediction
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.types import Sample
+from spacer_utils.analysis import published as reference
+from spacer_utils.analysis import scores
+from spacer_utils.core.registry import BENCHMARKS
+from spacer_utils.core.types import Sample
+from spacer_utils.evaluation.evaluate import Prediction
 
 Row = dict[str, Any]
 
@@ -30,7 +31,7 @@ def test_summary_counts_as_benchmark_reports_do() -> None:
     samples = [choice(k, 4, room=f"r{k}") for k in range(4)]
     texts = ("<answer>A</answer>", "<answer>sofa</answer>", "<think>so", None)
     outputs = {str(s.problem_id): Prediction("", t, 3, t.endswith("so")) for s, t in zip(samples, texts) if t is not None}
-    table, = analysis.summary(analysis.score_rows("heldout", "base", samples, outputs), seed=0)
+    table, = scores.summary(scores.score_rows("heldout", "base", samples, outputs), seed=0)
     assert {k: v for k, v in table.items() if k.startswith("n_") or k == "truncated"} == {
         "n_expected": 4, "n_scored": 3, "n_missing": 1, "n_unparsed": 2, "truncated": 1}
     assert table["macro"] == 25
@@ -40,11 +41,11 @@ def test_one_room_has_no_interval() -> None:
     one, two = [row(1.0), row(0.0)], [row(1.0), row(0.0, "r1")]
     for rows, known in ((one, False), (two, True)):
         both = [*rows, *({**r, "model": "sft"} for r in rows)]
-        tables = [*analysis.summary(rows, seed=0), *analysis.by_type(rows, "heldout", seed=0),
-                  analysis.paired(both, "heldout", "sft", "base", seed=0)]
+        tables = [*scores.summary(rows, seed=0), *scores.by_type(rows, "heldout", seed=0),
+                  scores.paired(both, "heldout", "sft", "base", seed=0)]
         assert [(t["low"] is not None, t["high"] is not None) for t in tables] == [(known, known)] * 3
     both = [*one, *({**r, "model": "sg_rlvr"} for r in one)]
-    pair = analysis.paired(both, "heldout", "sg_rlvr", "base", seed=0)
+    pair = scores.paired(both, "heldout", "sg_rlvr", "base", seed=0)
     assert reference.claims([pair])[0]["points"] == "+0.0 no interval, n=2"
 
 
@@ -69,13 +70,13 @@ def test_a_run_is_not_explained_by_what_a_committed_study_found() -> None:
 
 def test_interval_is_over_rooms_not_questions() -> None:
     rows = [row(float(k % 2), f"r{k % 2}") for k in range(200)]
-    table, = analysis.summary(rows, seed=0)
+    table, = scores.summary(rows, seed=0)
     assert (table["macro"], table["low"], table["high"]) == (50, 0, 100)
 
 
 def test_chance_is_one_over_the_number_of_options() -> None:
     samples = [choice(1, 4), choice(2, 2), choice(3, 0, "object_counting")]
-    assert analysis.chance(samples) == {"object_rel_distance": pytest.approx(37.5)}
+    assert scores.chance(samples) == {"object_rel_distance": pytest.approx(37.5)}
 
 
 def test_published_scores_name_benchmark_setting_and_source() -> None:
@@ -88,15 +89,15 @@ def test_published_scores_name_benchmark_setting_and_source() -> None:
 
 def test_floor_of_maps() -> None:
     true: Any = [{"chair": [[1, 2], [7, 7]], "table": [[8, 1]], "bed": [[2, 8]]}]
-    floor = analysis.floor_of(true, seed=3, frame="scan")
+    floor = scores.floor_of(true, seed=3, frame="scan")
     assert set(floor) == {"perfect", "centre", "random cells", "turned 90°", "mirrored", "noise of 1 cell", "noise of 2 cells"}
-    assert all(set(terms) == set(analysis.MAP_TERMS) and all(len(v) == 1 for v in terms.values()) for terms in floor.values())
+    assert all(set(terms) == set(scores.MAP_TERMS) and all(len(v) == 1 for v in terms.values()) for terms in floor.values())
     assert all(values == [1.0] for values in floor["perfect"].values())
     assert floor["centre"]["map"][0] > floor["centre"]["map_calibrated"][0]  # the released rule pays for knowing nothing
     assert floor["turned 90°"]["map_calibrated"][0] < floor["turned 90°"]["map_aligned"][0] == 1.0
     assert floor["mirrored"]["map_calibrated"][0] < 1.0
     assert floor["noise of 1 cell"]["map"][0] > floor["noise of 2 cells"]["map"][0]
-    assert floor == analysis.floor_of(true, seed=3, frame="scan")
-    assert floor["random cells"] != analysis.floor_of(true, seed=4)["random cells"]
-    turned = analysis.floor_of(true, seed=3)["turned 90°"]  # on maps drawn as the first frame looks, nothing is left to turn
+    assert floor == scores.floor_of(true, seed=3, frame="scan")
+    assert floor["random cells"] != scores.floor_of(true, seed=4)["random cells"]
+    turned = scores.floor_of(true, seed=3)["turned 90°"]  # on maps drawn as the first frame looks, nothing is left to turn
     assert turned["map_aligned"] == turned["map_calibrated"] == floor["turned 90°"]["map_calibrated"]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacer_utils import answers
-from spacer_utils.answers import MAX_ANSWER, MAX_MAP, letter, map_points, number, option_texts, parse, parse_map
+from spacer_utils.core import answers
+from spacer_utils.core.answers import MAX_ANSWER, MAX_MAP, letter, map_points, number, option_texts, parse, parse_map
 
 
 @pytest.mark.parametrize(("text", "problems"), [

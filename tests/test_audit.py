@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from rooms import clip_of, random_room, room
 
-from spacer_utils import profiles
-from spacer_utils.data import audit, balance, oracle, samples, shortcuts
-from spacer_utils.files import write_jsonl
-from spacer_utils.types import Box, Clip, Sample
+from spacer_utils.core import profiles
+from spacer_utils.core.files import write_jsonl
+from spacer_utils.core.types import Box, Clip, Sample
+from spacer_utils.dataset import audit, balance, oracle, samples, shortcuts
 
 PROFILE = profiles.get("smoke")
 CLIPS = [clip_of(random_room(seed), seed) for seed in range(6)]

@@ -13,19 +13,21 @@ import pytest
 import torch
 from rooms import room
 
-from spacer_utils import analysis, evaluate, profiles
-from spacer_utils.answers import parse, parse_map
-from spacer_utils.camera import intrinsics, poses
-from spacer_utils.data import dataset
-from spacer_utils.files import read_jsonl
-from spacer_utils.map_reading import HOURS, LETTERS, half_cells, hours, offset, reading, steps
+from spacer_utils.analysis import scores
+from spacer_utils.core import profiles
+from spacer_utils.core.answers import parse, parse_map
+from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.map_reading import HOURS, LETTERS, half_cells, hours, offset, reading, steps
+from spacer_utils.core.types import Box, Clip, Sample, WorkbookError
+from spacer_utils.dataset import build as dataset
+from spacer_utils.evaluation import evaluate
+from spacer_utils.nano_base import grounding, map_copies, map_questions, nano, perception, stages
+from spacer_utils.nano_base.fresh_rooms import FreshRooms, object_cells
+from spacer_utils.nano_base.map_questions import Readings
 from spacer_utils.render import Renderer
+from spacer_utils.render.camera import intrinsics, poses
 from spacer_utils.render.furniture import CATEGORIES
-from spacer_utils.training import base, grounding, nano, perception, readings, told_maps
-from spacer_utils.training.fresh_rooms import FreshRooms, object_cells
 from spacer_utils.training.packing import IGNORE
-from spacer_utils.training.readings import Readings
-from spacer_utils.types import Box, Clip, Sample, WorkbookError
 
 SMOKE = profiles.get("smoke")
 NAMES = rf"\b(?:{'|'.join(sorted(map(re.escape, CATEGORIES), key=len, reverse=True))})\b"
@@ -105,7 +107,7 @@ def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(process
     assert not (one.text.ids == processor.video_token_id).any()
 
 
-def told_and_written(words, rows: told_maps.Rows) -> list[tuple[dict, dict]]:
+def told_and_written(words, rows: map_copies.Rows) -> list[tuple[dict, dict]]:
     """The map that each text-only row tells, and the one that it wants."""
     found = []
     for ids, labels in zip(rows.ids, rows.labels):
@@ -124,17 +126,17 @@ def test_told_maps_are_written_down_in_another_order(processor) -> None:
 
 
 def test_made_up_maps_grow_and_depend_on_their_number_alone(processor) -> None:
-    drawn = told_maps.ToldMaps(processor, SMOKE, rows=18, seed=5, steps=10)
+    drawn = map_copies.ToldMaps(processor, SMOKE, rows=18, seed=5, steps=10)
     for workers in (1, 2):
-        ahead = base.ahead(drawn, first=3, workers=workers)
+        ahead = stages.ahead(drawn, first=3, workers=workers)
         assert all(torch.equal(next(ahead).ids, drawn.draw(k).ids) for k in (3, 4, 5))
     assert not torch.equal(drawn.draw(1).ids, drawn.draw(2).ids)
     first, last = drawn.draw(0), drawn.draw(9)
     assert len(first.ids) == 18
     assert len(last.ids) == 6
     few, many = (told_and_written(processor.tokenizer, rows) for rows in (first, last))
-    assert max(len(told) for told, _ in few) == told_maps.FEWEST
-    assert told_maps.FEWEST < max(len(told) for told, _ in many) <= told_maps.MOST
+    assert max(len(told) for told, _ in few) == map_copies.FEWEST
+    assert map_copies.FEWEST < max(len(told) for told, _ in many) <= map_copies.MOST
     assert all(told == written for told, written in few + many)
 
 
@@ -161,8 +163,8 @@ def test_readings_of_made_up_maps_want_the_steps_and_the_answer_that_the_map_giv
                             categories=tuple(asked[:5]), cognitive_map=cells)
             assert answer.answer == reading(sample, cells)
             assert (answer.think or "").endswith(steps(sample, cells))
-            assert len(cells) <= len(sample.categories) + (readings.MOST if step else readings.FEWEST)
-    assert kinds == set(readings.KINDS)
+            assert len(cells) <= len(sample.categories) + (map_questions.MOST if step else map_questions.FEWEST)
+    assert kinds == set(map_questions.KINDS)
 
 
 def kind_of(question: str) -> str:
@@ -176,19 +178,19 @@ def kind_of(question: str) -> str:
 
 
 def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor) -> None:
-    kinds = (*readings.LEADS, *readings.DRILLS)
+    kinds = (*map_questions.LEADS, *map_questions.DRILLS)
     rows = Readings(processor, SMOKE, rows=2 * len(kinds), seed=5, stage="reckon", steps=10, short=True).draw(2)
     for kind, ids, labels in zip(2 * kinds, rows.ids, rows.labels):
         text, given, wanted = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
                                for part in (labels < ids.max() + 1, labels == IGNORE, labels != IGNORE))
-        if kind in readings.LEADS:
-            assert given.startswith(readings.LEADS[kind])
+        if kind in map_questions.LEADS:
+            assert given.startswith(map_questions.LEADS[kind])
             cells = [place for place, in ast.literal_eval(given[given.index("{"):given.index("}") + 1]).values()]
             assert f" {offset(cells[0], cells[1])}=" in wanted
             assert wanted.endswith("</think>")
         elif kind in ("ways", "distances"):
             drilled = re.findall(r";(\d), (\d)-(\d), (\d)=([^=]+)=([a-z])", text)
-            assert len(drilled) == readings.OFFSETS
+            assert len(drilled) == map_questions.OFFSETS
             for *numbers, walked, last in drilled:
                 x, y, *here = map(int, numbers)
                 assert offset(here, [x, y]).endswith(f"={walked}")
@@ -196,12 +198,12 @@ def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor)
             assert wanted == "".join(f"{walked}={last}" for *_, walked, last in drilled)
         elif kind == "turns":
             drilled = [[LETTERS.index(v) for v in re.split("[-=]", turn)] for turn in text.split(";")[1:]]
-            assert len(drilled) == readings.TURNS
+            assert len(drilled) == map_questions.TURNS
             assert all((one - other - found) % HOURS == 0 for one, other, found in drilled)
             assert wanted == "".join(LETTERS[found] for _, _, found in drilled)
         elif kind == "best":
             chains = re.findall(r"(nearest|farthest)((?:;[A-D]=[a-z] [A-D]=[a-z])+)", text)
-            assert len(chains) == readings.LOOKUPS
+            assert len(chains) == map_questions.LOOKUPS
             found = []
             for word, options in chains:
                 far = re.findall(r";[A-D]=([a-z])", options)
@@ -211,7 +213,7 @@ def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor)
         elif kind == "options":
             shown = dict(line.split(". ") for line in text.split("\n")[:-1])
             sought = re.findall(r" ([a-z-]+)((?:;[A-D] [a-z-]+)+)=([A-D])", text)
-            assert len(sought) == readings.LOOKUPS
+            assert len(sought) == map_questions.LOOKUPS
             assert all(shown[letter] == says for says, _, letter in sought)
             assert all(re.findall(";([A-D])", tried) == list("ABCD"[:"ABCD".index(letter) + 1]) for _, tried, letter in sought)
             assert wanted == "".join(f"{tried}={letter}" for _, tried, letter in sought)
@@ -229,7 +231,7 @@ def test_maps_of_stage_answer_are_read_before_the_answer(processor) -> None:
         assert [m[here].tolist() for m, here in zip(mine, batch.text.mask[2:].bool())] == \
                [t[here].tolist() for t, here in zip(theirs, made_up.mask.bool())]
     assert (batch.text.labels[~batch.text.mask.bool()] == IGNORE).all()
-    copied = told_maps.Rows(*(part[:2] for part in (batch.text.ids, batch.text.mask, batch.text.labels)))
+    copied = map_copies.Rows(*(part[:2] for part in (batch.text.ids, batch.text.mask, batch.text.labels)))
     assert all(told == again for told, again in told_and_written(processor.tokenizer, copied))
     texts = [processor.tokenizer.decode(ids[labels != IGNORE]) for ids, labels in zip(batch.rows.ids, batch.rows.labels)]
     assert any("</map> {" in text for text in texts)
@@ -271,12 +273,12 @@ def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(tmp_path: P
     rows, heads = batch.rows, perception.Heads(model.config.text_config.hidden_size)
     assert len(rows.ids) == 6
     assert len(batch.pixels) == batch.grid.prod(1).sum()
-    found = base.learn_step(model, heads, batch, base.SHORT, processor)[1]["text"]
+    found = stages.learn_step(model, heads, batch, stages.SHORT, processor)[1]["text"]
     pixels = batch.pixels.unflatten(0, (2, -1)).repeat_interleave(3, 0).flatten(0, 1)
     hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask, pixel_values_videos=pixels,
                          video_grid_thw=batch.grid.repeat_interleave(3, 0),
-                         mm_token_type_ids=base.token_types(rows.ids, processor)).last_hidden_state
-    assert found == pytest.approx(float(base.written_loss(model, hidden, rows.labels)), abs=1e-5)
+                         mm_token_type_ids=stages.token_types(rows.ids, processor)).last_hidden_state
+    assert found == pytest.approx(float(stages.written_loss(model, hidden, rows.labels)), abs=1e-5)
 
 
 def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: Path, processor) -> None:
@@ -285,14 +287,14 @@ def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: P
     model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
     batch = FreshRooms(processor, SMOKE, 2, seed=5, stage="look", text_rows=2).draw(0)
     heads = perception.Heads(model.config.text_config.hidden_size)
-    loss, found = base.look_step(model, heads, batch, processor)
+    loss, found = stages.look_step(model, heads, batch, processor)
     loss.backward()
     text = model.model.language_model
     assert len(text.layers) == model.config.text_config.num_hidden_layers
-    learned = base.learn_step(model, heads, batch, base.SHORT, processor)[1]
+    learned = stages.learn_step(model, heads, batch, stages.SHORT, processor)[1]
     for name in ("seen", "place", "known", "cell", "camera"):
         assert found[name] == pytest.approx(learned[name], abs=1e-5), name
-    assert text.layers[base.low_layers(model) - 1].mlp.up_proj.weight.grad.abs().sum() > 0
+    assert text.layers[stages.low_layers(model) - 1].mlp.up_proj.weight.grad.abs().sum() > 0
 
 
 def test_the_supervised_attention_is_that_of_the_model(tmp_path: Path, processor) -> None:
@@ -400,27 +402,27 @@ def test_stage_crowd_asks_about_rooms_as_full_as_a_datasets(processor) -> None:
 @pytest.mark.slow
 def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert base.whole() == base.FULL
+    assert stages.whole() == stages.FULL
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(base.os, "cpu_count", lambda: 16)
-    assert base.whole() == replace(base.FULL, batch=64, workers=14)
+    monkeypatch.setattr(stages.os, "cpu_count", lambda: 16)
+    assert stages.whole() == replace(stages.FULL, batch=64, workers=14)
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = base.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=1,
+    recipe = stages.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=1,
                          reckon_steps=1, reading_steps=1, answer_steps=2, settle_steps=1, batch=4, questions=2, told_maps=6,
                          text_rows=2, reckonings=6, warmup=1, save_steps=2)
-    ahead, drawn = base.ahead, dict[str, FreshRooms]()
+    ahead, drawn = stages.ahead, dict[str, FreshRooms]()
 
-    def watched(batches: base.Batches, first: int, workers: int):
+    def watched(batches: stages.Batches, first: int, workers: int):
         if isinstance(batches, FreshRooms):
             drawn[batches.stage] = batches
         return ahead(batches, first, workers)
 
-    monkeypatch.setattr(base, "ahead", watched)
-    whole = base.train(tmp_path / "whole", SMOKE, recipe, seed=3)
+    monkeypatch.setattr(stages, "ahead", watched)
+    whole = stages.train(tmp_path / "whole", SMOKE, recipe, seed=3)
     text = {k: (d.text_rows, d.readings and (d.readings.rows, d.readings.drills)) for k, d in drawn.items()}
     assert text["answer"] == (2, (2, 2))
     assert text["settle"] == (1, (1, 1))  # half of each
@@ -435,27 +437,27 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
 
     for given in (replace(recipe, ground_weight=0.0), recipe):  # what another recipe has left is not gone on from
         with pytest.raises(Killed):
-            base.train(tmp_path / "cut", SMOKE, given, seed=3, progress=die)
+            stages.train(tmp_path / "cut", SMOKE, given, seed=3, progress=die)
         (tmp_path / "cut" / "start" / "notes.txt").write_text("mine")
-    resumed = base.train(tmp_path / "cut", SMOKE, recipe, seed=3)
+    resumed = stages.train(tmp_path / "cut", SMOKE, recipe, seed=3)
     rows = [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "cut/metrics.jsonl")]
     assert rows == [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "whole/metrics.jsonl")]
     assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
     assert (tmp_path / "cut" / "start" / "notes.txt").read_text() == "mine"
     with pytest.raises(WorkbookError, match="holds a finished run of training of the base, with other inputs: seed: 3 -> 4"):
-        base.train(tmp_path / "cut", SMOKE, recipe, seed=4)
+        stages.train(tmp_path / "cut", SMOKE, recipe, seed=4)
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 def test_a_training_goes_on_where_only_what_decides_no_weight_has_changed(tmp_path: Path) -> None:
     def fingerprint(*about):
-        return base._inputs(tmp_path, *about).fingerprint
+        return stages._inputs(tmp_path, *about).fingerprint
 
-    known = fingerprint(SMOKE, base.SHORT, 3)
-    assert fingerprint(SMOKE.with_overrides(train_rooms=99, general_rows=1), base.SHORT, 3) == known
-    assert fingerprint(SMOKE, replace(base.SHORT, save_steps=9, workers=5), 3) == known
+    known = fingerprint(SMOKE, stages.SHORT, 3)
+    assert fingerprint(SMOKE.with_overrides(train_rooms=99, general_rows=1), stages.SHORT, 3) == known
+    assert fingerprint(SMOKE, replace(stages.SHORT, save_steps=9, workers=5), 3) == known
     profiles_of = (SMOKE.with_overrides(num_frames=3), SMOKE.with_overrides(fps=9.0), replace(SMOKE, prompt_style="spacer"))
-    others = [(SMOKE, base.SHORT, 4), (SMOKE, replace(base.SHORT, lr=1.0), 3), *((p, base.SHORT, 3) for p in profiles_of)]
+    others = [(SMOKE, stages.SHORT, 4), (SMOKE, replace(stages.SHORT, lr=1.0), 3), *((p, stages.SHORT, 3) for p in profiles_of)]
     assert len({known, *(fingerprint(*other) for other in others)}) == 6
 
 
@@ -464,7 +466,7 @@ def test_a_damaged_committed_checkpoint_is_named(tmp_path: Path, monkeypatch: py
     (run / "model").mkdir(parents=True)
     (run / "model/model.safetensors").write_bytes(b"weights")
     (run / "metrics.jsonl").write_text("{}\n")
-    target = base.publish(run, tmp_path / "assets/base", "a card")
+    target = stages.publish(run, tmp_path / "assets/base", "a card")
     monkeypatch.setattr(profiles, "PROJECT", tmp_path)
     profile = replace(SMOKE, model="assets/base")
     assert profile.model_path == str(target)
@@ -478,11 +480,11 @@ def test_the_committed_base_draws_rooms_that_it_sees(tmp_path: Path) -> None:
     """On rooms of a seed that nothing else uses: maps that know more than nothing, and none of it without the video."""
     profile = profiles.get("cpu").with_overrides(train_rooms=1, heldout_rooms=16, general_rows=1)
     dataset.build(profile, tmp_path, seed=7105)
-    asked = analysis.spread([s for s in dataset.load(tmp_path / "heldout.jsonl") if s.cognitive_map], 48)
+    asked = scores.spread([s for s in dataset.load(tmp_path / "heldout.jsonl") if s.cognitive_map], 48)
 
     def maps_of(mode: evaluate.Mode) -> dict:
         given = evaluate.answer(profile.model_path, asked, tmp_path, tmp_path / mode, profile, with_map=True, mode=mode)
-        return analysis.map_summary("heldout", mode, analysis.map_rows(asked, given), seed=0)
+        return scores.map_summary("heldout", mode, scores.map_rows(asked, given), seed=0)
 
     seen, blind = maps_of("video"), maps_of("blind")
     assert seen["parseable (%)"] > 95

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.benchmarks import spar_bench, tempcompass
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import baselines, judge_row, mra, report
-from spacer_utils.scoring.load import load, media_file, synthetic
-from spacer_utils.scoring.record import PROFILES, inline_options, letter_of, options_of, read
-from spacer_utils.scoring.shell import listing, score_lines
-from spacer_utils.scoring.styles import STYLES
-from spacer_utils.types import BadRow, WorkbookError
+from spacer_utils.benchmarks.scoring import baselines, judge_row, mra, report
+from spacer_utils.benchmarks.scoring.load import load, media_file, synthetic
+from spacer_utils.benchmarks.scoring.prompt_styles import STYLES
+from spacer_utils.benchmarks.scoring.record import PROFILES, inline_options, letter_of, options_of, read
+from spacer_utils.benchmarks.scoring.score_benchmark import listing, score_lines
+from spacer_utils.core.registry import BENCHMARKS
+from spacer_utils.core.types import BadRow, WorkbookError
 
 NAMES = ("vsi_bench", "vsi_bench_debiased", "sti_bench", "spar_bench", "video_mme", "tempcompass", "longvideobench", "wemath",
          "viewspatial", "pope", "mmbench", "blink", "mindcube", "embspatial", "mmstar", "hrbench_4k", "heldout", "real_layouts")
@@ -621,7 +621,7 @@ def test_rows_need_no_more_than_their_rule_uses(name: str) -> None:
 
 
 def test_scoring_needs_no_torch() -> None:
-    code = ("import sys, spacer_utils.__main__, spacer_utils.scoring.run; from spacer_utils.registry import BENCHMARKS as b; "
+    code = ("import sys, spacer_utils.__main__, spacer_utils.analysis.bench; from spacer_utils.core.registry import BENCHMARKS as b; "
             "b.names(); "
             "print([m for m in ('torch', 'transformers', 'pandas', 'datasets', 'pyarrow', 'PIL') if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from spacer_utils.benchmarks import spar_bench, sti_bench, vsi_bench, wemath
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import Item, Question, baselines, judge_row, report
-from spacer_utils.scoring.record import read
-from spacer_utils.scoring.shell import score_lines
+from spacer_utils.benchmarks.scoring import Item, Question, baselines, judge_row, report
+from spacer_utils.benchmarks.scoring.record import read
+from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
+from spacer_utils.core.registry import BENCHMARKS
 
 
 def items(scores: Mapping[str, float], counts: Mapping[str, int] | None = None, **groups: Mapping[str, str]) -> list[Item]:

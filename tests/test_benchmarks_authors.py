@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import judge_row, report
-from spacer_utils.scoring.record import read
-from spacer_utils.scoring.shell import score_lines
+from spacer_utils.benchmarks.scoring import judge_row, report
+from spacer_utils.benchmarks.scoring.record import read
+from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
+from spacer_utils.core.registry import BENCHMARKS
 
 Row = dict[str, Any]
 

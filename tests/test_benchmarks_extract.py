@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.benchmarks import spar_bench
-from spacer_utils.scoring import extract, record, vk
-from spacer_utils.scoring.extract import EXTRACTORS, mra, unwrap
+from spacer_utils.benchmarks.scoring import extract, record
+from spacer_utils.benchmarks.scoring import vlmevalkit as vk
+from spacer_utils.benchmarks.scoring.extract import EXTRACTORS, mra, unwrap
 
 MRA = [
     (10, 10, 1.0), (9.5, 10, 1.0), (10.5, 10, 1.0), (9, 10, 0.9), (11, 10, 0.9), (8.5, 10, 0.8), (8, 10, 0.6), (7.5, 10, 0.6),

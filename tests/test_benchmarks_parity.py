@@ -24,9 +24,9 @@ import pandas as pd
 import pytest
 
 from spacer_utils.benchmarks import spar_bench, vsi_bench, wemath
-from spacer_utils.files import read_jsonl
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import Item, Question, export, extract, judge_row, vk
+from spacer_utils.benchmarks.scoring import Item, Question, extract, judge_row, predictions, vlmevalkit
+from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.registry import BENCHMARKS
 
 TASKS = Path(os.environ.get("SPACER_LMMS_EVAL_DIR", "")) / "lmms_eval" / "tasks"
 N = 1_500
@@ -152,9 +152,9 @@ def test_letters() -> None:
 
 def test_inference() -> None:
     bench = load("mmbench/mmbench_evals.py").MMBench_Evaluator("", "", "", "")
-    agree(lambda t: bench.can_infer(t, dict(OPTIONS)), lambda t: vk.mmb_infer(t, OPTIONS), 13)
+    agree(lambda t: bench.can_infer(t, dict(OPTIONS)), lambda t: vlmevalkit.mmb_infer(t, OPTIONS), 13)
     hr = load("hrbench/hrbench_evals.py").HRBenchEval("")
-    agree(lambda t: hr.can_infer(t, dict(OPTIONS)), lambda t: vk.hr_infer(t, OPTIONS), 14)
+    agree(lambda t: hr.can_infer(t, dict(OPTIONS)), lambda t: vlmevalkit.hr_infer(t, OPTIONS), 14)
 
 
 def test_tempcompass_rules() -> None:
@@ -237,7 +237,7 @@ def test_known_deviations_are_still_there(name: str) -> None:
                                   "<answer>A</answer>", "x</think><answer>A</answer>", "<think>x</think>A", "A"])
 def test_reasoning_tags_leave_the_bare_answer(text: str) -> None:
     strip = load("../api/reasoning.py").strip_reasoning_tags
-    assert strip(text, json.loads(export.REASONING_TAGS)) == "A"
+    assert strip(text, json.loads(predictions.REASONING_TAGS)) == "A"
 
 
 @pytest.mark.slow
@@ -252,10 +252,10 @@ def test_lmms_eval_runs_our_checkpoint_to_the_same_score(tmp_path: Path, monkeyp
                                     exc_type=ImportError)
     from lmms_eval import models, tasks  # type: ignore[import-not-found]
 
-    from spacer_utils import profiles
-    from spacer_utils.scoring.load import synthetic
-    from spacer_utils.scoring.plugin import manifest
-    from spacer_utils.scoring.run import run_benchmark
+    from spacer_utils.analysis.bench import run_benchmark
+    from spacer_utils.benchmarks.scoring.load import synthetic
+    from spacer_utils.core import profiles
+    from spacer_utils.evaluation.lmms_eval_model import manifest
 
     data = synthetic("vsi_bench", tmp_path / "vsibench")
     rows = [{**BENCHMARKS["vsi_bench"].sample[n % 2], "id": n, "question_type": kind,

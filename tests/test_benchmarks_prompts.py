@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring.record import read
+from spacer_utils.benchmarks.scoring.record import read
+from spacer_utils.core.registry import BENCHMARKS
 
 BOXES = ("The values represent the bounding box coordinates normalized to a 0-1000 scale, with the top-left corner as the origin of "
          "the image.")

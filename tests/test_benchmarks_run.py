@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from spacer_utils import evaluate
-from spacer_utils.profiles import Frames
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import export, judge_row, report
-from spacer_utils.scoring.load import load, media_file, synthetic
-from spacer_utils.scoring.record import read
-from spacer_utils.scoring.run import main, prompts_of, spread
-from spacer_utils.types import WorkbookError
+from spacer_utils.analysis.bench import main, prompts_of, spread
+from spacer_utils.benchmarks.scoring import judge_row, predictions, report
+from spacer_utils.benchmarks.scoring.load import load, media_file, synthetic
+from spacer_utils.benchmarks.scoring.record import read
+from spacer_utils.core.profiles import Frames
+from spacer_utils.core.registry import BENCHMARKS
+from spacer_utils.core.types import WorkbookError
+from spacer_utils.evaluation import evaluate
 
 OUTPUTS = ["<think><map>{'a': [[1, 2]]}</map></think><answer>4</answer>", "B\nbecause\tof \"it\"", None, ""]
 ROWS: list[dict[str, Any]] = [{**row, "output": o} for row, o in zip(BENCHMARKS["vsi_bench"].sample, OUTPUTS)]
@@ -41,7 +41,7 @@ def test_media_stay_in_their_folder(tmp_path: Path) -> None:
 
 
 def test_vlmevalkit_file_has_its_columns_and_the_bare_answer(tmp_path: Path) -> None:
-    path = export.vlmevalkit("vsi_bench", ROWS, tmp_path, "nano", "VSI-Bench")
+    path = predictions.vlmevalkit("vsi_bench", ROWS, tmp_path, "nano", "VSI-Bench")
     assert path == tmp_path / "nano" / "nano_VSI-Bench.tsv"
     with open(path, newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file, delimiter="\t"))
@@ -52,7 +52,7 @@ def test_vlmevalkit_file_has_its_columns_and_the_bare_answer(tmp_path: Path) -> 
 
 
 def test_lmms_eval_log_replays_in_order(tmp_path: Path) -> None:
-    log = json.loads(export.lmms_eval_log(ROWS, tmp_path / "nano.json", "vsibench", "nano").read_text())
+    log = json.loads(predictions.lmms_eval_log(ROWS, tmp_path / "nano.json", "vsibench", "nano").read_text())
     assert [entry["resps"][0][0] for entry in log["logs"]] == [o or "" for o in OUTPUTS]
     assert log["args"]["limit"] is None
     assert log["model_configs"]["task"] == "vsibench"
@@ -103,7 +103,7 @@ def test_prompts_with_subtitles_give_frames_their_places(tmp_path: Path) -> None
 
 @pytest.mark.slow  # imports transformers
 def test_marks_place_the_media_in_the_chat() -> None:
-    from spacer_utils.training.media import Encoder, Prompt
+    from spacer_utils.training.encoder import Encoder, Prompt
 
     class Words:
         video_processor = type("V", (), {"merge_size": 2})()
@@ -168,7 +168,7 @@ def test_a_report_of_somebody_is_never_replaced(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.slow
 def test_one_command_runs_every_synthetic_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from spacer_utils.training import nano
+    from spacer_utils.nano_base import nano
 
     model = str(nano.build(tmp_path / "model", size="tiny"))
     assert main(["--model", model, "--out", str(tmp_path / "eval"), "--profile", "smoke"]) == 0

@@ -13,14 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacer_utils import evaluate, profiles
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring import export, judge_row, run, unwrap
-from spacer_utils.scoring.extract import after_thinking
-from spacer_utils.scoring.record import PROFILES, read
-from spacer_utils.scoring.run import arguments, run_benchmark
-from spacer_utils.scoring.shell import score_lines
-from spacer_utils.types import WorkbookError
+from spacer_utils.analysis import bench
+from spacer_utils.analysis.bench import arguments, run_benchmark
+from spacer_utils.benchmarks.scoring import judge_row, predictions, unwrap
+from spacer_utils.benchmarks.scoring.extract import after_thinking
+from spacer_utils.benchmarks.scoring.record import PROFILES, read
+from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
+from spacer_utils.core import profiles
+from spacer_utils.core.registry import BENCHMARKS
+from spacer_utils.core.types import WorkbookError
+from spacer_utils.evaluation import evaluate
 
 TAGS = [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"), ("<reasoning>", "</reasoning>"),
         ("<reason>", "</reason>"), ("<|think|>", "<|/think|>"), ("<seed:think>", "</seed:think>"), ("[THINK]", "[/THINK]"),
@@ -80,7 +82,7 @@ def test_the_policy_is_chosen_and_named_everywhere(tmp_path: Path) -> None:
     assert (json.loads(done.stdout)["headline"], json.loads(done.stdout)["unwrap"]) == (100, "think")
     item = json.loads((tmp_path / "items.jsonl").read_text())
     assert (item["unwrap"], item["unwrapped"], item["parsed"]) == ("think", True, "C")
-    path = export.vlmevalkit("video_mme", [row], tmp_path, "m", "Video-MME", unwrap_policy="think")
+    path = predictions.vlmevalkit("video_mme", [row], tmp_path, "m", "Video-MME", unwrap_policy="think")
     with open(path, newline="", encoding="utf-8") as file:
         written, = csv.DictReader(file, delimiter="\t")
     assert (written["prediction"], written["raw_output"], written["unwrap"]) == ("C", row["output"], "think")
@@ -123,7 +125,7 @@ def test_a_checkpoint_whose_template_opens_the_thinking(template: str, outputs: 
         return {i.key: evaluate.Prediction(i.key, said, 9, n == 1) for n, (i, said) in enumerate(zip(asked, outputs))}
 
     monkeypatch.setattr(evaluate, "generate", generate)
-    monkeypatch.setattr(run, "_opening_of", lambda model: template)
+    monkeypatch.setattr(bench, "_opening_of", lambda model: template)
     table = run_benchmark("model", "video_mme", source, tmp_path / "out", profiles.get("cpu"), unwrap="think")
     items = [json.loads(line) for line in (tmp_path / "out" / "items.jsonl").read_text().splitlines()]
     assert [i["score"] for i in items] == scores

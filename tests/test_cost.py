@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spacer_utils import profiles
+from spacer_utils.core import profiles
 from spacer_utils.workbook import cost
 from spacer_utils.workbook.cost import Setting
 

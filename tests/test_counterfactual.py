@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacer_utils import counterfactual as cf
-from spacer_utils import logbook
-from spacer_utils.answers import parse
-from spacer_utils.evaluate import Prediction
-from spacer_utils.map_reading import reading, steps
+from spacer_utils.analysis import counterfactual as cf
+from spacer_utils.analysis import training_logs
+from spacer_utils.core.answers import parse
+from spacer_utils.core.map_reading import reading, steps
+from spacer_utils.core.types import Sample
+from spacer_utils.evaluation.evaluate import Prediction
 from spacer_utils.questions.object_rel_direction import SECTORS
-from spacer_utils.types import Sample
 
 MAP = {"tv": [[5, 5]], "bed": [[5, 9]], "lamp": [[1, 6]], "sofa": [[6, 5]], "chair": [[0, 0], [9, 5]], "desk": [[9, 9]]}
 
@@ -192,7 +192,7 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
     assert not cf.tenths([])
     assert not cf.worth([rollout(1, MAP), *[{**rollout(1, MAP), "completion": "<answer>2</answer>"}] * 200], {"3": COUNT})
     assert not cf.follows_what([])
-    earned = logbook.gain(cf.worth(rows, {"3": COUNT}), "map_calibrated")  # whatever the answers were
+    earned = training_logs.gain(cf.worth(rows, {"3": COUNT}), "map_calibrated")  # whatever the answers were
     assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)
 
 

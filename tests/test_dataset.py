@@ -18,12 +18,13 @@ from conftest import PROJECT
 from PIL import Image
 from rooms import clip_of, random_room, room, write_layouts
 
-from spacer_utils import folders, media, profiles, types, video
-from spacer_utils.data import clips, dataset, engines, samples
-from spacer_utils.files import iterate_jsonl
+from spacer_utils.core import folders, profiles, types
+from spacer_utils.core.files import iterate_jsonl
+from spacer_utils.core.registry import QUESTIONS
+from spacer_utils.core.types import BadRow, Box, MissingArtifact, Sample, WorkbookError
+from spacer_utils.dataset import build, clips, samples, signs, workers
 from spacer_utils.questions.view import Candidate, View
-from spacer_utils.registry import QUESTIONS
-from spacer_utils.types import BadRow, Box, MissingArtifact, Sample, WorkbookError
+from spacer_utils.render import film as video
 
 pytestmark = pytest.mark.slow
 SMOKE = profiles.get("smoke")
@@ -33,7 +34,7 @@ TINY = SMOKE.with_overrides(train_rooms=4, heldout_rooms=2, general_rows=20, wid
 def tree(folder: Path) -> dict[str, str]:
     """Relative path -> digest of every file that a user gets."""
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*"))
-            if p.is_file() and dataset.WORK not in p.parts}
+            if p.is_file() and build.WORK not in p.parts}
 
 
 def put(path: Path, text: str = "mine") -> Path:
@@ -46,13 +47,13 @@ def put(path: Path, text: str = "mine") -> Path:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("data")
-    dataset.build(TINY, out, seed=1)
+    build.build(TINY, out, seed=1)
     return out
 
 
 def test_writes_all_that_the_card_promises(built: Path) -> None:
     assert {"train.jsonl", "heldout.jsonl", "cognitive_map.jsonl", "README.md", "audit.json"} <= {p.name for p in built.iterdir()}
-    rows = dataset.load(built / "train.jsonl")
+    rows = build.load(built / "train.jsonl")
     assert {s.problem_type for s in rows} == set(types.PROBLEM_TYPES)
     assert {s.data_type for s in rows} == {"image", "video"}
     for s in rows:
@@ -92,12 +93,12 @@ def test_a_killed_build_goes_on_and_a_second_one_films_nothing(built: Path, tmp_
 
     monkeypatch.setattr(clips, "film", film)
     with pytest.raises(KeyboardInterrupt):
-        dataset.build(TINY, tmp_path, seed=1)
+        build.build(TINY, tmp_path, seed=1)
     assert not (tmp_path / "train.jsonl").exists()
     monkeypatch.setattr(clips, "film", lambda scene, *rest: filmed.append(scene.scene_id) or real(scene, *rest))
-    dataset.build(TINY, tmp_path, seed=1)
+    build.build(TINY, tmp_path, seed=1)
     assert len(filmed) == len(set(filmed)) == 6
-    dataset.build(TINY, tmp_path, seed=1)
+    build.build(TINY, tmp_path, seed=1)
     assert len(filmed) == 6
     assert tree(tmp_path) == tree(built)
 
@@ -106,27 +107,27 @@ def test_a_killed_build_goes_on_and_a_second_one_films_nothing(built: Path, tmp_
                          ids=["lost", "emptied", "scrambled"])
 def test_what_is_lost_or_damaged_is_made_again(built: Path, tmp_path: Path, damage: Callable[[Path], Any]) -> None:
     out = Path(shutil.copytree(built, tmp_path / "data"))
-    work = next((out / dataset.WORK).iterdir())
+    work = next((out / build.WORK).iterdir())
     for k, pattern in enumerate(("videos/procedural-*[0-9].mp4", "videos/procedural-*[0-9].json", "images/*.jpg",
                                  "videos/*-backwards.mp4", ".work/*/train-*.json")):
         damage(sorted(out.glob(pattern))[k % 2])
     assert tree(out) != tree(built)
-    dataset.build(TINY, out, seed=1)
-    assert list((out / dataset.WORK).iterdir()) == [work]
+    build.build(TINY, out, seed=1)
+    assert list((out / build.WORK).iterdir()) == [work]
     assert tree(out) == tree(built)
 
 
 @pytest.mark.slow
 def test_what_earlier_builds_made_goes_and_nothing_else(built: Path, tmp_path: Path) -> None:
-    dataset.build(TINY.with_overrides(width=80), tmp_path, seed=1)
+    build.build(TINY.with_overrides(width=80), tmp_path, seed=1)
     clip = next((tmp_path / "videos").glob("*.mp4"))
     clip.with_name(f".{clip.name}.ab1_xyz9.tmp").write_text("of a killed build")
     foreign = [put(tmp_path / name) for name in ("videos/holiday.mp4", "images/photo.jpg", ".work/notes/diary.txt")]
     before = tree(tmp_path)
     with pytest.raises(WorkbookError, match=r"a finished run of dataset, with other inputs: profile\.data\.width: 80 -> 64\. "):
-        dataset.build(TINY, tmp_path, seed=1)
+        build.build(TINY, tmp_path, seed=1)
     assert tree(tmp_path) == before
-    dataset.build(TINY, tmp_path, seed=1, overwrite=True)
+    build.build(TINY, tmp_path, seed=1, overwrite=True)
     assert [path.read_text() for path in foreign] == ["mine"] * 3
     for path in foreign:
         path.unlink()
@@ -138,7 +139,7 @@ def test_what_earlier_builds_made_goes_and_nothing_else(built: Path, tmp_path: P
 def test_a_folder_that_no_build_has_made_is_refused(tmp_path: Path, name: str) -> None:
     path = put(tmp_path / name)
     with pytest.raises(WorkbookError, match=f"{tmp_path} holds files that no build of a dataset has made.*empty folder"):
-        dataset.build(TINY, tmp_path, seed=1)
+        build.build(TINY, tmp_path, seed=1)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
     assert path.read_text() == "mine"
 
@@ -147,36 +148,36 @@ def test_rows_of_others_in_a_dataset_stay(built: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(built, tmp_path / "data"))
     mine = put(out / "real_layouts.jsonl")
     with pytest.raises(WorkbookError, match=r"real_layouts\.jsonl"):
-        dataset.build(TINY, out, seed=1, overwrite=True)
+        build.build(TINY, out, seed=1, overwrite=True)
     assert mine.read_text() == "mine"
     mine.unlink()
     with folders.held(out), pytest.raises(WorkbookError, match="another run"):
-        dataset.build(TINY, out, seed=1)
+        build.build(TINY, out, seed=1)
 
 
 @pytest.mark.parametrize("name", ["media.py", "types.py", "video.py", "render/shapes.py", "assets/layout_statistics.json"])
 def test_a_fingerprint_covers_what_data_are_made_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     shutil.copytree(PROJECT / "spacer_utils", tmp_path / "spacer_utils", ignore=shutil.ignore_patterns("nano_base"))
     monkeypatch.setattr(profiles, "PROJECT", tmp_path)
-    before = dataset._fingerprint(TINY, 1)
+    before = build._fingerprint(TINY, 1)
     with open(tmp_path / "spacer_utils" / name, "a") as file:
         file.write("\n")
-    assert dataset._fingerprint(TINY, 1) != before
+    assert build._fingerprint(TINY, 1) != before
 
 
 @pytest.mark.slow
 def test_two_processes_write_the_same_bytes(built: Path, tmp_path: Path) -> None:
-    dataset.build(TINY, tmp_path, seed=1, workers=2)
+    build.build(TINY, tmp_path, seed=1, workers=2)
     assert tree(tmp_path) == tree(built)
 
 
 @pytest.mark.slow
 def test_two_ray_workers_write_the_same_bytes(built: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is an optional extra")
-    dataset.build(TINY, tmp_path, seed=1, workers=2, engine="ray")
+    build.build(TINY, tmp_path, seed=1, workers=2, engine="ray")
     assert tree(tmp_path) == tree(built)
     with pytest.raises(WorkbookError, match=r"^unknown profile 'no'"):  # a worker's error is that of one process
-        engines.run(profiles.get, ["smoke", "no"], 2, "ray")
+        workers.run(profiles.get, ["smoke", "no"], 2, "ray")
 
 
 def test_a_ray_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +186,7 @@ def test_a_ray_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyP
         address = f"localhost:{nobody.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(WorkbookError, match=f"RAY_ADDRESS={address} can't be reached: .*refused"):
-            engines._connect(None, 2)
+            workers._connect(None, 2)
 
 
 @pytest.fixture
@@ -201,7 +202,7 @@ def one_more_type() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_another_question_type_changes_no_row(built: Path, tmp_path: Path, one_more_type: str) -> None:
-    dataset.build(TINY, tmp_path, seed=1)
+    build.build(TINY, tmp_path, seed=1)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert any(r["question_type"] == one_more_type for r in rows)
     old = [json.loads(line) for line in (built / "train.jsonl").read_text().splitlines()]
@@ -220,14 +221,14 @@ def test_a_room_that_fails_is_named_and_the_others_go_on(built: Path, tmp_path: 
         return scene
 
     monkeypatch.setattr(clips, "scene_of", scene_of)
-    found = dataset.build(TINY, tmp_path, seed=1)
+    found = build.build(TINY, tmp_path, seed=1)
     assert len(found["problems"]) == 1
     assert "train room 1" in found["problems"][0]
     assert "flying carpet" in found["problems"][0]
     assert found["splits"]["train"]["scenes"] == 3
     assert "flying carpet" in (tmp_path / "README.md").read_text()
     monkeypatch.undo()
-    dataset.build(TINY, tmp_path, seed=1)
+    build.build(TINY, tmp_path, seed=1)
     assert tree(tmp_path) == tree(built), "it is tried again"
 
 
@@ -238,13 +239,13 @@ def test_other_layouts_are_filmed_and_no_other_room_again(tmp_path: Path, monkey
     real, filmed, out = video.film, [], tmp_path / "data"
     monkeypatch.setattr(clips, "film", lambda scene, *rest: filmed.append(scene.scene_id) or real(scene, *rest))
     with pytest.raises(WorkbookError, match="nowhere lacks arkitscenes_meta_info_val"):
-        dataset.build(TINY, out, seed=1, real_layouts=tmp_path / "nowhere")
+        build.build(TINY, out, seed=1, real_layouts=tmp_path / "nowhere")
     assert not out.exists()
-    dataset.build(TINY, out, seed=1)
+    build.build(TINY, out, seed=1)
     other = {"scene0025_00": random_room(25)}
     for layouts, new in ((rooms, rooms), (rooms, []), (moved, ["scene0015_00"]), (other, other)):
         filmed.clear()
-        found = dataset.build(TINY, out, seed=1, real_layouts=write_layouts(tmp_path / "layouts", layouts), overwrite=True)
+        found = build.build(TINY, out, seed=1, real_layouts=write_layouts(tmp_path / "layouts", layouts), overwrite=True)
         assert sorted(filmed) == [f"scannet-{name}" for name in new], "rooms of other splits are filmed once"
         assert found["problems"] == []
         names = {f"scannet-{name}" for name in layouts}
@@ -255,7 +256,7 @@ def test_other_layouts_are_filmed_and_no_other_room_again(tmp_path: Path, monkey
 @pytest.mark.slow
 def test_a_room_whose_name_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     layouts = write_layouts(tmp_path / "layouts", {"a/../../../evil": random_room(1), "scene0011_00": random_room(2)})
-    found = dataset.build(TINY, tmp_path / "data", seed=1, real_layouts=layouts)
+    found = build.build(TINY, tmp_path / "data", seed=1, real_layouts=layouts)
     assert ["leaves the dataset's folder" in line for line in found["problems"]] == [True]
     assert {p.name for p in tmp_path.iterdir()} == {"data", "layouts"}
     assert found["splits"]["real_layouts"]["scenes"] == 1
@@ -279,7 +280,7 @@ def test_clips_without_true_answers_are_refused() -> None:
 def test_an_unwritable_disk_stops_the_build(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(WorkbookError, match="could not write"):
-        dataset.build(TINY, tmp_path / "data", seed=1)
+        build.build(TINY, tmp_path / "data", seed=1)
 
 
 def test_rooms_take_turns() -> None:
@@ -291,7 +292,7 @@ def test_rooms_take_turns() -> None:
 
 
 def test_the_paper_mix_has_its_size() -> None:
-    mix = dataset.MIXES["paper"]
+    mix = build.MIXES["paper"]
     general = {t: n for t, n in mix.items() if t.startswith("general_")}
     assert sum(mix.values()) - sum(general.values()) == 91315
     assert sum(general.values()) == 59995
@@ -300,9 +301,9 @@ def test_the_paper_mix_has_its_size() -> None:
 
 @pytest.mark.slow
 def test_a_fixed_mix_shrinks_with_the_rooms_and_a_shortfall_is_told(tmp_path: Path) -> None:
-    assert sum(dataset.mix_for("paper", 130).values()) == pytest.approx(15131, abs=10)
-    found = dataset.build(TINY, tmp_path, seed=1, mix="paper", takes=2)
-    wanted = dataset.mix_for("paper", 4)
+    assert sum(build.mix_for("paper", 130).values()) == pytest.approx(15131, abs=10)
+    found = build.build(TINY, tmp_path, seed=1, mix="paper", takes=2)
+    wanted = build.mix_for("paper", 4)
     have = found["splits"]["train"]["question types"]
     assert [line for line in found["failures"] if "wanted" in line] == [
         f"train, {t}: {have.get(t, 0)} rows of {n} wanted" for t, n in wanted.items() if have.get(t, 0) < 0.99 * n]
@@ -328,7 +329,7 @@ def test_text_rows_carry_the_map_as_text() -> None:
 def test_the_command_tells_what_to_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, says: str) -> None:
     arguments = ["--profile", "smoke", "--out", str(tmp_path / "data"), *options.format(tmp=tmp_path).split()]
     try:
-        code = dataset.main(arguments)
+        code = build.main(arguments)
     except SystemExit as stop:
         code = stop.code
     assert code == 2
@@ -339,14 +340,14 @@ def test_the_command_tells_what_to_mend(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(("failures", "code", "says"), [([], 0, "all checks passed"), (["a leak"], 1, "failed check: a leak")])
 def test_a_failed_check_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
                                           failures: list[str], code: int, says: str) -> None:
-    monkeypatch.setattr(dataset, "build", lambda *_, **__: {"splits": {"train": {"rows": 3}}, "failures": failures})
-    assert dataset.main(["--profile", "smoke", "--out", str(tmp_path)]) == code
+    monkeypatch.setattr(build, "build", lambda *_, **__: {"splits": {"train": {"rows": 3}}, "failures": failures})
+    assert build.main(["--profile", "smoke", "--out", str(tmp_path)]) == code
     assert capsys.readouterr().out == f"{tmp_path}: 3 rows in train\n{says}\n"
 
 
 def test_unknown_engine() -> None:
     with pytest.raises(WorkbookError, match="unknown engine 'slurm'"):
-        engines.run(str, [1], engine="slurm")
+        workers.run(str, [1], engine="slurm")
 
 
 # --------------------------------------------------------------------------------------------------------------- loading
@@ -358,7 +359,7 @@ CHOICE = {"problem_id": 1, "problem": "Which?", "data_type": "video", "problem_t
 def read(tmp_path: Path, *rows: Any, problems: list[str] | None = None) -> list[Sample]:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
-    return dataset.load(path, problems)
+    return build.load(path, problems)
 
 
 @pytest.mark.parametrize("variant", [
@@ -377,9 +378,9 @@ def test_known_variants_mean_the_same(tmp_path: Path, variant: dict[str, Any]) -
 def test_a_json_list_and_rows_without_ids(tmp_path: Path, start: str) -> None:
     rows = [{k: v for k, v in CHOICE.items() if k != "problem_id"}] * 2
     (tmp_path / "rows.json").write_text(start + json.dumps(rows, indent=1))
-    assert [s.problem_id for s in dataset.load(tmp_path / "rows.json")] == [1, 2]
+    assert [s.problem_id for s in build.load(tmp_path / "rows.json")] == [1, 2]
     (tmp_path / "rows.jsonl").write_text(start + "\n".join(map(json.dumps, rows)))
-    assert len(dataset.load(tmp_path / "rows.jsonl")) == 2
+    assert len(build.load(tmp_path / "rows.jsonl")) == 2
 
 
 @pytest.mark.parametrize(("options", "solution", "gold"), [
@@ -432,7 +433,7 @@ def test_ids_taken_twice_and_lines_that_are_no_json(tmp_path: Path) -> None:
     for line in (b'{"problem_id": ' + b"1" * 5000 + b"}", b'{"a":' * 100_000, b'{"problem": "caf\xe9"}'):
         (tmp_path / "rows.jsonl").write_bytes(b"\n" + line)
         with pytest.raises(BadRow, match=r"rows.jsonl, line 2: not JSON"):
-            dataset.load(tmp_path / "rows.jsonl")
+            build.load(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.parametrize(("broken", "says"), [
@@ -441,7 +442,7 @@ def test_ids_taken_twice_and_lines_that_are_no_json(tmp_path: Path) -> None:
 def test_a_list_that_is_no_json_is_named(tmp_path: Path, broken: bytes, says: str) -> None:
     (tmp_path / "rows.json").write_bytes(b"\n" + broken)
     with pytest.raises(BadRow, match=f"rows.json{says}"):
-        dataset.load(tmp_path / "rows.json")
+        build.load(tmp_path / "rows.json")
 
 
 def test_a_map_that_is_not_there(tmp_path: Path) -> None:
@@ -469,7 +470,7 @@ def test_a_broken_map_is_named_by_line(tmp_path: Path, bad: Any) -> None:
 def test_a_missing_file_says_who_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
     with pytest.raises(MissingArtifact, match=r"02_questions.*make nb02 PROFILE=smoke"):
-        dataset.load(tmp_path / "smoke" / "data" / "train.jsonl")
+        build.load(tmp_path / "smoke" / "data" / "train.jsonl")
 
 
 # ----------------------------------------------------------------------------------------------------------------- media
@@ -477,7 +478,7 @@ def test_a_missing_file_says_who_writes_it(tmp_path: Path, monkeypatch: pytest.M
 
 def test_panels_are_painted_where_their_corners_are() -> None:
     picture = Image.new("RGB", (200, 150), (0, 0, 255))
-    hung = np.asarray(media.hang(picture, Image.new("RGB", (480, 200), (255, 0, 0)),
+    hung = np.asarray(signs.hang(picture, Image.new("RGB", (480, 200), (255, 0, 0)),
                                  np.array([(50.0, 40.0), (150.0, 50.0), (150.0, 100.0), (50.0, 110.0)])))
     assert tuple(hung[75, 100]) == (255, 0, 0)
     assert tuple(hung[20, 100]) == tuple(hung[75, 20]) == tuple(hung[44, 140]) == (0, 0, 255)
@@ -485,7 +486,7 @@ def test_panels_are_painted_where_their_corners_are() -> None:
 
 def test_the_needle_points_to_its_value() -> None:
     for value in (5, 50, 95):
-        pixels = np.asarray(media.gauge(value)).astype(int)
+        pixels = np.asarray(signs.gauge(value)).astype(int)
         y, x = np.nonzero((pixels[..., 0] > 150) & (pixels[..., 1] < 80))
-        angle = np.degrees(np.arctan2(media.SIDE / 2 - y.mean(), x.mean() - media.SIDE / 2))
+        angle = np.degrees(np.arctan2(signs.SIDE / 2 - y.mean(), x.mean() - signs.SIDE / 2))
         assert (225 - angle) % 360 / 2.7 == pytest.approx(value, abs=1)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from training_kit import tiny_model, write_data
 
-from spacer_utils.files import read_jsonl
+from spacer_utils.core.files import read_jsonl
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from spacer_utils import profiles
+from spacer_utils.core import profiles
 from spacer_utils.workbook import dag, manifest
 
 PROJECT = profiles.PROJECT
@@ -111,7 +111,7 @@ def test_touching_the_plots_runs_only_what_plots(study: Path) -> None:
         os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
     runs = re.findall(r"workbook\.runner (\S+)", dry.stdout)
     assert "00_start_here" not in runs
-    plotting = {n.name for n in dag.notebooks() if "spacer_utils/plots.py" in n.modules and not n.name.startswith("A")}
+    plotting = {n.name for n in dag.notebooks() if "spacer_utils/analysis/figures.py" in n.modules and not n.name.startswith("A")}
     assert plotting <= set(runs)
     assert not re.findall(r"workbook\.runner", make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}").stdout)
 

@@ -11,9 +11,13 @@ from training_kit import FAMILIES, MIXED, Clips, grpo, inputs, tiny_model
 torch = pytest.importorskip("torch")
 from fake_engine import FakeClient, FakeLLM, install  # noqa: E402
 
-from spacer_utils import launch, profiles, train  # noqa: E402
-from spacer_utils.training import engine  # noqa: E402
-from spacer_utils.types import WorkbookError  # noqa: E402
+from spacer_utils.core import profiles  # noqa: E402
+from spacer_utils.core.types import WorkbookError  # noqa: E402
+from spacer_utils.training import (  # noqa: E402
+    launch,
+    plan,
+    vllm_rollouts,  # noqa: E402
+)
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +134,7 @@ def test_an_engine_that_cannot_forget_needs_a_frozen_tower(models: dict[str, str
 
 
 def test_no_vision_token_is_sampled(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
-    from spacer_utils.training.media import vision_tokens
+    from spacer_utils.training.encoder import vision_tokens
 
     llm = FakeLLM(models["qwen3_vl"])
     install(patch, llm)
@@ -141,12 +145,12 @@ def test_no_vision_token_is_sampled(models: dict[str, str], tmp_path: Path, patc
 
 def test_versions(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
     for known in ("0.22.0", "0.24.0+cu129", "0.31.0"):
-        engine.check(known)
+        vllm_rollouts.check(known)
     for unknown in ("0.21.9", "0.31.1", "1.0.0"):
         with pytest.raises(WorkbookError, match=f"{unknown} is unproven"):
-            engine.check(unknown)
+            vllm_rollouts.check(unknown)
     with pytest.raises(WorkbookError, match="not installed"):
-        engine.check()
+        vllm_rollouts.check()
     install(patch, FakeClient(FakeLLM(models["qwen3_vl"]), version="0.40.0"))
     with pytest.raises(WorkbookError, match=r"0\.40\.0 is unproven"):
         greedy(models["qwen3_vl"], tmp_path, "server")
@@ -158,7 +162,7 @@ def test_proven_versions_are_those_of_trl() -> None:
     from trl.import_utils import is_vllm_available
 
     source = inspect.getsource(is_vllm_available)
-    assert all(f'Version("{v}")' in source for v in engine.PROVEN)
+    assert all(f'Version("{v}")' in source for v in vllm_rollouts.PROVEN)
 
 
 def test_trl_still_has_what_the_stand_in_relies_on() -> None:
@@ -180,9 +184,9 @@ def test_trl_still_has_what_the_stand_in_relies_on() -> None:
 
 
 def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.rollouts("off") == {}
+    assert plan.rollouts("off") == {}
     with pytest.raises(WorkbookError, match="unknown engine"):
-        train.rollouts("sglang")
+        plan.rollouts("sglang")
     patch.setenv("SPACER_VLLM", "colocate")
     assert launch.command(profiles.get("gpu-full"), "sg_rlvr", "full", 0)[-2:] == ["--vllm", "colocate"]
     assert "--vllm" not in launch.command(profiles.get("gpu-full"), "sft", "full", 0)
@@ -190,7 +194,7 @@ def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[st
 
     data = str(write_data(tmp_path / "data", clips=1))
     common = ["--profile", "smoke", "--tuning", "lora", "--data", data, "--out", str(tmp_path / "out"), "--vllm", "colocate"]
-    assert train.main([*common, "--method", "rlvr"]) == 2
+    assert plan.main([*common, "--method", "rlvr"]) == 2
     assert "vllm 0.22.0 to 0.31.0, and it is not installed" in capsys.readouterr().err
-    assert train.main([*common, "--method", "sft"]) == 2
+    assert plan.main([*common, "--method", "sft"]) == 2
     assert "makes no rollouts" in capsys.readouterr().err

@@ -13,12 +13,14 @@ import pytest
 from kill_and_resume import prove_evaluation
 from training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
-from spacer_utils import counterfactual, evaluate, folders, frames, profiles, prompts
-from spacer_utils.answers import parse, parse_map
-from spacer_utils.data.rows import load
-from spacer_utils.training import decoding, media
-from spacer_utils.training import engine as vllm_engine
-from spacer_utils.types import WorkbookError
+from spacer_utils.analysis import counterfactual
+from spacer_utils.core import folders, frames, profiles, prompts
+from spacer_utils.core.answers import parse, parse_map
+from spacer_utils.core.rows import load
+from spacer_utils.core.types import WorkbookError
+from spacer_utils.evaluation import evaluate
+from spacer_utils.training import encoder, rollouts
+from spacer_utils.training import vllm_rollouts as vllm_engine
 
 torch = pytest.importorskip("torch")
 
@@ -57,20 +59,20 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
     torch.set_num_threads(1)
     engine = evaluate.Engine(models[family], FRAMES, device="cpu")
     items = evaluate.items_from_samples(load(data / "train.jsonl"), data, "compact", True)
-    batch = engine.encoder.encode([media.Prompt(i.text, i.media) for i in items])
+    batch = engine.encoder.encode([encoder.Prompt(i.text, i.media) for i in items])
     for penalty in (1.0, 1.5):
         engine.model.generation_config.repetition_penalty = penalty
-        filters, stop = decoding.rules(engine.model.generation_config, engine.processor)
-        ids, mask = media.pad(batch.ids, engine.processor.tokenizer.pad_token_id, "left")
+        filters, stop = rollouts.rules(engine.model.generation_config, engine.processor)
+        ids, mask = encoder.pad(batch.ids, engine.processor.tokenizer.pad_token_id, "left")
         with torch.inference_mode(), engine._sight.rows(batch, range(len(items)), "cpu") as given:
-            out = engine.model.generate(input_ids=ids, attention_mask=mask, mm_token_type_ids=media.token_types(
+            out = engine.model.generate(input_ids=ids, attention_mask=mask, mm_token_type_ids=encoder.token_types(
                 ids, engine.processor), **given, max_new_tokens=12, do_sample=False,
-                suppress_tokens=media.vision_tokens(engine.processor))
+                suppress_tokens=encoder.vision_tokens(engine.processor))
             expected = [row.tolist() for row in out[:, ids.shape[1]:]]
         late = next(t for row in expected for k, t in enumerate(row) if k > 1 and t not in row[:k])
         for ends in (stop, frozenset({late})):
             with torch.inference_mode():
-                found = decoding.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, ends)
+                found = rollouts.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, ends)
             cuts = [next((k for k, t in enumerate(row) if t in ends), 12) for row in expected]
             assert found == [(row[:cut + 1], cut < 12) for row, cut in zip(expected, cuts)]
         assert len({tuple(r) for r in expected}) > 3
@@ -84,7 +86,7 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
 
     never = frozenset({row[0] for row in expected})
     with torch.inference_mode():  # every row has ended at once, and another process goes on for two tokens
-        assert decoding.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, never,
+        assert rollouts.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, never,
                                  all_ended=two_more) == [(row[:1], True) for row in expected]
     assert told == [True] * 3
 
@@ -111,7 +113,7 @@ def test_a_begun_completion_is_gone_on_with(models: dict[str, str], data: Path, 
     engine = evaluate.Engine(models[family], FRAMES, device="cpu")
     for case in told[:3]:  # the tokens up to the end of the map are those of the whole text
         text, path = prompts.user_text(case.sample, "compact", True), str(data / case.sample.path)
-        bare, begun = (engine.encoder.encode([media.Prompt(text, (("video", path),), b)]).ids[0] for b in ("", case.begun))
+        bare, begun = (engine.encoder.encode([encoder.Prompt(text, (("video", path),), b)]).ids[0] for b in ("", case.begun))
         assert begun == bare + engine.processor.tokenizer(case.begun)["input_ids"]
         alone = engine.answer([evaluate.Item("x", text, (("video", path),), case.begun)], 6)
         assert alone[0].output == found[case.key].output
@@ -142,7 +144,7 @@ def test_questions_share_what_comes_before_their_last_words() -> None:
     seen = 9
     rows = {(1, seen, seen, 2, 3): (0,), (1, seen, seen, 2, 4, 5): (0,), (1, seen, seen, 2, 6): (1,), (1, 2, 7): (), (1, 2): (),
             (1, seen, 2, seen, 3): (0, 1), (1, seen, 8, seen, 3): (0, 1)}
-    first, common = decoding.shared_heads(media.Batch(list(map(list, rows)), list(rows.values()), []), [seen])
+    first, common = rollouts.shared_heads(encoder.Batch(list(map(list, rows)), list(rows.values()), []), [seen])
     assert first == [0, 0, 2, 3, 3, 5, 6]
     assert common == [4, 4, 4, 1, 1, 4, 4]
 

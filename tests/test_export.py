@@ -16,12 +16,12 @@ import pytest
 from pyarrow import parquet
 from training_kit import write_data
 
-from spacer_utils import folders, profiles, prompts
 from spacer_utils.__main__ import main
-from spacer_utils.data.export import FORMS, export
-from spacer_utils.data.rows import load
-from spacer_utils.files import read_jsonl
-from spacer_utils.types import BadRow, Sample, WorkbookError
+from spacer_utils.core import folders, profiles, prompts
+from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.rows import load
+from spacer_utils.core.types import BadRow, Sample, WorkbookError
+from spacer_utils.dataset.export import FORMS, export
 
 PROFILE = profiles.get("cpu")
 

@@ -21,10 +21,12 @@ from conftest import PROJECT
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spacer_utils import files, folders, frames, profiles, run, video
-from spacer_utils.data import dataset
-from spacer_utils.types import BadRow, MissingArtifact, Sample, WorkbookError
-from spacer_utils.workbook import plan
+from spacer_utils.core import files, folders, frames, profiles
+from spacer_utils.core.types import BadRow, MissingArtifact, Sample, WorkbookError
+from spacer_utils.dataset import build
+from spacer_utils.render import film
+from spacer_utils.workbook import book as run
+from spacer_utils.workbook import forecast
 
 MODULES = sorted((PROJECT / "spacer_utils").rglob("*.py"))
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
@@ -251,14 +253,14 @@ def test_an_empty_artefact_counts_as_lost(tmp_path: Path, monkeypatch: pytest.Mo
     files.write_atomic(executed / "02_questions.ipynb", "{}")
     for name in ("heldout.jsonl", "cognitive_map.jsonl", "audit.json"):
         files.write_atomic(path.with_name(name), "x")
-    reasons = {r["notebook"]: r["reason"] for r in plan.states(profiles.get("smoke"))}
+    reasons = {r["notebook"]: r["reason"] for r in forecast.states(profiles.get("smoke"))}
     assert reasons["02_questions"] == "data/train.jsonl is gone"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None], ids=["empty", "truncated", "half"])
 def test_damaged_cached_frames_are_decoded_anew(tmp_path: Path, damage: bytes | None) -> None:
-    clip = files.write_atomic(tmp_path / "a.mp4", video.encode(np.full((4, 32, 32, 3), 90, np.uint8), 2.0))
+    clip = files.write_atomic(tmp_path / "a.mp4", film.encode(np.full((4, 32, 32, 3), 90, np.uint8), 2.0))
     how, cache = profiles.get("smoke").frames, tmp_path / "cache"
     before = np.array(frames.load(clip, how, cache)[0])
     for path in cache.iterdir():
@@ -299,4 +301,4 @@ def test_any_rows_are_read_or_named(tmp_path_factory: pytest.TempPathFactory, ro
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     path.write_text("\n".join(json.dumps(r) for r in rows))
     with contextlib.suppress(BadRow):  # which names the line; anything else is a fault of ours
-        assert len(dataset.load(path)) == len(rows)
+        assert len(build.load(path)) == len(rows)

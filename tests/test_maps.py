@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rooms import clip_of, random_room
 
-from spacer_utils import maps, profiles
-from spacer_utils.data import samples
-from spacer_utils.data.rows import load
-from spacer_utils.files import write_jsonl
+from spacer_utils.core import maps, profiles
+from spacer_utils.core.files import write_jsonl
+from spacer_utils.core.rows import load
+from spacer_utils.core.types import BadRow, Box, Clip, MapCells, MapFrame, Sample, Scene, SceneObject, WorkbookError
+from spacer_utils.dataset import samples
 from spacer_utils.questions.view import View
-from spacer_utils.types import BadRow, Box, Clip, MapCells, MapFrame, Sample, Scene, SceneObject, WorkbookError
 
 PLACES = st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), max_size=4)
 CELLS = st.dictionaries(st.sampled_from(["tv", "bed", "chair"]), PLACES)

@@ -16,8 +16,10 @@ import pytest
 from conftest import PROJECT
 from training_kit import write_data
 
-from spacer_utils import evaluate, profiles, train
-from spacer_utils.scoring import run as scoring
+from spacer_utils.analysis import bench as scoring
+from spacer_utils.core import profiles
+from spacer_utils.evaluation import evaluate
+from spacer_utils.training import plan
 
 torch = pytest.importorskip("torch")
 NANO = PROJECT / profiles.NANO_BASE
@@ -50,7 +52,7 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int, expected: int = 2) ->
 
 def train_on(model: object, data: Path, out: Path, *more: str, method: str = "sft") -> int:
     torch.set_num_threads(1)
-    return train.main(["--profile", "smoke", "--method", method, "--data", str(data), "--out", str(out), "--model", str(model),
+    return plan.main(["--profile", "smoke", "--method", method, "--data", str(data), "--out", str(out), "--model", str(model),
                        *SIZES, *more])
 
 
@@ -198,7 +200,7 @@ def test_a_damaged_checkpoint_is_refused_before_a_step(copy: Path, data: Path, t
 
 def old_names(folder: Path) -> Path:
     """A Qwen2.5-VL under the names of the hub's checkpoints: ``visual.*`` and ``model.*``."""
-    from spacer_utils.training import nano
+    from spacer_utils.nano_base import nano
 
     nano.build(folder, size="tiny", family="qwen2_5_vl")
     found = tensors(folder)
@@ -334,8 +336,8 @@ class Burst:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, what: str, step: int) -> None:
         from transformers import Trainer
 
+        from spacer_utils.training.grpo import VideoGRPOTrainer
         from spacer_utils.training.sft import VideoSFTTrainer
-        from spacer_utils.training.trainer import VideoGRPOTrainer
 
         def there(trainer: Any) -> bool:
             return bool(trainer.state.global_step == step - 1)
@@ -388,7 +390,7 @@ def saved_weights(folder: Path) -> list[Any]:
 def test_a_number_that_is_not_finite_ends_the_run_there(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str,
                                                         tuning: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Step 3 breaks: step 2 stays saved, nothing later is written, and the run goes on from there when the cause is gone."""
-    from spacer_utils.files import read_jsonl
+    from spacer_utils.core.files import read_jsonl
     from spacer_utils.training import checkpoints
 
     flags = ["--tuning", tuning, "--set", "sft_steps=4", "--set", "rl_steps=4", "--set", "save_steps=1"]
@@ -420,8 +422,9 @@ def test_the_base_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """At the step whose loss breaks, with the states of before."""
     from dataclasses import replace
 
-    from spacer_utils.training import base, nano
-    from spacer_utils.types import WorkbookError
+    from spacer_utils.core.types import WorkbookError
+    from spacer_utils.nano_base import nano
+    from spacer_utils.nano_base import stages as base
 
     build, read = nano.build, base.read_step
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
@@ -440,8 +443,8 @@ def test_the_base_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_checkpoint_that_is_not_whole_or_not_finite_is_not_gone_on_from(copy: Path) -> None:
+    from spacer_utils.core.types import WorkbookError
     from spacer_utils.training import checkpoints, models
-    from spacer_utils.types import WorkbookError
 
     model = models.load(NANO, torch.float32)
     checkpoints.restore(model, copy)
@@ -460,8 +463,8 @@ def test_an_adapter_is_merged_whole_or_not_at_all(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
     from training_kit import lora
 
+    from spacer_utils.core.types import WorkbookError
     from spacer_utils.training import checkpoints, models
-    from spacer_utils.types import WorkbookError
 
     adapted = get_peft_model(models.load(NANO, torch.float32), lora())
     adapted.save_pretrained(tmp_path / "adapter")
@@ -485,8 +488,8 @@ def test_an_adapter_is_merged_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_scores_that_are_not_finite_are_no_answer(data: Path, tmp_path: Path) -> None:
     """Finite weights that overflow: the most likely of NaN scores would be word 0."""
-    from spacer_utils.data.rows import load
-    from spacer_utils.types import WorkbookError
+    from spacer_utils.core.rows import load
+    from spacer_utils.core.types import WorkbookError
 
     engine = evaluate.Engine(str(NANO), profiles.get("smoke").frames, device="cpu")
     with torch.no_grad():
@@ -500,7 +503,7 @@ def test_scores_that_are_not_finite_are_no_answer(data: Path, tmp_path: Path) ->
 
 
 def test_a_benchmark_without_any_clip_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from spacer_utils.scoring.load import synthetic
+    from spacer_utils.benchmarks.scoring.load import synthetic
 
     source = synthetic("vsi_bench", tmp_path / "data")
     for path in source.rglob("*.mp4"):
@@ -531,7 +534,7 @@ def test_evaluation_names_a_split_that_is_not_there(tmp_path: Path, data: Path, 
 
 def test_real_command_lines_end_with_2_and_one_line(copy: Path, data: Path, tmp_path: Path) -> None:
     lack(copy, ".layers.3.")
-    line = [sys.executable, "-m", "spacer_utils.train", "--profile", "smoke", "--method", "sft", "--data", str(data), "--model",
+    line = [sys.executable, "-m", "spacer_utils.training.plan", "--profile", "smoke", "--method", "sft", "--data", str(data), "--model",
             str(copy), "--out", str(tmp_path / "out")]
     done = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})

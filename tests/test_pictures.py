@@ -16,8 +16,8 @@ import pytest
 from fuzz_pictures import fuzz, sources
 from PIL import ExifTags, Image, ImageFile
 
-from spacer_utils import pictures
-from spacer_utils.types import WorkbookError
+from spacer_utils.core import pictures
+from spacer_utils.core.types import WorkbookError
 
 Array = npt.NDArray[Any]
 

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacer_utils import printed
-from spacer_utils.registry import BENCHMARKS
-from spacer_utils.scoring.load import load
-from spacer_utils.scoring.record import options_of, plain, read, several
-from spacer_utils.scoring.shell import score_lines
-from spacer_utils.types import BadRow
+from spacer_utils.benchmarks.scoring.load import load
+from spacer_utils.benchmarks.scoring.record import options_of, plain, read, several
+from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
+from spacer_utils.core import printed_lists
+from spacer_utils.core.registry import BENCHMARKS
+from spacer_utils.core.types import BadRow
 
 TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=1, max_size=12)
 
 
 def test_doctests() -> None:
-    assert doctest.testmod(printed).attempted >= 1
+    assert doctest.testmod(printed_lists).attempted >= 1
 
 
 @given(TEXTS)
@@ -31,8 +31,8 @@ def test_what_numpy_prints_is_read_item_by_item(texts: list[str]) -> None:
     for kind in (object, np.str_):
         with np.printoptions(threshold=1000, linewidth=30):
             array = np.array(texts, dtype=kind)
-            assert printed.read(str(array)) == array.tolist()
-    assert printed.read(str(texts)) == printed.read(json.dumps(texts)) == texts
+            assert printed_lists.read(str(array)) == array.tolist()
+    assert printed_lists.read(str(texts)) == printed_lists.read(json.dumps(texts)) == texts
 
 
 @pytest.mark.parametrize(("text", "items"), [
@@ -41,11 +41,11 @@ def test_what_numpy_prints_is_read_item_by_item(texts: list[str]) -> None:
     ("[1 2 3]", [1, 2, 3]), ("[1.  2.5 -3. ]", [1, 2.5, -3]), ("['a' None 'c']", ["a", None, "c"]), ("[]", []),
     ("['...' 'b']", ["...", "b"]), ("['a\\'b\"' 'c']", ["a'b\"", "c"]), (" ['a' 'b'] ", ["a", "b"])])
 def test_printed_lists(text: str, items: list[Any]) -> None:
-    assert printed.read(text) == items
+    assert printed_lists.read(text) == items
 
 
 def test_a_gap_that_numpy_prints_stays_one() -> None:
-    first, second = printed.read("['a' nan]")
+    first, second = printed_lists.read("['a' nan]")
     assert first == "a"
     assert math.isnan(second)
     assert options_of("['a' nan 'c']") == {"A": "a", "C": "c"}
@@ -56,7 +56,7 @@ def test_a_gap_that_numpy_prints_stays_one() -> None:
     "{'A': 'x' 'y'}", "[b'a' b'b']", "[left right]", "['a' 'b'", "[" * 5000 + "]" * 5000])
 def test_what_cannot_be_told_apart_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(ValueError, match="JSON") as refused:
-        printed.read(text)
+        printed_lists.read(text)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 160
     with pytest.raises(ValueError, match=r"JSON|neither a list"):

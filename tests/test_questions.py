@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from rooms import NAMES, clip_of, random_room, room
 
 from spacer_utils import rewards
-from spacer_utils.data import balance
-from spacer_utils.data.oracle import distance as dense_distance
-from spacer_utils.data.samples import sample, stream
-from spacer_utils.questions import camera
+from spacer_utils.core.registry import QUESTIONS
+from spacer_utils.core.types import Box, Sample
+from spacer_utils.dataset import balance
+from spacer_utils.dataset.oracle import distance as dense_distance
+from spacer_utils.dataset.samples import sample, stream
 from spacer_utils.questions import object_rel_direction as direction
-from spacer_utils.questions.geometry import boundary_gap, footprint, sector, surface_distances, turn, wall_clearance
+from spacer_utils.questions import projection
+from spacer_utils.questions.box_geometry import boundary_gap, footprint, sector, surface_distances, turn, wall_clearance
 from spacer_utils.questions.obj_appearance_order import first_frames
 from spacer_utils.questions.object_rel_distance import category_distances
 from spacer_utils.questions.view import GENERIC, WORDINGS, Candidate, View
-from spacer_utils.registry import QUESTIONS
-from spacer_utils.types import Box, Sample
 
 CLIPS = [clip_of(random_room(seed), seed) for seed in range(effort(8, 24))]
 VIEWS = [View(clip, tuple(range(0, 16, 2))) for clip in CLIPS]
@@ -351,7 +351,7 @@ def test_left_and_right_are_those_of_middles_that_the_picture_holds() -> None:
     assert {c.answer for c in told} == {"left", "right"}
     for c in told:
         middles = [clip.scene.instances(n)[0].box.center for n in c.categories]
-        pixels, _ = camera.project(clip, c.media["frame"], middles)
+        pixels, _ = projection.project(clip, c.media["frame"], middles)
         assert ((pixels >= 0) & (pixels < [clip.width, clip.height])).all()
         assert (pixels[0, 0] < pixels[1, 0]) == (c.answer == "left")
 
@@ -359,10 +359,10 @@ def test_left_and_right_are_those_of_middles_that_the_picture_holds() -> None:
 def test_panels_hang_on_walls_in_full_view() -> None:
     hung = 0
     for view in VIEWS:
-        corners = camera.panel_corners(view.clip, 3, np.random.default_rng(1), 2.4)
+        corners = projection.panel_corners(view.clip, 3, np.random.default_rng(1), 2.4)
         if corners is not None:
             hung += 1
-            pixels, depth = camera.project(view.clip, 3, corners)
+            pixels, depth = projection.project(view.clip, 3, corners)
             assert (depth > 0).all()
             assert ((pixels > 0) & (pixels < [view.clip.width, view.clip.height])).all()
             assert pixels[1, 0] > pixels[0, 0]

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from spacer_utils.profiles import PROFILES, PROJECT
-from spacer_utils.reference import REFERENCE
+from spacer_utils.analysis.published import REFERENCE
+from spacer_utils.core.profiles import PROFILES, PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 ADDITIONS = dict(re.findall(r"```python\n# (spacer_utils/\S+)\n(.*?)```", README, re.DOTALL))
@@ -32,10 +32,10 @@ USE = """
 import doctest, sys
 import numpy as np
 from spacer_utils import profiles, registry, rewards, video
-from spacer_utils.data import samples
+from spacer_utils.dataset import samples
 from spacer_utils.rewards import brevity
-from spacer_utils.scoring.report import report
-from spacer_utils.scoring.record import judge_row
+from spacer_utils.benchmarks.scoring.aggregate import report
+from spacer_utils.benchmarks.scoring.record import judge_row
 assert doctest.testmod(brevity).failed == 0
 room = next(iter(registry.SCENES["empty_hall"]("train", 1, 0)))
 profile = profiles.get("smoke")

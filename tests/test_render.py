@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spacer_utils.core.types import Box, Scene, SceneObject, WorkbookError
 from spacer_utils.render import Renderer, furniture, shell
 from spacer_utils.render.optics import NEAR, ray_matrix
 from spacer_utils.render.textures import atlas
 from spacer_utils.scenes import placement
-from spacer_utils.types import Box, Scene, SceneObject, WorkbookError
 
 SIZES = {name: furniture.RECIPES[furniture.ALIASES.get(name, name)].size for name in furniture.CATEGORIES}
 ROOM = ((-3.0, -2.5), (3.0, -2.5), (3.0, 2.5), (-3.0, 2.5))

@@ -20,10 +20,11 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from spacer_utils import interactive, plots, profiles, report, run
-from spacer_utils.training.base import Recipe
-from spacer_utils.types import MissingArtifact, WorkbookError
-from spacer_utils.workbook import dag, manifest
+from spacer_utils.analysis import figures, interactive
+from spacer_utils.core import profiles
+from spacer_utils.core.types import MissingArtifact, WorkbookError
+from spacer_utils.nano_base.stages import Recipe
+from spacer_utils.workbook import book, dag, manifest, report
 
 HOSTILE = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"></textarea></pre></td></table>"
@@ -52,7 +53,7 @@ def executed(hostile: str = "", failed: bool = False) -> Any:
         nbformat.v4.new_output("stream", text=f"plain {hostile}\n"),
         show(
             {
-                "text/html": run.html_table(
+                "text/html": book.html_table(
                     [{"question": hostile, "model": "base"}, {"question": "b", "model": "sft"}], "answers", "gallery", ("model",)
                 )
             }
@@ -60,7 +61,7 @@ def executed(hostile: str = "", failed: bool = False) -> Any:
         show({"text/html": f"<p>raw {hostile}</p>"}),
         show({"text/plain": hostile}),
         show({"application/javascript": "document.title='owned'"}),
-        show({"text/markdown": run.fill("It said {x}.", {"x": hostile})}),
+        show({"text/markdown": book.fill("It said {x}.", {"x": hostile})}),
         show({"text/markdown": f"raw {hostile}"}),
         show({report.PLOTLY: plot}, spacer=note),
         show({"image/png": picture(), "text/plain": ""}, spacer=note),
@@ -270,11 +271,11 @@ def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(tmp_path: Pat
 
 
 def test_the_legend_of_curves_names_runs_that_the_first_panel_lacks() -> None:
-    figure = plots.curves({"look": [{"step": 1, "seen": 2.0, "text": 1.0}], "read": [{"step": 1, "text": 3.0}]}, ("seen", "text"))
+    figure = figures.curves({"look": [{"step": 1, "seen": 2.0, "text": 1.0}], "read": [{"step": 1, "text": 3.0}]}, ("seen", "text"))
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["look", "read"]
     assert legend.get_title().get_text() == "faint: single steps, thick: moving average"
-    figure = plots.curves({"b-full-s0": [{"step": 1, "x": 1.0}], "a-lora-s0": [{"step": 1, "x": 1.0}]}, ("x",), window=1)
+    figure = figures.curves({"b-full-s0": [{"step": 1, "x": 1.0}], "a-lora-s0": [{"step": 1, "x": 1.0}]}, ("x",), window=1)
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["b-full-s0", "a-lora-s0"], "in the order of the runs"
     assert figure.legends[0].get_title().get_text() == "dashed: all weights, solid: LoRA"
 
@@ -282,13 +283,13 @@ def test_the_legend_of_curves_names_runs_that_the_first_panel_lacks() -> None:
 def test_stages_of_the_base_have_colours_of_their_own() -> None:
     stages = [name.removesuffix("_steps") for name in Recipe.__dataclass_fields__ if name.endswith("_steps")]
     stages.remove("save")
-    assert len({plots.colour(s) for s in stages}) == len(stages) == 10
+    assert len({figures.colour(s) for s in stages}) == len(stages) == 10
 
 
 def test_bars_in_several_rows_share_their_axis() -> None:
     rows = [{"question_type": f"type {k}", "bar": f"model {j}", "score": 90.0 if k == 0 else 10.0, "n": 5}
             for k in range(4) for j in range(20)]
-    axes = plots.bars(rows, group="question_type", bar="bar").axes
+    axes = figures.bars(rows, group="question_type", bar="bar").axes
     assert len(axes) == 2
     assert axes[0].get_ylim() == axes[1].get_ylim()
     assert axes[0].get_ylim()[1] > 90
@@ -303,7 +304,7 @@ def test_the_interactive_curve_averages_as_told() -> None:
 
 def test_long_answer_names_stand_upright() -> None:
     counts = {"a": {"turn left, then turn back": 1, "turn back, then left": 2}, "b": {"A": 1, "B": 2}}
-    long, short = plots.answer_balance(counts).axes[:2]
+    long, short = figures.answer_balance(counts).axes[:2]
     assert [axis.get_xticklabels()[0].get_rotation() for axis in (long, short)] == [90, 0]
 
 
@@ -344,7 +345,7 @@ def audited(page: str, folder: Path, theme: str, width: int) -> tuple[list[str],
 @pytest.mark.slow
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 500), ("dark", 500)])
 def test_pages_are_accessible_and_never_scroll_sideways(outputs: Path, tmp_path: Path, theme: str, width: int) -> None:
-    wide = run.html_table([{f"column {k}": 0.5 for k in range(30)}], "a wide table")
+    wide = book.html_table([{f"column {k}": 0.5 for k in range(30)}], "a wide table")
     code = "x = 1  # a comment\n@decorated\ndef f(a: int) -> str:\n    return f'{a}' if a > 1.5 else None"
     raw = executed(failed=True)
     raw.cells[1].source = code + "  # and a line that is far too long for any screen" * 5

@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from spacer_utils import answers, maps, numerals, rewards
-from spacer_utils.answers import parse
-from spacer_utils.registry import REWARDS
+from spacer_utils import rewards
+from spacer_utils.core import answers, maps, numerals
+from spacer_utils.core.answers import parse
+from spacer_utils.core.registry import REWARDS
+from spacer_utils.core.text_overlap import rouge, word_errors
+from spacer_utils.core.types import MapCells, Sample, WorkbookError
 from spacer_utils.rewards import RewardSet, length, temporal
 from spacer_utils.rewards import map as released_map
 from spacer_utils.rewards.sets import GATES
-from spacer_utils.rewards.text_overlap import rouge, word_errors
-from spacer_utils.types import MapCells, Sample, WorkbookError
 
 TRUE: MapCells = {"tv": [[8, 1]], "chair": [[1, 2], [3, 8]], "trash bin": [[6, 6]]}
 MODULES = [answers, maps, numerals, *(importlib.import_module(f"spacer_utils.rewards.{m.name}")

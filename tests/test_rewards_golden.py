@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spacer_utils import answers, maps, rewards
-from spacer_utils.files import read_jsonl
-from spacer_utils.registry import SCENES
+from spacer_utils import rewards
+from spacer_utils.core import answers, maps
+from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.registry import SCENES
 from spacer_utils.rewards import adapter
 from spacer_utils.rewards.map import read, score
 from spacer_utils.rewards.matching import calibrated, compare
-from spacer_utils.rewards.rows import sample_of
+from spacer_utils.rewards.score_rewards import sample_of
 from spacer_utils.rewards.sets import SETS
 
 

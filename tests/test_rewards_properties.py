@@ -19,16 +19,17 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from spacer_utils import maps, rewards
-from spacer_utils.answers import Points, parse
-from spacer_utils.prompts import target
-from spacer_utils.registry import REWARDS
+from spacer_utils import rewards
+from spacer_utils.core import maps
+from spacer_utils.core.answers import Points, parse
+from spacer_utils.core.prompts import target
+from spacer_utils.core.registry import REWARDS
+from spacer_utils.core.types import MapCells, MapFrame, Sample
 from spacer_utils.rewards import RewardSet
 from spacer_utils.rewards.map import read, score
 from spacer_utils.rewards.map_aligned import aligned, aligned_metric
 from spacer_utils.rewards.map_batch import map_scores
 from spacer_utils.rewards.matching import _least_totals, calibrated, closeness, compare, matched
-from spacer_utils.types import MapCells, MapFrame, Sample
 
 CATEGORIES = ("tv", "bed", "chair", "trash bin", "table", "men's shoes, (old): \"x\"")
 CELL = st.lists(st.integers(0, 9), min_size=2, max_size=2)

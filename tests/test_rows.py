@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from training_kit import write_data
 
-from spacer_utils import evaluate, profiles, prompts, rewards, train
-from spacer_utils.answers import option_texts, parse
-from spacer_utils.data import audit, rows
-from spacer_utils.data.export import FORMS, export
-from spacer_utils.rewards.rows import score_stream
-from spacer_utils.scoring import load as benchmark
-from spacer_utils.types import BadRow, Sample, WorkbookError
+from spacer_utils import rewards
+from spacer_utils.benchmarks.scoring import load as benchmark
+from spacer_utils.core import profiles, prompts, rows
+from spacer_utils.core.answers import option_texts, parse
+from spacer_utils.core.types import BadRow, Sample, WorkbookError
+from spacer_utils.dataset import audit
+from spacer_utils.dataset.export import FORMS, export
+from spacer_utils.evaluation import evaluate
+from spacer_utils.rewards.score_rewards import score_stream
+from spacer_utils.training import plan as train
 
 ROW: dict[str, Any] = {"problem_id": 1, "problem": "Which?", "problem_type": "multiple choice", "options": ["A. bed", "B. tv"],
                        "solution": "B", "path": "videos/a.mp4"}
@@ -147,7 +150,7 @@ def test_a_tokenizers_own_signs_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_prompt_never_holds_a_sign(tmp_path: Path) -> None:
-    from spacer_utils.training import media  # isort: skip (first: it makes torchvision importable)
+    from spacer_utils.training import encoder as media  # isort: skip (first: it makes torchvision importable)
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(profiles.get("smoke").model_path)

@@ -17,9 +17,12 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 
-from spacer_utils import launch, plots, profiles, progress, run
-from spacer_utils.types import MissingArtifact, WorkbookError
-from spacer_utils.workbook import claim, dag, manifest, plan, runner
+from spacer_utils.analysis import figures
+from spacer_utils.core import claim, profiles, progress
+from spacer_utils.core.types import MissingArtifact, WorkbookError
+from spacer_utils.training import launch
+from spacer_utils.workbook import book as run
+from spacer_utils.workbook import dag, forecast, manifest, runner
 
 CELLS = {
     "00_first": (
@@ -217,19 +220,19 @@ def test_a_profile_that_does_not_fit_names_the_nearest_that_does() -> None:
     with pytest.raises(
         WorkbookError, match=r"needs 512 GB of memory \(here: 25\) and 8 GPUs \(here: 0\). The nearest profile that fits is cpu"
     ):
-        plan.check(full, 25.0, [])
+        forecast.check(full, 25.0, [])
     with pytest.raises(WorkbookError, match="fits is gpu-lora"):
-        plan.check(full, 1000.0, [80.0])
+        forecast.check(full, 1000.0, [80.0])
     with pytest.raises(WorkbookError, match=r"GPUs of 75 GB \(here: 24 GB\)"):
-        plan.check(profiles.get("gpu-lora"), 1000.0, [24.0])
+        forecast.check(profiles.get("gpu-lora"), 1000.0, [24.0])
     with pytest.raises(WorkbookError, match="No profile fits"):
-        plan.check(profiles.get("smoke"), 1.0, [])
-    plan.check(full, 1000.0, [80.0] * 8)
+        forecast.check(profiles.get("smoke"), 1.0, [])
+    forecast.check(full, 1000.0, [80.0] * 8)
 
 
 def test_the_plan_gives_state_and_reason(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def states() -> list[tuple[str, str]]:
-        return [(r["state"], r["reason"]) for r in plan.states(profiles.get("smoke"))]
+        return [(r["state"], r["reason"]) for r in forecast.states(profiles.get("smoke"))]
 
     assert states() == [("to run", "never run"), ("to run", "never run")]
     (workbook / "executed").mkdir(parents=True)
@@ -246,15 +249,15 @@ def test_the_plan_gives_state_and_reason(workbook: Path, capsys: pytest.CaptureF
     assert states()[1] == ("to run", "01_second.ipynb is newer")
     (workbook / "executed" / "01_second.failed.ipynb").write_text("{}")
     assert states()[1][0] == "failed"
-    plan.print_plan(profiles.get("smoke"))
+    forecast.print_plan(profiles.get("smoke"))
     assert "1 of 2 notebooks will run" in capsys.readouterr().out
 
 
 def test_the_plan_counts_appendices_only_when_they_are_asked_for(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (dag.NOTEBOOKS / "01_second.ipynb").rename(dag.NOTEBOOKS / "A1_second.ipynb")
-    assert [(r["state"], r["reason"]) for r in plan.states(profiles.get("smoke"))] == [
+    assert [(r["state"], r["reason"]) for r in forecast.states(profiles.get("smoke"))] == [
         ("to run", "never run"), ("asked", "only by make nbA1 or make reports")]
-    plan.print_plan(profiles.get("smoke"))
+    forecast.print_plan(profiles.get("smoke"))
     assert "1 of 2 notebooks will run" in capsys.readouterr().out
 
 
@@ -263,7 +266,7 @@ def test_the_plan_counts_appendices_only_when_they_are_asked_for(workbook: Path,
     ("SEED=-1", "SEED must be a whole number from 0 on, not '-1'"),
     ("REAL_LAYOUTS=/nowhere", "REAL_LAYOUTS names a folder that does not exist")])
 def test_the_plan_refuses_settings_that_notebooks_would(setting: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert plan.main(["plan", "--profile", "smoke", "--set", setting]) == 1
+    assert forecast.main(["plan", "--profile", "smoke", "--set", setting]) == 1
     assert says in capsys.readouterr().err
 
 
@@ -277,7 +280,7 @@ def test_the_plan_shows_what_a_changed_setting_will_run_again(workbook: Path) ->
         (workbook / "executed" / f"{name}.ipynb").write_text("{}")
 
     def reasons(**settings: str) -> list[str]:
-        return [r["reason"] for r in plan.states(profiles.get("smoke"), settings)]
+        return [r["reason"] for r in forecast.states(profiles.get("smoke"), settings)]
 
     assert reasons(SEED="0", REAL_LAYOUTS="rooms") == ["up to date", "up to date"], "a parameter that no notebook has"
     assert reasons(SEED="3") == ["SEED: 0 -> 3", "SEED: 0 -> 3"]
@@ -289,7 +292,7 @@ def test_the_plan_shows_what_a_changed_setting_will_run_again(workbook: Path) ->
 def test_disk_use_is_summed_by_folder(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workbook / "data").mkdir(parents=True)
     (workbook / "data" / "x").write_bytes(b"0" * 2_000_000)
-    plan.print_usage(workbook.parent)
+    forecast.print_usage(workbook.parent)
     assert "2.0 MB    smoke/data" in capsys.readouterr().out
 
 
@@ -319,10 +322,10 @@ def test_a_notebook_reaches_modules_through_modules_and_registries(tmp_path: Pat
 
 
 def test_only_notebooks_that_plot_depend_on_the_plots() -> None:
-    reaching = {n.number for n in dag.notebooks() if "spacer_utils/plots.py" in n.modules}
+    reaching = {n.number for n in dag.notebooks() if "spacer_utils/analysis/figures.py" in n.modules}
     assert {"01", "02", "03", "07"} <= reaching
     assert "00" not in reaching
-    assert not any("spacer_utils/report.py" in n.modules for n in dag.notebooks())
+    assert not any("spacer_utils/workbook/report.py" in n.modules for n in dag.notebooks())
 
 
 def test_dependency_lines_name_parameters_inputs_and_lost_artefacts(workbook: Path) -> None:
@@ -357,11 +360,11 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 @pytest.mark.slow
 def test_a_gpu_is_measured_on_the_nano_study_too_when_asked() -> None:
     assert "--name h200" in (plain := make("-n", "gpu-bench", "NAME=h200").stdout)
-    assert "spacer_utils.train" not in plain
+    assert "spacer_utils.training.plan" not in plain
     asked = make("-n", "gpu-bench", "NANO=1").stdout
     assert "runner A1 --profile gpu-small" in asked
     assert "train --profile gpu-small" in asked
-    assert "spacer_utils.study --profile gpu-small" in asked
+    assert "spacer_utils.analysis.study --profile gpu-small" in asked
 
 
 def test_a_study_may_be_longer_than_the_notebooks(tmp_path: Path) -> None:
@@ -370,7 +373,7 @@ def test_a_study_may_be_longer_than_the_notebooks(tmp_path: Path) -> None:
         asked = make("-n", goal, "PROFILE=smoke", "METHODS=rlvr", "SEEDS=0", *arguments,
                      SPACER_OUTPUTS=str(tmp_path), SPACER_CLAIMED="1")
         return [line.strip() for line in asked.stdout.splitlines()
-                if "spacer_utils.train" in line or ("printf" in line and "RL_STEPS" in line)]
+                if "spacer_utils.training.plan" in line or ("printf" in line and "RL_STEPS" in line)]
 
     setting = tmp_path / "smoke/.settings/RL_STEPS"
     for steps, option in (("", ""), ("7", " --set rl_steps=7")):
@@ -525,7 +528,7 @@ def test_checks_show_all_and_raise_on_the_failing(
 
 def test_a_figure_needs_a_caption_and_alternative_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = book(tmp_path, monkeypatch)
-    figure = plots.dots({"a": [1.0]}, xlabel="x")
+    figure = figures.dots({"a": [1.0]}, xlabel="x")
     for caption, alt in (("", "alt"), ("caption", " ")):
         with pytest.raises(WorkbookError, match="no caption or no alt text"):
             started.figure(figure, caption, alt)

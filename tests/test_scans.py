@@ -21,12 +21,13 @@ from PIL import Image
 from rooms import random_room
 from scipy.spatial.transform import Rotation
 
-from spacer_utils import profiles, video
-from spacer_utils.data.dataset import build, load
-from spacer_utils.registry import SCENES
+from spacer_utils.core import profiles
+from spacer_utils.core.registry import SCENES
+from spacer_utils.core.types import Clip, Scene, WorkbookError
+from spacer_utils.dataset.build import build, load
 from spacer_utils.render import Renderer
-from spacer_utils.scenes import geometry, procedural, scans
-from spacer_utils.types import Clip, Scene, WorkbookError
+from spacer_utils.render import film as video
+from spacer_utils.scenes import floor_plan, procedural, scans
 
 DATA = replace(profiles.get("smoke").data, clip_frames=6, width=96, height=72)
 Floats = npt.NDArray[np.float64]
@@ -158,7 +159,7 @@ def agree(back: Scene, scene: Scene, align: bool = True) -> None:
         assert sorted(theirs.box.size) == pytest.approx(sorted(ours.box.size), abs=0.03)
         if align:
             assert np.array(theirs.box.center) == pytest.approx(np.array(ours.box.center), abs=0.02)
-    assert geometry.area(back.polygon) == pytest.approx(geometry.area(scene.polygon), rel=0.1)
+    assert floor_plan.area(back.polygon) == pytest.approx(floor_plan.area(scene.polygon), rel=0.1)
     assert back.floor_area == pytest.approx(scene.floor_area, rel=0.15)
 
 

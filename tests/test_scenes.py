@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from rooms import random_room, write_layouts
 
-from spacer_utils.registry import SCENES
+from spacer_utils.core.registry import SCENES
+from spacer_utils.core.types import Box, Scene, WorkbookError
 from spacer_utils.render.furniture import CATEGORIES
-from spacer_utils.scenes import contents, geometry, procedural, statistics
+from spacer_utils.scenes import contents, floor_plan, procedural, statistics
 from spacer_utils.scenes import real_layouts as layouts
 from spacer_utils.scenes.placement import HANGING, RESTING
-from spacer_utils.types import Box, Scene, WorkbookError
 
 SINGLE = [procedural.room("train", 11, k) for k in range(60)]
 FLATS = [procedural.room("heldout", 11, k, rooms=2 + k % 2) for k in range(16)]
@@ -26,8 +26,8 @@ FLATS = [procedural.room("heldout", 11, k, rooms=2 + k % 2) for k in range(16)]
 
 def interpenetrating(scene: Scene) -> list[tuple[str, str]]:
     """Pairs whose boxes share volume, but for what rests on (and so within) another."""
-    rects = geometry.footprints(o.box for o in scene.objects)
-    touching = geometry.overlaps(rects, rects)
+    rects = floor_plan.footprints(o.box for o in scene.objects)
+    touching = floor_plan.overlaps(rects, rects)
     pairs = []
     for i, a in enumerate(scene.objects):
         for j, b in enumerate(scene.objects[:i]):
@@ -41,9 +41,9 @@ def interpenetrating(scene: Scene) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("scene", SINGLE + FLATS, ids=lambda s: s.scene_id)
 def test_nothing_overlaps_or_leaves_the_room(scene: Scene) -> None:
     assert interpenetrating(scene) == []
-    points = geometry.corners(geometry.footprints(o.box for o in scene.objects))
+    points = floor_plan.corners(floor_plan.footprints(o.box for o in scene.objects))
     edges = np.concatenate([points * (1 - t) + np.roll(points, 1, axis=1) * t for t in (0.0, 0.25, 0.5, 0.75)], 1)
-    assert geometry.contains(scene.polygon, edges, 1e-3).all()
+    assert floor_plan.contains(scene.polygon, edges, 1e-3).all()
     for o in scene.objects:
         bottom = o.box.center[2] - o.box.size[2] / 2
         assert bottom >= -1e-3
@@ -52,11 +52,11 @@ def test_nothing_overlaps_or_leaves_the_room(scene: Scene) -> None:
 
 @pytest.mark.parametrize("scene", SINGLE + FLATS, ids=lambda s: s.scene_id)
 def test_the_free_floor_is_one_piece_and_spans_every_room(scene: Scene) -> None:
-    floor = geometry.free_floor(scene)
+    floor = floor_plan.free_floor(scene)
     held = floor.largest()
     assert held.sum() >= 0.85 * floor.free.sum()
     for outline in scene.rooms or (scene.polygon,):
-        assert geometry.contains(outline, floor.points(held)).sum() >= 15
+        assert floor_plan.contains(outline, floor.points(held)).sum() >= 15
 
 
 def test_walls_carry_what_hangs_and_furniture_what_rests() -> None:
@@ -65,10 +65,10 @@ def test_walls_carry_what_hangs_and_furniture_what_rests() -> None:
             if o.category in HANGING and o.category != "tv":
                 front = np.array([math.sin(o.box.yaw), -math.cos(o.box.yaw)])
                 back = np.array(o.box.center[:2]) - front * o.box.size[1] / 2
-                assert float(geometry.inward(scene.polygon, back[None])[0]) < 0.12, (scene.scene_id, o.category)
+                assert float(floor_plan.inward(scene.polygon, back[None])[0]) < 0.12, (scene.scene_id, o.category)
             if o.category in RESTING:
                 under = [h for h in scene.objects if h.category in RESTING[o.category]
-                         and geometry.contains([tuple(p) for p in geometry.corners(geometry.footprints([h.box]))[0]],
+                         and floor_plan.contains([tuple(p) for p in floor_plan.corners(floor_plan.footprints([h.box]))[0]],
                                                np.array(o.box.center[:2]))]
                 assert under, (scene.scene_id, o.category)
 
@@ -83,10 +83,10 @@ def test_ids_start_at_one_and_categories_can_be_drawn() -> None:
 
 def test_floor_area_is_that_of_the_outline() -> None:
     for scene in SINGLE:
-        assert geometry.area(scene.polygon) == pytest.approx(scene.floor_area, abs=0.02)
+        assert floor_plan.area(scene.polygon) == pytest.approx(scene.floor_area, abs=0.02)
     for scene in FLATS:
-        assert sum(geometry.area(r) for r in scene.rooms) == pytest.approx(scene.floor_area, abs=0.02)
-        assert geometry.area(scene.polygon) == pytest.approx(scene.floor_area + 0.12 * 0.9 * (len(scene.rooms) - 1), abs=0.02)
+        assert sum(floor_plan.area(r) for r in scene.rooms) == pytest.approx(scene.floor_area, abs=0.02)
+        assert floor_plan.area(scene.polygon) == pytest.approx(scene.floor_area + 0.12 * 0.9 * (len(scene.rooms) - 1), abs=0.02)
 
 
 def test_a_room_depends_on_its_seed_and_index_alone() -> None:
@@ -121,8 +121,8 @@ def test_overlaps_of_turned_rectangles() -> None:
     a = np.array([(0.0, 0.0, 1.0, 0.5, 0.0)])
     diamond = math.pi / 4
     b = np.array([(x, 0.0, 0.5, 0.5, yaw) for x, yaw in ((1.9, 0.0), (1.49, 0.0), (1.7, diamond), (1.72, diamond))])
-    assert geometry.overlaps(a, b).tolist() == [[False, True, True, False]]
-    assert geometry.overlaps(b, a).T.tolist() == geometry.overlaps(a, b).tolist()
+    assert floor_plan.overlaps(a, b).tolist() == [[False, True, True, False]]
+    assert floor_plan.overlaps(b, a).T.tolist() == floor_plan.overlaps(a, b).tolist()
 
 
 @pytest.mark.slow
@@ -134,9 +134,9 @@ def test_real_layouts_hold_every_room_and_box(real_layouts: Path) -> None:
     assert found.problems == ()
     assert len(found.count_mismatches) == 11
     for scene in found.scenes:
-        points = geometry.corners(geometry.footprints(o.box for o in scene.objects))
-        assert geometry.contains(scene.polygon, points, 1e-6).all()
-        assert geometry.area(scene.polygon) > 0
+        points = floor_plan.corners(floor_plan.footprints(o.box for o in scene.objects))
+        assert floor_plan.contains(scene.polygon, points, 1e-6).all()
+        assert floor_plan.area(scene.polygon) > 0
         assert len({x for x, _ in scene.polygon}) == len({y for _, y in scene.polygon}) == 2
         assert scene.split == "real_layouts"
         lights = [o.box.center[2] - o.box.size[2] / 2 for o in scene.instances("ceiling light")]
@@ -153,7 +153,7 @@ def test_upright_boxes_reproduce_the_published_extent(real_layouts: Path) -> Non
     for row in [r for room in list(rooms.values())[:20] for rows in room["object_bbox"].values() for r in rows]:
         box = layouts.upright(row)
         assert sorted(box.size) == pytest.approx(sorted(row["axesLengths"]))
-        points = geometry.corners(geometry.footprints([box]))[0]
+        points = floor_plan.corners(floor_plan.footprints([box]))[0]
         assert points.min(0) == pytest.approx(np.array(row["min"][:2]), abs=0.03)
         assert points.max(0) == pytest.approx(np.array(row["max"][:2]), abs=0.03)
 

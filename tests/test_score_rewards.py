@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.__main__ import LISTS, main
-from spacer_utils.rewards.rows import score_stream
-from spacer_utils.types import BadRow
+from spacer_utils.core.types import BadRow
+from spacer_utils.rewards.score_rewards import score_stream
 
 GOOD: dict[str, Any] = {
     "problem_type": "multiple choice", "solution": "<answer>B</answer>", "cognitive_map": {"tv": [[8, 1]]},

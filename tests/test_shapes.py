@@ -12,12 +12,15 @@ import pytest
 from PIL import Image
 from training_kit import FAMILIES, tiny_model, write_data
 
-from spacer_utils import evaluate, frames, pictures, profiles, train
-from spacer_utils.files import read_jsonl
-from spacer_utils.profiles import Frames
-from spacer_utils.training import media, nano
-from spacer_utils.types import WorkbookError
-from spacer_utils.video import encode
+from spacer_utils.core import frames, pictures, profiles
+from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.profiles import Frames
+from spacer_utils.core.types import WorkbookError
+from spacer_utils.evaluation import evaluate
+from spacer_utils.nano_base import nano
+from spacer_utils.render.film import encode
+from spacer_utils.training import encoder as media
+from spacer_utils.training import plan
 
 STRIPS = [(1, 1), (1, 100), (100, 1), (2, 402), (402, 2)]
 """(height, width)."""
@@ -180,7 +183,7 @@ def test_rows_of_bad_pictures_are_dropped_and_counted(tmp_path: Path, size: int)
     data, bad = damaged_rows(tmp_path / "data")
     profile = SMOKE.with_overrides(size=size)
     with pytest.warns(UserWarning, match="left out: ") as told:
-        folder = train.run(profile, "sft", "lora", 0, data, tmp_path / "out", model=model, broken_media="drop")
+        folder = plan.run(profile, "sft", "lora", 0, data, tmp_path / "out", model=model, broken_media="drop")
     lines = [str(w.message) for w in told if "left out" in str(w.message)]
     assert len(lines) == bad
     assert all(f"(Row: problem_id {7000 + k}.)" in lines[k] and "\n" not in lines[k] for k in range(bad))
@@ -197,7 +200,7 @@ def test_a_bad_picture_ends_training_and_evaluation_in_a_line_with_file_and_row(
     only = Path(shutil.copytree(data, tmp_path / "only"))
     (only / "train.jsonl").write_text(strip + "\n")
     with pytest.raises(WorkbookError, match=r"strip\.png is 800 x 2 pixels.*\(Row: problem_id 7001\.\)$"):
-        train.run(SMOKE, "sft", "lora", 0, only, tmp_path / "out", model=model)
+        plan.run(SMOKE, "sft", "lora", 0, only, tmp_path / "out", model=model)
     asked = [evaluate.Item("row 3", "What is this?", (("image", str(data / "dot.png")),))]
     with pytest.raises(WorkbookError, match=r"dot\.png is 1 x 1 pixels.*\(Row: row 3\.\)$"):
         evaluate.generate(model, asked, tmp_path / "answers", frames=Frames(4, 0), batch=1, max_new_tokens=4)

@@ -207,9 +207,10 @@ def test_types_import_nothing_of_ours() -> None:
 @pytest.mark.slow
 def test_importing_what_the_light_notebooks_use_does_not_import_torch() -> None:
     code = (
-        "import sys; from spacer_utils import analysis, frames, interactive, logbook, maps, plots, reference, registry, rewards; "
-        "from spacer_utils import run, video; from spacer_utils.data import audit, dataset, samples; "
-        "from spacer_utils.workbook import cost, dag, manifest, plan; [r.names() for r in registry.ALL]; "
+        "import sys; from spacer_utils.analysis import figures, interactive, published, scores, training_logs; "
+        "from spacer_utils.core import frames, maps, registry; from spacer_utils.render import film; "
+        "from spacer_utils.dataset import audit, build, samples; from spacer_utils import rewards; "
+        "from spacer_utils.workbook import book, cost, dag, forecast, manifest; [r.names() for r in registry.ALL]; "
         "print([m for m in ('torch', 'transformers', 'trl', 'papermill') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from training_kit import write_data
 
-from spacer_utils import profiles, reference, study
-from spacer_utils.types import Sample, WorkbookError
+from spacer_utils.analysis import published, study
+from spacer_utils.core import profiles
+from spacer_utils.core.types import Sample, WorkbookError
 
 
 def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dict]:
@@ -112,7 +113,7 @@ def test_costs_name_the_command_of_every_row(tmp_path: Path) -> None:
             "train": {**asdict(profiles.get("cpu").train), "rl_steps": 50}, "final": {"peak_memory_mb": 900.0 + seed}}))
     assert study.costs(tmp_path) == [{
         "model": "rlvr-lora", "seeds": [0, 1], "steps": 50, "seconds": 70.0, "peak MB": 901,
-        "command": "python -m spacer_utils.train --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50"}]
+        "command": "python -m spacer_utils.training.plan --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50"}]
     assert study.command(study.runs_of(tmp_path)) == (
         "make study PROFILE=cpu METHODS='rlvr' SEEDS='0 1' TUNING=lora RL_STEPS=50")
     longer = {"profile": "cpu", "method": "rlvr", "tuning": "lora", "seed": 2, "train": {"rl_steps": 60}}
@@ -170,20 +171,20 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(tmp_path: Path, monkeypa
     found = json.loads((tmp_path / "reference/smoke/summary.json").read_text())
     assert {r["split"] for r in found["summary"]} == {"heldout", "further_rooms"}
     assert found["questions"] == {"heldout": 500, "further_rooms": 900}
-    assert found["command"] == "make study; python -m spacer_utils.study --profile smoke --further FOLDER"
+    assert found["command"] == "make study; python -m spacer_utils.analysis.study --profile smoke --further FOLDER"
     assert study.main(["--profile", "smoke", "--further", str(tmp_path / "nowhere")]) == 2
 
 
 def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:
     curves = {"rlvr-full-s0": [{"step": 1, "reward": 1.0}, {"step": 2, "reward": 2.0, "kl": 0.1}],
               "rlvr-full-s1": [{"step": 1, "reward": 2.0}], "sg_rlvr-full-s0": [{"step": 1, "reward": 3.0}]}
-    assert reference.mean_curves(curves) == {
+    assert published.mean_curves(curves) == {
         "rlvr-full": [{"step": 1, "reward": 1.5}, {"step": 2, "reward": 2.0, "kl": 0.1}],
         "sg_rlvr-full": [{"step": 1, "reward": 3.0}]}
 
 
 def test_committed_studies_are_whole() -> None:
-    for name, found in reference.studies().items():
+    for name, found in published.studies().items():
         models = {r["model"] for r in found["summary"] if r["split"] == "heldout"}
         assert {"base", "base, blind", "prior"} <= models, name
         assert found["questions"]["heldout"] >= 500

@@ -16,9 +16,11 @@ import pytest
 from kill_and_resume import prove, traces
 from training_kit import tiny_model, write_data
 
-from spacer_utils import folders, logbook, profiles, train
-from spacer_utils.files import read_jsonl, sha256
-from spacer_utils.types import BadRow, WorkbookError
+from spacer_utils.analysis import training_logs
+from spacer_utils.core import folders, profiles
+from spacer_utils.core.files import read_jsonl, sha256
+from spacer_utils.core.types import BadRow, WorkbookError
+from spacer_utils.training import plan as train
 
 torch = pytest.importorskip("torch")
 PROFILE = profiles.get("smoke").with_overrides(
@@ -91,23 +93,23 @@ def test_a_killed_run_goes_on_exactly(data: Path, tmp_path: Path, method: str, t
 
 def test_the_log_serves_the_notebooks(model: str, data: Path, tmp_path: Path) -> None:
     folder = go("sg_rlvr", "lora", model, data, tmp_path)
-    rows, metrics = logbook.rollouts(folder), logbook.metrics(folder)
+    rows, metrics = training_logs.rollouts(folder), training_logs.metrics(folder)
     assert [m["step"] for m in metrics] == [1, 2, 3, 4]
     assert len(rows) == 4 * 2 * 4
     assert set(rows[0]["terms"]) == {"accuracy", "format", "map"}
-    assert all(len(g) == 4 for g in logbook.groups(rows).values())
-    assert logbook.largest_group_sum(rows) < 1e-5
-    assert logbook.finite(metrics)
+    assert all(len(g) == 4 for g in training_logs.groups(rows).values())
+    assert training_logs.largest_group_sum(rows) < 1e-5
+    assert training_logs.finite(metrics)
     expected = """reward kl entropy frac_reward_zero_std clip_ratio/region_mean truncated vision_tokens map/parsed
         tokens_per_second seconds/decode seconds/generate seconds/score seconds/reward seconds/update peak_memory_mb
         rewards/map/mean completions/mean_length"""
     for name in [*expected.split(), "format/well formed"]:
         assert name in metrics[0], name
     assert any(k.startswith("reward/object_count") for m in metrics for k in m)
-    logbook.failures({"run": rows})
-    assert logbook.seconds_per_stage({"run": metrics})[0]["generate"] > 0
-    logbook.accuracy_by_type({"run": rows})
-    logbook.one_group(rows)
+    training_logs.failures({"run": rows})
+    assert training_logs.seconds_per_stage({"run": metrics})[0]["generate"] > 0
+    training_logs.accuracy_by_type({"run": rows})
+    training_logs.one_group(rows)
 
 
 @pytest.mark.parametrize(("method", "gate"),
@@ -144,7 +146,7 @@ def test_learning_rates_rise_in_the_share_of_steps_that_the_profile_says(model: 
 
     def rates(warmup: float) -> list[float]:
         folder = go(method, "full", model, data, tmp_path / str(warmup), short.with_overrides(warmup=warmup))
-        return [m["learning_rate"] for m in logbook.metrics(folder) if "learning_rate" in m]
+        return [m["learning_rate"] for m in training_logs.metrics(folder) if "learning_rate" in m]
 
     risen = rates(0.5)
     assert risen[:5] == pytest.approx([0.0, 2.5e-4, 5e-4, 7.5e-4, 1e-3])
@@ -157,7 +159,7 @@ def test_the_result_is_a_plain_checkpoint(model: str, data: Path, tmp_path: Path
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     folder = go("rlvr", tuning, model, data, tmp_path)
-    assert logbook.weights_differ(folder / "model", model)
+    assert training_logs.weights_differ(folder / "model", model)
     loaded: Any = AutoModelForImageTextToText.from_pretrained(folder / "model")
     processor: Any = AutoProcessor.from_pretrained(folder / "model")
     inputs = processor(text=["How many chairs?"], return_tensors="pt")
@@ -373,7 +375,7 @@ def test_launch_configurations_are_understood(name: str) -> None:
 def command(model: str, data: Path, out: Path, method: str = "rlvr", **fields: Any) -> list[str]:
     settings = {"completion_tokens": 12, "size": 56, "rl_steps": 30, "prompts_per_step": 2, "group_size": 4, "save_steps": 2}
     flags = [f"--set={k}={v}" for k, v in (settings | fields).items()]
-    return [sys.executable, "-m", "spacer_utils.train", "--profile", "smoke", "--method", method, "--data", str(data),
+    return [sys.executable, "-m", "spacer_utils.training.plan", "--profile", "smoke", "--method", method, "--data", str(data),
             "--out", str(out), "--model", model, *flags]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from training_kit import FAMILIES, FRAMES, MAP, MIXED, Clips, grpo, inputs, tiny_model, vowels
 
-from spacer_utils.training import credit, decoding
-from spacer_utils.types import Sample, WorkbookError
+from spacer_utils.core.types import Sample, WorkbookError
+from spacer_utils.training import credit, rollouts
 
 torch = pytest.importorskip("torch")
 
@@ -115,7 +115,7 @@ def test_rollouts_are_drawn_at_the_temperature_asked_for(models: dict[str, str],
     assert cold == likely
     assert all(len({tuple(row) for row in group}) == 1 for group in cold)
     torch.manual_seed(0)
-    drawn = decoding.drawn(torch.tensor([0.7, 0.2, 0.1]).log().expand(20_000, 3))
+    drawn = rollouts.drawn(torch.tensor([0.7, 0.2, 0.1]).log().expand(20_000, 3))
     assert torch.allclose(drawn.bincount() / len(drawn), torch.tensor([0.7, 0.2, 0.1]), atol=0.015)
 
 
@@ -207,7 +207,7 @@ def test_a_frozen_tower_runs_once_per_generation(models: dict[str, str], tmp_pat
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_vision_token_is_ever_sampled(models: dict[str, str], tmp_path: Path, family: str) -> None:
-    from spacer_utils.training.media import vision_tokens
+    from spacer_utils.training.encoder import vision_tokens
 
     trainer = grpo(models[family], tmp_path, Clips(), max_completion_length=24, num_generations=4)
     forbidden = vision_tokens(trainer.processing_class)
@@ -400,7 +400,7 @@ def vowels_reward(completions: Any, **_: Any) -> list[float]:
 
 
 def test_frames_are_shuffled_and_times_kept() -> None:
-    from spacer_utils.training.media import shuffled_order
+    from spacer_utils.training.encoder import shuffled_order
 
     for count in (2, 3, 8):
         order = shuffled_order("a/b.mp4", count, 3)
@@ -501,7 +501,7 @@ def collated(model: str, clips: Clips, rows: Any = MIXED) -> tuple[Any, dict[str
 
     from transformers import AutoProcessor
 
-    from spacer_utils.training.media import Encoder
+    from spacer_utils.training.encoder import Encoder
     from spacer_utils.training.sft import Collator
 
     collate = Collator(Encoder(AutoProcessor.from_pretrained(model), FRAMES, load=clips))

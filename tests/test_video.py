@@ -16,10 +16,11 @@ import pytest
 from conftest import effort
 from PIL import Image
 
-from spacer_utils import camera, frames, profiles, video
-from spacer_utils.profiles import Data, Frames
-from spacer_utils.scenes import geometry, procedural
-from spacer_utils.types import Box, Clip, Scene, SceneObject, WorkbookError
+from spacer_utils.core import frames, profiles
+from spacer_utils.core.profiles import Data, Frames
+from spacer_utils.core.types import Box, Clip, Scene, SceneObject, WorkbookError
+from spacer_utils.render import camera, film
+from spacer_utils.scenes import floor_plan, procedural
 
 pytestmark = pytest.mark.slow
 DATA = replace(profiles.get("smoke").data, clip_frames=8, width=96, height=64)
@@ -33,12 +34,12 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def filmed(scene: Scene) -> tuple[Pixels, Clip]:
-    return video.film(scene, DATA, seed=3)
+    return film.film(scene, DATA, seed=3)
 
 
 @pytest.fixture
 def mp4(filmed: tuple[Pixels, Clip], tmp_path: Path) -> Path:
-    return video.write_clip(*filmed, tmp_path)
+    return film.write_clip(*filmed, tmp_path)
 
 
 def ramp(count: int, width: int = 64, height: int = 48) -> Pixels:
@@ -58,7 +59,7 @@ def test_cameras_stand_on_free_floor(kind: str) -> None:
         cameras = camera.trajectory(room, kind, 12, 2.0, 112, 112, np.random.default_rng(k))
         assert cameras.shape == (12, 4, 4)
         assert camera.inside_room(room, cameras)
-        assert geometry.free_floor(room, 0.02).is_free(cameras[:, :2, 3]).all()
+        assert floor_plan.free_floor(room, 0.02).is_free(cameras[:, :2, 3]).all()
         assert (cameras[:, 2, 3] > 1.2).all()
         assert (cameras[:, 2, 3] < room.ceiling_height).all()
         turned = cameras[:, :3, :3]
@@ -99,8 +100,8 @@ def test_a_walk_begins_within_30_degrees_of_an_axis(scene: Scene) -> None:
 def test_most_objects_are_seen() -> None:
     seen, total = 0, 0
     for k in range(effort(6, 12)):
-        clip = video.film(procedural.room("train", 9, k), replace(DATA, width=112, height=112))[1]
-        seen += len(video.seen_instances(clip, range(clip.num_frames), 0.002))
+        clip = film.film(procedural.room("train", 9, k), replace(DATA, width=112, height=112))[1]
+        seen += len(film.seen_instances(clip, range(clip.num_frames), 0.002))
         total += len(clip.scene.objects)
     assert seen / total > 0.6
 
@@ -122,29 +123,29 @@ def test_the_clip_tells_what_the_picture_shows(filmed: tuple[Pixels, Clip]) -> N
     assert shares.min() >= 0
     assert shares.sum(0).max() <= 1
     hidden = replace(clip.scene, objects=())
-    assert (video.film(replace(hidden, objects=clip.scene.objects), DATA, 3)[0] == pixels).all()
-    assert (video.film(clip.scene, DATA, 4)[0] != pixels).any()
+    assert (film.film(replace(hidden, objects=clip.scene.objects), DATA, 3)[0] == pixels).all()
+    assert (film.film(clip.scene, DATA, 4)[0] != pixels).any()
 
 
 def test_seen_uses_the_given_frames_and_the_threshold(filmed: tuple[Pixels, Clip]) -> None:
     clip = replace(filmed[1], visible_share={1: (0.0, 0.01, 0.2), 2: (0.3, 0.0, 0.0), 3: (0.0, 0.004, 0.0)},
                    scene=replace(filmed[1].scene, objects=tuple(
                        SceneObject(k, c, Box((0, 0, 0), (1, 1, 1))) for k, c in ((1, "chair"), (2, "chair"), (3, "cup")))))
-    assert video.seen_instances(clip, range(3), 0.005) == {1: 1, 2: 0}
-    assert video.seen_instances(clip, [1, 2], 0.05) == {1: 2}
-    assert video.seen_categories(clip, range(3), 0.001) == {"chair": 0, "cup": 1}
-    assert video.seen_categories(clip, [2], 0.005) == {"chair": 2}
+    assert film.seen_instances(clip, range(3), 0.005) == {1: 1, 2: 0}
+    assert film.seen_instances(clip, [1, 2], 0.05) == {1: 2}
+    assert film.seen_categories(clip, range(3), 0.001) == {"chair": 0, "cup": 1}
+    assert film.seen_categories(clip, [2], 0.005) == {"chair": 2}
 
 
 @pytest.mark.slow
 def test_same_frames_same_bytes_and_a_true_round_trip(filmed: tuple[Pixels, Clip], mp4: Path, tmp_path: Path) -> None:
-    again = video.write_clip(*video.film(filmed[1].scene, DATA, seed=3), tmp_path / "again")
+    again = film.write_clip(*film.film(filmed[1].scene, DATA, seed=3), tmp_path / "again")
     assert again.read_bytes() == mp4.read_bytes()
     assert b" mbtree=0 " in mp4.read_bytes()  # with x264's macroblock tree they are the same 99 times of 100
     assert again.with_suffix(".json").read_bytes() == mp4.with_suffix(".json").read_bytes()
-    assert video.read_clip(mp4.with_suffix(".json")) == filmed[1]
+    assert film.read_clip(mp4.with_suffix(".json")) == filmed[1]
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.is_file()) == [".json", ".mp4"]
-    decoded, _ = video.load(mp4, Frames(8, 0))
+    decoded, _ = film.load(mp4, Frames(8, 0))
     assert np.abs(decoded.astype(int) - filmed[0].astype(int)).mean() < 6
     with av.open(str(mp4)) as container:
         stream = container.streams.video[0]
@@ -153,17 +154,17 @@ def test_same_frames_same_bytes_and_a_true_round_trip(filmed: tuple[Pixels, Clip
 
 def test_writing_refuses_what_does_not_fit(filmed: tuple[Pixels, Clip], tmp_path: Path) -> None:
     with pytest.raises(WorkbookError, match="7 frames but 8 poses"):
-        video.write_clip(filmed[0][:7], filmed[1], tmp_path)
+        film.write_clip(filmed[0][:7], filmed[1], tmp_path)
     with pytest.raises(WorkbookError, match=r"63 x 48.*even"):
-        video.encode(ramp(3, width=63), 2.0)
+        film.encode(ramp(3, width=63), 2.0)
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkbookError, match="could not write"):
-        video.write_clip(*filmed, tmp_path / "file")
+        film.write_clip(*filmed, tmp_path / "file")
 
 
 @pytest.mark.parametrize(("total", "n"), [(16, 6), (16, 8), (8, 8), (3, 8), (32, 16), (100, 7)])
 def test_uniform_sampling_spaces_evenly_from_the_first_frame(total: int, n: int) -> None:
-    picked = video.sample_indices(total, n)
+    picked = film.sample_indices(total, n)
     assert len(picked) == min(n, total)
     assert picked[0] == 0
     assert picked == sorted(set(picked))
@@ -191,19 +192,19 @@ def test_spacer_resize_transposes(given: tuple[int, int], result: tuple[int, int
 @pytest.mark.slow
 def test_spacer_sampling_squashes_the_frames(tmp_path: Path) -> None:
     path = tmp_path / "wide.mp4"
-    path.write_bytes(video.encode(ramp(6, width=640, height=480), 2.0))
-    pixels, about = video.load(path, Frames(4, 0, sampling="spacer"))
+    path.write_bytes(film.encode(ramp(6, width=640, height=480), 2.0))
+    pixels, about = film.load(path, Frames(4, 0, sampling="spacer"))
     assert pixels.shape == (3, 448, 336, 3)
     assert about.frames_indices == [0, 2, 5]
-    assert video.load(path, Frames(4, 0, sampling="spacer-keep-aspect"))[0].shape == (3, 480, 640, 3)
-    assert video.load(path, Frames(4, 56, sampling="spacer"))[0].shape == (3, 56, 56, 3)
+    assert film.load(path, Frames(4, 0, sampling="spacer-keep-aspect"))[0].shape == (3, 480, 640, 3)
+    assert film.load(path, Frames(4, 56, sampling="spacer"))[0].shape == (3, 56, 56, 3)
 
 
 @pytest.mark.parametrize("fps", [2.0, 2.5, 30.0, 29.97])
 def test_frames_and_their_times_are_the_right_ones(tmp_path: Path, fps: float) -> None:
     path = tmp_path / "ramp.mp4"
-    path.write_bytes(video.encode(ramp(20), fps))
-    pixels, about = video.load(path, Frames(5, 0))
+    path.write_bytes(film.encode(ramp(20), fps))
+    pixels, about = film.load(path, Frames(5, 0))
     assert levels(pixels) == [0, 4, 8, 12, 16]
     assert about.frames_indices == [0, 4, 8, 12, 16]
     assert about.fps == pytest.approx(fps, rel=1e-4)
@@ -222,7 +223,7 @@ def test_uneven_clocks_keep_each_frame_s_own_time(tmp_path: Path) -> None:
             frame.pts, frame.time_base = tick, Fraction(1, 10)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    pixels, about = video.load(path, Frames(4, 0))
+    pixels, about = film.load(path, Frames(4, 0))
     assert levels(pixels) == [0, 2, 4, 6]
     assert about.timestamps == pytest.approx([0.0, 0.2, 1.0, 1.2], abs=0.01)
 
@@ -239,8 +240,8 @@ def processors() -> dict[str, Any]:
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_stock_processors_derive_the_true_times(tmp_path: Path, family: str) -> None:
     path = tmp_path / "ramp.mp4"
-    path.write_bytes(video.encode(ramp(16, 56, 56), 2.0))
-    pixels, about = video.load(path, Frames(8, 0))
+    path.write_bytes(film.encode(ramp(16, 56, 56), 2.0))
+    pixels, about = film.load(path, Frames(8, 0))
     done = processors()[family](videos=[pixels], video_metadata=[about], do_sample_frames=False, return_metadata=True)
     kept = done["video_metadata"][0]
     assert int(done["video_grid_thw"][0][0]) == 4
@@ -249,28 +250,28 @@ def test_stock_processors_derive_the_true_times(tmp_path: Path, family: str) -> 
 
 
 def test_size_resizes_once_and_zero_keeps(mp4: Path) -> None:
-    assert video.load(mp4, Frames(4, 48))[0].shape == (4, 48, 48, 3)
-    assert video.load(mp4, Frames(4, 0))[0].shape == (4, 64, 96, 3)
+    assert film.load(mp4, Frames(4, 48))[0].shape == (4, 48, 48, 3)
+    assert film.load(mp4, Frames(4, 0))[0].shape == (4, 64, 96, 3)
 
 
 def test_the_cache_decodes_once_and_knows_content_from_name(mp4: Path, tmp_path: Path) -> None:
     store, asked = tmp_path / "cache", Frames(4, 48)
-    video.decodes.clear()
-    first, about = video.load(mp4, asked, store)
-    again, about_again = video.load(mp4, asked, store)
-    assert video.decodes == {mp4.name: 1}
+    film.decodes.clear()
+    first, about = film.load(mp4, asked, store)
+    again, about_again = film.load(mp4, asked, store)
+    assert film.decodes == {mp4.name: 1}
     assert isinstance(again, np.memmap)
     assert (np.asarray(first) == np.asarray(again)).all()
     assert about == about_again
-    assert (np.asarray(again) == video.load(mp4, asked)[0]).all()
+    assert (np.asarray(again) == film.load(mp4, asked)[0]).all()
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(mp4.read_bytes())
-    video.load(copy, asked, store)
-    assert video.decodes["copy.mp4"] == 0
-    video.load(mp4, replace(asked, num_frames=2), store)
-    assert video.decodes[mp4.name] == 3
-    mp4.write_bytes(video.encode(ramp(8), 2.0))
-    assert levels(video.load(mp4, asked, store)[0]) == [0, 2, 4, 6]
+    film.load(copy, asked, store)
+    assert film.decodes["copy.mp4"] == 0
+    film.load(mp4, replace(asked, num_frames=2), store)
+    assert film.decodes[mp4.name] == 3
+    mp4.write_bytes(film.encode(ramp(8), 2.0))
+    assert levels(film.load(mp4, asked, store)[0]) == [0, 2, 4, 6]
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "text", "scrambled"])
@@ -280,25 +281,25 @@ def test_a_damaged_file_is_named(mp4: Path, damage: str) -> None:
     mp4.write_bytes({"half": content[: len(content) // 2], "empty": b"", "text": b"hello" * 100,
                      "scrambled": content[:start] + bytes(end - start) + content[end:]}[damage])
     with pytest.raises(WorkbookError, match=mp4.name):
-        video.load(mp4, Frames(4, 48))
+        film.load(mp4, Frames(4, 48))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for cache in (None, tmp_path / "cache"):
         with pytest.raises(WorkbookError, match=r"gone\.mp4"):
-            video.load(tmp_path / "gone.mp4", Frames(4, 48), cache)
+            film.load(tmp_path / "gone.mp4", Frames(4, 48), cache)
     with pytest.raises(WorkbookError, match=r"gone\.png"):
-        video.read_image(tmp_path / "gone.png", 48)
+        film.read_image(tmp_path / "gone.png", 48)
 
 
 def test_pictures(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     Image.new("RGBA", (30, 20), (10, 20, 30, 255)).save(path)
-    assert video.read_image(path, None).shape == (20, 30, 3)
-    assert video.read_image(path, 48).shape == (48, 48, 3)
+    assert film.read_image(path, None).shape == (20, 30, 3)
+    assert film.read_image(path, 48).shape == (48, 48, 3)
     path.write_bytes(b"no picture")
     with pytest.raises(WorkbookError, match=r"picture\.png"):
-        video.read_image(path, 48)
+        film.read_image(path, 48)
 
 
 def test_descriptions_with_broken_poses_are_refused(mp4: Path) -> None:
@@ -307,13 +308,13 @@ def test_descriptions_with_broken_poses_are_refused(mp4: Path) -> None:
     row["poses"][2][0][3] = math.nan
     path.write_text(json.dumps(row))
     with pytest.raises(WorkbookError, match="not finite"):
-        video.read_clip(path)
+        film.read_clip(path)
     path.write_text("{}")
     with pytest.raises(WorkbookError, match=path.name):
-        video.read_clip(path)
+        film.read_clip(path)
 
 
 def test_films_differ_by_data_not_by_order(scene: Scene) -> None:
     small: Data = replace(DATA, width=64, height=48)
-    assert (video.film(scene, small, 1)[0] == video.film(scene, small, 1)[0]).all()
-    assert video.film(scene, replace(small, trajectory="walk"), 1)[1].poses != video.film(scene, small, 1)[1].poses
+    assert (film.film(scene, small, 1)[0] == film.film(scene, small, 1)[0]).all()
+    assert film.film(scene, replace(small, trajectory="walk"), 1)[1].poses != film.film(scene, small, 1)[1].poses

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from spacer_utils.profiles import Frames
-from spacer_utils.training import media, nano
-from spacer_utils.types import Sample
-from spacer_utils.video import encode
+from spacer_utils.core.profiles import Frames
+from spacer_utils.core.types import Sample
+from spacer_utils.nano_base import nano
+from spacer_utils.render.film import encode
+from spacer_utils.training import encoder as media
 
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
 FRAMES = Frames(num_frames=4, size=56)
@@ -123,7 +124,7 @@ def grpo(model: str, out: Path, clips: Clips, *, tuning: str = "full", rows: Any
     from transformers import AutoModelForImageTextToText, AutoProcessor
     from trl import GRPOConfig
 
-    from spacer_utils.training.trainer import VideoGRPOTrainer
+    from spacer_utils.training.grpo import VideoGRPOTrainer
     from spacer_utils.training.vision import repair_positions
 
     torch.set_num_threads(1)

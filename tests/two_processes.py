@@ -18,8 +18,10 @@ import yaml
 from torch.distributed.fsdp import FSDPModule
 from training_kit import FRAMES
 
-from spacer_utils import evaluate, profiles, train
-from spacer_utils.data.rows import load
+from spacer_utils.core import profiles
+from spacer_utils.core.rows import load
+from spacer_utils.evaluation import evaluate
+from spacer_utils.training import plan
 
 PROFILE = profiles.get("smoke").with_overrides(
     completion_tokens=12, size=56, rl_steps=4, prompts_per_step=4, group_size=4, save_steps=1, rl_lr_full=1e-3, rl_lr_lora=1e-2,
@@ -45,7 +47,7 @@ def shard(launcher: str) -> None:
     processes too."""
     from accelerate.state import AcceleratorState, DistributedType, PartialState
 
-    config = yaml.safe_load((Path(train.__file__).parent / "assets" / "launch" / f"{launcher}.yaml").read_text())
+    config = yaml.safe_load((Path(plan.__file__).parents[1] / "assets" / "launch" / f"{launcher}.yaml").read_text())
     fsdp = "fsdp_config" in config
     os.environ["ACCELERATE_USE_FSDP" if fsdp else "ACCELERATE_USE_DEEPSPEED"] = "true"
     for name, value in config["fsdp_config" if fsdp else "deepspeed_config"].items():
@@ -72,7 +74,7 @@ def main() -> None:
     if launcher:
         shard(launcher)
     from spacer_utils.training import loop
-    from spacer_utils.training.trainer import VideoGRPOTrainer
+    from spacer_utils.training.grpo import VideoGRPOTrainer
 
     generate = VideoGRPOTrainer._generate_single_turn
 
@@ -108,7 +110,7 @@ def main() -> None:
         if step == int(stop):
             os._exit(9)  # as if killed: step is logged and not saved
 
-    train.run(PROFILE, "rlvr", tuning, 0, Path(data), Path(out), model=model, progress=progress)  # type: ignore[arg-type]
+    plan.run(PROFILE, "rlvr", tuning, 0, Path(data), Path(out), model=model, progress=progress)  # type: ignore[arg-type]
     if launcher:
         return
     items = evaluate.items_from_samples(load(Path(data) / "train.jsonl"), Path(data), "compact", True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, judged, letter_of, options_of
-from ..scoring.report import Table, macro, micro
-from ..scoring.styles import spacer_choice
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, macro, micro
+from .scoring.prompt_styles import spacer_choice
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, judged, letter_of, options_of
 
 TASKS = ("Art_Style", "Counting", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw", "Multi-view_Reasoning",
          "Object_Localization", "Relative_Depth", "Relative_Reflectance", "Semantic_Correspondence", "Spatial_Relation",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
-from ..scoring.report import Table, by_group, macro, micro
-from ..scoring.styles import lettered, lines, spacer_choice
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, by_group, macro, micro
+from .scoring.prompt_styles import lettered, lines, spacer_choice
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
 
 ASK = "Note: You only need to respond with A, B, C, D without providing any additional information."
 

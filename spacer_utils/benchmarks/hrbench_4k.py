@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import vk
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, judged, letter_of
-from ..scoring.report import Table, mean, micro, split_by
-from ..scoring.styles import lettered, lines, spacer_choice
+from ..core.registry import BENCHMARKS
+from .scoring import vlmevalkit
+from .scoring.aggregate import Table, mean, micro, split_by
+from .scoring.prompt_styles import lettered, lines, spacer_choice
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, judged, letter_of
 
 
 def over_cycles(items: Iterable[Item]) -> float | None:
@@ -53,7 +53,7 @@ class HrBench4k(Benchmark):
         reply = judged(row)
         if verdict := re.match("yes|no", reply, re.IGNORECASE):
             return Verdict(float(verdict[0].lower() == "yes"), text, "judge")
-        found = vk.hr_infer(text, q.options) or vk.hr_infer(reply, q.options)
+        found = vlmevalkit.hr_infer(text, q.options) or vlmevalkit.hr_infer(reply, q.options)
         return choice(found, q.gold, "inference")
 
     @staticmethod

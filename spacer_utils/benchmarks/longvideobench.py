@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..registry import BENCHMARKS
-from ..scoring import extract, subtitles
-from ..scoring.record import LETTERS, Benchmark, Item, Question, Row, Verdict, choice, options_of
-from ..scoring.report import Table, by_group, macro, micro
-from ..scoring.styles import LETTER, lettered, lines, spacer_text
+from ..core.registry import BENCHMARKS
+from .scoring import extract, subtitles
+from .scoring.aggregate import Table, by_group, macro, micro
+from .scoring.prompt_styles import LETTER, lettered, lines, spacer_text
+from .scoring.record import LETTERS, Benchmark, Item, Question, Row, Verdict, choice, options_of
 
 PERCEPTION = ("S2E", "S2O", "S2A", "E2O", "O2E", "T2E", "T2O", "T2A")
 RELATION = ("E3E", "O3O", "SSS", "SOS", "SAA", "T3E", "T3O", "TOS", "TAA")

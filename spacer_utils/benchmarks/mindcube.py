@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, inline_options, letter_of, several
-from ..scoring.report import Table, macro, micro
-from ..scoring.styles import spacer_text
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, macro, micro
+from .scoring.prompt_styles import spacer_text
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, inline_options, letter_of, several
 
 SETTINGS = ("around", "rotation", "translation", "among", "other")
 TASK = """[Task]

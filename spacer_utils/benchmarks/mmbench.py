@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
 
-from ..registry import BENCHMARKS
-from ..scoring import vk
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, is_absent, judged, letter_of, plain
-from ..scoring.report import Table, mean, micro, split_by
-from ..scoring.styles import lettered, lines, spacer_choice
+from ..core.registry import BENCHMARKS
+from .scoring import vlmevalkit
+from .scoring.aggregate import Table, mean, micro, split_by
+from .scoring.prompt_styles import lettered, lines, spacer_choice
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, is_absent, judged, letter_of, plain
 
 
 def circular(items: Iterable[Item]) -> float | None:
@@ -52,7 +52,7 @@ class MmBench(Benchmark):
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
         """Rule-based inference; what it leaves open a judge reads (``judge_output``), else it is wrong."""
-        found = vk.mmb_infer(text, q.options) or vk.mmb_infer(judged(row), q.options)
+        found = vlmevalkit.mmb_infer(text, q.options) or vlmevalkit.mmb_infer(judged(row), q.options)
         return choice(found, q.gold, "inference")
 
     @staticmethod

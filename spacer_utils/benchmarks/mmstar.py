@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, inline_options, letter_of
-from ..scoring.report import Table, by_group, mean, micro, split_by
-from ..scoring.styles import LETTER, lettered, lines, spacer_text
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, by_group, mean, micro, split_by
+from .scoring.prompt_styles import LETTER, lettered, lines, spacer_text
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, inline_options, letter_of
 
 
 @BENCHMARKS.register("mmstar", hub="Lin-Chen/MMStar", config="val", split="val", version="HEAD", licence="unverified", count=1500,

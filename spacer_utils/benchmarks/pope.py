@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict
-from ..scoring.report import Table, mean, micro
-from ..scoring.styles import spacer_text
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, mean, micro
+from .scoring.prompt_styles import spacer_text
+from .scoring.record import Benchmark, Item, Question, Row, Verdict
 
 SETTINGS = ("adversarial", "popular", "random")
 

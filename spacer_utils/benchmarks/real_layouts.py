@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..registry import BENCHMARKS
-from ..scoring.own import OwnRows
+from ..core.registry import BENCHMARKS
+from .scoring.own_rows import OwnRows
 
 
 @BENCHMARKS.register("real_layouts", hub="", version="1", licence="Apache-2.0", count=None, size="a few MB of rendered video",

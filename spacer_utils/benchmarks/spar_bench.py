@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, number, number_text, several
-from ..scoring.report import Table, mean, micro, task_means
-from ..scoring.styles import LETTER, lines, spacer_text
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, mean, micro, task_means
+from .scoring.prompt_styles import LETTER, lines, spacer_text
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, letter_of, number, number_text, several
 
 LOW = tuple(f"{kind}_prediction_{pair}{views}" for views in ("",
                                                              "_mv") for kind in ("depth", "distance") for pair in ("oc", "oo"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
-from ..scoring.report import Table, by_group, macro, mean, micro, task_means
-from ..scoring.styles import lettered, lines, spacer_text
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, by_group, macro, mean, micro, task_means
+from .scoring.prompt_styles import lettered, lines, spacer_text
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
 
 STATIC = ("Dimensional Measurement", "Spatial Relation", "3D Video Grounding")
 DYNAMIC = ("Displacement & Path Length", "Speed & Acceleration", "Ego-Centric Orientation", "Trajectory Description",

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import UNREADABLE
-from ..registry import BENCHMARKS
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, is_absent, letter_of, options_of
-from ..scoring.report import Table, by_group, macro, micro, task_means
-from ..scoring.styles import lettered, lines, spacer_text
-from ..types import WorkbookError
+from ..core.files import UNREADABLE
+from ..core.registry import BENCHMARKS
+from ..core.types import WorkbookError
+from .scoring.aggregate import Table, by_group, macro, micro, task_means
+from .scoring.prompt_styles import lettered, lines, spacer_text
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, is_absent, letter_of, options_of
 
 FORMATS = ("multi-choice", "yes_no", "caption_matching", "captioning")
 DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")

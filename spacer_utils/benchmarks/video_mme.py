@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..registry import BENCHMARKS
-from ..scoring import extract, subtitles
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
-from ..scoring.report import Table, by_group, macro, micro
-from ..scoring.styles import lettered, lines, spacer_choice
+from ..core.registry import BENCHMARKS
+from .scoring import extract, subtitles
+from .scoring.aggregate import Table, by_group, macro, micro
+from .scoring.prompt_styles import lettered, lines, spacer_choice
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, options_of
 
 KINDS = ("Temporal Perception", "Spatial Perception", "Attribute Perception", "Action Recognition", "Object Recognition",
          "OCR Problems", "Counting Problem", "Temporal Reasoning", "Spatial Reasoning", "Action Reasoning", "Object Reasoning",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..printed import looks_listed
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, options_of, several
-from ..scoring.report import Table, by_group, macro, micro
-from ..scoring.styles import lettered, lines, spacer_choice
+from ..core.printed_lists import looks_listed
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, by_group, macro, micro
+from .scoring.prompt_styles import lettered, lines, spacer_choice
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, options_of, several
 
 ASK = "\nReply only to the corresponding option.\nAnswer:"
 

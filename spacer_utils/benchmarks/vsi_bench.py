@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, first_of, letter_of, number, number_text, options_of
-from ..scoring.report import Table, by_group, mean, micro, task_means
-from ..scoring.styles import LETTER, lettered, lines, spacer_text
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, by_group, mean, micro, task_means
+from .scoring.prompt_styles import LETTER, lettered, lines, spacer_text
+from .scoring.record import (
+    Benchmark,
+    Item,
+    Question,
+    Row,
+    Verdict,
+    choice,
+    first_of,
+    letter_of,
+    number,
+    number_text,
+    options_of,
+)
 
 NUMERIC = ("object_counting", "object_abs_distance", "object_size_estimation", "room_size_estimation")
 DIRECTION = ("object_rel_direction_easy", "object_rel_direction_medium", "object_rel_direction_hard")

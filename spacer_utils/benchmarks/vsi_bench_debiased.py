@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..registry import BENCHMARKS
-from ..scoring.record import Question, Row, is_true
+from ..core.registry import BENCHMARKS
+from .scoring.record import Question, Row, is_true
 from .vsi_bench import VsiBench
 
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from math import prod
 
-from ..registry import BENCHMARKS
-from ..scoring import extract
-from ..scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, letter_of, options_of
-from ..scoring.report import Table, micro, split_by
-from ..scoring.styles import lines, spacer_choice
+from ..core.registry import BENCHMARKS
+from .scoring import extract
+from .scoring.aggregate import Table, micro, split_by
+from .scoring.prompt_styles import lines, spacer_choice
+from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, columns, letter_of, options_of
 
 KEYS = ("2steps_1", "2steps_2", "2steps_multi", "3steps_1", "3steps_2", "3steps_3", "3steps_multi")
 ASK = ("Now, we require you to solve a multiple-choice math question. Please briefly describe your thought process and provide "

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..registry import QUESTIONS
+from ..core.registry import QUESTIONS
 from .obj_appearance_order import HINT, first_frames
 from .view import BEGINNING, END, Candidate, View
 

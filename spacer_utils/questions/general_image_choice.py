@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from ..types import SceneObject
-from .camera import distance_to_box, eye, project
+from ..core.registry import QUESTIONS
+from ..core.types import SceneObject
+from .projection import distance_to_box, eye, project
 from .view import Candidate, View, choice, draws
 
 NEAREST = "Which of these objects is the nearest to the camera in the picture: {options}?"

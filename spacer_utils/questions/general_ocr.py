@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from .camera import panel_corners
+from ..core.registry import QUESTIONS
+from .projection import panel_corners
 from .view import Candidate, View
 
 FIRST = ("NORTH", "SOUTH", "EAST", "WEST", "GREEN", "RED", "BLUE", "GOLD", "QUIET", "OPEN", "MAIN", "UPPER", "LOWER", "OLD",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from .camera import panel_corners
+from ..core.registry import QUESTIONS
+from .projection import panel_corners
 from .view import Candidate, View
 
 GAUGE = "What value does the needle of the gauge on the wall show, on its scale from 0 to 100?"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from .camera import yaws
+from ..core.registry import QUESTIONS
+from .projection import yaws
 from .view import BEGINNING, END, Candidate, View, choice, draws
 
 WAY = "Does the camera turn to the left or to the right in the video?"

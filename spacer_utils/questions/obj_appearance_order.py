@@ -6,7 +6,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from ..registry import QUESTIONS
+from ..core.registry import QUESTIONS
 from .view import GENERIC, Candidate, View, draws
 
 TEMPLATE = "What will be the first-time appearance order of the following categories in the video: {categories}?"

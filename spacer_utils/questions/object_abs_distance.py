@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ..registry import QUESTIONS
+from ..core.registry import QUESTIONS
 from .view import Candidate, View, bin_name
 
 OPENING = "Measuring from the closest point of each object, what is the "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import QUESTIONS
+from ..core.registry import QUESTIONS
 from .view import Candidate, View, look_alikes
 
 TEMPLATE = "How many {category}(s) are in this room?"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from ..types import SceneObject
-from .geometry import boundary_gap, footprint, sector, turn
+from ..core.registry import QUESTIONS
+from ..core.types import SceneObject
+from .box_geometry import boundary_gap, footprint, sector, turn
 from .view import Candidate, View, choice, draws
 
 Sectors = dict[str, tuple[float, float]]

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from ..types import SceneObject
+from ..core.registry import QUESTIONS
+from ..core.types import SceneObject
 from .view import Candidate, View, choice, draws
 
 OPENING = "Measuring from the closest point of each object, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import QUESTIONS
+from ..core.registry import QUESTIONS
 from .view import Candidate, View, bin_name
 
 TEMPLATE = ("What is the length of the longest dimension (length, width, or height) of the {object}, "

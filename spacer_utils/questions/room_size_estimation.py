@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from ..scenes.geometry import area
+from ..core.registry import QUESTIONS
+from ..scenes.floor_plan import area
 from .view import Candidate, View
 
 TEMPLATE = ("What is the size of this room (in square meters)? If multiple rooms are shown, "

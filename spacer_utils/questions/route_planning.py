@@ -7,9 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from ..registry import QUESTIONS
-from ..types import Scene, SceneObject
-from .geometry import Array, boundary_gap, footprint, leg_clearance, ray_entry, sector, turn, wall_clearance
+from ..core.registry import QUESTIONS
+from ..core.types import Scene, SceneObject
+from .box_geometry import Array, boundary_gap, footprint, leg_clearance, ray_entry, sector, turn, wall_clearance
 from .view import Candidate, View, choice, draws
 
 TURNS = {"turn left": (45.0, 135.0), "turn back": (135.0, 225.0), "turn right": (225.0, 315.0), "straight on": (315.0, 405.0)}

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.types import Clip, DataType, ProblemType, SceneObject
 from ..render.furniture import ALIASES
 from ..scenes.contents import SYNONYMS
-from ..types import Clip, DataType, ProblemType, SceneObject
-from .geometry import surface_distances
+from .box_geometry import surface_distances
 
 GENERIC = frozenset({"object", "wall", "floor", "ceiling"})
 """Names that no question uses: nobody knows which one is meant."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Box
+from ..core.types import Box
 from .shapes import Parts
 from .textures import TILE, atlas
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Scene, WorkbookError
+from ..core.types import Scene, WorkbookError
 from . import furniture, shell
 from .assemble import assemble, join
 from .optics import Floats, Ints, Stage, camera_rows, cube_rows, ray_matrix

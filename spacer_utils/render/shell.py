@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Scene
+from ..core.types import Scene
 from .assemble import Mesh, join
 from .materials import Look, Material, textured
 from .textures import TILE, atlas

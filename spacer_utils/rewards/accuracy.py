@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..answers import answer_of, number, option, option_reader, same_text
-from ..registry import REWARDS
-from ..scoring.extract import mra
-from ..types import Answer, Sample
-from .text_overlap import rouge, word_errors
+from ..benchmarks.scoring.extract import mra
+from ..core.answers import answer_of, number, option, option_reader, same_text
+from ..core.registry import REWARDS
+from ..core.text_overlap import rouge, word_errors
+from ..core.types import Answer, Sample
 
 Found = tuple[float | None, str]
 
@@ -18,7 +18,7 @@ def accuracy(sample: Sample, answer: Answer) -> Found:
     Multiple choice: the letter, which must be among the options. Numerical: mean relative accuracy; a target of 0 is compared by
     absolute error. OCR: 1 - word error rate. Free-form: mean F of ROUGE-1/2/L. Regression: 1 - relative error.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "How many chairs?", "video", "numerical", (), "<answer>4</answer>", "", "")
     >>> accuracy(question, parse("<think>one, two</think><answer>three</answer>"))
     (0.6, '3 against 4')

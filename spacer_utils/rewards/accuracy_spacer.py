@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..answers import MAX_ANSWER, block
-from ..registry import REWARDS
-from ..scoring.extract import THRESHOLDS, se_num, to_float
-from ..types import Answer, Sample
-from .text_overlap import rouge, word_errors
+from ..benchmarks.scoring.extract import THRESHOLDS, se_num, to_float
+from ..core.answers import MAX_ANSWER, block
+from ..core.registry import REWARDS
+from ..core.text_overlap import rouge, word_errors
+from ..core.types import Answer, Sample
 
 _ALLOWED = tuple(THRESHOLDS.tolist())
 
@@ -17,7 +17,7 @@ def accuracy_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
     Deviation: an answer over ``MAX_ANSWER`` characters scores 0.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "How long?", "video", "numerical", (), "<answer>1</answer>", "", "")
     >>> accuracy_spacer(question, parse("<answer>a chair of 3.5 m</answer>"))
     (1.0, '1 against 1')

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .. import answers
-from ..maps import GRID
-from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..core import answers
+from ..core.maps import GRID
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample
 from . import length, temporal
 from .map import text_read
 from .sets import Gate, RewardSet, credit, gate_open, resolve, term, with_map

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..answers import answer_of, number, option, option_reader
-from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..core.answers import answer_of, number, option, option_reader
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample
 
 
 @REWARDS.register("answer_kind")
@@ -16,7 +16,7 @@ def answer_kind(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     A wrong letter and a letter where a number is wanted earn the same accuracy, nothing, and both are well formed: where a whole
     group of completions answers a number with letters, no other term leads back.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "How many chairs?", "video", "numerical", (), "<answer>4</answer>", "", "")
     >>> [answer_kind(question, parse(f"<think></think><answer>{a}</answer>")) for a in ("7", "B")]
     [(1.0, 'a number'), (0.0, 'not a number')]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample
 
 _SEAM = re.compile(r"</think>\s*<answer>")
 
@@ -14,7 +14,7 @@ _SEAM = re.compile(r"</think>\s*<answer>")
 def format_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Released format: the whole completion matches ``<think>.*?</think>\\s*<answer>.*?</answer>``; 1 or 0.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")
     >>> format_spacer(question, parse("<think>hm</think><answer>A</answer><answer>B</answer>"))
     (1.0, 'matches')

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample
 
 PAPER_LIMIT = 1_024
 """Completion tokens of the paper, to which its range and bonus belong."""
@@ -28,7 +28,7 @@ def bonuses(accuracies: Sequence[float | None], tokens: Sequence[int], limit: in
 def length(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Paper's length bonus, 0 or 0.2: needs the group's accuracies and token counts (``length.bonuses``), so None for one row.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")
     >>> length(question, parse("<think></think><answer>A</answer>"))
     (None, 'needs the whole group and its token counts')

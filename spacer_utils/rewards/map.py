@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..answers import MAX_MAP
-from ..maps import GRID
-from ..registry import REWARDS
-from ..types import Answer, MapCells, Sample
+from ..core.answers import MAX_MAP
+from ..core.maps import GRID
+from ..core.registry import REWARDS
+from ..core.types import Answer, MapCells, Sample
 
 Pair = list[int]
 MATCHED = 256
@@ -35,7 +35,7 @@ class _Irregular(Exception):
 def map_score(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Paper's map score: greedy nearest matching per category, 0-1; an uninformative map earns about .7.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map={"tv": [[5, 5]]})
     >>> map_score(room, parse("<think><map>{'tv': [[5, 5]]}</map></think><answer>2</answer>"))
     (1.0, '1 of 1 categories drawn')
@@ -60,7 +60,7 @@ def text_read(answer: Answer) -> str | None:
 
     It asks for the tags one by one, then for what is between them: nothing, which is a perfect map of an empty room.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> text_read(parse("</map><map>")), text_read(parse("<map>"))
     ('', None)
     """

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..answers import Points
-from ..registry import REWARDS
-from ..types import Answer, MapFrame, Sample
+from ..core.answers import Points
+from ..core.registry import REWARDS
+from ..core.types import Answer, MapFrame, Sample
 from .matching import Array, Drawn, calibrated, closeness, drawn
 
 
@@ -19,7 +19,7 @@ def map_aligned(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
     A map in the first view's frame can be told from the video, so that this is its calibrated score.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
     >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map=true)
     >>> map_aligned(room, parse("<think><map>{'tv': [[8, 8]], 'bed': [[8, 1]]}</map></think><answer>2</answer>"))

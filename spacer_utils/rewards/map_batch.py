@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from ..answers import MAX_MAP
-from ..types import MapCells
+from ..core.answers import MAX_MAP
+from ..core.types import MapCells
 from .map import MATCHED, read, score
 
 Bytes = npt.NDArray[np.uint8]

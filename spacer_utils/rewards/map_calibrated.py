@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample
 from .matching import calibrated, drawn
 
 
@@ -16,7 +16,7 @@ def map_calibrated(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     with the drawn counts: then both earn 0 (the scattered ones on average), and nothing but where things are earns more. What
     does stand in the middle (four cells) earns nothing either: an uninformed map has it right too.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
     >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map=true)
     >>> for cells in ("{'tv': [[8, 1]], 'bed': [[1, 1]]}", "{'tv': [[4, 4]], 'bed': [[4, 4]]}"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample
 from .matching import Array, Drawn, drawn, matched
 
 MOST = 100
@@ -20,7 +20,7 @@ def map_relations(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     nearer, agreements minus disagreements. Their mean, times the share of true pairs that are drawn; 0 for random maps with one
     object per category.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
     >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map=true)
     >>> map_relations(room, parse("<think><map>{'tv': [[5, 4]], 'bed': [[3, 4]]}</map></think><answer>2</answer>"))

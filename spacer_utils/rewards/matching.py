@@ -11,9 +11,9 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
-from ..answers import Points, map_points, same_category
-from ..maps import GRID
-from ..types import Answer, MapCells, Sample
+from ..core.answers import Points, map_points, same_category
+from ..core.maps import GRID
+from ..core.types import Answer, MapCells, Sample
 
 Array = npt.NDArray[np.float64]
 Place = tuple[float, float]

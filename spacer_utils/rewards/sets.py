@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from .. import answers
-from ..registry import REWARDS
-from ..types import Answer, Sample, Score, WorkbookError
+from ..core import answers
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample, Score, WorkbookError
 
 Gate = Literal["correct", "format", "none"]
 GATES: tuple[Gate, ...] = ("correct", "format", "none")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registry import REWARDS
-from ..types import Answer, Sample
+from ..core.registry import REWARDS
+from ..core.types import Answer, Sample
 
 
 def bonuses(accuracies: Sequence[float | None], shuffled: float | None) -> list[float | None]:
@@ -28,7 +28,7 @@ def bonuses(accuracies: Sequence[float | None], shuffled: float | None) -> list[
 def temporal(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Temporal bonus, 0 or 0.3: needs rollouts on shuffled frames (``temporal.bonuses``), so None for one row.
 
-    >>> from spacer_utils.answers import parse
+    >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")
     >>> temporal(question, parse("<think></think><answer>A</answer>"))
     (None, 'needs rollouts on shuffled frames')

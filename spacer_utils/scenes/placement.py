@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..types import Box
-from .geometry import (
+from ..core.types import Box
+from .floor_plan import (
     BODY_RADIUS,
     CELL,
     HEADROOM,

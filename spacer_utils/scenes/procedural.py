@@ -11,10 +11,10 @@ from zlib import crc32
 import numpy as np
 from scipy.special import ndtr
 
-from ..registry import SCENES
-from ..types import Box, Scene, SceneObject, Split, WorkbookError
+from ..core.registry import SCENES
+from ..core.types import Box, Scene, SceneObject, Split, WorkbookError
 from . import contents
-from .geometry import Footprint, Outline, area
+from .floor_plan import Footprint, Outline, area
 from .placement import CEILING, DOOR_CLEARANCE, HANGING, HEIGHTS, RESTING, Room, place
 
 WALL, DOORWAY = 0.12, 0.9

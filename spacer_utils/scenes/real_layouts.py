@@ -19,10 +19,10 @@ from zlib import crc32
 
 import numpy as np
 
-from ..registry import SCENES
-from ..types import Box, Scene, SceneObject, WorkbookError
+from ..core.registry import SCENES
+from ..core.types import Box, Scene, SceneObject, WorkbookError
 from .contents import room_type
-from .geometry import Floats, corners, footprints
+from .floor_plan import Floats, corners, footprints
 from .placement import CEILING, HANGING, RESTING, face_room
 
 DATASETS = ("arkitscenes", "scannet", "scannetpp")

@@ -23,12 +23,12 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from ..frames import sample_indices
-from ..profiles import Data
-from ..registry import SCENES
-from ..types import Box, Clip, Scene, SceneObject, Split, WorkbookError
+from ..core.frames import sample_indices
+from ..core.profiles import Data
+from ..core.registry import SCENES
+from ..core.types import Box, Clip, Scene, SceneObject, Split, WorkbookError
 from .contents import room_type
-from .geometry import Floats, bounding_rectangle
+from .floor_plan import Floats, bounding_rectangle
 from .real_layouts import rotation, upright
 
 BENCHMARK_ROOMS = Path(__file__).parent.parent / "assets" / "benchmark_rooms.json"

@@ -13,10 +13,10 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from ..files import write_atomic
-from ..types import Scene, SceneObject
+from ..core.files import write_atomic
+from ..core.types import Scene, SceneObject
 from .contents import STATISTICS, room_type
-from .geometry import Floats, bounding_rectangle, corners, footprints
+from .floor_plan import Floats, bounding_rectangle, corners, footprints
 
 LEVELS = tuple(round(0.05 * k, 2) for k in range(21))
 SIZE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)

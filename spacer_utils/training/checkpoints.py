@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from ..files import write_atomic
-from ..folders import Record
-from ..types import WorkbookError
+from ..core.files import write_atomic
+from ..core.folders import Record
+from ..core.types import WorkbookError
 from . import finite, models
 
 MARK = "complete.json"

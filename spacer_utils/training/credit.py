@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .. import answers
+from ..core import answers
+from ..core.types import Sample
 from ..rewards import matching
-from ..types import Sample
 
 END = "</map>"
 SMALLEST = 1e-4

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..types import WorkbookError
+from ..core.types import WorkbookError
 
 MEND = "Train with a smaller learning rate (--set sft_lr, rl_lr_lora or rl_lr_full), or look at the rows of that step."
 

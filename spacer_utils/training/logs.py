@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from .. import answers
-from ..files import append_jsonl, read_jsonl, write_jsonl
-from ..types import Sample
+from ..core import answers
+from ..core.files import append_jsonl, read_jsonl, write_jsonl
+from ..core.types import Sample
 
 Rows = list[dict[str, Any]]
 METRICS, ROLLOUTS = "metrics.jsonl", "rollouts.jsonl"

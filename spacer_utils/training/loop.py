@@ -18,16 +18,17 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils.logging import disable_progress_bar
 from trl import GRPOConfig, SFTConfig
 
-from .. import folders, rewards
-from ..data.row_files import remedy
-from ..data.rows import load, need_maps
-from ..files import append_jsonl, inside, read_jsonl
-from ..train import METHODS, WRITES, Plan, Progress, rows, write_result
-from ..types import Sample, WorkbookError
-from . import checkpoints, engine, finite, logs, models, settings
-from .media import Encoder
+from .. import rewards
+from ..core import folders
+from ..core.files import append_jsonl, inside, read_jsonl
+from ..core.row_files import remedy
+from ..core.rows import load, need_maps
+from ..core.types import Sample, WorkbookError
+from . import checkpoints, finite, logs, models, settings, vllm_rollouts
+from .encoder import Encoder
+from .grpo import VideoGRPOTrainer
+from .plan import METHODS, WRITES, Plan, Progress, rows, write_result
 from .sft import VideoSFTTrainer
-from .trainer import VideoGRPOTrainer
 from .vision import repair_positions
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -79,7 +80,7 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     args = arguments(plan)
     window = 1 if plan.supervised else window_of(args)
     if getattr(args, "use_vllm", False):
-        engine.check()
+        vllm_rollouts.check()
     repair_positions()
     processor = models.load_processor(plan.model, padding_side="left")
     model = models.load(plan.model, _dtype(plan))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..types import WorkbookError
+from ..core.types import WorkbookError
 from . import finite
 
 ADAPTER = "adapter_config.json"

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from huggingface_hub.dataclasses import type_validator
 
-from ..types import WorkbookError
+from ..core.types import WorkbookError
 
 CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     "GRPOConfig": {

@@ -13,8 +13,8 @@ from typing import Any
 from trl import SFTTrainer
 
 from .checkpoints import Resumable
+from .encoder import Batch, Encoder, Prompt, pad, token_types
 from .logs import peak_memory_mb
-from .media import Batch, Encoder, Prompt, pad, token_types
 from .vision import SharedVision
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .media import NAMES, Batch
+from .encoder import NAMES, Batch
 
 
 def backbone(model: Any) -> Any:

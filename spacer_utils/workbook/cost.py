@@ -13,7 +13,7 @@ from math import ceil, log
 from pathlib import Path
 from typing import Any
 
-from ..profiles import PROJECT, Profile
+from ..core.profiles import PROJECT, Profile
 
 TABLE = "cost.json"
 """Name of a measured table in ``outputs/reference/<run>/``."""

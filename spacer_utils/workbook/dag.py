@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..profiles import PROFILES, PROJECT
-from ..types import WorkbookError
+from ..core.profiles import PROFILES, PROJECT
+from ..core.types import WorkbookError
 
 PACKAGE = "spacer_utils"
 NOTEBOOKS = PROJECT / "notebooks"
@@ -143,7 +143,7 @@ def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
             else:
                 continue
             names = [stem, *(".".join(filter(None, [stem, a.name])) for a in node.names)]
-            if stem == "registry":
+            if stem == "core.registry":
                 used |= {a.name for a in node.names}
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "registry":
             used.add(node.attr)

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-from ..files import sha256, write_atomic
-from ..profiles import PROJECT
+from ..core.files import sha256, write_atomic
+from ..core.profiles import PROJECT
 
 PACKAGES = ("torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "numba", "av", "decord",
             "papermill")

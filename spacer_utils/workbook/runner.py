@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .. import profiles, progress, run
-from ..files import sha256, write_atomic
-from ..profiles import PROJECT
-from ..types import WorkbookError
-from . import dag, manifest
+from ..core import profiles, progress
+from ..core.files import sha256, write_atomic
+from ..core.profiles import PROJECT
+from ..core.types import WorkbookError
+from . import book, dag, manifest
 
 
 class NotebookFailed(WorkbookError):
@@ -45,8 +45,8 @@ def execute(key: str, profile: str, parameters: Mapping[str, Any] | None = None)
         raise WorkbookError(f"{notebook.name} has no parameter {', '.join(unknown)}. It has: {', '.join(notebook.parameters)}.")
     out = chosen.outputs
     for pattern in notebook.reads:
-        if not run.present(out, pattern):
-            raise run.missing(pattern, profile)
+        if not book.present(out, pattern):
+            raise book.missing(pattern, profile)
     require_disk(out, notebook.disk_mb.get(profile, 0))
     return _run(notebook, out, given)
 
@@ -196,7 +196,7 @@ def metrics(raw: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for cell in raw.get("cells", ()):
         for output in cell.get("outputs", ()):
-            found |= dict(output.get("data", {}).get(run.METRICS, []))
+            found |= dict(output.get("data", {}).get(book.METRICS, []))
     return found
 
 

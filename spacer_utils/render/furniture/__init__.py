@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from ...types import Box, WorkbookError
+from ...core.types import Box, WorkbookError
 from ..assemble import Mesh, assemble
 from ..materials import Look
 from ..shapes import Parts, Vec

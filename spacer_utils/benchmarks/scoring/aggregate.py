@@ -1,0 +1,149 @@
+"""From scored items to one report: headline, per task, every variant, counts, and the chance baselines of the same rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ...core.types import WorkbookError
+from .extract import to_float
+from .record import MISSING, Item, Row, judge_row, read
+
+Table = dict[str, Any]
+
+
+def mean(scores: Iterable[float | None]) -> float | None:
+    """Mean of those that are not None; None of nothing."""
+    values = [s for s in scores if s is not None]
+    return sum(values) / len(values) if values else None
+
+
+def micro(items: Iterable[Item]) -> float | None:
+    """Mean over all scored items but the unanswered; where these are all, it is 0, as Video-MME's authors print it."""
+    scored = [i for i in items if i.score is not None]
+    return mean(i.score for i in [i for i in scored if not i.unanswered] or scored)
+
+
+def split_by(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
+    """Items by ``key``, keys in order of first appearance."""
+    found: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return dict(found)
+
+
+def by_task(items: Iterable[Item]) -> dict[str, list[Item]]:
+    return split_by(items, lambda i: i.question.task)
+
+
+def by_group(items: Iterable[Item], group: str) -> dict[str, float | None]:
+    """Mean score per value of one of ``Question.groups``; items without the group stay out."""
+    kept = [i for i in items if group in i.question.groups]
+    return {name: micro(part) for name, part in sorted(split_by(kept, lambda i: i.question.groups[group]).items())}
+
+
+def task_means(items: Iterable[Item]) -> dict[str, float]:
+    """Mean per task, tasks without a scored item left out."""
+    means = {task: micro(part) for task, part in by_task(items).items()}
+    return {task: value for task, value in means.items() if value is not None}
+
+
+def macro(items: Iterable[Item]) -> float | None:
+    """Unweighted mean of the per-task means."""
+    return mean(task_means(items).values())
+
+
+def counts(items: Sequence[Item]) -> dict[str, int]:
+    """What became of every row: expected = scored + missing + not scored; unparsed and truncated ones are among the scored."""
+    missing = sum(i.missing for i in items)
+    unscored = sum(i.score is None and not i.missing for i in items)
+    return {"n_expected": len(items), "n_scored": len(items) - missing - unscored, "n_missing": missing,
+            "n_unparsed": sum(i.parsed is None and i.score is not None and not i.missing for i in items),
+            "truncated": sum(i.truncated for i in items), "n_not_scored": unscored}
+
+
+def percent(value: Any) -> Any:
+    """Fractions as percentages, tables of fractions too; counts (integers) and None stay."""
+    if isinstance(value, Mapping):
+        return {k: percent(v) for k, v in value.items()}
+    return 100 * value if isinstance(value, float) else value
+
+
+def variants(benchmark: Any, items: Sequence[Item]) -> Table:
+    """The benchmark's aggregations as fractions; by default the mean over items and the mean over tasks."""
+    if hasattr(benchmark, "variants"):
+        found: Table = benchmark.variants(items)
+        return found
+    return {"micro": micro(items), "macro": macro(items)}
+
+
+def headline(benchmark: Any, table: Table, profile: str) -> str:
+    """Name of the variant that stands for the whole: the first one, or the one that SpaceR reports."""
+    return benchmark.spacer_headline if profile == "spacer" and benchmark.spacer_headline else next(iter(table))
+
+
+def report(benchmark: Any, items: Sequence[Item], profile: str = "official", missing: str = "wrong") -> Table:
+    """The whole account of one evaluation; scores in percent.
+
+    Args:
+        missing: ``wrong`` scores a row without output 0; ``drop`` takes it out of the means, as SpaceR-Eval does with
+            unreadable videos (the counts still show it).
+    """
+    if missing not in MISSING:
+        raise WorkbookError(f"unknown way to treat missing outputs {missing!r}. Known: {', '.join(MISSING)}.")
+    kept = [i for i in items if missing == "wrong" or not i.missing]
+    table = variants(benchmark, kept)
+    name = headline(benchmark, table, profile)
+    present = by_task(items)
+    absent = [t for t in benchmark.tasks if t not in present]
+    kept_by_task = by_task(kept)
+    outputs = [str(i.row.get("output") or "") for i in items]
+    return {
+        "profile": profile, "unit": "percent", "headline": percent(table[name]), "headline_variant": name,
+        "partial": bool(absent), "absent_tasks": absent, "missing": missing,
+        "unanswered": "left out" if profile in benchmark.over_answered else "wrong", "counts": counts(items),
+        "per_task": {task: {"score": percent(micro(kept_by_task.get(task, []))), **counts(part)} for task,
+                     part in present.items()},
+        "per_variant": percent(table),
+        "rates": {f"{tag}_block": percent(mean(float(f"<{tag}>" in o and f"</{tag}>" in o) for o in outputs))
+                  for tag in ("answer", "map")},
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- baselines
+
+
+def _chance(benchmark: Any, row: Row) -> Item:
+    question = read(benchmark, row)
+    score = question.chance if question.chance is not None else 1 / len(question.options) if question.options else None
+    return Item(question, row, score if question.gold else None, None, "uniform guess")
+
+
+def mode(golds: Sequence[str]) -> str:
+    """The commonest answer; among equals the smallest number or the first letter."""
+    ranked = Counter(golds).items()
+    return min(ranked, key=lambda kv: (-kv[1], to_float(kv[0]) or 0.0, kv[0]))[0]
+
+
+def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") -> Table:
+    """``random``: expected score of uniform guesses among the options, open questions left out. ``frequency (test-set mode)``:
+    always the task's commonest answer, an oracle statistic; what a judge said of the model is left out. Both aggregated as the
+    benchmark aggregates, in percent.
+    """
+    golds: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        question = read(benchmark, row)
+        golds[question.task].append(question.gold)
+    modes = {task: mode([gold for gold in found if gold] or [""]) for task, found in golds.items()}
+    guesses = [_chance(benchmark, row) for row in rows]
+    published = [{k: v for k, v in row.items() if k not in ("judge_output", "truncated")} for row in rows]
+    frequent = [judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, profile) for row in published]
+    return {name: {"headline": percent(_headline(benchmark, items, profile)), "per_task": percent(task_means(items))}
+            for name, items in (("random", guesses), ("frequency (test-set mode)", frequent))}
+
+
+def _headline(benchmark: Any, items: Sequence[Item], profile: str) -> float | None:
+    table = variants(benchmark, items)
+    value: float | None = table[headline(benchmark, table, profile)]
+    return value

@@ -1,0 +1,188 @@
+"""What a map says: the answer that it gives to a question, and the steps from one to the other as a model writes them down.
+
+Cells are square and objects are points there, so now and then even the true map says something else than the room.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Mapping, Sequence
+
+from ..questions.box_geometry import boundary_gap, sector, turn
+from ..questions.object_rel_direction import MARGIN, SECTORS
+from .answers import option_texts, same_text
+from .types import MapCells, Sample
+
+DISTANCES = ("object_rel_distance", "object_rel_distance_farthest")
+CLEAR = 0.5
+"""Cells by which the nearest (farthest) option must be nearer (farther) than the next for a map to decide."""
+LETTERS = string.ascii_lowercase
+HOURS = 24
+"""Parts of a full turn to which ways are rounded where they are written down."""
+MOST_CELLS = (len(LETTERS) - 1) / 2
+"""Distances beyond, from one corner of the map to the other, are written as this one."""
+
+
+def reading(sample: Sample, cells: MapCells) -> str | None:
+    """The answer that a map alone gives, a letter or a number; None where it doesn't decide or the question isn't about maps.
+
+    >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", "object_counting", categories=("tv",))
+    >>> reading(room, {"tv": [[1, 2]], "bed": [[5, 5]]})
+    '1'
+    """
+    kind, places = sample.question_type, [cells.get(c, []) for c in sample.categories]
+    if kind == "object_counting":
+        return str(len(places[0]))
+    if not all(places):
+        return None
+    if kind in SECTORS:
+        text = _direction(places, kind)
+    elif kind in DISTANCES:
+        text = _extreme(places, sample.categories, kind)
+    else:
+        return None
+    letters = {same_text(option): name for name, option in option_texts(sample.options).items()}
+    return letters.get(same_text(text)) if text else None
+
+
+def _direction(places: Sequence[list[list[int]]], kind: str) -> str | None:
+    if any(len(p) > 1 for p in places):
+        return None
+    here, ahead, target = (p[0] for p in places)
+    angle = _turn(here, ahead, target, kind)
+    clear = here not in (ahead, target) and boundary_gap(angle, SECTORS[kind]) >= MARGIN
+    return sector(angle, SECTORS[kind]) if clear else None
+
+
+def _extreme(places: Sequence[list[list[int]]], categories: Sequence[str], kind: str) -> str | None:
+    if len(places[0]) > 1:
+        return None
+    nearest = {c: min(math.dist(places[0][0], p) for p in ps) for c, ps in zip(categories[1:], places[1:])}
+    first, second = sorted(nearest, key=nearest.__getitem__, reverse=kind.endswith("farthest"))[:2]
+    return first if abs(nearest[first] - nearest[second]) >= CLEAR else None
+
+
+def steps(sample: Sample, cells: MapCells) -> str:
+    """How a map is read, in the form that supervised training imitates: what is asked about, cut out of the map, and what
+    follows from it. Empty where something asked about isn't drawn and for questions that aren't about maps.
+
+    Every number that has to be reckoned with is one token: a lowercase letter. Instances are counted as they are cut out. Else,
+    each of the other things lies so many cells to the right or left and up or down from the first one. For directions follow the
+    ways there in ``HOURS`` counter-clockwise from the map's right (``a``; that to the second thing reversed for a turned back),
+    the turn between them, what it is called, and the options up to the one that says so. For distances the options are gone
+    through by their letters; behind the distance of each, in half cells, stands the best option so far with its distance. Of
+    several instances the one nearest to the first thing is taken.
+
+    >>> from dataclasses import replace
+    >>> room = Sample(1, "", "video", "multiple choice", ("A. right", "B. left"), "<answer>B</answer>", "", "",
+    ...               "object_rel_direction_easy", categories=("tv", "bed", "sofa"))
+    >>> cells = {"bed": [[5, 1]], "tv": [[1, 1]], "sofa": [[1, 4]]}
+    >>> cut_out, walked = steps(room, cells).split(" -> ")
+    >>> cut_out
+    "{'tv': [[1, 1]], 'bed': [[5, 1]], 'sofa': [[1, 4]]}"
+    >>> walked
+    'bed 5, 1-1, 1=right 4 up 0=a;sofa 1, 4-1, 1=right 0 up 3=g;g-a=g left;A right;B left=B'
+    >>> steps(replace(room, question_type="object_rel_distance", options=("A. bed", "B. sofa")), cells).split(" -> ")[1]
+    'nearest;A bed 5, 1-1, 1=right 4 up 0=i A=i;B sofa 1, 4-1, 1=right 0 up 3=g B=g'
+    """
+    kind = sample.question_type
+    if kind == "object_counting":
+        return counted(sample.categories[0], cells.get(sample.categories[0], []))
+    places = {c: sorted(cells.get(c, [])) for c in sample.categories}
+    if kind not in (*SECTORS, *DISTANCES) or not all(places.values()):
+        return ""
+    first, *others = sample.categories
+    here = places[first][0]
+    near: dict[str, list[int]] = {c: min(places[c], key=lambda p: math.dist(here, p)) for c in others}
+    if kind in SECTORS:
+        walked = _directions(here, near, kind, option_texts(sample.options))
+    else:
+        letters = {same_text(text): letter for letter, text in option_texts(sample.options).items()}
+        if set(letters) != set(map(same_text, others)):
+            return ""
+        near = dict(sorted(near.items(), key=lambda item: letters[same_text(item[0])]))
+        far = [math.dist(here, p) for p in near.values()]
+        ways = [f"{c} {offset(here, p)}" for c, p in near.items()]
+        walked = best_so_far([letters[same_text(c)] for c in near], far, ways, farthest=kind.endswith("farthest"))
+    cut_out = {c: [list(p)] for c, p in {first: here, **near}.items()}
+    return f"{cut_out} -> {walked}"
+
+
+def counted(category: str, places: Sequence[list[int]]) -> str:
+    """Instances in the order in which maps are written, their number behind each.
+
+    >>> counted("chair", [[3, 7], [5, 6]]), counted("tv", [])
+    ("{'chair': [[3, 7]=1;[5, 6]=2}", '{}')
+    """
+    each = ";".join(f"{list(p)}={k}" for k, p in enumerate(sorted(places), 1))
+    return f"{{'{category}': [{each}}}" if each else "{}"
+
+
+def turned(target: int, ahead: int) -> str:
+    """From one way to another, in hours, each a letter.
+
+    >>> turned(3, 6)
+    'd-g=v'
+    """
+    return f"{LETTERS[target]}-{LETTERS[ahead]}={LETTERS[(target - ahead) % HOURS]}"
+
+
+def looked_up(says: str, options: Mapping[str, str]) -> str:
+    """What is looked for, and the options by letter up to the one that says it, with its letter again; all without a match.
+
+    >>> looked_up("left", {"A": "right", "B": "left", "C": "back"})
+    'left;A right;B left=B'
+    """
+    texts = list(options.items())
+    found = next((k for k, (_, text) in enumerate(texts) if same_text(text) == same_text(says)), len(texts) - 1)
+    tried = ";".join(f"{letter} {text}" for letter, text in texts[:found + 1])
+    return f"{says};{tried}={texts[found][0]}"
+
+
+def half_cells(far: float) -> int:
+    """A distance as it is written, of cells."""
+    return round(2 * min(far, MOST_CELLS))
+
+
+def best_so_far(letters: Sequence[str], far: Sequence[float], ways: Sequence[str], farthest: bool) -> str:
+    """Options by letter with their distances (cells), and behind each the best so far; an equal one does not take its place.
+
+    >>> best_so_far(["A", "B"], [2.0, 1.2], ["", ""], farthest=False)
+    'nearest;A=e A=e;B=c B=c'
+    """
+    halves = [half_cells(d) for d in far]
+    best = [halves.index((max if farthest else min)(halves[:k])) for k in range(1, len(halves) + 1)]
+    tried = (f"{letter}{way and ' '}{way}={LETTERS[d]} {letters[k]}={LETTERS[halves[k]]}"
+             for letter, way, d, k in zip(letters, ways, halves, best))
+    return ";".join(("farthest" if farthest else "nearest", *tried))
+
+
+def _directions(here: list[int], near: dict[str, list[int]], kind: str, options: dict[str, str]) -> str:
+    (b, ahead), (c, target) = near.items()
+    says = sector(_turn(here, ahead, target, kind), SECTORS[kind])
+    one, two = hours(here, ahead, reverse=kind.endswith("backward")), hours(here, target)
+    return ";".join((f"{b} {offset(here, ahead)}={LETTERS[one]}", f"{c} {offset(here, target)}={LETTERS[two]}",
+                     f"{turned(two, one)} {looked_up(says, options) if options else says}"))
+
+
+def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> float:
+    """Degrees in [-180, 180), left is positive."""
+    return (turn(here, ahead, target) + (180 if kind.endswith("backward") else 0) + 180) % 360 - 180
+
+
+def offset(here: Sequence[int], there: Sequence[int]) -> str:
+    """From one cell to another.
+
+    >>> offset([1, 1], [5, 0])
+    '5, 0-1, 1=right 4 down 1'
+    """
+    across, along = there[0] - here[0], there[1] - here[1]
+    ways = f"{'right' if across >= 0 else 'left'} {abs(across)} {'up' if along >= 0 else 'down'} {abs(along)}"
+    return f"{there[0]}, {there[1]}-{here[0]}, {here[1]}={ways}"
+
+
+def hours(here: Sequence[int], there: Sequence[int], reverse: bool = False) -> int:
+    """The way from one cell to another, counter-clockwise from the map's right."""
+    degrees = math.degrees(math.atan2(there[1] - here[1], there[0] - here[0])) + 180 * reverse
+    return round(degrees * HOURS / 360) % HOURS

@@ -1,0 +1,218 @@
+"""Options as people publish them: the letters that they have are kept, and those without get theirs in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+from unicodedata import normalize
+
+from ..benchmarks.scoring.record import plain
+from .answers import letter, same_text
+from .types import BadRow
+
+_LEAD = r"\*{0,2}(?:(?:option|choice)\s+)?"
+_LETTERED = re.compile(
+    rf"{_LEAD}(?:[(\[]([a-z])[)\]][.:]?|([a-z])(?:\s?([.):、])|\s+[-–—]\s|\s(?![-–—])))\*{{0,2}}(\s*)(.*)",
+    re.IGNORECASE | re.DOTALL)
+"""Letter in brackets or without, its mark, space, text."""
+_NUMBERED = re.compile(
+    rf"{_LEAD}(?:[(\[](\d\d?)[)\]][.:]?|(\d\d?)([.):、]))(?!\d)\*{{0,2}}(\s*)(.*)", re.IGNORECASE | re.DOTALL)
+_STRANGE = re.compile(r"\W*(?:[a-z]+\W+)?([a-z])(?=\W)", re.IGNORECASE)
+"""A letter that may name an option, in a form that isn't known."""
+_SIGN = re.compile(r"[A-Za-z]")
+_NUMBER = re.compile(r"\(?(\d\d?)[.)]?")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one question."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Letter -> text, in published order; texts are empty where only letters were published."""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    """Published number -> letter, where options were numbered."""
+    published: bool = False
+    """The letters are the source's own."""
+
+    def lines(self) -> list[str]:
+        """The options as prompts list them: ``A. chair``, or ``A`` without a text."""
+        return [f"{name}. {text}" if text else name for name, text in self.texts.items()]
+
+    def gold(self, solution: str) -> str:
+        """The letter of the option that a solution names, by its letter, its number or its text.
+
+        Raises:
+            BadRow: it names none, or two.
+        """
+        lines = self.lines()
+        listed = ", ".join(lines) or "(none)"
+        named = letter(solution, lines) if lines else None
+        # "B. tv" where A is the tv
+        told = same_text(_mark(solution, _LETTERED).text)
+        if named and told and told != same_text(self.texts[named]) and self._called(told):
+            raise BadRow(f"solution: {solution!r} has the letter of one option and the text of another in {listed}")
+        if named and self.published:
+            return named
+        # without letters of the source's own, a text that reads like a letter may be meant as either
+        found = self._called(same_text(solution)) | ({named} if named else set())
+        bare = _NUMBER.fullmatch(solution.strip())
+        number = bare[1] if bare else _mark(solution, _NUMBERED).name
+        found |= {self.numbers[number]} if number in self.numbers else set()
+        if len(found) > 1:
+            raise BadRow(f"solution: {solution!r} is none of the options alone: "
+                         f"it may be {' or '.join(sorted(found))} of {listed}")
+        if not found:
+            raise BadRow(f"solution: {solution!r} is none of the options {listed}")
+        return found.pop()
+
+    def _called(self, text: str) -> set[str]:
+        return {name for name, own in self.texts.items() if own and same_text(own) == text}
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What stands before an option's text."""
+
+    name: str = ""
+    """A letter, or a number; empty without."""
+    text: str = ""
+    sure: bool = False
+    """No text begins like this: brackets, or a mark with a space behind it. ``U.S.`` has none."""
+
+
+def read(value: Any) -> Options:
+    """Options from a list, a mapping, lines, or the JSON text of one; an empty or null one is absent, and keeps its letter.
+
+    Raises:
+        BadRow: they are none of these, or their letters or numbers contradict each other.
+
+    >>> read(["B. bed", "A. tv"]).texts, read(["", "bed", "tv"]).lines()
+    ({'B': 'bed', 'A': 'tv'}, ['B. bed', 'C. tv'])
+    """
+    value = plain(value)
+    if isinstance(value, Mapping):
+        return _of_mapping(value)
+    if isinstance(value, str):
+        if re.match(r"\s*\[\s*['\"]", value):
+            raise BadRow(f"options: {value[:60]!r} is no list that can be read. Give a JSON list of texts")
+        value = [line for line in value.splitlines() if line.strip()]
+    if value is not None and not isinstance(value, list | tuple):
+        raise BadRow(f"options: {value!r} is neither a list nor a text nor a mapping")
+    texts = {k: text for k, entry in enumerate(value or ()) if (text := _text(entry))}
+    if not texts:
+        return Options()
+    return _signs(texts) or _lettered(texts) or _numbered(texts) or _in_order(texts)
+
+
+def _text(entry: Any) -> str:
+    if entry is None:
+        return ""
+    number = isinstance(entry, int | float) and not isinstance(entry, bool) and abs(entry) < float("inf")
+    if not isinstance(entry, str) and not number:
+        raise BadRow(f"options: {entry!r} is no text")
+    text = str(entry).strip()
+    if re.search("[\ud800-\udfff]", text):
+        raise BadRow(f"options: {text!r} holds half a character (a lone surrogate)")
+    return text
+
+
+def _mark(text: str, form: re.Pattern[str]) -> _Mark:
+    """Name and text of ``A. chair``, ``(1) chair`` and the like; full-width ones too."""
+    # each character alone, so that places in the text stay
+    wide = "".join(n if len(n := normalize("NFKC", c)) == 1 else c for c in text.strip())
+    found = form.fullmatch(wide)
+    if not found:
+        return _Mark()
+    behind = text.strip()[found.start(5):].strip()
+    sure = bool(found[1] or (found[3] and (found[4] or not behind)))
+    return _Mark((found[1] or found[2]).upper(), behind, sure)
+
+
+def _signs(texts: Mapping[int, str]) -> Options | None:
+    """Letters alone, as where the options are pictures."""
+    marks = [_Mark(text.upper()) if _SIGN.fullmatch(text) else _mark(text, _LETTERED) for text in texts.values()]
+    if not all(mark.name and not mark.text for mark in marks):
+        return None
+    names = [mark.name for mark in marks]
+    _once(names)
+    return Options(dict.fromkeys(names, ""), published=True)
+
+
+def _lettered(texts: Mapping[int, str]) -> Options | None:
+    """Options that have letters: all of them, or some, at their places."""
+    marks = {k: _mark(text, _LETTERED) for k, text in texts.items()}
+    sure = {k: mark for k, mark in marks.items() if mark.sure}
+    names = [mark.name for mark in marks.values()]
+    if len(sure) == len(texts):
+        _once(names)
+    in_order = len(sure) == len(texts) and names == sorted(names)
+    if in_order or (all(names) and _run(names)):
+        return Options({mark.name: mark.text for mark in marks.values() if mark.text}, published=True)
+    if any(mark.name != _letter_at(k) for k, mark in sure.items()):
+        raise BadRow(f"options: the letters in {', '.join(texts.values())} contradict each other. "
+                     "Letter all of them, or none")
+    if not sure:
+        return None
+    given = {_letter_at(k): sure[k].text if k in sure else text for k, text in texts.items()}
+    return Options({name: text for name, text in given.items() if text}, published=True)
+
+
+def _numbered(texts: Mapping[int, str]) -> Options | None:
+    """Options with numbers get the letters of these: ``2. tv`` is B, and with a ``0.`` among them C."""
+    marks = [_mark(text, _NUMBERED) for text in texts.values()]
+    if not all(mark.name for mark in marks):
+        return None
+    numbers = [int(mark.name) for mark in marks]
+    _once([str(n) for n in numbers])
+    if not _run([chr(n) for n in numbers]):
+        return None
+    names = [_letter_at(n - (0 not in numbers)) for n in numbers]
+    found = {name: mark.text for name, mark in zip(names, marks) if mark.text}
+    return Options(found, {str(n): name for n, name in zip(numbers, names)})
+
+
+def _in_order(texts: Mapping[int, str]) -> Options:
+    found = {_letter_at(k): text for k, text in texts.items()}
+    strange = [mark[1].upper() if (mark := _STRANGE.match(text)) else "" for text in texts.values()]
+    if all(strange) and _run(strange) and strange != [*found]:
+        raise BadRow(f"options: the letters of {', '.join(texts.values())} can't be read. Write A. text")
+    return Options(found)
+
+
+def _of_mapping(value: Mapping[Any, Any]) -> Options:
+    """Options under their letters or numbers."""
+    keys = [re.sub(r"^(OPTION|CHOICE)[ _]?|[().:\[\]\s]", "", normalize("NFKC", str(key)).upper()) for key in value]
+    _once(keys)
+    texts = {key: text for key, entry in zip(keys, value.values()) if (text := _text(entry))}
+    if keys and all(key.isdecimal() and len(key) < 3 for key in keys):
+        found = _numbered({k: f"{key}. {text}" for k, (key, text) in enumerate(texts.items())})
+        if found:
+            return found
+    if not all(_SIGN.fullmatch(key) for key in keys):
+        raise BadRow(f"options: the keys {', '.join(map(str, value))} are neither letters nor numbers from 1 on")
+    for key, text in texts.items():
+        mark = _mark(text, _LETTERED)
+        if mark.sure and mark.name != key:
+            raise BadRow(f"options: {text!r} stands under {key}. Letter it once")
+        texts[key] = mark.text if mark.sure and mark.text else text
+    return Options(texts, published=True)
+
+
+def _letter_at(place: int) -> str:
+    if not 0 <= place < 26:
+        raise BadRow(f"options: there is no letter for option {place + 1}; they end at Z")
+    return chr(ord("A") + place)
+
+
+def _once(names: Sequence[str]) -> None:
+    if again := sorted({name for name in names if names.count(name) > 1}):
+        raise BadRow(f"options: {again[0]} stands before two of them. Give each its own")
+
+
+def _run(names: Sequence[str]) -> bool:
+    """Whether letters follow each other without gaps, in whatever order, each once."""
+    codes = sorted(map(ord, names))
+    return all(b - a == 1 for a, b in pairwise(codes))

@@ -1,0 +1,169 @@
+"""One clip of a dataset: which room, filmed how, asked what; it leaves its findings in a work folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..core import profiles
+from ..core.files import inside, sha256, write_atomic
+from ..core.registry import SCENES
+from ..core.types import Clip, Scene, Split, WorkbookError
+from ..questions.view import WORDINGS, Candidate
+from ..render.film import film, read_clip, write_clip
+from ..scenes import scans
+from ..scenes.procedural import shopping_list
+from . import signs
+from .samples import ask, check, true_map, view_of
+
+WORDING: dict[Split, tuple[str, ...]] = {"train": ("spacer",), "heldout": WORDINGS, "real_layouts": ("vsi",)}
+TURNS = ((0, False), (9, False), (6, True), (4, True))
+"""By turns, a room has so many things that are the only one of their name (what most questions need), and a crowd or not."""
+CROWDS = (5, 6, 7, 8, 6, 7, 8)
+"""Crowded rooms have, by turns, that many instances of their commonest category: counts that real rooms seldom show."""
+
+ROOM_TRIES = 1000
+"""Numbers that every place of a dataset has to choose its procedural room from."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to film and ask about; plain data that travels to any worker."""
+
+    split: Split
+    index: int
+    seed: int
+    profile: profiles.Profile
+    out: str
+    work: str
+    per_clip: int
+    takes: int = 1
+    """Clips of each room."""
+    scene: Scene | None = None
+    """A real layout instead of a procedural room."""
+    scan: tuple[str, str, str] | None = None
+    """(release, folder, scan): a real scan instead of a procedural room."""
+    scan_state: str = ""
+    """Digest of what the scan's files are."""
+
+    @property
+    def file(self) -> Path:
+        """Where the finished job leaves its result; another real room in this place, or other questions, leave another file."""
+        about = repr((self.per_clip, self.scene, self.scan, self.scan_state)).encode()
+        return Path(self.work) / f"{self.split}-{self.index:06d}-{hashlib.blake2b(about, digest_size=8).hexdigest()}.json"
+
+    def left(self) -> dict[str, Any]:
+        """What the finished job left in the work folder."""
+        row: dict[str, Any] = json.loads(self.file.read_text())
+        return row
+
+
+def scene_of(job: Job) -> Scene:
+    """The room that a job is about: a real one as it was read, procedural ones by ``TURNS``."""
+    if job.scene is not None:
+        return job.scene
+    room = job.index // job.takes
+    scene: Scene = next(iter(SCENES["procedural"](job.split, 1, job.seed, first=room_number(job.split, job.seed, room))))
+    return scene
+
+
+def room_number(split: Split, seed: int, room: int) -> int:
+    """Number of the procedural room that stands at place ``room``: the first of its own thousand that has what its turn wants."""
+    singles, crowded = TURNS[room % len(TURNS)]
+    crowd = CROWDS[room // 2 % len(CROWDS)]
+    for number in range(room * ROOM_TRIES, (room + 1) * ROOM_TRIES):
+        counts = list(shopping_list(split, seed, number).values())
+        if counts.count(1) >= singles and (not crowded or max(counts) == crowd):
+            return number
+    return room * ROOM_TRIES
+
+
+def filmed(job: Job) -> tuple[Any, Clip]:
+    """(T, H, W, 3) frames and their clip: a room rendered, or the real frames of a scan."""
+    if job.scan:
+        release, folder, scan_id = job.scan
+        reader = scans.open_dataset(release, folder)
+        return scans.film(reader, release, scans.read_scan(reader, release, scan_id, job.split), job.profile.data)
+    take = job.index % job.takes
+    frames, clip = film(scene_of(job), job.profile.data, job.seed + 7919 * take)
+    return frames, replace(clip, video_id=f"{clip.video_id}-take{take}") if take else clip
+
+
+def do_clip(job: Job) -> str:
+    """Film one clip, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
+
+    A room that can't be used is reported and the others go on; it is tried again by the next build, but a clip that is already
+    there and whole is not done again.
+    """
+    if _is_done(job):
+        return ""
+    row: dict[str, Any] = {"problem": ""}
+    try:
+        frames, clip = filmed(job)
+        check(clip)
+        view = view_of(clip, job.profile)
+        candidates = ask(view, job.seed, WORDING[job.split], job.per_clip)
+        path = f"videos/{clip.video_id}.mp4"
+        inside(Path(job.out), path)  # which a room's name may lead out of
+        write_clip(frames, clip, Path(job.out) / "videos")
+        row |= {"video_id": clip.video_id, "files": {path: _state(job, path)}, "scene_id": clip.scene.scene_id,
+                "source": clip.scene.source, "map": true_map(view).to_json(),
+                "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
+    except WorkbookError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        row["problem"] = f"{job.split} room {job.index}: {error}"
+    write_atomic(job.file, json.dumps(row))
+    return str(row["problem"])
+
+
+def _is_done(job: Job) -> bool:
+    """Whether the job has left a clip whose files are as they were written."""
+    try:
+        row = job.left()
+    except (OSError, ValueError):  # not there yet, or damaged by something that is not us
+        return False
+    return not row["problem"] and _is_whole(job, row, f"videos/{row['video_id']}.mp4")
+
+
+def _is_whole(job: Job, row: Mapping[str, Any], path: str) -> bool:
+    """Whether a file, and the description of a clip, are as the job wrote them."""
+    return bool(row["files"].get(path) == _state(job, path))
+
+
+def _state(job: Job, path: str) -> list[str]:
+    """Digests of a file and of the description beside it; empty for what is not there."""
+    file = Path(job.out) / path
+    return [sha256(p) if p.is_file() else "" for p in (file, file.with_suffix(".json"))]
+
+
+def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]:
+    """The candidates of one type that a clip left."""
+    return [Candidate(**{**c, "categories": tuple(c["categories"]), "options": tuple(c["options"])})
+            for c in row.get("candidates", {}).get(question_type, ())]
+
+
+def media_names(file: Path) -> set[str]:
+    """Names, without their endings, of a clip's video and of all that its candidates may have had made, by what its job left."""
+    try:
+        row = json.loads(file.read_text())
+    except ValueError:
+        return set()  # damaged by something that is not us
+    paths = [c["media"]["path"] for found in row.get("candidates", {}).values() for c in found if "path" in c["media"]]
+    return set() if row["problem"] else {f"videos/{row['video_id']}", *(path.rsplit(".", 1)[0] for path in paths)}
+
+
+def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
+    """Make the pictures and clips that the chosen general questions about a clip need, but for those that are there and whole."""
+    clip, chosen = job
+    row, out = clip.left(), Path(clip.out)
+    recipes = {m["path"]: m for t, k in chosen if (m := candidates_of(row, t)[k].media)}
+    wanting = [m for path, m in recipes.items() if not _is_whole(clip, row, path)]
+    if wanting:
+        signs.make(wanting, read_clip(out / "videos" / f"{row['video_id']}.json"), out)
+        row["files"] |= {m["path"]: _state(clip, m["path"]) for m in wanting}
+        write_atomic(clip.file, json.dumps(row))

@@ -1,0 +1,266 @@
+"""From media paths to model inputs: a clip is decoded and processed once, and rows only point at it.
+
+A *medium* is ``("video" | "image", path)``; a row has none, one or several. The stock processor does all the work, one unique
+prompt at a time, so a row's tokens and pixels never depend on its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..core.frames import sampling
+from ..core.profiles import Frames
+from ..core.prompts import special_token
+from ..core.types import IMAGE, WorkbookError
+from ..render import film
+
+Medium = tuple[str, str]
+Loader = Callable[[str, str], tuple[Any, Any]]
+"""``(kind, path) -> (frames (T, H, W, 3) uint8, VideoMetadata)`` for a video, ``(PIL image, None)`` for an image."""
+NAMES = {"video": ("pixel_values_videos", "video_grid_thw"), "image": ("pixel_values", "image_grid_thw")}
+"""The model's arguments for pixels and grid of each kind."""
+LAST = {"input_data_format": "channels_last"}
+"""Without it the processors take a picture of 1 or 3 rows for one of as many channels."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The user turn of one row: its media come before the text, or where the text has a mark ``<image>`` for each."""
+
+    text: str
+    media: tuple[Medium, ...] = ()
+    begun: str = ""
+    """How the assistant's turn begins, already written."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One processed medium."""
+
+    kind: str
+    values: torch.Tensor
+    """(patches, channels x temporal patch x patch x patch)."""
+    grid: torch.Tensor
+    """(3,) patches along time, height and width."""
+    seconds: float | None
+    """Seconds per temporal patch; None where the family writes timestamps as text instead."""
+    source: tuple[Any, Any]
+    """What it was made from: the loader's frames and metadata."""
+
+
+@dataclass
+class Batch:
+    """Token ids of every row, and the unique media that the rows point at."""
+
+    ids: list[list[int]]
+    rows: list[tuple[int, ...]]
+    """Per row: indices into ``media``, in the order of the placeholders."""
+    media: list[Pixels]
+    features: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """Vision features of a frozen tower, by (id of the model, index of the medium)."""
+    prompts: Sequence[Prompt] = ()
+    """What each row was made from."""
+
+    def wanted(self, kind: str, rows: Sequence[int]) -> list[int]:
+        """Media of one kind in the order in which their placeholders appear in these rows."""
+        return [m for r in rows for m in self.rows[r] if self.media[m].kind == kind]
+
+    def tokens(self, row: int, merge: int) -> int:
+        """Vision tokens in the prompt of one row."""
+        return sum(int(self.media[m].grid.prod()) // merge**2 for m in self.rows[row])
+
+    def positions(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        """What rotary positions need: one grid (and time step) per placeholder, repeated media included."""
+        found: dict[str, torch.Tensor] = {}
+        for kind, (_, grid) in NAMES.items():
+            if wanted := self.wanted(kind, rows):
+                found[grid] = torch.stack([self.media[m].grid for m in wanted])
+        seconds = [self.media[m].seconds for m in self.wanted("video", rows)]
+        if seconds and all(s is not None for s in seconds):
+            found["second_per_grid_ts"] = torch.tensor(seconds, dtype=torch.float32)
+        return found
+
+
+def token_types(ids: torch.Tensor, processor: Any) -> torch.Tensor:
+    """``mm_token_type_ids`` of the same shape: 0 text, 1 image, 2 video."""
+    types: torch.Tensor = (ids == processor.image_token_id).long() + 2 * (ids == processor.video_token_id).long()
+    return types
+
+
+def pad(rows: Sequence[Sequence[int]], value: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(rows, longest) token ids filled up with ``value`` on one side, and the mask that is 1 on tokens."""
+    stack = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True, padding_side=side)
+    ids = stack([torch.tensor(row, dtype=torch.long) for row in rows], padding_value=float(value))
+    return ids, stack([torch.ones(len(row), dtype=torch.long) for row in rows])
+
+
+def vision_tokens(processor: Any) -> list[int]:
+    """Ids of the tokens that stand for pixels or enclose them: a sampled one would have no features behind it."""
+    words = processor.tokenizer
+    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_pad|>", "<|vision_start|>", "<|vision_end|>")
+    return [i for i in (words.convert_tokens_to_ids(n) for n in names) if i is not None and i != words.unk_token_id]
+
+
+def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """A permutation of the frames that is never the identity (where there are two), drawn from the clip's name and the seed."""
+    order = np.arange(count)
+    rng = np.random.default_rng([seed, crc32(Path(path).name.encode())])
+    while count > 1 and (order == np.arange(count)).all():
+        order = rng.permutation(count)
+    return order
+
+
+class Encoder:
+    """Turns prompts into a ``Batch`` with a checkpoint's stock processor.
+
+    ``load`` replaces the reader of media files; ``decoded`` counts its calls. The frames of the last call are kept.
+    ``rows`` names the row of a medium's path, for messages.
+    """
+
+    def __init__(self, processor: Any, frames: Frames, *, cache: Path | None = None, load: Loader | None = None) -> None:
+        self.processor, self.frames, self.cache = processor, frames, cache
+        sampling(frames.sampling)  # an unknown one is refused here, not at the first clip
+        self.decoded = 0
+        self.rows: Mapping[str, str] = {}
+        self._taken: set[tuple[str, tuple[int, ...]]] = set()
+        self._raw: dict[Medium, tuple[Any, Any]] = {}
+        self._load = load or self.read
+        self.merge = processor.video_processor.merge_size
+        # Qwen3's limits are for all frames of a clip together.
+        self._whole_clip = type(processor.video_processor).__name__.startswith("Qwen3")
+        self._special = processor.tokenizer.all_special_tokens
+
+    def read(self, kind: str, path: str) -> tuple[Any, Any]:
+        """The stock loader.
+
+        Raises:
+            WorkbookError: the file is missing or damaged; the message names it.
+        """
+        if kind == "image":
+            return film.read_image(Path(path), self.frames.size or None), None
+        return film.load(Path(path), self.frames, self.cache, self.budget())
+
+    def budget(self) -> film.Budget:
+        """The size that the processor gives frames where the profile sets none."""
+        of = self.processor.video_processor
+        return film.Budget(of.patch_size * of.merge_size, of.size["shortest_edge"], self.frames.max_pixels,
+                            of.temporal_patch_size if self._whole_clip else 0)
+
+    def prove(self, medium: Medium) -> None:
+        """Read a medium, and see that the processor takes one of its shape.
+
+        Raises:
+            WorkbookError: it can't be read, or the processor refuses it; the message names file and row.
+        """
+        raw = self._frames(medium)
+        shape = medium[0], np.shape(raw[0])
+        if shape not in self._taken:
+            self._process(Prompt("", (medium,)), {medium: raw})
+            self._taken.add(shape)
+
+    def encode(self, prompts: Sequence[Prompt], shuffle_seed: int | None = None) -> Batch:
+        """Process every distinct prompt once and decode every distinct medium once.
+
+        ``shuffle_seed`` permutes the frames of each video and keeps its timestamps.
+        """
+        wanted = dict.fromkeys(m for p in dict.fromkeys(prompts) for m in p.media)
+        self._raw = {m: self._raw.get(m) or self._frames(m) for m in wanted}
+        raw = {m: (self._shuffled(m, frames, shuffle_seed), about) for m, (frames, about) in self._raw.items()}
+        index: dict[Medium, int] = {}
+        media: list[Pixels] = []
+        done: dict[Prompt, tuple[list[int], tuple[int, ...]]] = {}
+        for prompt in dict.fromkeys(prompts):
+            ids, pixels = self._process(prompt, raw)
+            for medium, processed in zip(prompt.media, pixels):
+                if medium not in index:
+                    index[medium] = len(media)
+                    media.append(processed)
+            done[prompt] = ids, tuple(index[m] for m in prompt.media)
+        return Batch([done[p][0] for p in prompts], [done[p][1] for p in prompts], media, prompts=prompts)
+
+    def _frames(self, medium: Medium) -> tuple[Any, Any]:
+        self.decoded += 1
+        try:
+            frames, metadata = self._load(*medium)
+        except WorkbookError as error:
+            raise WorkbookError(f"{error}{self._row([medium])}") from error
+        return np.array(frames), metadata  # a copy: cached frames are read-only
+
+    def _row(self, media: Sequence[Medium]) -> str:
+        """Of which row the media are, to end a message with."""
+        named = [self.rows[path] for _, path in media if path in self.rows]
+        return f" (Row: {named[0]}.)" if named else ""
+
+    def _shuffled(self, medium: Medium, frames: Any, seed: int | None) -> Any:
+        return frames if seed is None or medium[0] == "image" else frames[shuffled_order(medium[1], len(frames), seed)]
+
+    def text(self, prompt: Prompt) -> str:
+        """The chat text with one placeholder per medium and the opening of the assistant's turn, as far as it is written.
+
+        Raises:
+            WorkbookError: the prompt holds a token that stands for something else than text, for example a medium's place.
+        """
+        if found := special_token(prompt.text, self._special):
+            raise WorkbookError(f"a prompt holds {found}, which the model's tokenizer takes for a sign of its own. Mend the "
+                                f"question that begins {prompt.text[:60]!r}.")
+        media, parts = [{"type": kind} for kind, _ in prompt.media], prompt.text.split(IMAGE)
+        if len(parts) != len(media) + 1:
+            parts = [*("" for _ in media), prompt.text]
+        texts = [{"type": "text", "text": part} for part in parts]
+        content = [part for pair in zip_longest(texts, media) for part in pair if part]
+        messages = [{"role": "user", "content": content}]
+        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)) + prompt.begun
+
+    def _process(self, prompt: Prompt, raw: dict[Medium, tuple[Any, Any]]) -> tuple[list[int], list[Pixels]]:
+        images = [raw[m][0] for m in prompt.media if m[0] == "image"]
+        videos = [raw[m] for m in prompt.media if m[0] == "video"]
+        given: dict[str, Any] = {"images": images, "images_kwargs": {**LAST, **self.image_options()}} if images else {}
+        if videos:
+            # Qwen3-VL's processor pads the list of frame indices in place, so it gets a copy.
+            options = self.video_options(max(len(f) for f, _ in videos))
+            given |= {"videos": [f for f, _ in videos], "videos_kwargs": {**LAST, **options},
+                      "video_metadata": [copy.deepcopy(m) for _, m in videos]}
+        try:
+            out = self.processor(text=[self.text(prompt)], return_tensors="pt", **given)
+        except ValueError as error:  # a shape that the family's rules forbid
+            paths = ", ".join(f"{path} {np.shape(raw[kind, path][0])[-3:-1]}" for kind, path in prompt.media)
+            raise WorkbookError(f"the model's processor refuses {paths or 'a prompt'} ({error}). Crop it or leave its row out."
+                                f"{self._row(prompt.media)}") from error
+        given_of = {"image": [(i, None) for i in images], "video": videos}
+        parts: dict[str, list[Pixels]] = {}
+        for kind, (values, grid) in NAMES.items():
+            if grid in out:
+                pieces = torch.split(out[values], out[grid].prod(-1).tolist())
+                seconds = out.get("second_per_grid_ts") if kind == "video" else None
+                times = [None] * len(pieces) if seconds is None else [float(s) for s in seconds]
+                parts[kind] = [Pixels(kind, *part) for part in zip(pieces, out[grid], times, given_of[kind])]
+        queue = {kind: iter(found) for kind, found in parts.items()}
+        return out["input_ids"][0].tolist(), [next(queue[kind]) for kind, _ in prompt.media]
+
+    def image_options(self) -> dict[str, Any]:
+        """Processor options for a picture: without a fixed size, the profile's pixel budget."""
+        return {} if self.frames.size else {"size": _budget(self.processor.image_processor, self.frames.max_pixels)}
+
+    def video_options(self, count: int) -> dict[str, Any]:
+        """Processor options for frames that are already sampled; without a fixed size, the profile's pixel budget per frame."""
+        options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
+        if not self.frames.size:
+            processor = self.processor.video_processor
+            options["size"] = _budget(processor, self.frames.max_pixels * (count if self._whole_clip else 1))
+        return options
+
+
+def _budget(processor: Any, most: int) -> dict[str, int]:
+    """A Qwen processor's ``size``, which holds numbers of pixels, with at most ``most``."""
+    return {"shortest_edge": min(processor.size["shortest_edge"], most), "longest_edge": most}

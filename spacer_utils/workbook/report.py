@@ -1,0 +1,314 @@
+"""Self-contained HTML reports that work offline, and an index with a card per notebook.
+
+``python -m spacer_utils.workbook.report 03 --profile smoke`` writes ``reports/03_x.html`` and renews ``reports/index.html``.
+
+Text of models and datasets is untrusted. It is escaped where it is shown (``run``), whatever HTML an output holds is cleaned here
+to a few harmless tags, and the page's policy runs no script but the report's own and lets no request leave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import html
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..core import profiles
+from ..core.files import write_atomic
+from ..core.progress import clock
+from ..core.types import MissingArtifact, WorkbookError
+from . import dag, manifest
+from .book import METRICS
+
+ASSETS = Path(__file__).parents[1] / "assets"
+TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "p", "div", "span", "b", "strong", "i",
+        "em", "code", "pre", "br", "ul", "ol", "li", "h1", "h2", "h3", "h4", "blockquote", "img", "sub", "sup"}
+ATTRIBUTES = {"*": ["class", "data-filters", "data-label", "scope"], "img": ["src", "alt", "width", "height"]}
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+# ------------------------------------------------------------------------------------------------------------- text to HTML
+
+
+def markdown(text: str) -> str:
+    """HTML of the workbook's own Markdown, equations as MathML."""
+    from latex2mathml.converter import convert
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    class Renderer(IPythonRenderer):
+        def block_math(self, body: str) -> str:
+            return str(convert(body, display="block"))
+
+        def inline_math(self, body: str) -> str:
+            return str(convert(body))
+
+    page = MarkdownWithMath(renderer=Renderer(escape=False, anchor_link_text="")).render(text)
+    page = re.sub(r'href="([0-9A][0-9][a-z0-9_]*)\.ipynb', r'href="\1.html', page).replace("<table>", '<table class="data">')
+    return re.sub(r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", "", page)  # Markdown has no table without a head
+
+
+def clean(text: str) -> str:
+    """HTML of an output with every tag and attribute outside a short list shown as text or dropped; pictures only as data."""
+    import bleach
+
+    return str(bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES, protocols={"data"}, strip=False, strip_comments=True))
+
+
+def highlight(code: str) -> str:
+    """Highlighted Python."""
+    from pygments import highlight as paint
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    return str(paint(code, PythonLexer(), HtmlFormatter(cssclass="highlight", wrapcode=True)))
+
+
+def _ansi(text: str) -> str:
+    from nbconvert.filters import strip_ansi
+
+    return html.escape(strip_ansi(text))
+
+
+def script_json(value: Any) -> str:
+    """JSON that can't end the script element it stands in."""
+    return json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+# ------------------------------------------------------------------------------------------------------------ cells to HTML
+
+
+class Page:
+    """The cells of one executed notebook as HTML, with what was met on the way."""
+
+    def __init__(self, raw: Any) -> None:
+        self.plots = 0
+        self.headings: list[tuple[str, str]] = []
+        self.failed = ""
+        self.body = "\n".join(self._cell(cell, number) for number, cell in enumerate(raw.cells))
+
+    def _cell(self, cell: Any, number: int) -> str:
+        if cell.cell_type == "markdown":
+            page = markdown(cell.source)
+            self.headings += re.findall(r'<h2 id="([^"]+)">(.*?)(?:<a|</h2>)', page)
+            return f'<section class="prose">{page}</section>'
+        if cell.cell_type != "code":
+            return ""
+        outputs = self._outputs(cell.get("outputs", ()))
+        lines = cell.source.count("\n") + 1
+        tags = cell.metadata.get("tags", ())
+        what = "parameters" if "parameters" in tags else "parameters of this run" if "injected-parameters" in tags else "code"
+        failed = any(o.output_type == "error" for o in cell.get("outputs", ()))
+        code = (f'<details class="code"{" open" if failed else ""}><summary>{what} · {lines} line{"s" * (lines > 1)}</summary>'
+                f"{highlight(cell.source)}</details>")
+        anchor = ' id="failed"' if failed else ""
+        return f'<section class="cell"{anchor} data-cell="{number}">{code}{outputs}</section>'
+
+    def _outputs(self, outputs: Any) -> str:
+        parts: list[str] = []
+        pending = ""
+        for output in outputs:
+            if output.output_type == "stream":
+                parts.append(f'<pre class="stream">{_ansi(output.text)}</pre>')
+            elif output.output_type == "error":
+                parts.append(self._error(output))
+            elif PLOTLY in output.get("data", {}):
+                pending = self._plot(output.data[PLOTLY])
+            else:
+                parts.append(self._shown(output.get("data", {}), output.get("metadata", {}), pending))
+                pending = "" if "image/png" in output.get("data", {}) else pending
+        return "".join(parts) + pending
+
+    def _shown(self, data: Any, meta: Any, interactive: str) -> str:
+        facts = meta.get("spacer", {})
+        if facts.get("part") == "caption":
+            return ""
+        alt, caption = (html.escape(facts.get(k, "")) for k in ("alt", "caption"))
+        if "video/mp4" in data:
+            source = re.sub(r"[^A-Za-z0-9+/=]", "", data["video/mp4"])
+            return (f'<figure><video controls muted loop playsinline src="data:video/mp4;base64,{source}" '
+                    f'aria-label="{alt}"></video><figcaption>{caption}</figcaption></figure>')
+        if "image/png" in data:
+            return (f'<figure class="{"twin" if interactive else "static"}">{interactive}<img alt="{alt}" '
+                    f'src="{picture(data["image/png"])}"><figcaption>{caption}</figcaption></figure>')
+        if "text/html" in data:
+            return f'<div class="scroll">{clean(data["text/html"])}</div>'
+        if "text/markdown" in data:
+            kind = "found" if METRICS in data else "reading"
+            return f'<div class="{kind}">{clean(markdown(data["text/markdown"]))}</div>'
+        return f'<pre class="stream">{_ansi(data.get("text/plain", ""))}</pre>' if "text/plain" in data else ""
+
+    def _plot(self, figure: Any) -> str:
+        self.plots += 1
+        spec = {"data": figure.get("data", []), "layout": figure.get("layout", {}), "frames": figure.get("frames", [])}
+        return (f'<div class="plot" id="plot-{self.plots}"></div>'
+                f'<script type="application/json" id="plot-{self.plots}-data">{script_json(spec)}</script>')
+
+    def _error(self, output: Any) -> str:
+        self.failed = f"{output.ename}: {output.evalue}"
+        trace = _ansi("\n".join(output.traceback))
+        return (f'<div class="card-failed" role="alert"><h3>This cell failed</h3><p>{_ansi(self.failed)}</p>'
+                f"<details><summary>traceback</summary><pre>{trace}</pre></details></div>")
+
+
+# --------------------------------------------------------------------------------------------------------------------- page
+
+
+def _scripts(plots: int) -> tuple[list[str], str]:
+    """The page's scripts and the policy that allows these and nothing else."""
+    scripts = []
+    if plots:
+        from plotly.offline import get_plotlyjs
+
+        scripts.append(get_plotlyjs().replace("</script", "<\\/script"))
+    scripts.append((ASSETS / "report" / "report.js").read_text(encoding="utf-8"))
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    return scripts, (f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; media-src data:; "
+                     "font-src data:; base-uri 'none'; form-action 'none'")
+
+
+def style() -> str:
+    """The pages' style sheet with the colours of highlighted code for light and dark."""
+    from pygments.formatters import HtmlFormatter
+
+    light = HtmlFormatter(style="xcode").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs("[data-theme=dark] .highlight")
+    return f"{light}\n@media screen {{ {dark} }}\n{(ASSETS / 'report' / 'report.css').read_text(encoding='utf-8')}"
+
+
+def export(raw: Any, facts: dict[str, Any], notebook: dag.Notebook, every: list[dag.Notebook]) -> str:
+    """One notebook as a page.
+
+    Args:
+        raw: executed notebook (nbformat 4).
+        facts: its manifest.
+    """
+    from nbconvert import HTMLExporter
+
+    page = Page(raw)
+    scripts, policy = _scripts(page.plots)
+    place = [n.name for n in every].index(notebook.name)
+    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(ASSETS)])
+    text, _ = exporter.from_notebook_node(raw, resources={"page": {
+        "title": notebook.title, "body": page.body, "headings": page.headings, "failed": page.failed or facts.get("error", ""),
+        "style": style(), "scripts": scripts, "policy": policy, "run": run_bar(facts),
+        "before": every[place - 1] if place else None, "after": every[place + 1] if place + 1 < len(every) else None}})
+    return str(text)
+
+
+def run_bar(facts: dict[str, Any]) -> dict[str, str]:
+    """What the bar on top says of a run."""
+    commit = facts.get("git", {}).get("commit", "unknown")[:9]
+    return {"state": facts.get("state", "not run"), "profile": str(facts.get("profile", "")), "seed": str(facts.get("seed", "")),
+            "commit": commit + (" + changes" if facts.get("git", {}).get("dirty") else ""),
+            "duration": clock(facts["seconds"]) if "seconds" in facts else "", "date": str(facts.get("started", ""))[:10],
+            "memory": f"{facts['peak_memory_mb'] / 1000:.1f} GB" if "peak_memory_mb" in facts else ""}
+
+
+def write(key: str, profile: profiles.Profile) -> Path:
+    """Export the last run of a notebook, failed or not, and renew the index.
+
+    Raises:
+        MissingArtifact: the notebook has not run.
+        WorkbookError: its file is damaged.
+    """
+    import nbformat
+
+    notebook, every, out = dag.find(key), dag.notebooks(), profile.outputs
+    failed, done = (out / "executed" / f"{notebook.name}{end}.ipynb" for end in (".failed", ""))
+    path = failed if failed.exists() else done
+    again = f"make nb{notebook.number} PROFILE={profile.name}"
+    if not path.exists():
+        write_index(profile)
+        raise MissingArtifact(f"outputs/{profile.name}/executed/{done.name}", notebook.name, again)
+    try:
+        raw = nbformat.read(str(path), as_version=4)
+    except Exception as error:
+        raise WorkbookError(f"{path.name} is damaged ({type(error).__name__}). Delete it and run: {again}") from error
+    page = export(raw, manifest.read(out, notebook.name), notebook, every)
+    target = write_atomic(out / "reports" / f"{notebook.name}.html", page)
+    write_index(profile)
+    return target
+
+
+# -------------------------------------------------------------------------------------------------------------------- index
+
+
+def write_index(profile: profiles.Profile) -> Path:
+    """``reports/index.html``: a card per notebook with state, question, first figure and key numbers."""
+    from jinja2 import Environment, FileSystemLoader
+
+    scripts, policy = _scripts(0)
+    template = Environment(loader=FileSystemLoader(ASSETS / "report"), autoescape=True).get_template("cards.html.j2")
+    cards = [card(n, profile.outputs) for n in dag.notebooks()]
+    code = manifest.code()
+    text = template.render(cards=cards, profile=profile, style=style(), scripts=scripts, policy=policy,
+                           commit=code["commit"][:9] + (" + changes" if code["dirty"] else ""),
+                           hardware=next((c["hardware"] for c in cards if c["hardware"]), ""),
+                           done=sum(c["state"] == "done" for c in cards), total=clock(sum(c["seconds"] for c in cards)))
+    return write_atomic(profile.outputs / "reports" / "index.html", text)
+
+
+def card(notebook: dag.Notebook, out: Path) -> dict[str, Any]:
+    """What the index shows of one notebook."""
+    facts = manifest.read(out, notebook.name)
+    machine = facts.get("hardware", {})
+    hardware = [f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB", *machine["gpus"]] if machine else []
+    numbers = [(k.replace("_", " "), _short(v)) for k, v in list(facts.get("metrics", {}).items())[:4]]
+    return {"name": notebook.name, "title": notebook.title, "question": notebook.question, "state": facts.get("state", "not run"),
+            "error": facts.get("error", ""), "seconds": facts.get("seconds", 0.0), "duration": run_bar(facts)["duration"],
+            "numbers": numbers, "report": (out / "reports" / f"{notebook.name}.html").exists(), "hardware": ", ".join(hardware),
+            "hero": hero(out / "executed" / f"{notebook.name}.ipynb")}
+
+
+def picture(png: str, width: int | None = None) -> str:
+    """A base64 PNG as the address of a WebP picture, at most ``width`` pixels wide: a tenth of the bytes for rendered rooms."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    if width:
+        image.thumbnail((width, width))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=85)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if type(value) is int else str(value)[:40]
+
+
+def hero(path: Path, width: int = 480) -> dict[str, str] | None:
+    """First figure of an executed notebook, made small: ``{"alt", "source"}``; None without one."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return None
+    for output in (o for c in cells for o in c.get("outputs", ())):
+        data = output.get("data", {}).get("image/png")
+        if data:
+            return {"alt": output["metadata"].get("spacer", {}).get("alt", ""), "source": picture(data, width)}
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m spacer_utils.workbook.report", description="Write a report, and the index.")
+    parser.add_argument("notebook")
+    parser.add_argument("--profile", default="cpu")
+    options = parser.parse_args(arguments)
+    try:
+        write(options.notebook, profiles.get(options.profile))
+    except WorkbookError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
