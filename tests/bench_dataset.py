@@ -1,4 +1,5 @@
-"""Dataset throughput on one core against frame count and resolution, and what the paper's size takes at each. Run: make bench."""
+"""Dataset throughput on one core against frame count and resolution, and what the paper's size
+takes at each. Run: make bench."""
 
 from __future__ import annotations
 
@@ -28,12 +29,15 @@ def timed(spent: dict[str, float], name: str, work: Callable[..., Any], *given: 
 
 
 def main() -> None:
-    """Print seconds of processor time for a clip, by stage, and the minutes that all clips of the paper's size would take."""
+    """Print seconds of processor time for a clip, by stage, and the minutes that all clips of the
+    paper's size would take."""
     profile = profiles.get("gpu-lora")
     scenes = [scene_of(Job("train", k, 0, profile, "", "", PER_CLIP)) for k in range(ROOMS)]
     film(scenes[0], replace(profile.data, clip_frames=1))  # compiles
     clips, rows = MIX_ROOMS * SIZES["paper"]["takes"], sum(MIXES["paper"].values())
-    print(f"seconds per clip on one core, and what {clips:,} clips for {rows:,} rows take on two (without pictures, audit)")
+    print(
+        f"seconds per clip on one core, and what {clips:,} clips for {rows:,} rows take on two (without pictures, audit)"
+    )
     for width, height in RESOLUTIONS:
         for frames in FRAMES:
             sized = profile.with_overrides(width=width, height=height, clip_frames=frames)
@@ -44,8 +48,10 @@ def main() -> None:
                 timed(spent, "ask", ask, view_of(clip, sized), 0, ("spacer",), PER_CLIP)
             each = sum(spent.values()) / ROOMS
             stages = ", ".join(f"{name} {seconds / ROOMS:.2f}" for name, seconds in spent.items())
-            print(f"{frames:2} frames of {width} x {height}: {each:.2f} s ({stages}); {1 / each:.2f} clips/s, "
-                  f"{rows / clips / each:.0f} rows/s a core; all clips {clips * each / 2 / 60:.0f} min")
+            print(
+                f"{frames:2} frames of {width} x {height}: {each:.2f} s ({stages}); {1 / each:.2f} clips/s, "
+                f"{rows / clips / each:.0f} rows/s a core; all clips {clips * each / 2 / 60:.0f} min"
+            )
 
 
 if __name__ == "__main__":

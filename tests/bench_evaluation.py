@@ -1,9 +1,12 @@
-"""Prints how many questions per second the evaluation answers by batch size, against a one-by-one loop on the same items.
+"""Prints how many questions per second the evaluation answers by batch size, against a one-by-one
+loop on the same items.
 
-    python tests/bench_evaluation.py [--clips 8] [--per-clip 8] [--tokens 96] [--data outputs/cpu/data]
+    python tests/bench_evaluation.py [--clips 8] [--per-clip 8] [--tokens 96] [--data
+    outputs/cpu/data]
 
-The loop decodes, encodes and answers every question on its own. Without ``--data`` the clips are noise. Seconds are processor
-time on one thread; the answers must be the loop's, character for character.
+The loop decodes, encodes and answers every question on its own. Without ``--data`` the clips are
+noise. Seconds are processor time on one thread; the answers must be the loop's, character for
+character.
 """
 
 from __future__ import annotations
@@ -22,18 +25,26 @@ from spacer_utils.core import profiles
 from spacer_utils.core.rows import load
 from spacer_utils.evaluation import evaluate
 
-QUESTIONS = ("How many chair(s) are in this room?", "What is the size of this room (in square meters)?",
-             "What is the distance between the sofa and the table (in meters)?", "Is the lamp left or right of the bed?\nOptions:"
-             "\nA. left\nB. right", "Which is closest to the door?\nOptions:\nA. chair\nB. sofa\nC. tv\nD. table",
-             "How long is the sofa (in centimeters)?", "In which order do they appear?\nOptions:\nA. tv, bed\nB. bed, tv",
-             "What is the lamp next to?")
+QUESTIONS = (
+    "How many chair(s) are in this room?",
+    "What is the size of this room (in square meters)?",
+    "What is the distance between the sofa and the table (in meters)?",
+    "Is the lamp left or right of the bed?\nOptions:\nA. left\nB. right",
+    "Which is closest to the door?\nOptions:\nA. chair\nB. sofa\nC. tv\nD. table",
+    "How long is the sofa (in centimeters)?",
+    "In which order do they appear?\nOptions:\nA. tv, bed\nB. bed, tv",
+    "What is the lamp next to?",
+)
 Answers = dict[str, str]
 
 
 def noise_items(folder: Path, count: int, per_clip: int) -> list[evaluate.Item]:
     paths = clips(folder, count, profiles.get("cpu").data)
-    return [evaluate.Item(f"{c}-{q}", QUESTIONS[q % len(QUESTIONS)], (("video", path),))
-            for c, path in enumerate(paths) for q in range(per_clip)]
+    return [
+        evaluate.Item(f"{c}-{q}", QUESTIONS[q % len(QUESTIONS)], (("video", path),))
+        for c, path in enumerate(paths)
+        for q in range(per_clip)
+    ]
 
 
 def one_by_one(engine: evaluate.Engine, items: Sequence[evaluate.Item], tokens: int) -> Answers:
@@ -45,9 +56,15 @@ def one_by_one(engine: evaluate.Engine, items: Sequence[evaluate.Item], tokens: 
     return found
 
 
-def in_batches(engine: evaluate.Engine, items: Sequence[evaluate.Item], tokens: int, size: int) -> Answers:
+def in_batches(
+    engine: evaluate.Engine, items: Sequence[evaluate.Item], tokens: int, size: int
+) -> Answers:
     engine.encoder._raw.clear()
-    return {p.key: p.output for batch in evaluate.batches(items, size) for p in engine.answer(batch, tokens)}
+    return {
+        p.key: p.output
+        for batch in evaluate.batches(items, size)
+        for p in engine.answer(batch, tokens)
+    }
 
 
 def timed(work: Callable[..., Answers], *args: Any) -> tuple[float, Answers]:
@@ -59,10 +76,14 @@ def timed(work: Callable[..., Answers], *args: Any) -> tuple[float, Answers]:
 def main() -> None:
     import torch
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, value in (("clips", 8), ("per-clip", 8), ("tokens", 96)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--data", type=Path, help="a run's data folder: its held-out questions instead of noise")
+    parser.add_argument(
+        "--data", type=Path, help="a run's data folder: its held-out questions instead of noise"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 32, 64])
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -81,8 +102,11 @@ def main() -> None:
         for size in args.sizes:
             seconds, found = timed(in_batches, engine, items, args.tokens, size)
             differing = sum(found[k] != expected[k] for k in expected)
-            print(f"  batch {size:3}  {len(items) / seconds:6.2f} items/s  {loop / seconds:5.2f} x  "
-                  f"{'equal answers' if not differing else f'{differing} ANSWERS DIFFER'}", flush=True)
+            print(
+                f"  batch {size:3}  {len(items) / seconds:6.2f} items/s  {loop / seconds:5.2f} x  "
+                f"{'equal answers' if not differing else f'{differing} ANSWERS DIFFER'}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

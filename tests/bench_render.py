@@ -29,12 +29,22 @@ def bench(scenes: list[Scene], shadow: bool) -> None:
     made = partial(Renderer, shadow=shadow, threads=1)
     set_up = np.mean([milliseconds(partial(made, s)) for s in scenes])
     objects = np.mean([len(s.objects) for s in scenes])
-    print(f"\n{'with' if shadow else 'without'} shadow: {set_up:.1f} ms to set up a room of {objects:.0f} objects")
+    print(
+        f"\n{'with' if shadow else 'without'} shadow: {set_up:.1f} ms to set up a room of {objects:.0f} objects"
+    )
     for width, height in SIZES:
         matrix = camera.intrinsics(width, height)
-        spent = np.mean([milliseconds(partial(renderer.render, pose, matrix, width, height)) for s in scenes
-                         for renderer in [made(s)] for pose in poses(s)])
-        print(f"  {width} x {height}: {spent:.2f} ms a frame, {1000 / spent:.0f} frames/s on one core")
+        spent = np.mean(
+            [
+                milliseconds(partial(renderer.render, pose, matrix, width, height))
+                for s in scenes
+                for renderer in [made(s)]
+                for pose in poses(s)
+            ]
+        )
+        print(
+            f"  {width} x {height}: {spent:.2f} ms a frame, {1000 / spent:.0f} frames/s on one core"
+        )
 
 
 def poses(scene: Scene) -> Any:
@@ -45,8 +55,12 @@ def poses(scene: Scene) -> Any:
 def main() -> None:
     scenes = [s for s in SCENES["procedural"]("train", 80, 0) if 9 <= len(s.objects) <= 16][:ROOMS]
     started = time.perf_counter()
-    Renderer(scenes[0], threads=1).render(poses(scenes[0])[0], camera.intrinsics(224, 224), 224, 224)
-    print(f"first frame: {time.perf_counter() - started:.1f} s (textures; in a fresh clone also compilation)")
+    Renderer(scenes[0], threads=1).render(
+        poses(scenes[0])[0], camera.intrinsics(224, 224), 224, 224
+    )
+    print(
+        f"first frame: {time.perf_counter() - started:.1f} s (textures; in a fresh clone also compilation)"
+    )
     for shadow in (False, True):
         bench(scenes, shadow)
 

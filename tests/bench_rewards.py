@@ -1,8 +1,10 @@
-"""Reward throughput: ours against a stand-in for the paper's released code, on the golden inputs. Run: make bench.
+"""Reward throughput: ours against a stand-in for the paper's released code, on the golden inputs.
+Run: make bench.
 
-The stand-in was written here from the specification, in the released code's manner: ``ast.literal_eval`` for every map, a check
-of every value's type, number words searched one by one, thresholds and ROUGE scorer built anew for every row, and log lines at
-every step, of which the levels INFO and above are written (here to a stream that drops them). The second figure leaves the
+The stand-in was written here from the specification, in the released code's manner:
+``ast.literal_eval`` for every map, a check of every value's type, number words searched one by one,
+thresholds and ROUGE scorer built anew for every row, and log lines at every step, of which the
+levels INFO and above are written (here to a stream that drops them). The second figure leaves the
 logging out. Equal results are asserted on every row before anything is timed.
 """
 
@@ -39,13 +41,17 @@ from spacer_utils.rewards.sets import SETS, with_map
 LOG = logging.getLogger("stand-in")
 LOG.propagate = False
 LOG.setLevel(logging.INFO)
-NUMBERS = ("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-           "nineteen twenty thirty forty fifty sixty seventy eighty ninety zero")
-WORDS: dict[str, str] = dict(zip(re.findall(r"\w+", NUMBERS), [*map(str, range(1, 21)), *map(str, range(30, 100, 10)), "0"]))
+NUMBERS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty thirty forty fifty sixty seventy eighty ninety zero"
+)
+WORDS: dict[str, str] = dict(
+    zip(re.findall(r"\w+", NUMBERS), [*map(str, range(1, 21)), *map(str, range(30, 100, 10)), "0"])
+)
 WORDS |= {"a": "1", "an": "1"}
 
 
-# ------------------------------------------------------------------------------------------------------------ the stand-in
+# ------------------------------------------------------------------------------------- the stand-in
 
 
 def slow_pair(item: Any, name: str) -> list[int] | None:
@@ -95,7 +101,11 @@ def slow_dict(data: dict[Any, Any], known: set[str]) -> dict[str, list[list[int]
         name = match.group(1).strip() if match else text
         LOG.debug(f"key {text} is {name}")
         if name in known:
-            pairs = [slow_pair(v, name) for v in value] if isinstance(value, list) else [slow_pair(value, name)]
+            pairs = (
+                [slow_pair(v, name) for v in value]
+                if isinstance(value, list)
+                else [slow_pair(value, name)]
+            )
             if good := [p for p in pairs if p is not None]:
                 found.setdefault(name, []).extend(good)
                 LOG.debug(f"{len(good)} pairs of {name}")
@@ -124,11 +134,13 @@ def slow_words(text: str, names: list[str]) -> dict[str, list[list[int]]]:
     LOG.debug(f"these: {[(name, start, end) for start, end, name in kept]}")
     found: dict[str, list[list[int]]] = {}
     for k, (_, end, name) in enumerate(kept):
-        region = text[end:kept[k + 1][0] if k + 1 < len(kept) else len(text)]
+        region = text[end : kept[k + 1][0] if k + 1 < len(kept) else len(text)]
         LOG.debug(f"region of {name} from {end}: {region[:100]}")
         numbers = re.findall(r"-?\d+(?:\.\d+)?", region)
         LOG.debug(f"numbers of {name}: {numbers}")
-        pairs = [slow_pair((numbers[j], numbers[j + 1]), name) for j in range(0, len(numbers) - 1, 2)]
+        pairs = [
+            slow_pair((numbers[j], numbers[j + 1]), name) for j in range(0, len(numbers) - 1, 2)
+        ]
         if good := [p for p in pairs if p is not None]:
             LOG.info(f"{len(good)} pairs of {name}: {good}")
             found.setdefault(name, []).extend(good)
@@ -161,7 +173,9 @@ def slow_read(text: str, categories: list[str]) -> dict[str, list[list[int]]]:
     return slow_words(text, names)
 
 
-def slow_score(found: dict[str, list[list[int]]], true: dict[str, list[list[int]]], grid: int = 10) -> float:
+def slow_score(
+    found: dict[str, list[list[int]]], true: dict[str, list[list[int]]], grid: int = 10
+) -> float:
     farthest, weighted, total = grid * math.sqrt(2), 0.0, 0
     for name in set(found) | set(true):
         mine, places = found.get(name, []), true.get(name, [])
@@ -208,8 +222,11 @@ def slow_wer(reference: str, hypothesis: str) -> float:
         table[0][j] = j
     for i in range(1, len(a) + 1):
         for j in range(1, len(b) + 1):
-            table[i][j] = table[i - 1][j - 1] if a[i - 1] == b[j - 1] else 1 + min(table[i - 1][j], table[i][j - 1],
-                                                                                   table[i - 1][j - 1])
+            table[i][j] = (
+                table[i - 1][j - 1]
+                if a[i - 1] == b[j - 1]
+                else 1 + min(table[i - 1][j], table[i][j - 1], table[i - 1][j - 1])
+            )
     return table[-1][-1] / max(1, len(a))
 
 
@@ -236,7 +253,11 @@ def slow_with_map(row: dict[str, Any], accuracy: float) -> float:
 
 
 def slow_accuracy(row: dict[str, Any]) -> float:
-    given, gold, kind = slow_answer(row["completion"]), slow_answer(row["solution"]), row["problem_type"]
+    given, gold, kind = (
+        slow_answer(row["completion"]),
+        slow_answer(row["solution"]),
+        row["problem_type"],
+    )
     if kind == "multiple choice":
         return slow_with_map(row, 1.0) if given == gold else 0.0
     try:
@@ -256,20 +277,26 @@ def slow_accuracy(row: dict[str, Any]) -> float:
 
 
 def slow_format(row: dict[str, Any]) -> float:
-    return float(re.fullmatch(r"<think>.*?</think>\s*<answer>.*?</answer>", row["completion"], re.DOTALL) is not None)
+    return float(
+        re.fullmatch(r"<think>.*?</think>\s*<answer>.*?</answer>", row["completion"], re.DOTALL)
+        is not None
+    )
 
 
-# --------------------------------------------------------------------------------------------------------------- the clock
+# ---------------------------------------------------------------------------------------- the clock
 
 
 def fast_rewards(sample: Sample, completion: str) -> tuple[float | None, float | None]:
     answer = answers.parse(completion)
     accuracy, form = accuracy_spacer(sample, answer)[0], format_spacer(sample, answer)[0]
-    return with_map(SETS["spacer"], sample, answer, accuracy, lambda: map_score(sample, answer)[0])[0], form
+    return with_map(SETS["spacer"], sample, answer, accuracy, lambda: map_score(sample, answer)[0])[
+        0
+    ], form
 
 
 def fastest(work: Callable[[], Any], rounds: int = 7) -> float:
-    """Processor seconds of the best of several rounds: other work on the machine disturbs them less than the clock's."""
+    """Processor seconds of the best of several rounds: other work on the machine disturbs them less
+    than the clock's."""
     seconds = []
     for _ in range(rounds):
         start = time.process_time()
@@ -279,27 +306,42 @@ def fastest(work: Callable[[], Any], rounds: int = 7) -> float:
 
 
 def print_long_texts() -> None:
-    """Milliseconds of the dearest long completion: the shares of a step that hostile or broken text can take."""
-    from test_rewards_properties import FRAGMENTS, LENGTHS, long_texts  # which imports the stand-in from here
+    """Milliseconds of the dearest long completion: the shares of a step that hostile or broken text
+    can take."""
+    from test_rewards_properties import (
+        FRAGMENTS,
+        LENGTHS,
+        long_texts,
+    )  # which imports the stand-in from here
 
     for length in LENGTHS:
-        dearest = max(fastest(lambda: rewards.score(row, text), 2)  # noqa: B023 (called at once)
-                      for fragment in FRAGMENTS for row, text in long_texts(fragment, length))
+        dearest = max(
+            fastest(lambda: rewards.score(row, text), 2)  # noqa: B023 (called at once)
+            for fragment in FRAGMENTS
+            for row, text in long_texts(fragment, length)
+        )
         print(f"a completion of {length:,} characters: at most {1000 * dearest:.0f} ms")
 
 
 def main() -> None:
     """Assert equal results, then print rows per second and ratios."""
     if not (SHARED / "golden").exists():
-        print("the golden inputs are not part of the repository; set SPACER_SHARED to the folder that holds them")
+        print(
+            "the golden inputs are not part of the repository; set SPACER_SHARED to the folder that holds them"
+        )
         return
-    maps, rows = read_jsonl(SHARED / "golden/spacer_maps.jsonl"), read_jsonl(SHARED / "golden/spacer_rewards.jsonl")
+    maps, rows = (
+        read_jsonl(SHARED / "golden/spacer_maps.jsonl"),
+        read_jsonl(SHARED / "golden/spacer_rewards.jsonl"),
+    )
     samples = [sample_of(r, k) for k, r in enumerate(rows)]
     LOG.disabled = True
     for r in maps:
         found = released_map.read(r["map_text"], r["categories"])
         assert found == slow_read(r["map_text"], r["categories"]) == r["parsed"]
-        assert abs(released_map.score(found, r["solution"]) - slow_score(found, r["solution"])) < 1e-9
+        assert (
+            abs(released_map.score(found, r["solution"]) - slow_score(found, r["solution"])) < 1e-9
+        )
     for r, s in zip(rows, samples):
         total, form = fast_rewards(s, r["completion"])
         assert abs((total or 0.0) - slow_accuracy(r)) < 1e-9
@@ -329,20 +371,26 @@ def main() -> None:
         for r, s in zip(rows, samples):
             fast_rewards(s, r["completion"])
 
-    for what, slow, fast in (("map parse and score, compiled batch", slow_maps, batch_maps),
-                             ("map parse and score, row by row", slow_maps, fast_maps),
-                             ("all rewards of a row", slow_rows, fast_rows)):
+    for what, slow, fast in (
+        ("map parse and score, compiled batch", slow_maps, batch_maps),
+        ("map parse and score, row by row", slow_maps, fast_maps),
+        ("all rewards of a row", slow_rows, fast_rows),
+    ):
         quick = fastest(fast)
         quiet = fastest(slow, 3)
         with open(os.devnull, "w") as nowhere:
             handler = logging.StreamHandler(nowhere)
-            handler.setFormatter(logging.Formatter("%(levelname)s:%(filename)s:%(lineno)d: %(message)s"))
+            handler.setFormatter(
+                logging.Formatter("%(levelname)s:%(filename)s:%(lineno)d: %(message)s")
+            )
             LOG.handlers, LOG.disabled = [handler], False
             loud = fastest(slow, 3)
         LOG.disabled = True
-        print(f"{what}: ours {len(maps) / quick:,.0f} rows/s; {loud / quick:.1f} times the stand-in as released, with log lines "
-              f"({len(maps) / loud:,.0f} rows/s); {quiet / quick:.1f} times the stand-in with logging disabled "
-              f"({len(maps) / quiet:,.0f} rows/s)")
+        print(
+            f"{what}: ours {len(maps) / quick:,.0f} rows/s; {loud / quick:.1f} times the stand-in as released, with log lines "
+            f"({len(maps) / loud:,.0f} rows/s); {quiet / quick:.1f} times the stand-in with logging disabled "
+            f"({len(maps) / quiet:,.0f} rows/s)"
+        )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Kind:
-    """How a clip is written: file name, encoder, and what differs from 64 x 48 pixels at 10 frames per second."""
+    """How a clip is written: file name, encoder, and what differs from 64 x 48 pixels at 10 frames
+    per second."""
 
     name: str
     codec: str
@@ -62,22 +63,32 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 def pictures(count: int, width: int = 64, height: int = 48) -> Pixels:
-    """(T, H, W, 3) frames: grey that grows with the number, modulo 20, and a red square that moves in the upper half."""
+    """(T, H, W, 3) frames: grey that grows with the number, modulo 20, and a red square that moves
+    in the upper half."""
     frames = np.empty((count, height, width, 3), np.uint8)
     for k in range(count):
         frames[k] = 10 * (k % 20 + 1)
         left = 3 * k % (width - 8)
-        frames[k, height // 8:height // 4, left:left + 8] = (200, 50, 30)
+        frames[k, height // 8 : height // 4, left : left + 8] = (200, 50, 30)
     return frames
 
 
 def numbers(frames: Sequence[Pixels] | Pixels) -> list[int]:
     """The number of each picture, by the grey of its lower half."""
-    return [round(float(f[len(f) // 2:].mean()) / 10) - 1 for f in frames]
+    return [round(float(f[len(f) // 2 :].mean()) / 10) - 1 for f in frames]
 
 
-def write(folder: Path, kind: Kind, count: int = 20, *, ticks: Sequence[int] | None = None, aspect: Fraction | None = None,
-          turned: tuple[float, bool, bool] | None = None, sound: float = 0.0, cover: bool = False) -> Path:
+def write(
+    folder: Path,
+    kind: Kind,
+    count: int = 20,
+    *,
+    ticks: Sequence[int] | None = None,
+    aspect: Fraction | None = None,
+    turned: tuple[float, bool, bool] | None = None,
+    sound: float = 0.0,
+    cover: bool = False,
+) -> Path:
     """A clip of ``count`` pictures.
 
     Args:

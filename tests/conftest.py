@@ -1,4 +1,5 @@
-"""Shared fixtures: the founders' data folder (absent for users), quiet threads, a private outputs folder."""
+"""Shared fixtures: the founders' data folder (absent for users), quiet threads, a private outputs
+folder."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 for effort, count in (("fast", 25), ("full", 200)):
-    settings.register_profile(effort, max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile(
+        effort, max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SPACER_SHARED", PROJECT.parent / "shared"))
@@ -32,18 +35,26 @@ def effort(fast: int, full: int) -> int:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """``make test-fast`` leaves out the files that build models: importing torch, transformers and TRL takes ten seconds."""
+    """``make test-fast`` leaves out the files that build models: importing torch, transformers and
+    TRL takes ten seconds."""
     if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
         return None
-    found = re.search(r"^(import torch|from training_kit)", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(
+        r"^(import torch|from training_kit)",
+        collection_path.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     return True if found else None
 
 
 def shared_path(relative: str) -> Path:
-    """Path inside the folder of golden values and real layouts; skips the test where that folder is absent."""
+    """Path inside the folder of golden values and real layouts; skips the test where that folder is
+    absent."""
     path = SHARED / relative
     if not path.exists():
-        pytest.skip(f"{relative} is not part of the repository; set SPACER_SHARED to the folder that holds it")
+        pytest.skip(
+            f"{relative} is not part of the repository; set SPACER_SHARED to the folder that holds it"
+        )
     return path
 
 

@@ -20,7 +20,8 @@ from spacer_utils.training import vllm_rollouts
 
 
 class FakeLLM:
-    """vLLM's ``LLM``: expands one placeholder per medium, keeps vision features by content until it is told to forget them.
+    """vLLM's ``LLM``: expands one placeholder per medium, keeps vision features by content until it
+    is told to forget them.
 
     ``twice`` expands once too often; ``clock`` False loses the clips' times, as old versions did.
     """
@@ -35,8 +36,11 @@ class FakeLLM:
         runner = SimpleNamespace(model=SimpleNamespace(load_weights=self._load))
         executor = SimpleNamespace(driver_worker=SimpleNamespace(model_runner=runner))
         core = SimpleNamespace(reset_encoder_cache=self._forget)
-        self.llm_engine = SimpleNamespace(model_executor=executor, engine_core=core,
-                                          model_config=SimpleNamespace(max_model_len=1024))
+        self.llm_engine = SimpleNamespace(
+            model_executor=executor,
+            engine_core=core,
+            model_config=SimpleNamespace(max_model_len=1024),
+        )
         self.model.model.get_video_features = self._kept(type(self.model.model).get_video_features)
 
     def _load(self, weights: Any) -> None:
@@ -65,40 +69,64 @@ class FakeLLM:
         return features
 
     def inputs(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The stock processor's inputs of one request, as vLLM makes them from its own ids, frames and clock."""
+        """The stock processor's inputs of one request, as vLLM makes them from its own ids, frames
+        and clock."""
         media = request.get("multi_modal_data", {})
         given: dict[str, Any] = {"images": media["image"]} if "image" in media else {}
         if "video" in media:
-            about = [{k: v for k, v in a.items() if k != "do_sample_frames"} for _, a in media["video"]]
+            about = [
+                {k: v for k, v in a.items() if k != "do_sample_frames"} for _, a in media["video"]
+            ]
             about = about if self.clock else [{**a, "fps": 24.0} for a in about]
-            given |= {"videos": [f for f, _ in media["video"]], "video_metadata": about,
-                      "videos_kwargs": request["mm_processor_kwargs"]}
-        out = self.processor(text=[self.processor.tokenizer.decode(request["prompt_token_ids"])], return_tensors="pt", **given)
+            given |= {
+                "videos": [f for f, _ in media["video"]],
+                "video_metadata": about,
+                "videos_kwargs": request["mm_processor_kwargs"],
+            }
+        out = self.processor(
+            text=[self.processor.tokenizer.decode(request["prompt_token_ids"])],
+            return_tensors="pt",
+            **given,
+        )
         if "second_per_grid_ts" in out:
             out["second_per_grid_ts"] = torch.as_tensor(out["second_per_grid_ts"])
         return dict(out)
 
     @torch.no_grad()
-    def generate(self, prompts: list[dict[str, Any]], sampling_params: Any = None, use_tqdm: bool = False) -> list[Any]:
+    def generate(
+        self, prompts: list[dict[str, Any]], sampling_params: Any = None, use_tqdm: bool = False
+    ) -> list[Any]:
         self.seen += prompts
         return [self._answer(self.inputs(p), sampling_params) for p in prompts]
 
     def _answer(self, inputs: dict[str, Any], sampling: Any) -> Any:
         banned = [i for i, bias in sampling.logit_bias.items() if bias == -100.0]
-        out = self.model.generate(**inputs, max_new_tokens=sampling.max_tokens, do_sample=False, suppress_tokens=banned,
-                                  output_logits=True, return_dict_in_generate=True,
-                                  eos_token_id=self.processor.tokenizer.eos_token_id)
+        out = self.model.generate(
+            **inputs,
+            max_new_tokens=sampling.max_tokens,
+            do_sample=False,
+            suppress_tokens=banned,
+            output_logits=True,
+            return_dict_in_generate=True,
+            eos_token_id=self.processor.tokenizer.eos_token_id,
+        )
         prompt = inputs["input_ids"][0].tolist()
-        written = out.sequences[0, len(prompt):]
-        logps = torch.stack(out.logits, 1)[0].log_softmax(-1).gather(1, written[:, None])[:, 0].tolist()
+        written = out.sequences[0, len(prompt) :]
+        logps = (
+            torch.stack(out.logits, 1)[0].log_softmax(-1).gather(1, written[:, None])[:, 0].tolist()
+        )
         entries = [{t: SimpleNamespace(rank=1, logprob=p)} for t, p in zip(written.tolist(), logps)]
         video = self.processor.video_token_id
         ids = [t for token in prompt for t in [token] * (2 if self.twice and token == video else 1)]
-        return SimpleNamespace(prompt_token_ids=ids, outputs=[SimpleNamespace(token_ids=written.tolist(), logprobs=entries)])
+        return SimpleNamespace(
+            prompt_token_ids=ids,
+            outputs=[SimpleNamespace(token_ids=written.tolist(), logprobs=entries)],
+        )
 
 
 class FakeClient:
-    """TRL's ``VLLMClient`` over a ``FakeLLM``; its session answers as the server's development endpoints do."""
+    """TRL's ``VLLMClient`` over a ``FakeLLM``; its session answers as the server's development
+    endpoints do."""
 
     def __init__(self, llm: FakeLLM, version: str = "0.31.0", longer: int = 0) -> None:
         self.llm, self.version, self.longer = llm, version, longer
@@ -117,33 +145,84 @@ class FakeClient:
         for part in json["messages"][0]["content"]:
             kind = part["type"].removesuffix("_url")
             data = part[part["type"]]["url"].split(";base64,")[1]
-            frames = np.stack([np.array(Image.open(io.BytesIO(base64.b64decode(d)))) for d in data.split(",")])
+            frames = np.stack(
+                [np.array(Image.open(io.BytesIO(base64.b64decode(d)))) for d in data.split(",")]
+            )
             clock = json.get("media_io_kwargs", {}).get("video")
-            media.setdefault(kind, []).append(Image.fromarray(frames[0]) if kind == "image" else (frames, {
-                k: clock[k] for k in ("fps", "duration", "total_num_frames", "frames_indices")}))
-        request = {"multi_modal_data": media, "mm_processor_kwargs": json.get("mm_processor_kwargs", {})}
+            media.setdefault(kind, []).append(
+                Image.fromarray(frames[0])
+                if kind == "image"
+                else (
+                    frames,
+                    {
+                        k: clock[k]
+                        for k in ("fps", "duration", "total_num_frames", "frames_indices")
+                    },
+                )
+            )
+        request = {
+            "multi_modal_data": media,
+            "mm_processor_kwargs": json.get("mm_processor_kwargs", {}),
+        }
         merge = self.llm.processor.video_processor.merge_size**2
-        text = "".join(f"<|vision_start|><|{k}_pad|><|vision_end|>" for k in media for _ in media[k])
-        given = self.llm.inputs({**request, "prompt_token_ids": self.llm.processor.tokenizer(text)["input_ids"]})
-        lengths = {k: [{"offset": 0, "length": int(g.prod()) // merge + self.longer} for g in given[f"{k}_grid_thw"]]
-                   for k in media}
-        return SimpleNamespace(status_code=200, json=lambda: {"features": {"mm_placeholders": lengths, "request": given}})
+        text = "".join(
+            f"<|vision_start|><|{k}_pad|><|vision_end|>" for k in media for _ in media[k]
+        )
+        given = self.llm.inputs(
+            {**request, "prompt_token_ids": self.llm.processor.tokenizer(text)["input_ids"]}
+        )
+        lengths = {
+            k: [
+                {"offset": 0, "length": int(g.prod()) // merge + self.longer}
+                for g in given[f"{k}_grid_thw"]
+            ]
+            for k in media
+        }
+        return SimpleNamespace(
+            status_code=200,
+            json=lambda: {"features": {"mm_placeholders": lengths, "request": given}},
+        )
 
-    def generate(self, prompts: list[list[int]], features: Any = None, n: int = 1, **sampling: Any) -> dict[str, Any]:
+    def generate(
+        self, prompts: list[list[int]], features: Any = None, n: int = 1, **sampling: Any
+    ) -> dict[str, Any]:
         self.asked.append(len(prompts))
         words, found = self.llm.processor.tokenizer, []
         for ids, feature in zip(prompts, features or [None] * len(prompts)):
             kinds = {"video": 2, "image": 1}
-            types = torch.tensor([[next((v for k, v in kinds.items() if t == words.convert_tokens_to_ids(f"<|{k}_pad|>")), 0)
-                                   for t in ids]])
-            row = {**(feature["request"] if feature else {}), "input_ids": torch.tensor([ids]),
-                   "attention_mask": torch.ones(1, len(ids), dtype=torch.long), "mm_token_type_ids": types}
-            options = SimpleNamespace(max_tokens=sampling["max_tokens"], **sampling["generation_kwargs"])
+            types = torch.tensor(
+                [
+                    [
+                        next(
+                            (
+                                v
+                                for k, v in kinds.items()
+                                if t == words.convert_tokens_to_ids(f"<|{k}_pad|>")
+                            ),
+                            0,
+                        )
+                        for t in ids
+                    ]
+                ]
+            )
+            row = {
+                **(feature["request"] if feature else {}),
+                "input_ids": torch.tensor([ids]),
+                "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
+                "mm_token_type_ids": types,
+            }
+            options = SimpleNamespace(
+                max_tokens=sampling["max_tokens"], **sampling["generation_kwargs"]
+            )
             with torch.no_grad():
                 found += [self.llm._answer(row, options)] * n
         logprobs, tokens = vllm_generation.extract_logprobs(found)
-        return {"prompt_ids": prompts, "completion_ids": [f.outputs[0].token_ids for f in found], "logprobs": logprobs,
-                "logprob_token_ids": tokens}
+        return {
+            "prompt_ids": prompts,
+            "completion_ids": [f.outputs[0].token_ids for f in found],
+            "logprobs": logprobs,
+            "logprob_token_ids": tokens,
+        }
 
     def reset_prefix_cache(self) -> None:
         self.llm.reset_prefix_cache()
@@ -157,6 +236,7 @@ class FakeClient:
 
 def install(patch: pytest.MonkeyPatch, made: FakeLLM | FakeClient, version: str = "0.31.0") -> None:
     """Let TRL find this engine where it would start or call vLLM."""
+
     def start(self: Any) -> None:
         if isinstance(made, FakeClient):
             self.vllm_client = made
@@ -164,5 +244,7 @@ def install(patch: pytest.MonkeyPatch, made: FakeLLM | FakeClient, version: str 
             self.llm, self._llm_weights_sleeping = made, False
 
     patch.setattr(vllm_generation.VLLMGeneration, "_init_vllm", start)
-    patch.setattr(vllm_generation, "SamplingParams", lambda **given: SimpleNamespace(**given), raising=False)
+    patch.setattr(
+        vllm_generation, "SamplingParams", lambda **given: SimpleNamespace(**given), raising=False
+    )
     patch.setattr(vllm_rollouts.metadata, "version", lambda name: version)

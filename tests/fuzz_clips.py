@@ -4,12 +4,14 @@
 
 A *silent wrong read* is a clip that is read, and of which one of these is true:
 
-* ``differs``: a frame given is not, pixel for pixel, what FFmpeg shows at that time when it decodes the whole file in order,
-  without seeking and with its default tolerance; or it shows none then.
-* ``concealed``: FFmpeg says of a frame given that it was decoded with errors, or fails before it comes to it.
+* ``differs``: a frame given is not, pixel for pixel, what FFmpeg shows at that time when it decodes
+  the whole file in order, without seeking and with its default tolerance; or it shows none then.
+* ``concealed``: FFmpeg says of a frame given that it was decoded with errors, or fails before it
+  comes to it.
 * ``shorter``: the file was cut, and the clip has fewer frames than the whole one.
 
-A *traceback* is anything raised but a WorkbookError of one line that names the file, or a death or standstill of the process.
+A *traceback* is anything raised but a WorkbookError of one line that names the file, or a death or
+standstill of the process.
 """
 
 from __future__ import annotations
@@ -42,14 +44,17 @@ def damaged(data: bytes, damage: str, rng: np.random.Generator) -> bytes:
     """The file cut, with a run of zeros, with two runs exchanged, or with some bytes changed."""
     size = len(data)
     if damage == "cut":
-        return data[:int(rng.integers(0, size))]
+        return data[: int(rng.integers(0, size))]
     length = int(min(size // 2, 2 ** rng.integers(0, 11)))
     one, two = (int(rng.integers(0, size - length)) for _ in range(2))
     found = bytearray(data)
     if damage == "zeroed":
-        found[one:one + length] = bytes(length)
+        found[one : one + length] = bytes(length)
     elif damage == "swapped":
-        found[one:one + length], found[two:two + length] = data[two:two + length], data[one:one + length]
+        found[one : one + length], found[two : two + length] = (
+            data[two : two + length],
+            data[one : one + length],
+        )
     else:
         for place in rng.integers(0, size, int(rng.integers(1, 9))):
             found[place] = int(rng.integers(0, 256))
@@ -57,7 +62,8 @@ def damaged(data: bytes, damage: str, rng: np.random.Generator) -> bytes:
 
 
 def shown(path: Path) -> list[tuple[float, Pixels | None]]:
-    """(seconds, picture) of every frame as FFmpeg decodes the file in order; no picture where it says that there were errors."""
+    """(seconds, picture) of every frame as FFmpeg decodes the file in order; no picture where it
+    says that there were errors."""
     found: list[tuple[float, Pixels | None]] = []
     stamps: list[int | None] = []
     with av.open(str(path), metadata_errors="replace") as container:
@@ -69,18 +75,25 @@ def shown(path: Path) -> list[tuple[float, Pixels | None]]:
             with contextlib.suppress(av.error.FFmpegError):
                 for frame in packet.decode():
                     stamps.append(frame.pts)
-                    found.append((0.0, None if frame.is_corrupt else clip_reader.upright(frame, stream)))
+                    found.append(
+                        (0.0, None if frame.is_corrupt else clip_reader.upright(frame, stream))
+                    )
         timed = [s for s in stamps if s is not None]
-        # AVI has no times, only a rate; where FFmpeg makes up some that go forwards, they count from the first frame.
+        # AVI has no times, only a rate; where FFmpeg makes up some that go forwards, they count
+        # from the first frame.
         if len(timed) < len(stamps) or (container.format.name == "avi" and timed != sorted(timed)):
             return [(k / rate, picture) for k, (_, picture) in enumerate(found)]
         if container.format.name == "avi" and timed:
             begin = float(timed[0] * stream.time_base)
-        return [(float(stamp * stream.time_base) - begin, picture) for stamp, (_, picture) in zip(timed, found)]
+        return [
+            (float(stamp * stream.time_base) - begin, picture)
+            for stamp, (_, picture) in zip(timed, found)
+        ]
 
 
 def judge(path: Path, damage: str, count: int) -> str:
-    """What became of one clip: ``refused``, ``read``, one of ``WRONG``, or a line that begins with ``traceback``."""
+    """What became of one clip: ``refused``, ``read``, one of ``WRONG``, or a line that begins with
+    ``traceback``."""
     try:
         pixels, about = frames.load(path, ASKED)
     except WorkbookError as error:
@@ -122,7 +135,8 @@ def _work(folder: Path, count: int, tasks: Any) -> None:
 
 
 def run(folder: Path, count: int, seed: int = 0, length: int = 20) -> Counter[tuple[str, str, str]]:
-    """How often which kind of clip had which damage and came to which end; clips of bad ends stay in ``folder``."""
+    """How often which kind of clip had which damage and came to which end; clips of bad ends stay
+    in ``folder``."""
     for kind in KINDS:
         write(folder, kind, length)
     found: Counter[tuple[str, str, str]] = Counter()
@@ -130,7 +144,9 @@ def run(folder: Path, count: int, seed: int = 0, length: int = 20) -> Counter[tu
     for number in range(count):
         if worker is None or here is None:
             here, there = multiprocessing.Pipe()
-            worker = multiprocessing.get_context("fork").Process(target=_work, args=(folder, length, there), daemon=True)
+            worker = multiprocessing.get_context("fork").Process(
+                target=_work, args=(folder, length, there), daemon=True
+            )
             worker.start()
             there.close()
         try:
@@ -141,7 +157,11 @@ def run(folder: Path, count: int, seed: int = 0, length: int = 20) -> Counter[tu
         except (EOFError, OSError) as error:
             worker.kill()
             worker.join()
-            found[KINDS[number % len(KINDS)].name, "?", f"traceback: the process died at clip {number} ({error})"] += 1
+            found[
+                KINDS[number % len(KINDS)].name,
+                "?",
+                f"traceback: the process died at clip {number} ({error})",
+            ] += 1
             worker = None
     if worker:
         worker.kill()
@@ -153,7 +173,9 @@ def bad(found: Counter[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="an empty folder for the clips of bad ends")
@@ -162,8 +184,10 @@ def main() -> int:
         found = run(options.keep or Path(folder), options.count, options.seed)
     ends = Counter(case[2].split(":")[0] for case in found.elements())
     wrong = sum(ends[w] for w in WRONG)
-    print(f"{sum(ends.values())} clips: {ends['refused']} refused in one line, {ends['read']} read as FFmpeg reads them, "
-          f"tracebacks={ends['traceback']}, silent wrong reads={wrong}")
+    print(
+        f"{sum(ends.values())} clips: {ends['refused']} refused in one line, {ends['read']} read as FFmpeg reads them, "
+        f"tracebacks={ends['traceback']}, silent wrong reads={wrong}"
+    )
     for kind, damage, end in sorted(bad(found)):
         print(f"{found[kind, damage, end]:5} {kind} {damage}: {end}")
     return 1 if bad(found) else 0

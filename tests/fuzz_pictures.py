@@ -1,10 +1,12 @@
-"""Damaged pictures: each is refused in one line, or read as a second decoder (FFmpeg, through PyAV) reads it.
+"""Damaged pictures: each is refused in one line, or read as a second decoder (FFmpeg, through PyAV)
+reads it.
 
     python tests/fuzz_pictures.py --count 25000
 
-A *silent wrong read* is a picture that the reader returns although FFmpeg, told to stop at errors, finds the file damaged,
-gives another size, or has some block of 16 x 16 pixels whose mean differs by more than ``MOST_GREY`` or ``MOST_COLOUR``.
-That leaves room for the two decoders' own ways to enlarge colour planes and to round.
+A *silent wrong read* is a picture that the reader returns although FFmpeg, told to stop at errors,
+finds the file damaged, gives another size, or has some block of 16 x 16 pixels whose mean differs
+by more than ``MOST_GREY`` or ``MOST_COLOUR``. That leaves room for the two decoders' own ways to
+enlarge colour planes and to round.
 """
 
 from __future__ import annotations
@@ -30,24 +32,40 @@ from spacer_utils.core.types import WorkbookError
 
 Array = npt.NDArray[Any]
 MOST_GREY, MOST_COLOUR = 8, 32
-"""Levels of 255 by which the mean grey and colour of a block may differ between two decoders of one lossy file."""
+"""Levels of 255 by which the mean grey and colour of a block may differ between two decoders of one
+lossy file."""
 BLOCK = 16
-SMOOTH = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
+SMOOTH = (
+    Interpolation.BICUBIC
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.ACCURATE_RND
+)
 """Enlarges colour planes as evenly as Pillow's decoders do."""
-TURNS = (lambda a: a, np.fliplr, np.flipud, lambda a: a[::-1, ::-1], lambda a: a.transpose(1, 0, 2), np.rot90,
-         lambda a: np.rot90(a, -1), lambda a: np.rot90(a, 2).transpose(1, 0, 2))
+TURNS = (
+    lambda a: a,
+    np.fliplr,
+    np.flipud,
+    lambda a: a[::-1, ::-1],
+    lambda a: a.transpose(1, 0, 2),
+    np.rot90,
+    lambda a: np.rot90(a, -1),
+    lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+)
 """What an orientation can do."""
 
 
-# -------------------------------------------------------------------------------------------------------------- sources
+# ------------------------------------------------------------------------------------------ sources
 
 
 def scene(rng: np.random.Generator) -> Array:
     """(H, W, 3) a picture with slopes, edges and a little noise, of random size."""
     height, width = rng.integers(24, 120, 2)
     y, x = np.mgrid[0:height, 0:width]
-    slope = np.stack([30 + x * 190 / width, 30 + y * 190 / height, 40 + abs((x + y) % 64 - 32) * 5], axis=-1)
-    slope[height // 3: height // 2, width // 4: width // 2] = rng.integers(60, 190, 3)
+    slope = np.stack(
+        [30 + x * 190 / width, 30 + y * 190 / height, 40 + abs((x + y) % 64 - 32) * 5], axis=-1
+    )
+    slope[height // 3 : height // 2, width // 4 : width // 2] = rng.integers(60, 190, 3)
     return np.clip(slope + rng.normal(0, 4, slope.shape), 0, 255).astype(np.uint8)
 
 
@@ -101,29 +119,51 @@ def interlaced(pixels: Array) -> bytes:
     import zlib
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
-    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
-    rows = [b"\0" + row.tobytes() for y, x, dy, dx in passes for row in pixels[y::dy, x::dx] if row.size]
+    passes = [
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ]
+    rows = [
+        b"\0" + row.tobytes() for y, x, dy, dx in passes for row in pixels[y::dy, x::dx] if row.size
+    ]
     height, width = pixels.shape[:2]
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + head
+        + chunk(b"IDAT", zlib.compress(b"".join(rows)))
+        + chunk(b"IEND", b"")
+    )
 
 
-# --------------------------------------------------------------------------------------------------------------- damage
+# ------------------------------------------------------------------------------------------- damage
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
     """(what was done, the file after it)."""
     whole, length = bytearray(data), len(data)
-    how = str(rng.choice(["cut", "zeroed", "swapped", "flipped", "removed", "none"], p=[.2, .2, .2, .25, .1, .05]))
+    how = str(
+        rng.choice(
+            ["cut", "zeroed", "swapped", "flipped", "removed", "none"],
+            p=[0.2, 0.2, 0.2, 0.25, 0.1, 0.05],
+        )
+    )
     start = int(rng.integers(0, length))
     # Half of the damage is small, half reaches up to a quarter of the file.
     reach = int(rng.integers(1, 5 if rng.random() < 0.5 else max(6, length // 4)))
     if how == "cut":
         whole = whole[:start]
     elif how == "zeroed":
-        whole[start:start + reach] = bytes(len(whole[start:start + reach]))
+        whole[start : start + reach] = bytes(len(whole[start : start + reach]))
     elif how == "swapped":
         other = int(rng.integers(0, length))
         whole[start], whole[other] = whole[other], whole[start]
@@ -131,18 +171,19 @@ def damaged(data: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
         for k in rng.integers(0, length, int(rng.integers(1, 4))):
             whole[k] ^= int(rng.integers(1, 256))
     elif how == "removed":
-        del whole[start:start + reach]
+        del whole[start : start + reach]
     return how, bytes(whole)
 
 
-# --------------------------------------------------------------------------------------------------------------- oracle
+# ------------------------------------------------------------------------------------------- oracle
 
 
 def ffmpeg(data: bytes) -> Array:
     """(H, W, 3) uint8 of the first picture on white.
 
     Raises:
-        av.FFmpegError: the file is damaged, or no picture. ValueError: FFmpeg gives up without saying so.
+        av.FFmpegError: the file is damaged, or no picture. ValueError: FFmpeg gives up without
+            saying so.
     """
     with av.open(io.BytesIO(data)) as container:
         stream = container.streams.video[0]
@@ -194,7 +235,7 @@ def wrong(pixels: Array, data: bytes, turned: bool) -> str:
     return "another picture" if all(differ(pixels, other) for other in seen) else ""
 
 
-# ------------------------------------------------------------------------------------------------------------------ run
+# ---------------------------------------------------------------------------------------------- run
 
 
 def fuzz(count: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
@@ -221,7 +262,9 @@ def fuzz(count: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
             continue
         except Exception:
             outcomes["traceback"] += 1
-            told.append(f"{number} {name}, {how}: {traceback.format_exc().strip().splitlines()[-1]}")
+            told.append(
+                f"{number} {name}, {how}: {traceback.format_exc().strip().splitlines()[-1]}"
+            )
             continue
         why = wrong(pixels, data, "turned" in name)
         outcomes["silent wrong read" if why else "read"] += 1
@@ -231,7 +274,9 @@ def fuzz(count: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=25_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -1,6 +1,7 @@
-"""Worker of test_distributed.py: FSDP2 on the CPU, where one rank has no media at all and still has to take part.
+"""Worker of test_distributed.py: FSDP2 on the CPU, where one rank has no media at all and still has
+to take part.
 
-    torchrun --nproc_per_node 2 tests/sharded_forward.py MODEL OUT
+torchrun --nproc_per_node 2 tests/sharded_forward.py MODEL OUT
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ def loss(model: Any, sight: SharedVision, encoder: Encoder, rows: Any) -> torch.
     batch = encoder.encode([Prompt(text, media) for text, media in rows])
     ids, mask = pad(batch.ids, encoder.processor.tokenizer.pad_token_id, "right")
     with sight.rows(batch, range(len(rows)), "cpu") as media:
-        logits = model(input_ids=ids, attention_mask=mask, mm_token_type_ids=token_types(ids, encoder.processor), **media).logits
+        logits = model(
+            input_ids=ids,
+            attention_mask=mask,
+            mm_token_type_ids=token_types(ids, encoder.processor),
+            **media,
+        ).logits
     logps = logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:].unsqueeze(2)).squeeze(2)
     found: torch.Tensor = -(logps * mask[:, 1:]).sum() / mask[:, 1:].sum()
     return found
@@ -55,7 +61,12 @@ def main() -> None:
         ours = p.grad.full_tensor() if p.grad is not None else None
         assert (ours is None) == (expected[name] is None), name
         if ours is not None:
-            worst = max(worst, float((ours - expected[name]).abs().max() / expected[name].abs().max().clamp(min=1e-8)))
+            worst = max(
+                worst,
+                float(
+                    (ours - expected[name]).abs().max() / expected[name].abs().max().clamp(min=1e-8)
+                ),
+            )
     assert worst < 1e-3, worst
     if rank == 0:
         out.write_text(f"{worst:.1e}")

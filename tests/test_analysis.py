@@ -1,4 +1,5 @@
-"""Statistics of evaluations: counts, chance, floors of maps, and intervals only where rooms differ."""
+"""Statistics of evaluations: counts, chance, floors of maps, and intervals only where rooms
+differ."""
 
 from __future__ import annotations
 
@@ -16,24 +17,55 @@ from spacer_utils.evaluation.evaluate import Prediction
 Row = dict[str, Any]
 
 
-def choice(key: int, options: int, question_type: str = "object_rel_distance", room: str = "r0") -> Sample:
+def choice(
+    key: int, options: int, question_type: str = "object_rel_distance", room: str = "r0"
+) -> Sample:
     listed = tuple(f"{letter}. thing {letter}" for letter in "ABCD"[:options])
-    return Sample(key, "Which?", "video", "multiple choice" if options else "numerical", listed,
-                  f"<answer>{'A' if options else '4'}</answer>", "v.mp4", "test", question_type, room)
+    return Sample(
+        key,
+        "Which?",
+        "video",
+        "multiple choice" if options else "numerical",
+        listed,
+        f"<answer>{'A' if options else '4'}</answer>",
+        "v.mp4",
+        "test",
+        question_type,
+        room,
+    )
 
 
 def row(score: float, room: str = "r0", **more: Any) -> Row:
-    return {"split": "heldout", "model": "base", "key": "1", "scene_id": room, "question_type": "count", "score": score,
-            "parsed": True, "missing": False, "truncated": False, **more}
+    return {
+        "split": "heldout",
+        "model": "base",
+        "key": "1",
+        "scene_id": room,
+        "question_type": "count",
+        "score": score,
+        "parsed": True,
+        "missing": False,
+        "truncated": False,
+        **more,
+    }
 
 
 def test_summary_counts_as_benchmark_reports_do() -> None:
     samples = [choice(k, 4, room=f"r{k}") for k in range(4)]
     texts = ("<answer>A</answer>", "<answer>sofa</answer>", "<think>so", None)
-    outputs = {str(s.problem_id): Prediction("", t, 3, t.endswith("so")) for s, t in zip(samples, texts) if t is not None}
-    table, = scores.summary(scores.score_rows("heldout", "base", samples, outputs), seed=0)
+    outputs = {
+        str(s.problem_id): Prediction("", t, 3, t.endswith("so"))
+        for s, t in zip(samples, texts)
+        if t is not None
+    }
+    (table,) = scores.summary(scores.score_rows("heldout", "base", samples, outputs), seed=0)
     assert {k: v for k, v in table.items() if k.startswith("n_") or k == "truncated"} == {
-        "n_expected": 4, "n_scored": 3, "n_missing": 1, "n_unparsed": 2, "truncated": 1}
+        "n_expected": 4,
+        "n_scored": 3,
+        "n_missing": 1,
+        "n_unparsed": 2,
+        "truncated": 1,
+    }
     assert table["macro"] == 25
 
 
@@ -41,36 +73,57 @@ def test_one_room_has_no_interval() -> None:
     one, two = [row(1.0), row(0.0)], [row(1.0), row(0.0, "r1")]
     for rows, known in ((one, False), (two, True)):
         both = [*rows, *({**r, "model": "sft"} for r in rows)]
-        tables = [*scores.summary(rows, seed=0), *scores.by_type(rows, "heldout", seed=0),
-                  scores.paired(both, "heldout", "sft", "base", seed=0)]
-        assert [(t["low"] is not None, t["high"] is not None) for t in tables] == [(known, known)] * 3
+        tables = [
+            *scores.summary(rows, seed=0),
+            *scores.by_type(rows, "heldout", seed=0),
+            scores.paired(both, "heldout", "sft", "base", seed=0),
+        ]
+        assert [(t["low"] is not None, t["high"] is not None) for t in tables] == [
+            (known, known)
+        ] * 3
     both = [*one, *({**r, "model": "sg_rlvr"} for r in one)]
     pair = scores.paired(both, "heldout", "sg_rlvr", "base", seed=0)
     assert reference.claims([pair])[0]["points"] == "+0.0 no interval, n=2"
 
 
 def test_a_claim_is_judged_by_its_interval() -> None:
-    pair = {"split": "heldout", "model": "sg_rlvr-full", "minus": "rlvr-full", "difference": 1.0, "low": 0.1, "high": 2.0, "n": 9,
-            "rooms": 10}
-    for change, said in (({}, "holds"), ({"low": -0.1}, "stays open (interval holds 0)"),
-                         ({"rooms": 9}, "stays open (too few rooms)"), ({"low": None}, "stays open (too few rooms)"),
-                         ({"low": -2.0, "high": -0.1}, "is contradicted")):
+    pair = {
+        "split": "heldout",
+        "model": "sg_rlvr-full",
+        "minus": "rlvr-full",
+        "difference": 1.0,
+        "low": 0.1,
+        "high": 2.0,
+        "n": 9,
+        "rooms": 10,
+    }
+    for change, said in (
+        ({}, "holds"),
+        ({"low": -0.1}, "stays open (interval holds 0)"),
+        ({"rooms": 9}, "stays open (too few rooms)"),
+        ({"low": None}, "stays open (too few rooms)"),
+        ({"low": -2.0, "high": -0.1}, "is contradicted"),
+    ):
         table = reference.claims([{**pair, **change}])
-        assert f"{said}: map imagination helps beyond plain RLVR (sg_rlvr-full minus rlvr-full)" in reference.verdicts(table)
+        assert (
+            f"{said}: map imagination helps beyond plain RLVR (sg_rlvr-full minus rlvr-full)"
+            in reference.verdicts(table)
+        )
         assert [r["here it"] for r in table].count("was not tested") == 3
 
 
 def test_a_run_is_not_explained_by_what_a_committed_study_found() -> None:
     committed = json.loads((reference.REFERENCE / "cpu/summary.json").read_text())["commit"]
-    for mine, other, theirs, claim in zip(*(reference.claims([], commit=c) for c in ("", "0123456789ab", committed)),
-                                          reference.CLAIMS):
+    for mine, other, theirs, claim in zip(
+        *(reference.claims([], commit=c) for c in ("", "0123456789ab", committed)), reference.CLAIMS
+    ):
         assert mine["why they differ"] == other["why they differ"] == claim["why"]
         assert theirs["why they differ"] == f"{claim['why']}; {claim['studied']}"
 
 
 def test_interval_is_over_rooms_not_questions() -> None:
     rows = [row(float(k % 2), f"r{k % 2}") for k in range(200)]
-    table, = scores.summary(rows, seed=0)
+    (table,) = scores.summary(rows, seed=0)
     assert (table["macro"], table["low"], table["high"]) == (50, 0, 100)
 
 
@@ -90,14 +143,31 @@ def test_published_scores_name_benchmark_setting_and_source() -> None:
 def test_floor_of_maps() -> None:
     true: Any = [{"chair": [[1, 2], [7, 7]], "table": [[8, 1]], "bed": [[2, 8]]}]
     floor = scores.floor_of(true, seed=3, frame="scan")
-    assert set(floor) == {"perfect", "centre", "random cells", "turned 90°", "mirrored", "noise of 1 cell", "noise of 2 cells"}
-    assert all(set(terms) == set(scores.MAP_TERMS) and all(len(v) == 1 for v in terms.values()) for terms in floor.values())
+    assert set(floor) == {
+        "perfect",
+        "centre",
+        "random cells",
+        "turned 90°",
+        "mirrored",
+        "noise of 1 cell",
+        "noise of 2 cells",
+    }
+    assert all(
+        set(terms) == set(scores.MAP_TERMS) and all(len(v) == 1 for v in terms.values())
+        for terms in floor.values()
+    )
     assert all(values == [1.0] for values in floor["perfect"].values())
-    assert floor["centre"]["map"][0] > floor["centre"]["map_calibrated"][0]  # the released rule pays for knowing nothing
+    assert (
+        floor["centre"]["map"][0] > floor["centre"]["map_calibrated"][0]
+    )  # the released rule pays for knowing nothing
     assert floor["turned 90°"]["map_calibrated"][0] < floor["turned 90°"]["map_aligned"][0] == 1.0
     assert floor["mirrored"]["map_calibrated"][0] < 1.0
     assert floor["noise of 1 cell"]["map"][0] > floor["noise of 2 cells"]["map"][0]
     assert floor == scores.floor_of(true, seed=3, frame="scan")
     assert floor["random cells"] != scores.floor_of(true, seed=4)["random cells"]
-    turned = scores.floor_of(true, seed=3)["turned 90°"]  # on maps drawn as the first frame looks, nothing is left to turn
-    assert turned["map_aligned"] == turned["map_calibrated"] == floor["turned 90°"]["map_calibrated"]
+    turned = scores.floor_of(true, seed=3)[
+        "turned 90°"
+    ]  # on maps drawn as the first frame looks, nothing is left to turn
+    assert (
+        turned["map_aligned"] == turned["map_calibrated"] == floor["turned 90°"]["map_calibrated"]
+    )

@@ -1,4 +1,5 @@
-"""The nano base: dense labels are true, batches depend on their number alone, a killed training ends with the same weights."""
+"""The nano base: dense labels are true, batches depend on their number alone, a killed training
+ends with the same weights."""
 
 from __future__ import annotations
 
@@ -46,7 +47,11 @@ def test_every_category_and_tag_is_one_token_and_text_comes_back(processor) -> N
         assert len(words(text)["input_ids"]) == 1, text
     text = "<think><map>{'trash bin': [[1, 2], [9, 0]]}</map></think><answer>A. chair, 3.5 m; ü 漢</answer>\n"
     assert words.decode(words(text)["input_ids"], skip_special_tokens=True) == text
-    assert words.tokenize("{'tv': [[7, 1], [2, 9]]}")[1::2] == ["tv': [[", words.tokenize("], [")[0], "]]"]
+    assert words.tokenize("{'tv': [[7, 1], [2, 9]]}")[1::2] == [
+        "tv': [[",
+        words.tokenize("], [")[0],
+        "]]",
+    ]
     assert words.tokenize("{'tv': [[7, 1], [2, 9]]}")[2::2] == ["7, 1", "2, 9", "}"]
     inside, alone = words(" the chair(s) 'chair'")["input_ids"], words("chair")["input_ids"][0]
     assert inside.count(alone) == 2
@@ -60,7 +65,15 @@ def test_saved_nano_loads_with_the_plain_auto_classes(tmp_path: Path) -> None:
         model = AutoModelForImageTextToText.from_pretrained(out)
         assert model.config.model_type == family
         assert AutoProcessor.from_pretrained(out).video_processor.patch_size == nano.PATCH
-    assert sum(p.numel() for p in AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path / "n")).parameters()) < 6e6
+    assert (
+        sum(
+            p.numel()
+            for p in AutoModelForImageTextToText.from_pretrained(
+                nano.build(tmp_path / "n")
+            ).parameters()
+        )
+        < 6e6
+    )
     with pytest.raises(WorkbookError, match="unknown model family 'gpt'"):
         nano.build(tmp_path / "x", family="gpt")  # type: ignore[arg-type]
 
@@ -70,10 +83,21 @@ def test_dense_labels_name_the_object_in_its_token_and_its_cell() -> None:
     matrix = intrinsics(112, 112)
     camera = poses(np.array([[2.0, 2.4, 1.2]]), np.zeros(1), np.array([-0.2]), np.zeros(1))[0]
     frame = Renderer(scene, shadow=False).render(camera, matrix, 112, 112)
-    clip = Clip("v", scene, 2.0, 112, 112, tuple(map(tuple, matrix.tolist())), (tuple(map(tuple, camera.tolist())),), {1: (0.1,)})
+    clip = Clip(
+        "v",
+        scene,
+        2.0,
+        112,
+        112,
+        tuple(map(tuple, matrix.tolist())),
+        (tuple(map(tuple, camera.tolist())),),
+        {1: (0.1,)},
+    )
     cells = object_cells(clip)
     assert cells == {1: (5, 9)}  # straight ahead of the first view: middle of the map's upper edge
-    found = perception.labels(clip, frame.ids[None], frame.depth[None], cells, {"sofa": 7, perception.NOTHING: 3}, side=28)
+    found = perception.labels(
+        clip, frame.ids[None], frame.depth[None], cells, {"sofa": 7, perception.NOTHING: 3}, side=28
+    )
     names = found.name.reshape(4, 4)
     assert (names == 7).any()
     assert (names[0] == 3).all()
@@ -81,7 +105,9 @@ def test_dense_labels_name_the_object_in_its_token_and_its_cell() -> None:
     assert (found.cell[found.name == 3] == -1).all()
     up, ahead, x, y, width, depth = found.camera[0]
     assert (up, ahead) == pytest.approx((0, 1), abs=1e-6)  # looks up the map
-    assert (x, y) == pytest.approx(((5.0 - 2.4) / 5, 2.0 / 6), abs=1e-6)  # from the lower half, the scan's +y being left
+    assert (x, y) == pytest.approx(
+        ((5.0 - 2.4) / 5, 2.0 / 6), abs=1e-6
+    )  # from the lower half, the scan's +y being left
     assert np.exp([width, depth]) == pytest.approx((5, 6))
     seen = found.place[found.name == 7]
     assert np.allclose(seen[:, 1], np.log(3.4), atol=0.05)  # metres to the object's centre
@@ -96,7 +122,9 @@ def test_a_batch_depends_on_its_number_alone_and_labels_only_completions(process
     assert torch.equal(one.pixels, again.pixels)
     assert torch.equal(one.rows.ids, again.rows.ids)
     assert not torch.equal(one.pixels, rooms.draw(2).pixels)
-    assert 2 * len(one.name) == int((one.rows.ids == processor.video_token_id).sum())  # two questions about each clip
+    assert 2 * len(one.name) == int(
+        (one.rows.ids == processor.video_token_id).sum()
+    )  # two questions about each clip
     maps = 0
     for row, labels in zip(one.rows.ids, one.rows.labels):
         completion = processor.tokenizer.decode(row[labels != IGNORE])
@@ -111,15 +139,22 @@ def told_and_written(words, rows: map_copies.Rows) -> list[tuple[dict, dict]]:
     """The map that each text-only row tells, and the one that it wants."""
     found = []
     for ids, labels in zip(rows.ids, rows.labels):
-        text, completion = (words.decode(ids[part], skip_special_tokens=True) for part in (labels == IGNORE, labels != IGNORE))
-        told = ast.literal_eval(text[text.index("{"):text.index("}") + 1])
+        text, completion = (
+            words.decode(ids[part], skip_special_tokens=True)
+            for part in (labels == IGNORE, labels != IGNORE)
+        )
+        told = ast.literal_eval(text[text.index("{") : text.index("}") + 1])
         found.append((told, parse_map(parse(completion).map_text, tuple(told))))
     return found
 
 
 def test_told_maps_are_written_down_in_another_order(processor) -> None:
     rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="learn", questions=1, text_rows=12)
-    pairs = [pair for step in range(3) for pair in told_and_written(processor.tokenizer, rooms.draw(step).text)]
+    pairs = [
+        pair
+        for step in range(3)
+        for pair in told_and_written(processor.tokenizer, rooms.draw(step).text)
+    ]
     assert all(told == written for told, written in pairs)
     reordered = sum(list(told) != list(written) for told, written in pairs)
     assert 2 < reordered < len(pairs) - 5
@@ -140,7 +175,9 @@ def test_made_up_maps_grow_and_depend_on_their_number_alone(processor) -> None:
     assert all(told == written for told, written in few + many)
 
 
-def test_readings_of_made_up_maps_want_the_steps_and_the_answer_that_the_map_gives(processor) -> None:
+def test_readings_of_made_up_maps_want_the_steps_and_the_answer_that_the_map_gives(
+    processor,
+) -> None:
     words = processor.tokenizer
     drawn = Readings(processor, SMOKE, rows=28, seed=5, stage="reading", steps=10)
     assert torch.equal(drawn.draw(3).ids, drawn.draw(3).ids)
@@ -149,21 +186,40 @@ def test_readings_of_made_up_maps_want_the_steps_and_the_answer_that_the_map_giv
     for step in (0, 9):
         rows = drawn.draw(step)
         for ids, labels in zip(rows.ids, rows.labels):
-            given, wanted = (words.decode(ids[part], skip_special_tokens=True) for part in (labels == IGNORE, labels != IGNORE))
-            answer = parse(given[given.index("<think>"):] + wanted)
+            given, wanted = (
+                words.decode(ids[part], skip_special_tokens=True)
+                for part in (labels == IGNORE, labels != IGNORE)
+            )
+            answer = parse(given[given.index("<think>") :] + wanted)
             assert answer.well_formed
             cells = ast.literal_eval(answer.map_text)
-            question, options = given[given.index("user\n") + 5:given.index("\nMap: ")].split("\n")[0], given.split("\n")
+            question, options = (
+                given[given.index("user\n") + 5 : given.index("\nMap: ")].split("\n")[0],
+                given.split("\n"),
+            )
             asked = list(dict.fromkeys(re.findall(NAMES, question)))
             kind = kind_of(question)
             kinds.add(kind)
             if "distance" in kind:
                 asked = [asked[-1], *asked[:-1]]
-            sample = Sample(1, question, "text", "", tuple(o for o in options if re.match("[A-D]\\. ", o)), "", "", "", kind,
-                            categories=tuple(asked[:5]), cognitive_map=cells)
+            sample = Sample(
+                1,
+                question,
+                "text",
+                "",
+                tuple(o for o in options if re.match("[A-D]\\. ", o)),
+                "",
+                "",
+                "",
+                kind,
+                categories=tuple(asked[:5]),
+                cognitive_map=cells,
+            )
             assert answer.answer == reading(sample, cells)
             assert (answer.think or "").endswith(steps(sample, cells))
-            assert len(cells) <= len(sample.categories) + (map_questions.MOST if step else map_questions.FEWEST)
+            assert len(cells) <= len(sample.categories) + (
+                map_questions.MOST if step else map_questions.FEWEST
+            )
     assert kinds == set(map_questions.KINDS)
 
 
@@ -172,20 +228,36 @@ def kind_of(question: str) -> str:
         return "object_counting"
     if "Measuring" in question:
         return "object_rel_distance" + ("_farthest" if "farthest" in question else "")
-    level = ("backward" if "away from" in question else "hard" if "front-left" in question else "medium" if "135" in question
-             else "easy")
+    level = (
+        "backward"
+        if "away from" in question
+        else "hard"
+        if "front-left" in question
+        else "medium"
+        if "135" in question
+        else "easy"
+    )
     return f"object_rel_direction_{level}"
 
 
 def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor) -> None:
     kinds = (*map_questions.LEADS, *map_questions.DRILLS)
-    rows = Readings(processor, SMOKE, rows=2 * len(kinds), seed=5, stage="reckon", steps=10, short=True).draw(2)
+    rows = Readings(
+        processor, SMOKE, rows=2 * len(kinds), seed=5, stage="reckon", steps=10, short=True
+    ).draw(2)
     for kind, ids, labels in zip(2 * kinds, rows.ids, rows.labels):
-        text, given, wanted = (processor.tokenizer.decode(ids[part], skip_special_tokens=True)
-                               for part in (labels < ids.max() + 1, labels == IGNORE, labels != IGNORE))
+        text, given, wanted = (
+            processor.tokenizer.decode(ids[part], skip_special_tokens=True)
+            for part in (labels < ids.max() + 1, labels == IGNORE, labels != IGNORE)
+        )
         if kind in map_questions.LEADS:
             assert given.startswith(map_questions.LEADS[kind])
-            cells = [place for place, in ast.literal_eval(given[given.index("{"):given.index("}") + 1]).values()]
+            cells = [
+                place
+                for (place,) in ast.literal_eval(
+                    given[given.index("{") : given.index("}") + 1]
+                ).values()
+            ]
             assert f" {offset(cells[0], cells[1])}=" in wanted
             assert wanted.endswith("</think>")
         elif kind in ("ways", "distances"):
@@ -194,10 +266,19 @@ def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor)
             for *numbers, walked, last in drilled:
                 x, y, *here = map(int, numbers)
                 assert offset(here, [x, y]).endswith(f"={walked}")
-                assert last == LETTERS[half_cells(math.dist(here, [x, y])) if kind == "distances" else hours(here, [x, y])]
+                assert (
+                    last
+                    == LETTERS[
+                        half_cells(math.dist(here, [x, y]))
+                        if kind == "distances"
+                        else hours(here, [x, y])
+                    ]
+                )
             assert wanted == "".join(f"{walked}={last}" for *_, walked, last in drilled)
         elif kind == "turns":
-            drilled = [[LETTERS.index(v) for v in re.split("[-=]", turn)] for turn in text.split(";")[1:]]
+            drilled = [
+                [LETTERS.index(v) for v in re.split("[-=]", turn)] for turn in text.split(";")[1:]
+            ]
             assert len(drilled) == map_questions.TURNS
             assert all((one - other - found) % HOURS == 0 for one, other, found in drilled)
             assert wanted == "".join(LETTERS[found] for _, _, found in drilled)
@@ -215,25 +296,50 @@ def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor)
             sought = re.findall(r" ([a-z-]+)((?:;[A-D] [a-z-]+)+)=([A-D])", text)
             assert len(sought) == map_questions.LOOKUPS
             assert all(shown[letter] == says for says, _, letter in sought)
-            assert all(re.findall(";([A-D])", tried) == list("ABCD"[:"ABCD".index(letter) + 1]) for _, tried, letter in sought)
+            assert all(
+                re.findall(";([A-D])", tried) == list("ABCD"[: "ABCD".index(letter) + 1])
+                for _, tried, letter in sought
+            )
             assert wanted == "".join(f"{tried}={letter}" for _, tried, letter in sought)
         else:
-            cells = ast.literal_eval(given[given.index("{"):given.index("}") + 1])[given.split("<")[0]]
+            cells = ast.literal_eval(given[given.index("{") : given.index("}") + 1])[
+                given.split("<")[0]
+            ]
             assert wanted.endswith(f"={len(cells)}}}</think>")
-            assert [[int(v) for v in pair] for pair in re.findall(r"\[(\d), (\d)\]=", wanted)] == sorted(cells)
+            assert [
+                [int(v) for v in pair] for pair in re.findall(r"\[(\d), (\d)\]=", wanted)
+            ] == sorted(cells)
 
 
 def test_maps_of_stage_answer_are_read_before_the_answer(processor) -> None:
     given = Readings(processor, SMOKE, rows=7, seed=5, stage="answer", steps=1)
-    rooms = FreshRooms(processor, SMOKE, 12, seed=5, stage="answer", questions=2, text_rows=2, crowded=True, readings=given)
+    rooms = FreshRooms(
+        processor,
+        SMOKE,
+        12,
+        seed=5,
+        stage="answer",
+        questions=2,
+        text_rows=2,
+        crowded=True,
+        readings=given,
+    )
     batch, made_up = rooms.draw(1), given.draw(1)
-    for mine, theirs in zip((batch.text.ids[2:], batch.text.labels[2:]), (made_up.ids, made_up.labels)):
-        assert [m[here].tolist() for m, here in zip(mine, batch.text.mask[2:].bool())] == \
-               [t[here].tolist() for t, here in zip(theirs, made_up.mask.bool())]
+    for mine, theirs in zip(
+        (batch.text.ids[2:], batch.text.labels[2:]), (made_up.ids, made_up.labels)
+    ):
+        assert [m[here].tolist() for m, here in zip(mine, batch.text.mask[2:].bool())] == [
+            t[here].tolist() for t, here in zip(theirs, made_up.mask.bool())
+        ]
     assert (batch.text.labels[~batch.text.mask.bool()] == IGNORE).all()
-    copied = map_copies.Rows(*(part[:2] for part in (batch.text.ids, batch.text.mask, batch.text.labels)))
+    copied = map_copies.Rows(
+        *(part[:2] for part in (batch.text.ids, batch.text.mask, batch.text.labels))
+    )
     assert all(told == again for told, again in told_and_written(processor.tokenizer, copied))
-    texts = [processor.tokenizer.decode(ids[labels != IGNORE]) for ids, labels in zip(batch.rows.ids, batch.rows.labels)]
+    texts = [
+        processor.tokenizer.decode(ids[labels != IGNORE])
+        for ids, labels in zip(batch.rows.ids, batch.rows.labels)
+    ]
     assert any("</map> {" in text for text in texts)
     assert all(parse(text.removesuffix("<|im_end|>")).well_formed for text in texts)
 
@@ -247,11 +353,21 @@ def test_a_new_model_copies_what_a_head_reads(tmp_path: Path) -> None:
     for layer in text.layers:
         written = layer.self_attn.o_proj(layer.self_attn.v_proj(read))
         assert float(torch.cosine_similarity(written.detach(), read).mean()) > 0.5
-    for category in ("chair", "trash bin"):  # what a key has in common with its category, beside what all keys have
+    for category in (
+        "chair",
+        "trash bin",
+    ):  # what a key has in common with its category, beside what all keys have
         keys = torch.stack([vectors[words.convert_tokens_to_ids(k)] for k in nano.KEYS.values()])
         own = vectors[words.convert_tokens_to_ids(nano.KEYS[category])] - keys.mean(0)
-        assert float(torch.cosine_similarity(own, vectors[words.convert_tokens_to_ids(category)], dim=0)) > 0.9
-    here, beside, far = (vectors[words.convert_tokens_to_ids(cell)] for cell in ("3, 4", "3, 5", "8, 9"))
+        assert (
+            float(
+                torch.cosine_similarity(own, vectors[words.convert_tokens_to_ids(category)], dim=0)
+            )
+            > 0.9
+        )
+    here, beside, far = (
+        vectors[words.convert_tokens_to_ids(cell)] for cell in ("3, 4", "3, 5", "8, 9")
+    )
     assert float(torch.cosine_similarity(here, beside, dim=0)) > 0.6
     assert float(torch.cosine_similarity(here, far, dim=0)) < 0.3
     assert float(vectors.std()) == pytest.approx(nano.WORD_DEVIATION, rel=0.05)
@@ -260,12 +376,18 @@ def test_a_new_model_copies_what_a_head_reads(tmp_path: Path) -> None:
 def test_a_question_only_adds_to_what_was_looked_at(processor) -> None:
     seen = FreshRooms(processor, SMOKE, 2, seed=5, stage="look", text_rows=2).draw(2).rows
     assert not (seen.labels != IGNORE).any()
-    asked = FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=2, text_rows=2).draw(0).rows
+    asked = (
+        FreshRooms(processor, SMOKE, 2, seed=5, stage="learn", questions=2, text_rows=2)
+        .draw(0)
+        .rows
+    )
     row = asked.ids[0][asked.mask[0].bool()]
-    assert torch.equal(row[:seen.ids.shape[1]], seen.ids[0])
+    assert torch.equal(row[: seen.ids.shape[1]], seen.ids[0])
 
 
-def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(tmp_path: Path, processor) -> None:
+def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(
+    tmp_path: Path, processor
+) -> None:
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
@@ -275,13 +397,19 @@ def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(tmp_path: P
     assert len(batch.pixels) == batch.grid.prod(1).sum()
     found = stages.learn_step(model, heads, batch, stages.SHORT, processor)[1]["text"]
     pixels = batch.pixels.unflatten(0, (2, -1)).repeat_interleave(3, 0).flatten(0, 1)
-    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask, pixel_values_videos=pixels,
-                         video_grid_thw=batch.grid.repeat_interleave(3, 0),
-                         mm_token_type_ids=stages.token_types(rows.ids, processor)).last_hidden_state
+    hidden = model.model(
+        input_ids=rows.ids,
+        attention_mask=rows.mask,
+        pixel_values_videos=pixels,
+        video_grid_thw=batch.grid.repeat_interleave(3, 0),
+        mm_token_type_ids=stages.token_types(rows.ids, processor),
+    ).last_hidden_state
     assert found == pytest.approx(float(stages.written_loss(model, hidden, rows.labels)), abs=1e-5)
 
 
-def test_the_lower_layers_alone_give_what_they_give_below_the_others(tmp_path: Path, processor) -> None:
+def test_the_lower_layers_alone_give_what_they_give_below_the_others(
+    tmp_path: Path, processor
+) -> None:
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
@@ -304,7 +432,10 @@ def test_the_supervised_attention_is_that_of_the_model(tmp_path: Path, processor
     folder = nano.build(tmp_path, size="tiny")
     model = AutoModelForImageTextToText.from_pretrained(folder, attn_implementation="eager").eval()
     layer = model.model.language_model.layers[1]
-    keys, cell = processor.tokenizer.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["bed"]]), "3, 4"
+    keys, cell = (
+        processor.tokenizer.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["bed"]]),
+        "3, 4",
+    )
     ids = torch.tensor([[9, 10, 11, 12, *keys, 13]])
     labels = torch.full_like(ids, IGNORE)
     labels[0, 4:] = torch.tensor(processor.tokenizer.convert_tokens_to_ids(["<map>", cell, cell]))
@@ -313,9 +444,13 @@ def test_the_supervised_attention_is_that_of_the_model(tmp_path: Path, processor
 
     def loss(names: torch.Tensor) -> tuple[float, torch.Tensor]:
         with grounding.inputs_of(layer) as given:
-            seen = model.model.language_model(input_ids=ids, output_attentions=True).attentions[1][0, :grounding.HEADS]
+            seen = model.model.language_model(input_ids=ids, output_attentions=True).attentions[1][
+                0, : grounding.HEADS
+            ]
         given["attention_mask"] = torch.ones(1, 1, *[ids.shape[1]] * 2, dtype=torch.bool).tril()
-        return float(grounding.grounding_loss(layer, given, ids, labels, names, processor.tokenizer).detach()), seen
+        return float(
+            grounding.grounding_loss(layer, given, ids, labels, names, processor.tokenizer).detach()
+        ), seen
 
     found, seen = loss(names)
     chair, bed = seen[:, 4, [0, 2]].sum(1), seen[:, 5, 3]
@@ -325,14 +460,22 @@ def test_the_supervised_attention_is_that_of_the_model(tmp_path: Path, processor
     assert loss(torch.full_like(names, -1))[0] == 0.0
 
 
-def test_the_supervised_attention_tells_instances_of_a_thing_apart(tmp_path: Path, processor) -> None:
+def test_the_supervised_attention_tells_instances_of_a_thing_apart(
+    tmp_path: Path, processor
+) -> None:
     """At every cell of a key, to the tokens that show the very instance whose cell follows."""
     from transformers import AutoModelForImageTextToText
 
-    model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny"), attn_implementation="eager").eval()
+    model = AutoModelForImageTextToText.from_pretrained(
+        nano.build(tmp_path, size="tiny"), attn_implementation="eager"
+    ).eval()
     layer, words = model.model.language_model.layers[1], processor.tokenizer
     chair, bed = words.convert_tokens_to_ids([nano.KEYS["chair"], nano.KEYS["bed"]])
-    seen = {"chair 3, 4": [0], "chair 5, 6": [1, 2], "bed 5, 6": [3]}  # which of the first four tokens show what
+    seen = {
+        "chair 3, 4": [0],
+        "chair 5, 6": [1, 2],
+        "bed 5, 6": [3],
+    }  # which of the first four tokens show what
     read = "<map>{'chair': [[3, 4], [5, 6]]}</map> {'chair': [[5, 6]]}"  # the last is copied from the map
     ids = torch.tensor([[9, 10, 11, 12, *words(read)["input_ids"]]])
     labels = torch.cat([torch.full((1, 4), IGNORE), ids[:, 4:]], 1)
@@ -342,11 +485,23 @@ def test_the_supervised_attention_tells_instances_of_a_thing_apart(tmp_path: Pat
         names[0, tokens] = chair if name == "chair" else bed
         places[0, tokens] = words.convert_tokens_to_ids(cell)
     with grounding.inputs_of(layer) as given:
-        attention = model.model.language_model(input_ids=ids, output_attentions=True).attentions[1][0, :grounding.HEADS]
+        attention = model.model.language_model(input_ids=ids, output_attentions=True).attentions[1][
+            0, : grounding.HEADS
+        ]
     given["attention_mask"] = torch.ones(1, 1, *[ids.shape[1]] * 2, dtype=torch.bool).tril()
-    found = float(grounding.grounding_loss(layer, given, ids, labels, names, words, places).detach())
-    first, second = (int((ids[0] == words.convert_tokens_to_ids(cell)).nonzero()[0]) - 1 for cell in ("3, 4", "5, 6"))
-    wanted = torch.cat([attention[:, first, seen["chair 3, 4"]].sum(1), attention[:, second, seen["chair 5, 6"]].sum(1)])
+    found = float(
+        grounding.grounding_loss(layer, given, ids, labels, names, words, places).detach()
+    )
+    first, second = (
+        int((ids[0] == words.convert_tokens_to_ids(cell)).nonzero()[0]) - 1
+        for cell in ("3, 4", "5, 6")
+    )
+    wanted = torch.cat(
+        [
+            attention[:, first, seen["chair 3, 4"]].sum(1),
+            attention[:, second, seen["chair 5, 6"]].sum(1),
+        ]
+    )
     assert found == pytest.approx(-float(wanted.log().mean().detach()), abs=1e-4)
 
 
@@ -356,14 +511,18 @@ def test_one_vector_says_name_and_cell(processor) -> None:
     logits = torch.full((1, len(processor.tokenizer)), -30.0)
     logits[0, chair] = 30.0
     off = (torch.cartesian_prod(*[torch.arange(10.0)] * 2) - torch.tensor([3.0, 7.0])).norm(dim=1)
-    logits[0, ids(list(nano.CELLS))] = -off**2 / (2 * perception.SPREAD**2)
+    logits[0, ids(list(nano.CELLS))] = -(off**2) / (2 * perception.SPREAD**2)
     heads = perception.Heads(8)
 
     def losses(name: int, cell: tuple[int, int]) -> tuple[float, float]:
         given = torch.tensor([name]), torch.tensor([cell])
-        found = perception.known_loss(torch.zeros(1, 8), logits, heads, words, *given, torch.zeros(1, 6))
+        found = perception.known_loss(
+            torch.zeros(1, 8), logits, heads, words, *given, torch.zeros(1, 6)
+        )
         assert perception.recall(logits, words, given[0]) == (name == chair)
-        assert float(perception.cells_off(logits, words, given[1])) == pytest.approx(math.dist(cell, (3, 7)), abs=0.01)
+        assert float(perception.cells_off(logits, words, given[1])) == pytest.approx(
+            math.dist(cell, (3, 7)), abs=0.01
+        )
         return float(found["known"]), float(found["cell"])
 
     assert losses(chair, (3, 7))[0] < 1e-6 < 10 < losses(sofa, (3, 7))[0]
@@ -373,7 +532,9 @@ def test_one_vector_says_name_and_cell(processor) -> None:
 
 
 def test_stage_find_asks_for_all_things_that_the_room_has_once_in_any_order(processor) -> None:
-    rooms = FreshRooms(processor, SMOKE, 4, seed=5, stage="find", questions=2, text_rows=2, find=True)
+    rooms = FreshRooms(
+        processor, SMOKE, 4, seed=5, stage="find", questions=2, text_rows=2, find=True
+    )
     batch = rooms.draw(0)
     found = []
     for ids, labels in zip(batch.rows.ids, batch.rows.labels):
@@ -389,10 +550,17 @@ def test_stage_find_asks_for_all_things_that_the_room_has_once_in_any_order(proc
 
 
 def test_stage_crowd_asks_about_rooms_as_full_as_a_datasets(processor) -> None:
-    """One place of four in a dataset wants nine things that are the only one of their name; few rooms have that by themselves."""
+    """One place of four in a dataset wants nine things that are the only one of their name; few
+    rooms have that by themselves."""
+
     def full(crowded: bool) -> int:
-        batch = FreshRooms(processor, SMOKE, 24, seed=5, stage="crowd", questions=1, text_rows=2, crowded=crowded).draw(0)
-        written = [processor.tokenizer.decode(ids[labels != IGNORE]) for ids, labels in zip(batch.rows.ids, batch.rows.labels)]
+        batch = FreshRooms(
+            processor, SMOKE, 24, seed=5, stage="crowd", questions=1, text_rows=2, crowded=crowded
+        ).draw(0)
+        written = [
+            processor.tokenizer.decode(ids[labels != IGNORE])
+            for ids, labels in zip(batch.rows.ids, batch.rows.labels)
+        ]
         maps = [ast.literal_eval(parse(text).map_text) for text in written]
         return sum(sum(len(cells) == 1 for cells in found.values()) >= 8 for found in maps)
 
@@ -400,7 +568,9 @@ def test_stage_crowd_asks_about_rooms_as_full_as_a_datasets(processor) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert stages.whole() == stages.FULL
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -408,12 +578,30 @@ def test_the_whole_recipe_is_larger_on_a_gpu_and_otherwise_the_same(monkeypatch:
     assert stages.whole() == replace(stages.FULL, batch=64, workers=14)
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_training_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build = nano.build
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
-    recipe = stages.Recipe(read_steps=1, look_steps=2, find_steps=1, learn_steps=2, again_steps=1, crowd_steps=1,
-                         reckon_steps=1, reading_steps=1, answer_steps=2, settle_steps=1, batch=4, questions=2, told_maps=6,
-                         text_rows=2, reckonings=6, warmup=1, save_steps=2)
+    recipe = stages.Recipe(
+        read_steps=1,
+        look_steps=2,
+        find_steps=1,
+        learn_steps=2,
+        again_steps=1,
+        crowd_steps=1,
+        reckon_steps=1,
+        reading_steps=1,
+        answer_steps=2,
+        settle_steps=1,
+        batch=4,
+        questions=2,
+        told_maps=6,
+        text_rows=2,
+        reckonings=6,
+        warmup=1,
+        save_steps=2,
+    )
     ahead, drawn = stages.ahead, dict[str, FreshRooms]()
 
     def watched(batches: stages.Batches, first: int, workers: int):
@@ -423,7 +611,10 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(stages, "ahead", watched)
     whole = stages.train(tmp_path / "whole", SMOKE, recipe, seed=3)
-    text = {k: (d.text_rows, d.readings and (d.readings.rows, d.readings.drills)) for k, d in drawn.items()}
+    text = {
+        k: (d.text_rows, d.readings and (d.readings.rows, d.readings.drills))
+        for k, d in drawn.items()
+    }
     assert text["answer"] == (2, (2, 2))
     assert text["settle"] == (1, (1, 1))  # half of each
     assert [text[k] for k in ("look", "find", "learn", "again", "crowd")] == [(2, None)] * 5
@@ -435,18 +626,30 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
         if done == 5:
             raise Killed
 
-    for given in (replace(recipe, ground_weight=0.0), recipe):  # what another recipe has left is not gone on from
+    for given in (
+        replace(recipe, ground_weight=0.0),
+        recipe,
+    ):  # what another recipe has left is not gone on from
         with pytest.raises(Killed):
             stages.train(tmp_path / "cut", SMOKE, given, seed=3, progress=die)
         (tmp_path / "cut" / "start" / "notes.txt").write_text("mine")
     resumed = stages.train(tmp_path / "cut", SMOKE, recipe, seed=3)
     rows = [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "cut/metrics.jsonl")]
-    assert rows == [(r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "whole/metrics.jsonl")]
-    assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
+    assert rows == [
+        (r["stage"], r["step"], r["loss"]) for r in read_jsonl(tmp_path / "whole/metrics.jsonl")
+    ]
+    assert (whole / "model.safetensors").read_bytes() == (
+        resumed / "model.safetensors"
+    ).read_bytes()
     assert (tmp_path / "cut" / "start" / "notes.txt").read_text() == "mine"
-    with pytest.raises(WorkbookError, match="holds a finished run of training of the base, with other inputs: seed: 3 -> 4"):
+    with pytest.raises(
+        WorkbookError,
+        match="holds a finished run of training of the base, with other inputs: seed: 3 -> 4",
+    ):
         stages.train(tmp_path / "cut", SMOKE, recipe, seed=4)
-    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert (resumed / "model.safetensors").read_bytes() == (
+        whole / "model.safetensors"
+    ).read_bytes()
 
 
 def test_a_training_goes_on_where_only_what_decides_no_weight_has_changed(tmp_path: Path) -> None:
@@ -454,14 +657,26 @@ def test_a_training_goes_on_where_only_what_decides_no_weight_has_changed(tmp_pa
         return stages._inputs(tmp_path, *about).fingerprint
 
     known = fingerprint(SMOKE, stages.SHORT, 3)
-    assert fingerprint(SMOKE.with_overrides(train_rooms=99, general_rows=1), stages.SHORT, 3) == known
+    assert (
+        fingerprint(SMOKE.with_overrides(train_rooms=99, general_rows=1), stages.SHORT, 3) == known
+    )
     assert fingerprint(SMOKE, replace(stages.SHORT, save_steps=9, workers=5), 3) == known
-    profiles_of = (SMOKE.with_overrides(num_frames=3), SMOKE.with_overrides(fps=9.0), replace(SMOKE, prompt_style="spacer"))
-    others = [(SMOKE, stages.SHORT, 4), (SMOKE, replace(stages.SHORT, lr=1.0), 3), *((p, stages.SHORT, 3) for p in profiles_of)]
+    profiles_of = (
+        SMOKE.with_overrides(num_frames=3),
+        SMOKE.with_overrides(fps=9.0),
+        replace(SMOKE, prompt_style="spacer"),
+    )
+    others = [
+        (SMOKE, stages.SHORT, 4),
+        (SMOKE, replace(stages.SHORT, lr=1.0), 3),
+        *((p, stages.SHORT, 3) for p in profiles_of),
+    ]
     assert len({known, *(fingerprint(*other) for other in others)}) == 6
 
 
-def test_a_damaged_committed_checkpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_committed_checkpoint_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
     (run / "model").mkdir(parents=True)
     (run / "model/model.safetensors").write_bytes(b"weights")
@@ -477,13 +692,18 @@ def test_a_damaged_committed_checkpoint_is_named(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.slow
 def test_the_committed_base_draws_rooms_that_it_sees(tmp_path: Path) -> None:
-    """On rooms of a seed that nothing else uses: maps that know more than nothing, and none of it without the video."""
+    """On rooms of a seed that nothing else uses: maps that know more than nothing, and none of it
+    without the video."""
     profile = profiles.get("cpu").with_overrides(train_rooms=1, heldout_rooms=16, general_rows=1)
     dataset.build(profile, tmp_path, seed=7105)
-    asked = scores.spread([s for s in dataset.load(tmp_path / "heldout.jsonl") if s.cognitive_map], 48)
+    asked = scores.spread(
+        [s for s in dataset.load(tmp_path / "heldout.jsonl") if s.cognitive_map], 48
+    )
 
     def maps_of(mode: evaluate.Mode) -> dict:
-        given = evaluate.answer(profile.model_path, asked, tmp_path, tmp_path / mode, profile, with_map=True, mode=mode)
+        given = evaluate.answer(
+            profile.model_path, asked, tmp_path, tmp_path / mode, profile, with_map=True, mode=mode
+        )
         return scores.map_summary("heldout", mode, scores.map_rows(asked, given), seed=0)
 
     seen, blind = maps_of("video"), maps_of("blind")

@@ -1,7 +1,8 @@
-"""Item by item against lmms-eval 0.7.3's own scoring files, which are loaded by path; skipped without them.
+"""Item by item against lmms-eval 0.7.3's own scoring files, which are loaded by path; skipped
+without them.
 
-    pip download --no-deps lmms-eval==0.7.3 && unzip lmms_eval-0.7.3-*.whl -d lmms
-    SPACER_LMMS_EVAL_DIR=lmms python -m pytest tests/test_benchmarks_parity.py
+pip download --no-deps lmms-eval==0.7.3 && unzip lmms_eval-0.7.3-*.whl -d lmms
+SPACER_LMMS_EVAL_DIR=lmms python -m pytest tests/test_benchmarks_parity.py
 """
 
 from __future__ import annotations
@@ -24,32 +25,101 @@ import pandas as pd
 import pytest
 
 from spacer_utils.benchmarks import spar_bench, vsi_bench, wemath
-from spacer_utils.benchmarks.scoring import Item, Question, extract, judge_row, predictions, vlmevalkit
+from spacer_utils.benchmarks.scoring import (
+    Item,
+    Question,
+    extract,
+    judge_row,
+    predictions,
+    vlmevalkit,
+)
 from spacer_utils.core.files import read_jsonl
 from spacer_utils.core.registry import BENCHMARKS
 
 TASKS = Path(os.environ.get("SPACER_LMMS_EVAL_DIR", "")) / "lmms_eval" / "tasks"
 N = 1_500
-pytestmark = pytest.mark.skipif("SPACER_LMMS_EVAL_DIR" not in os.environ or not TASKS.is_dir(),
-                                reason="set SPACER_LMMS_EVAL_DIR to an unpacked lmms-eval 0.7.3 wheel")
+pytestmark = pytest.mark.skipif(
+    "SPACER_LMMS_EVAL_DIR" not in os.environ or not TASKS.is_dir(),
+    reason="set SPACER_LMMS_EVAL_DIR to an unpacked lmms-eval 0.7.3 wheel",
+)
 OPTIONS = {"A": "teddy bear", "B": "rabbit", "C": "cat", "D": "a dog"}
-PIECES = ["A", "B", "C", "D", "E", "a", "b", "A.", "B)", "(C)", "(D).", "C:", "**B**", '"D"', "Answer:", "Answer: B", "<Answer>",
-          "</Answer>", "<<C>>",
-          "The answer is", "the correct answer is", "My answer is D", "best option is", "I choose", "Option", "because", "As",
-          "cat",
-          "a dog", "rabbit", "teddy", "bear", "Best option:", "\n", "\n\n", "  ", ".", ",", "-", "3", "-2.5", "1,200", "10^2",
-          "2-3",
-          "twenty-one", "three hundred and five", "one", "a", "an", "yes", "no", "not", "Z", "答案是", "move_right:1.0",
-          ",move_left:0.5",
-          "rotate_up:3", "<think>", "</think>", "Cannot determine the answer"]
+PIECES = [
+    "A",
+    "B",
+    "C",
+    "D",
+    "E",
+    "a",
+    "b",
+    "A.",
+    "B)",
+    "(C)",
+    "(D).",
+    "C:",
+    "**B**",
+    '"D"',
+    "Answer:",
+    "Answer: B",
+    "<Answer>",
+    "</Answer>",
+    "<<C>>",
+    "The answer is",
+    "the correct answer is",
+    "My answer is D",
+    "best option is",
+    "I choose",
+    "Option",
+    "because",
+    "As",
+    "cat",
+    "a dog",
+    "rabbit",
+    "teddy",
+    "bear",
+    "Best option:",
+    "\n",
+    "\n\n",
+    "  ",
+    ".",
+    ",",
+    "-",
+    "3",
+    "-2.5",
+    "1,200",
+    "10^2",
+    "2-3",
+    "twenty-one",
+    "three hundred and five",
+    "one",
+    "a",
+    "an",
+    "yes",
+    "no",
+    "not",
+    "Z",
+    "答案是",
+    "move_right:1.0",
+    ",move_left:0.5",
+    "rotate_up:3",
+    "<think>",
+    "</think>",
+    "Cannot determine the answer",
+]
 
 
 def load(path: str) -> Any:
     """A module of the wheel by its file's path; the logger that it wants is silenced."""
-    quiet = types.SimpleNamespace(**{n: (lambda *a, **k: None) for n in ("info", "warning", "error", "debug", "add", "remove")})
+    quiet = types.SimpleNamespace(
+        **{
+            n: (lambda *a, **k: None)
+            for n in ("info", "warning", "error", "debug", "add", "remove")
+        }
+    )
     sys.modules.setdefault("loguru", types.SimpleNamespace(logger=quiet))  # type: ignore[arg-type]
     os.environ.setdefault("HF_HOME", "")
-    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), TASKS / path)
+    spec = importlib.util.spec_from_file_location(
+        path.replace("/", "_").removesuffix(".py"), TASKS / path
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -62,8 +132,12 @@ def lift(path: str, function: str) -> Any:
     source = (TASKS / path).read_text()
     start = source.index(f"def {function}(")
     end = source.find("\ndef ", start + 1)
-    scope: dict[str, Any] = {**vars(__import__("typing")), "re": re, "string": string,
-                             "random": types.SimpleNamespace(choice=lambda choices: "")}
+    scope: dict[str, Any] = {
+        **vars(__import__("typing")),
+        "re": re,
+        "string": string,
+        "random": types.SimpleNamespace(choice=lambda choices: ""),
+    }
     exec(source[start:end], scope)
     return scope[function]
 
@@ -71,14 +145,23 @@ def lift(path: str, function: str) -> Any:
 def texts(seed: int) -> list[str]:
     rng = np.random.default_rng([97, seed])
     pick = lambda choices: choices[rng.integers(len(choices))]  # noqa: E731
-    return ["".join(pick(PIECES) + pick(["", " ", " "]) for _ in range(rng.integers(0, 9))) for _ in range(N)]
+    return [
+        "".join(pick(PIECES) + pick(["", " ", " "]) for _ in range(rng.integers(0, 9)))
+        for _ in range(N)
+    ]
 
 
-def agree(theirs: Callable[[str], Any], ours: Callable[[str], Any], seed: int,
-          same: Callable[[Any, Any], bool] | None = None) -> None:
+def agree(
+    theirs: Callable[[str], Any],
+    ours: Callable[[str], Any],
+    seed: int,
+    same: Callable[[Any, Any], bool] | None = None,
+) -> None:
     outputs = texts(seed)
     results = [(text, theirs(text), ours(text)) for text in outputs]
-    differing = [r for r in results if not (same(r[1], r[2]) if same else (r[1] or None) == (r[2] or None))]
+    differing = [
+        r for r in results if not (same(r[1], r[2]) if same else (r[1] or None) == (r[2] or None))
+    ]
     assert len(outputs) >= 1_000
     assert not differing, f"{len(differing)} of {len(outputs)}: {differing[:5]}"
 
@@ -90,8 +173,9 @@ def test_vsi_extractors_and_error_measure() -> None:
     rng = np.random.default_rng(97)
     for truth, ratio in zip(rng.integers(1, 200, N) / 10, rng.integers(0, 60, N) / 20):
         prediction = round(truth * ratio, 3)
-        assert module.mean_relative_accuracy(prediction, truth, .5, .95,
-                                             .05) == pytest.approx(extract.mra(prediction, truth), abs=1e-12)
+        assert module.mean_relative_accuracy(prediction, truth, 0.5, 0.95, 0.05) == pytest.approx(
+            extract.mra(prediction, truth), abs=1e-12
+        )
 
 
 def test_vsi_letters_and_aggregate() -> None:
@@ -113,7 +197,11 @@ def test_vsi_letters_and_aggregate() -> None:
 
 def test_spar() -> None:
     module = load("sparbench/utils.py")
-    agree(lambda t: bool(t) and module.exact_match(t, "B") == 1.0, lambda t: bool(t) and extract.spar_mca(t, "B"), 4)
+    agree(
+        lambda t: bool(t) and module.exact_match(t, "B") == 1.0,
+        lambda t: bool(t) and extract.spar_mca(t, "B"),
+        4,
+    )
 
     def number(task: str, text: str) -> float | None:
         try:
@@ -124,16 +212,25 @@ def test_spar() -> None:
     agree(partial(number, "depth_prediction_oc"), extract.spar_num, 5)
     agree(partial(number, "depth_prediction_oc_mv"), partial(extract.spar_num, last=True), 6)
     rng, names = np.random.default_rng(99), [name for pair in spar_bench.AXES for name in pair]
-    lists = [",".join(f"{n}:{v / 10}" for n, v in zip(rng.choice(names, k, replace=False), rng.integers(-3, 30, k)))
-             for k in rng.integers(1, 7, 2 * N)]
+    lists = [
+        ",".join(
+            f"{n}:{v / 10}"
+            for n, v in zip(rng.choice(names, k, replace=False), rng.integers(-3, 30, k))
+        )
+        for k in rng.integers(1, 7, 2 * N)
+    ]
     for prediction, truth in zip(lists[:N], lists[N:]):
-        assert module.compute_vci_metric(prediction, truth) == pytest.approx(spar_bench.view_change(prediction, truth), abs=1e-12)
+        assert module.compute_vci_metric(prediction, truth) == pytest.approx(
+            spar_bench.view_change(prediction, truth), abs=1e-12
+        )
 
 
 def test_spar_numbers_of_the_wheel_are_broken_until_partial_is_there() -> None:
     module = load("sparbench/utils.py")
     row = {"task": "depth_prediction_oc", "answer": "3", "img_type": "single_view"}
-    found = [next(iter(module.sparbench_process_results({**row}, ["3"]).values())) for _ in range(1)]
+    found = [
+        next(iter(module.sparbench_process_results({**row}, ["3"]).values())) for _ in range(1)
+    ]
     module.partial = partial
     found.append(next(iter(module.sparbench_process_results({**row}, ["3"]).values())))
     assert [f["MRA:.5:.95:.05"] for f in found] == [0.0, 1.0]
@@ -145,14 +242,24 @@ def test_letters() -> None:
     agree(load("mindcube/utils.py").extract_answer, extract.mindcube_letter, 8)
     agree(load("embspatial/utils.py")._extract_answer_letter, extract.first_letter, 9)
     agree(mcq.extract_mcq_answer, extract.le_mcq, 10)
-    agree(partial(mcq.extract_mcq_answer, choices=list("ABCD")), partial(extract.le_mcq, letters="ABCD"), 11)
+    agree(
+        partial(mcq.extract_mcq_answer, choices=list("ABCD")),
+        partial(extract.le_mcq, letters="ABCD"),
+        11,
+    )
     parse = lift("longvideobench/utils.py", "parse_multi_choice_response")
-    agree(lambda t: parse(t, list("ABCDE"), {}), partial(extract.abcd_first, letters="ABCDE", prefixes=extract.PREFIXES[:8]), 12)
+    agree(
+        lambda t: parse(t, list("ABCDE"), {}),
+        partial(extract.abcd_first, letters="ABCDE", prefixes=extract.PREFIXES[:8]),
+        12,
+    )
 
 
 def test_inference() -> None:
     bench = load("mmbench/mmbench_evals.py").MMBench_Evaluator("", "", "", "")
-    agree(lambda t: bench.can_infer(t, dict(OPTIONS)), lambda t: vlmevalkit.mmb_infer(t, OPTIONS), 13)
+    agree(
+        lambda t: bench.can_infer(t, dict(OPTIONS)), lambda t: vlmevalkit.mmb_infer(t, OPTIONS), 13
+    )
     hr = load("hrbench/hrbench_evals.py").HRBenchEval("")
     agree(lambda t: hr.can_infer(t, dict(OPTIONS)), lambda t: vlmevalkit.hr_infer(t, OPTIONS), 14)
 
@@ -162,13 +269,21 @@ def test_tempcompass_rules() -> None:
     module.get_eval_result = lambda prompt: (None, 0)
     rows = BENCHMARKS["tempcompass"].sample
     names = ("multi_choice", "yes_no", "caption_matching")
-    extra = [["A", "A.", "A)", "A. dunking a basketball", "B. x"], ["yes", "No", "Yes, he is", "not"],
-             ["Option 2", "2", "Option 1.", "1"]]
+    extra = [
+        ["A", "A.", "A)", "A. dunking a basketball", "B. x"],
+        ["yes", "No", "Yes, he is", "not"],
+        ["Option 2", "2", "Option 1.", "1"],
+    ]
     for row, name, more in zip(rows, names, extra):
         rule = getattr(module, f"tempcompass_process_results_{name}")
         for text in [*texts(15), *more]:
             theirs = rule({**row}, [text.strip()])["avg_accuracy"]["rating"]
-            assert theirs == BENCHMARKS["tempcompass"].score({**row, "output": text}, unwrap_policy="none")["score"], (name, text)
+            assert (
+                theirs
+                == BENCHMARKS["tempcompass"].score({**row, "output": text}, unwrap_policy="none")[
+                    "score"
+                ]
+            ), (name, text)
 
 
 def test_wemath_levels() -> None:
@@ -177,14 +292,28 @@ def test_wemath_levels() -> None:
     for group in range(525):
         steps = 2 if group < 360 else 3
         keys = [*(f"{steps}steps_{n}" for n in range(1, steps + 1)), f"{steps}steps_multi"]
-        table += [{"ID": f"{steps}steps_{group}", "key": key, "joker": bool(rng.integers(2)),
-                   "knowledge concept": ""} for key in keys]
+        table += [
+            {
+                "ID": f"{steps}steps_{group}",
+                "key": key,
+                "joker": bool(rng.integers(2)),
+                "knowledge concept": "",
+            }
+            for key in keys
+        ]
     frame = pd.DataFrame(table)
-    merged = [module.process_steps_data(frame[frame["key"].str.contains(f"{n}steps")].copy(), n) for n in (2, 3)]
+    merged = [
+        module.process_steps_data(frame[frame["key"].str.contains(f"{n}steps")].copy(), n)
+        for n in (2, 3)
+    ]
     counts, rates = module.compute_final_scores(module.calculate_metrics(*merged), total_count=525)
     row = module.update_main_results_df(counts, rates)
-    ours = wemath.WeMath.variants([Item(Question(r["key"], "A", groups={"group": r["ID"]}), {}, float(r["joker"]), "A",
-                                        "") for r in table])
+    ours = wemath.WeMath.variants(
+        [
+            Item(Question(r["key"], "A", groups={"group": r["ID"]}), {}, float(r["joker"]), "A", "")
+            for r in table
+        ]
+    )
     assert f"{ours['score_strict']:.2%}" == row["Score (Strict)"]
     assert f"{ours['score_loose']:.2%}" == row["Score (Loose)"]
     assert f"{ours['levels']['RM_strict']:.2%}" == rates["RoteMemorization_strict_rate"]
@@ -200,8 +329,8 @@ DEVIATIONS = {
     "mmstar": "LE-MCQ instead of the official positions",
     "blink": "rules of its own, restricted to valid letters, instead of a unique (X)",
 }
-"""Where lmms-eval is not the official rule, so that our profiles differ from it on purpose. Besides, 0.7.3 scores every numeric
-task of SPAR-Bench 0 (see the test above)."""
+"""Where lmms-eval is not the official rule, so that our profiles differ from it on purpose.
+Besides, 0.7.3 scores every numeric task of SPAR-Bench 0 (see the test above)."""
 
 
 @pytest.mark.parametrize("name", DEVIATIONS)
@@ -213,43 +342,75 @@ def test_known_deviations_are_still_there(name: str) -> None:
     row = BENCHMARKS["tempcompass"].sample[0]
     pope = load("pope/utils.py").pope_process_results
     pairs: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {
-        "vsi_bench, numbers": (load("vsibench/utils.py").extract_number, lambda t: extract.to_float(extract.ft(t))),
+        "vsi_bench, numbers": (
+            load("vsibench/utils.py").extract_number,
+            lambda t: extract.to_float(extract.ft(t)),
+        ),
         "video_mme": (partial(letter, letters="ABCD"), extract.abcd_first),
-        "longvideobench": (lambda t: lift("longvideobench/utils.py", "parse_multi_choice_response")(t, list("ABCDE"), {}),
-                           partial(extract.abcd_first, letters="ABCDE")),
-        "tempcompass": (lambda t: temp.tempcompass_process_results_multi_choice({**row}, [t])["avg_accuracy"]["rating"],
-                        lambda t: BENCHMARKS["tempcompass"].score({**row, "output": t})["score"]),
-        "pope": (lambda t: pope({"answer": "yes", "question_id": 0}, [t])["pope_accuracy"]["score"],
-                 lambda t: float(extract.pope_word(t) == "yes")),
-        "mmstar": (partial(letter, letters="ABCD"), lambda t: (extract.position_letter(t) or "").upper()),
-        "blink": (partial(lift("blink/utils.py", "_extract_answer_letter"), valid_letters="ABCD"),
-                  lambda t: (extract.bracketed(t, 4) or "").strip("()")),
+        "longvideobench": (
+            lambda t: lift("longvideobench/utils.py", "parse_multi_choice_response")(
+                t, list("ABCDE"), {}
+            ),
+            partial(extract.abcd_first, letters="ABCDE"),
+        ),
+        "tempcompass": (
+            lambda t: temp.tempcompass_process_results_multi_choice({**row}, [t])["avg_accuracy"][
+                "rating"
+            ],
+            lambda t: BENCHMARKS["tempcompass"].score({**row, "output": t})["score"],
+        ),
+        "pope": (
+            lambda t: pope({"answer": "yes", "question_id": 0}, [t])["pope_accuracy"]["score"],
+            lambda t: float(extract.pope_word(t) == "yes"),
+        ),
+        "mmstar": (
+            partial(letter, letters="ABCD"),
+            lambda t: (extract.position_letter(t) or "").upper(),
+        ),
+        "blink": (
+            partial(lift("blink/utils.py", "_extract_answer_letter"), valid_letters="ABCD"),
+            lambda t: (extract.bracketed(t, 4) or "").strip("()"),
+        ),
     }
     theirs, ours = pairs[name]
     differing = [t for t in [*texts(16), "A ", "A</s>", "Answer: B"] if theirs(t) != ours(t)]
     assert differing
 
 
-@pytest.mark.parametrize("text", ["<think>x</think><answer>A</answer>",
-                                  "<map>{'a': [[1, 2]]}</map><think>x</think><answer>A</answer>",
-                                  "<think>x<map>m</map></think><answer>A</answer>",
-                                  "<think>x</think><map>m</map><answer>A</answer>",
-                                  "<answer>A</answer>", "x</think><answer>A</answer>", "<think>x</think>A", "A"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>x</think><answer>A</answer>",
+        "<map>{'a': [[1, 2]]}</map><think>x</think><answer>A</answer>",
+        "<think>x<map>m</map></think><answer>A</answer>",
+        "<think>x</think><map>m</map><answer>A</answer>",
+        "<answer>A</answer>",
+        "x</think><answer>A</answer>",
+        "<think>x</think>A",
+        "A",
+    ],
+)
 def test_reasoning_tags_leave_the_bare_answer(text: str) -> None:
     strip = load("../api/reasoning.py").strip_reasoning_tags
     assert strip(text, json.loads(predictions.REASONING_TAGS)) == "A"
 
 
 @pytest.mark.slow
-def test_lmms_eval_runs_our_checkpoint_to_the_same_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through lmms-eval's own evaluator; it needs some of its dependencies besides the wheel (on PYTHONPATH)."""
+def test_lmms_eval_runs_our_checkpoint_to_the_same_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through lmms-eval's own evaluator; it needs some of its dependencies besides the wheel (on
+    PYTHONPATH)."""
     import spacer_utils.training  # noqa: F401  (makes torchvision importable first)
 
     monkeypatch.syspath_prepend(str(TASKS.parents[1]))
     monkeypatch.delitem(sys.modules, "loguru", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    evaluator = pytest.importorskip("lmms_eval.evaluator", reason="lmms-eval's dependencies are not installed",
-                                    exc_type=ImportError)
+    evaluator = pytest.importorskip(
+        "lmms_eval.evaluator",
+        reason="lmms-eval's dependencies are not installed",
+        exc_type=ImportError,
+    )
     from lmms_eval import models, tasks  # type: ignore[import-not-found]
 
     from spacer_utils.analysis.bench import run_benchmark
@@ -263,18 +424,33 @@ def test_lmms_eval_runs_our_checkpoint_to_the_same_score(tmp_path: Path, monkeyp
              "options": None if kind in vsi_bench.NUMERIC else ["A. x", "B. y"]}
             for n, kind in enumerate(BENCHMARKS["vsi_bench"].tasks)]  # fmt: skip
     pd.DataFrame(rows).to_parquet(data / "full" / "sample.parquet")
-    model = profiles.get("smoke").model_path  # it answers; on the babble of random weights the rules for numbers differ (above)
+    model = profiles.get(
+        "smoke"
+    ).model_path  # it answers; on the babble of random weights the rules for numbers differ (above)
     ours = run_benchmark(model, "vsi_bench", data, tmp_path / "out", profiles.get("smoke"))
-    shutil.copytree(TASKS / "vsibench", tmp_path / "task", ignore=shutil.ignore_patterns("vsibench_*.yaml"))
+    shutil.copytree(
+        TASKS / "vsibench", tmp_path / "task", ignore=shutil.ignore_patterns("vsibench_*.yaml")
+    )
     (tmp_path / "task" / "local.yaml").write_text(
         "task: vsi_local\ntest_split: test\ndataset_path: parquet\ndataset_kwargs:\n  data_files:\n"
-        f"    test: {data / 'full' / 'sample.parquet'}\ninclude: _default_template_yaml\n")
+        f"    test: {data / 'full' / 'sample.parquet'}\ninclude: _default_template_yaml\n"
+    )
     models.MODEL_REGISTRY_V2.register_manifest(manifest(), overwrite=True)
     theirs = evaluator.simple_evaluate(
-        model="spacer_workbook", model_args=f"pretrained={model},profile=smoke", tasks=["vsi_local"], log_samples=True,
-        task_manager=tasks.TaskManager(include_path=str(tmp_path / "task")), gen_kwargs="max_new_tokens=96")
-    said = {p["key"]: p["output"] for batch in read_jsonl(tmp_path / "out" / "predictions.0.jsonl") for p in batch}
-    assert [s["resps"][0][0] for s in sorted(theirs["samples"]["vsi_local"],
-                                             key=lambda s: s["doc_id"])] == [said[k] for k in sorted(said)]
+        model="spacer_workbook",
+        model_args=f"pretrained={model},profile=smoke",
+        tasks=["vsi_local"],
+        log_samples=True,
+        task_manager=tasks.TaskManager(include_path=str(tmp_path / "task")),
+        gen_kwargs="max_new_tokens=96",
+    )
+    said = {
+        p["key"]: p["output"]
+        for batch in read_jsonl(tmp_path / "out" / "predictions.0.jsonl")
+        for p in batch
+    }
+    assert [
+        s["resps"][0][0] for s in sorted(theirs["samples"]["vsi_local"], key=lambda s: s["doc_id"])
+    ] == [said[k] for k in sorted(said)]
     found = {k.split(",")[0]: v for k, v in theirs["results"]["vsi_local"].items()}
     assert found["vsibench_overall"] * 100 == pytest.approx(ours["headline"], abs=1e-4)

@@ -18,8 +18,15 @@ from spacer_utils.core.registry import BENCHMARKS
 from spacer_utils.core.types import WorkbookError
 from spacer_utils.evaluation import evaluate
 
-OUTPUTS = ["<think><map>{'a': [[1, 2]]}</map></think><answer>4</answer>", "B\nbecause\tof \"it\"", None, ""]
-ROWS: list[dict[str, Any]] = [{**row, "output": o} for row, o in zip(BENCHMARKS["vsi_bench"].sample, OUTPUTS)]
+OUTPUTS = [
+    "<think><map>{'a': [[1, 2]]}</map></think><answer>4</answer>",
+    'B\nbecause\tof "it"',
+    None,
+    "",
+]
+ROWS: list[dict[str, Any]] = [
+    {**row, "output": o} for row, o in zip(BENCHMARKS["vsi_bench"].sample, OUTPUTS)
+]
 
 
 def test_prompts_leave_out_rows_without_their_media(tmp_path: Path) -> None:
@@ -48,28 +55,45 @@ def test_vlmevalkit_file_has_its_columns_and_the_bare_answer(tmp_path: Path) -> 
     assert [row["prediction"] for row in table] == ["4", OUTPUTS[1], "", ""]
     assert [row["answer"] for row in table] == ["4", "B", "A", "18.6"]
     assert table[0]["raw_output"] == OUTPUTS[0]
-    assert (table[1]["B"], table[1]["candidates"]) == ("sofa", "['A. chair', 'B. sofa', 'C. tv', 'D. table']")
+    assert (table[1]["B"], table[1]["candidates"]) == (
+        "sofa",
+        "['A. chair', 'B. sofa', 'C. tv', 'D. table']",
+    )
 
 
 def test_lmms_eval_log_replays_in_order(tmp_path: Path) -> None:
-    log = json.loads(predictions.lmms_eval_log(ROWS, tmp_path / "nano.json", "vsibench", "nano").read_text())
+    log = json.loads(
+        predictions.lmms_eval_log(ROWS, tmp_path / "nano.json", "vsibench", "nano").read_text()
+    )
     assert [entry["resps"][0][0] for entry in log["logs"]] == [o or "" for o in OUTPUTS]
     assert log["args"]["limit"] is None
     assert log["model_configs"]["task"] == "vsibench"
 
 
-SAID = [{"timestamp": [3.0, 5.0], "text": "first"}, {"timestamp": [5.2, 6], "text": "no float: to the clip's end"},
-        {"start": "00:00:06.1", "end": "00:00:06.3", "line": "short"}, {"start": "0:01:00", "end": "0:01:02", "line": "later"}]
+SAID = [
+    {"timestamp": [3.0, 5.0], "text": "first"},
+    {"timestamp": [5.2, 6], "text": "no float: to the clip's end"},
+    {"start": "00:00:06.1", "end": "00:00:06.3", "line": "short"},
+    {"start": "0:01:00", "end": "0:01:02", "line": "later"},
+]
 
 
 def test_longvideobench_interleaves_frames_and_subtitles(tmp_path: Path) -> None:
-    row = {**BENCHMARKS["longvideobench"].sample[0], "duration": 8.0, "starting_timestamp_for_subtitles": 3.0}
+    row = {
+        **BENCHMARKS["longvideobench"].sample[0],
+        "duration": 8.0,
+        "starting_timestamp_for_subtitles": 3.0,
+    }
     (tmp_path / "subtitles").mkdir()
     (tmp_path / "subtitles" / row["subtitle_path"]).write_text(json.dumps(SAID))
-    text = BENCHMARKS["longvideobench"].subtitled(read(BENCHMARKS["longvideobench"], row), row, tmp_path, [0.0, 1.0, 3.0, 6.0])
-    assert text == ("<image>\n<image>\nfirst\n<image>\nno float: to the clip's end\nshort\n<image>\n"
-                    "Question: What is on the desk?\nA. a cup\nB. a lamp\nC. a book\nD. a vase\n"
-                    "Answer with the option's letter from the given choices directly.")
+    text = BENCHMARKS["longvideobench"].subtitled(
+        read(BENCHMARKS["longvideobench"], row), row, tmp_path, [0.0, 1.0, 3.0, 6.0]
+    )
+    assert text == (
+        "<image>\n<image>\nfirst\n<image>\nno float: to the clip's end\nshort\n<image>\n"
+        "Question: What is on the desk?\nA. a cup\nB. a lamp\nC. a book\nD. a vase\n"
+        "Answer with the option's letter from the given choices directly."
+    )
 
 
 def test_video_mme_names_the_subtitles_of_its_frames(tmp_path: Path) -> None:
@@ -80,7 +104,8 @@ def test_video_mme_names_the_subtitles_of_its_frames(tmp_path: Path) -> None:
     (tmp_path / "subtitle").mkdir()
     (tmp_path / "subtitle" / f"{row['videoID']}.srt").write_text(
         '\ufeff1\r\n00:00:00,000 --> 00:00:01,000\r\n<font color="white" size=".72c">Hello</font>\r\nyou\r\n\r\n'
-        "2\r\n00:00:01,000 --> 00:00:02,000\r\nunseen\r\n\r\n3\r\n00:00:02,000 --> 00:00:09,000\r\nBye")
+        "2\r\n00:00:01,000 --> 00:00:02,000\r\nunseen\r\n\r\n3\r\n00:00:02,000 --> 00:00:09,000\r\nBye"
+    )
     text = BENCHMARKS["video_mme"].subtitled(question, row, tmp_path, [0.0, 2.5, 5.0])
     assert text == f"This video's subtitles are listed below:\nHello you\nBye\n{plain}"
 
@@ -91,8 +116,16 @@ def test_prompts_with_subtitles_give_frames_their_places(tmp_path: Path) -> None
     rows = load("longvideobench", folder)
     (folder / "subtitles").mkdir()
     for row in rows:
-        (folder / "subtitles" / row["subtitle_path"]).write_text(json.dumps([{"timestamp": [0.1, 1.4], "text": "hi"}]))
-    items = prompts_of("longvideobench", rows, folder, "official", Frames(num_frames=4, size=28, sampling="longvideobench"))
+        (folder / "subtitles" / row["subtitle_path"]).write_text(
+            json.dumps([{"timestamp": [0.1, 1.4], "text": "hi"}])
+        )
+    items = prompts_of(
+        "longvideobench",
+        rows,
+        folder,
+        "official",
+        Frames(num_frames=4, size=28, sampling="longvideobench"),
+    )
     assert [i.text.count("<image>") for i in items] == [2, 2, 2]  # two seconds of clip: two frames
     assert all(kind == "image" and Path(path).is_file() for i in items for kind, path in i.media)
     with pytest.raises(WorkbookError, match="no prompt with subtitles"):
@@ -119,17 +152,37 @@ def test_marks_place_the_media_in_the_chat() -> None:
 
 
 def test_tempcompass_rows_get_their_aspect(tmp_path: Path) -> None:
-    about = {"1": {"eval_dim": {"action": {"type": "fine-grained action"}, "speed": {"type": "absolute speed"}, "order": None}},
-             "2": {"eval_dim": {"order": {"event1": "a", "event2": "b"}, "direction": None}}}
+    about = {
+        "1": {
+            "eval_dim": {
+                "action": {"type": "fine-grained action"},
+                "speed": {"type": "absolute speed"},
+                "order": None,
+            }
+        },
+        "2": {"eval_dim": {"order": {"event1": "a", "event2": "b"}, "direction": None}},
+    }
     source = tmp_path / "rows.jsonl"
-    source.write_text("".join(json.dumps({**row, "output": read(BENCHMARKS["tempcompass"], row).gold}) + "\n"
-                              for row in BENCHMARKS["tempcompass"].sample))
+    source.write_text(
+        "".join(
+            json.dumps({**row, "output": read(BENCHMARKS["tempcompass"], row).gold}) + "\n"
+            for row in BENCHMARKS["tempcompass"].sample
+        )
+    )
     assert not any("aspect" in row for row in load("tempcompass", source))
     (tmp_path / "meta_info.json").write_text(json.dumps(about))
     items = [judge_row(BENCHMARKS["tempcompass"], row) for row in load("tempcompass", source)]
-    assert [i.row.get("aspect") for i in items] == ["fine-grained action", "absolute speed", "order", None]
+    assert [i.row.get("aspect") for i in items] == [
+        "fine-grained action",
+        "absolute speed",
+        "order",
+        None,
+    ]
     assert report(BENCHMARKS["tempcompass"], items)["per_variant"]["aspect"] == {
-        "fine-grained action": 100, "absolute speed": 100, "order": 100}
+        "fine-grained action": 100,
+        "absolute speed": 100,
+        "order": 100,
+    }
 
 
 def test_questions_are_spread_over_tasks() -> None:
@@ -138,10 +191,18 @@ def test_questions_are_spread_over_tasks() -> None:
     assert spread("heldout", rows, None) == rows
 
 
-@pytest.mark.parametrize("name", ["summary.json", "vsi_bench/report.json", "vsi_bench/items.jsonl",
-                                  "vsi_bench/predictions.1.jsonl"])
-def test_a_report_of_somebody_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
-                                                capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "summary.json",
+        "vsi_bench/report.json",
+        "vsi_bench/items.jsonl",
+        "vsi_bench/predictions.1.jsonl",
+    ],
+)
+def test_a_report_of_somebody_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Fake:
         def __init__(self, *_: Any) -> None:
             pass
@@ -153,7 +214,16 @@ def test_a_report_of_somebody_is_never_replaced(tmp_path: Path, monkeypatch: pyt
     mine = tmp_path / "out" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    line = ["--model", "some/model", "--out", str(tmp_path / "out"), "--profile", "smoke", "--names", "vsi_bench"]
+    line = [
+        "--model",
+        "some/model",
+        "--out",
+        str(tmp_path / "out"),
+        "--profile",
+        "smoke",
+        "--names",
+        "vsi_bench",
+    ]
     for given in (line, [*line, "--overwrite"]):
         assert main(given) == 2
         assert f"{Path(name).name})" in capsys.readouterr().err
@@ -163,11 +233,16 @@ def test_a_report_of_somebody_is_never_replaced(tmp_path: Path, monkeypatch: pyt
     assert main([*line, "--style", "spacer"]) == 2
     assert "a finished run of evaluation, with other inputs: questions" in capsys.readouterr().err
     assert main([*line, "--style", "spacer", "--overwrite"]) == 0
-    assert json.loads((tmp_path / "out" / "vsi_bench" / "report.json").read_text())["style"] == "spacer"
+    assert (
+        json.loads((tmp_path / "out" / "vsi_bench" / "report.json").read_text())["style"]
+        == "spacer"
+    )
 
 
 @pytest.mark.slow
-def test_one_command_runs_every_synthetic_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_runs_every_synthetic_sample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from spacer_utils.nano_base import nano
 
     model = str(nano.build(tmp_path / "model", size="tiny"))
@@ -177,16 +252,70 @@ def test_one_command_runs_every_synthetic_sample(tmp_path: Path, capsys: pytest.
     assert "vsi_bench | 4/4 | " in said.err
     assert [t["benchmark"] for t in tables] == BENCHMARKS.names()
     for table in tables:
-        assert sum(table["counts"][k] for k in ("n_scored", "n_missing", "n_not_scored")) == table["counts"]["n_expected"]
+        assert (
+            sum(table["counts"][k] for k in ("n_scored", "n_missing", "n_not_scored"))
+            == table["counts"]["n_expected"]
+        )
         assert (tmp_path / "eval" / table["benchmark"] / "items.jsonl").is_file()
     before = (tmp_path / "eval" / "vsi_bench" / "report.json").read_bytes()
-    assert main(["--model", model, "--out", str(tmp_path / "eval"), "--profile", "smoke", "--names", "vsi_bench"]) == 0
+    assert (
+        main(
+            [
+                "--model",
+                model,
+                "--out",
+                str(tmp_path / "eval"),
+                "--profile",
+                "smoke",
+                "--names",
+                "vsi_bench",
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "eval" / "vsi_bench" / "report.json").read_bytes() == before
-    assert main(["--model", model, "--out", str(tmp_path / "eval"), "--names", "vsi_bench", "--data", str(tmp_path / "no")]) == 2
+    assert (
+        main(
+            [
+                "--model",
+                model,
+                "--out",
+                str(tmp_path / "eval"),
+                "--names",
+                "vsi_bench",
+                "--data",
+                str(tmp_path / "no"),
+            ]
+        )
+        == 2
+    )
     rooms = synthetic("heldout", tmp_path / "rooms")
-    assert main(["--model", model, "--out", str(tmp_path / "own"), "--profile", "smoke", "--names", "heldout", "real_layouts",
-                 "--rooms", str(rooms), "--questions", "2", "--unwrap", "think"]) == 0
+    assert (
+        main(
+            [
+                "--model",
+                model,
+                "--out",
+                str(tmp_path / "own"),
+                "--profile",
+                "smoke",
+                "--names",
+                "heldout",
+                "real_layouts",
+                "--rooms",
+                str(rooms),
+                "--questions",
+                "2",
+                "--unwrap",
+                "think",
+            ]
+        )
+        == 0
+    )
     summary = json.loads((tmp_path / "own" / "summary.json").read_text())
-    assert [(t["counts"]["n_expected"], t["unwrap"]) for t in summary["tables"]] == [(2, "think"), (2, "think")]
+    assert [(t["counts"]["n_expected"], t["unwrap"]) for t in summary["tables"]] == [
+        (2, "think"),
+        (2, "think"),
+    ]
     assert (tmp_path / "own" / "real_layouts" / "sample").is_dir()
     assert not (tmp_path / "own" / "heldout" / "sample").exists()

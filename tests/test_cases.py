@@ -16,13 +16,18 @@ from conftest import SHARED, shared_path
 from spacer_utils.__main__ import main
 
 CASES = SHARED / "cases" / "scoring.jsonl"
-ROWS = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines() if line.strip()] if CASES.is_file() else []
+ROWS = (
+    [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if CASES.is_file()
+    else []
+)
 NAMED = [pytest.param(row, id=f"{n}-{row['kind']}") for n, row in enumerate(ROWS, 1)]
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a command on rows and gives what it prints."""
+
     def run(command: list[str], rows: list[dict[str, Any]]) -> str:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
@@ -30,6 +35,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         printed = capsys.readouterr()
         assert code == 0, printed.err
         return printed.out
+
     return run
 
 
@@ -41,7 +47,8 @@ def test_the_cases_are_read() -> None:
 
 @pytest.mark.parametrize("case", NAMED)
 def test_case(case: dict[str, Any], told: Any, tmp_path: Path) -> None:
-    """``command [what]``: what is the headline of a benchmark's report, or a term of a reward; else the row's score."""
+    """``command [what]``: what is the headline of a benchmark's report, or a term of a reward; else
+    the row's score."""
     command, what = re.fullmatch(r"(.*?)(?: \[(\w+)\])?", case["command"]).groups()
     rows = case["input"] if isinstance(case["input"], list) else [case["input"]]
     expected = case["expected"]
@@ -57,5 +64,7 @@ def test_case(case: dict[str, Any], told: Any, tmp_path: Path) -> None:
     if what:
         assert table[what] == pytest.approx(expected)
     else:
-        assert [json.loads(line)["score"] for line in items.read_text().splitlines()] == [pytest.approx(expected)]
+        assert [json.loads(line)["score"] for line in items.read_text().splitlines()] == [
+            pytest.approx(expected)
+        ]
         assert table["headline"] == pytest.approx(100 * expected)

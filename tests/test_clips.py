@@ -1,4 +1,5 @@
-"""Other people's clips: every kind is read at its shown times, what is cut or damaged is named, the cache is bounded."""
+"""Other people's clips: every kind is read at its shown times, what is cut or damaged is named, the
+cache is bounded."""
 
 from __future__ import annotations
 
@@ -50,8 +51,17 @@ def test_every_kind_of_clip_is_read_in_order_at_its_times(clips: Path, kind: Kin
         assert np.abs(pixels.astype(int) - pictures(20, *kind.size)).mean() < 8
 
 
-@pytest.mark.parametrize("name", ["h264.mp4", "h264_reordered.avi", "hevc_open_groups.mkv", "mpeg2.ts", "vp8_live.webm",
-                                  "av1.mkv"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "h264.mp4",
+        "h264_reordered.avi",
+        "hevc_open_groups.mkv",
+        "mpeg2.ts",
+        "vp8_live.webm",
+        "av1.mkv",
+    ],
+)
 def test_far_frames_are_those_that_decoding_in_order_shows(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, BY_NAME[name], 160)
     with av.open(str(path)) as container:
@@ -63,12 +73,16 @@ def test_far_frames_are_those_that_decoding_in_order_shows(tmp_path: Path, name:
 
 def test_plain_clips_are_what_another_reader_gives(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (30, 12, 16, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    noise = (
+        rng.integers(0, 256, (30, 12, 16, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    )
     path = files.write_atomic(tmp_path / "plain.mp4", film.encode(noise, 2.5))
     decord.logging.set_level(decord.logging.QUIET)
     other = decord.VideoReader(str(path), num_threads=1)
     pixels, about = frames.load(path, Frames(7, 0))
-    assert np.array_equal(pixels, other.get_batch([round(i) for i in about.frames_indices]).asnumpy())
+    assert np.array_equal(
+        pixels, other.get_batch([round(i) for i in about.frames_indices]).asnumpy()
+    )
     assert about.fps == other.get_avg_fps()
 
 
@@ -78,11 +92,13 @@ def test_narrow_clips_are_read(tmp_path: Path, side: int) -> None:
     assert frames.load(path, FIVE)[0].shape == (5, 32, side, 3)
 
 
-# ---------------------------------------------------------------------------------------------- what a header promises
+# --------------------------------------------------------------------------- what a header promises
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
-def test_a_cut_clip_is_named_and_never_a_shorter_one(clips: Path, tmp_path: Path, kind: Kind) -> None:
+def test_a_cut_clip_is_named_and_never_a_shorter_one(
+    clips: Path, tmp_path: Path, kind: Kind
+) -> None:
     data = (clips / kind.name).read_bytes()
     assert clip_sizes.promised(clips / kind.name) == len(data)
     cut = tmp_path / f"cut_{kind.name}"
@@ -103,12 +119,18 @@ def test_a_phone_s_trailer_and_a_live_recording_are_whole(clips: Path, tmp_path:
     assert len(frames.load(clips / "vp8_live.webm", EVERY)[0]) == 20
 
 
-@pytest.mark.parametrize("name", ["h264_one_group.mp4", "h264_moov_first.mp4", "hevc.mp4", "mpeg4.avi", "vp9.webm"])
-def test_damage_that_a_decoder_would_conceal_is_named(clips: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["h264_one_group.mp4", "h264_moov_first.mp4", "hevc.mp4", "mpeg4.avi", "vp9.webm"]
+)
+def test_damage_that_a_decoder_would_conceal_is_named(
+    clips: Path, tmp_path: Path, name: str
+) -> None:
     data = bytearray((clips / name).read_bytes())
     with av.open(str(clips / name)) as container:
         packet = [p for p in container.demux(video=0) if p.size][3]
-    data[packet.pos + packet.size // 4:packet.pos + packet.size] = bytes(packet.size - packet.size // 4)
+    data[packet.pos + packet.size // 4 : packet.pos + packet.size] = bytes(
+        packet.size - packet.size // 4
+    )
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(WorkbookError, match=rf"{name}.*damaged"):
@@ -119,7 +141,7 @@ def test_frames_before_a_damage_are_still_read(clips: Path, tmp_path: Path) -> N
     data = bytearray((clips / "h264.mp4").read_bytes())
     with av.open(str(clips / "h264.mp4")) as container:
         last = [p for p in container.demux(video=0) if p.size][-1]
-    data[last.pos + 6:last.pos + last.size] = bytes(last.size - 6)
+    data[last.pos + 6 : last.pos + last.size] = bytes(last.size - 6)
     path = tmp_path / "end.mp4"
     path.write_bytes(data)
     assert numbers(frames.load(path, Frames(2, 0))[0]) == [0, 10]
@@ -129,23 +151,29 @@ def test_what_is_no_video_and_what_has_an_unknown_codec_say_so(clips: Path, tmp_
     heard = tmp_path / "heard.mp4"
     with av.open(str(heard), "w") as container:
         stream = container.add_stream("aac", rate=44100)
-        quiet = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
+        quiet = av.AudioFrame.from_ndarray(
+            np.zeros((1, 44100), np.float32), format="fltp", layout="mono"
+        )
         quiet.sample_rate = 44100
         container.mux([*stream.encode(quiet), *stream.encode()])
     with pytest.raises(WorkbookError, match=r"heard\.mp4 holds no video, only audio"):
         frames.load(heard, FIVE)
     foreign = tmp_path / "foreign.mp4"
     foreign.write_bytes((clips / "h264.mp4").read_bytes().replace(b"avc1", b"zzz1"))
-    with pytest.raises(WorkbookError, match=r"codec.*zzz1.*Re-encode it: ffmpeg -i 'foreign.mp4' -c:v libx264") as told:
+    with pytest.raises(
+        WorkbookError, match=r"codec.*zzz1.*Re-encode it: ffmpeg -i 'foreign.mp4' -c:v libx264"
+    ) as told:
         frames.load(foreign, FIVE)
     assert "damaged" not in str(told.value)
 
 
-# ------------------------------------------------------------------------------------------------- as a player shows it
+# ----------------------------------------------------------------------------- as a player shows it
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "vp8.webm", "h264.flv", "mpeg2.ts"])
-def test_frames_of_an_uneven_clock_have_the_times_at_which_they_are_shown(tmp_path: Path, name: str) -> None:
+def test_frames_of_an_uneven_clock_have_the_times_at_which_they_are_shown(
+    tmp_path: Path, name: str
+) -> None:
     ticks = [k + 5 * (k // 4) for k in range(20)]
     path = write(tmp_path, BY_NAME[name], ticks=ticks)
     rate = BY_NAME[name].rate
@@ -171,9 +199,20 @@ def test_frames_that_an_edit_list_hides_are_not_given(tmp_path: Path) -> None:
     assert len(frames.times(path, EVERY)) == len(expected)
 
 
-@pytest.mark.parametrize(("degrees", "across", "down"), [(90, False, False), (180, False, False), (-90, False, False),
-                                                         (0, True, False), (0, False, True), (90, True, False)])
-def test_turned_and_mirrored_clips_stand_upright(tmp_path: Path, degrees: float, across: bool, down: bool) -> None:
+@pytest.mark.parametrize(
+    ("degrees", "across", "down"),
+    [
+        (90, False, False),
+        (180, False, False),
+        (-90, False, False),
+        (0, True, False),
+        (0, False, True),
+        (90, True, False),
+    ],
+)
+def test_turned_and_mirrored_clips_stand_upright(
+    tmp_path: Path, degrees: float, across: bool, down: bool
+) -> None:
     path = write(tmp_path, BY_NAME["h264.mp4"], turned=(degrees, across, down))
     with av.open(str(path)) as container:
         flat = next(container.decode(video=0)).to_ndarray(format="rgb24")
@@ -185,14 +224,20 @@ def test_turned_and_mirrored_clips_stand_upright(tmp_path: Path, degrees: float,
     assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize(("name", "aspect", "wide"), [("h264.mp4", Fraction(16, 11), 93), ("h264.mkv", Fraction(8, 9), 57),
-                                                      ("hevc.mp4", Fraction(16, 9), 114)])
+@pytest.mark.parametrize(
+    ("name", "aspect", "wide"),
+    [
+        ("h264.mp4", Fraction(16, 11), 93),
+        ("h264.mkv", Fraction(8, 9), 57),
+        ("hevc.mp4", Fraction(16, 9), 114),
+    ],
+)
 def test_pixels_become_square(tmp_path: Path, name: str, aspect: Fraction, wide: int) -> None:
     path = write(tmp_path, BY_NAME[name], aspect=aspect)
     assert frames.load(path, FIVE)[0].shape == (5, 48, wide, 3)
 
 
-# ------------------------------------------------------------------------------------------------------------ the cache
+# ---------------------------------------------------------------------------------------- the cache
 
 
 @pytest.mark.parametrize("family", ["Qwen2VLVideoProcessor", "Qwen3VLVideoProcessor"])
@@ -227,7 +272,9 @@ def test_large_frames_are_kept_at_the_model_s_size(tmp_path: Path) -> None:
     assert frames.load(path, Frames(2, 0), tmp_path / "cache")[0].shape == (2, 720, 1280, 3)
 
 
-def test_the_cache_lets_go_of_what_was_used_longest_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_lets_go_of_what_was_used_longest_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, cache = Frames(4, 32), tmp_path / "cache"
     one = 4 * 32 * 32 * 3 + 500
     monkeypatch.setattr(frame_cache, "LIMIT", 3 * one)
@@ -264,7 +311,10 @@ def test_two_processes_share_a_small_cache(tmp_path: Path) -> None:
         "    pixels, _ = frames.load(root / f'{k}.mp4', Frames(4, 32), root / 'cache')\n"
         "    assert np.array_equal(pixels, frames.load(root / f'{k}.mp4', Frames(4, 32))[0])\n"
     )
-    both = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(tmp_path), str(k)]) for k in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(tmp_path), str(k)])
+        for k in range(2)
+    ]
     assert [process.wait(timeout=300) for process in both] == [0, 0]
 
 
@@ -275,7 +325,7 @@ def test_a_cache_that_can_t_be_written_costs_only_a_warning(tmp_path: Path) -> N
         assert len(frames.load(path, FIVE, tmp_path / "file")[0]) == 4
 
 
-# ------------------------------------------------------------------------------------------------------- folders of data
+# ---------------------------------------------------------------------------------- folders of data
 
 
 def snapshot(root: Path) -> Path:
@@ -283,7 +333,9 @@ def snapshot(root: Path) -> Path:
     repository = root / "hub" / "datasets--lab--rooms"
     folder = repository / "snapshots" / "0123abcd"
     for name in ("train.jsonl", "videos/a.mp4"):
-        blob = files.write_atomic(repository / "blobs" / name.replace("/", "_").encode().hex(), name)
+        blob = files.write_atomic(
+            repository / "blobs" / name.replace("/", "_").encode().hex(), name
+        )
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(os.path.relpath(blob, (folder / name).parent))
     return folder
@@ -322,9 +374,9 @@ def test_links_within_a_folder_are_followed(tmp_path: Path) -> None:
     assert files.inside(tmp_path / "data", "videos/a.mp4").read_text() == "x"
 
 
-
-
-def test_a_folder_of_data_that_can_only_be_read_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_data_that_can_only_be_read_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from spacer_utils.analysis.bench import prompts_of
     from spacer_utils.benchmarks.scoring.load import load, synthetic
     from spacer_utils.core import profiles
@@ -336,12 +388,14 @@ def test_a_folder_of_data_that_can_only_be_read_is_enough(tmp_path: Path, monkey
         folder = synthetic(name, tmp_path / name)
         shutil.rmtree(folder / "embedded", ignore_errors=True)
         before = sorted(folder.rglob("*"))
-        for item in prompts_of(name, load(name, folder), folder, "official", None, profile.outputs / "embedded"):
+        for item in prompts_of(
+            name, load(name, folder), folder, "official", None, profile.outputs / "embedded"
+        ):
             assert all(Path(path).is_file() for _, path in item.media)
         assert sorted(folder.rglob("*")) == before
 
 
-# -------------------------------------------------------------------------------------------------------------- at large
+# ----------------------------------------------------------------------------------------- at large
 
 
 def test_damaged_clips_are_refused_or_read_as_ffmpeg_reads_them(tmp_path: Path) -> None:
@@ -351,7 +405,9 @@ def test_damaged_clips_are_refused_or_read_as_ffmpeg_reads_them(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [47, 132, 328, 690, 720, 747])
-def test_a_picture_that_a_decoder_leaves_half_done_is_no_picture(tmp_path: Path, number: int) -> None:
+def test_a_picture_that_a_decoder_leaves_half_done_is_no_picture(
+    tmp_path: Path, number: int
+) -> None:
     kind = KINDS[number % len(KINDS)]
     assert kind.codec == "libvpx"
     rng = np.random.default_rng([1, number])

@@ -1,4 +1,5 @@
-"""Edited maps and what follows from them, things asked for in vain, forgetting, and what maps are paid in training."""
+"""Edited maps and what follows from them, things asked for in vain, forgetting, and what maps are
+paid in training."""
 
 from __future__ import annotations
 
@@ -18,18 +19,51 @@ from spacer_utils.core.types import Sample
 from spacer_utils.evaluation.evaluate import Prediction
 from spacer_utils.questions.object_rel_direction import SECTORS
 
-MAP = {"tv": [[5, 5]], "bed": [[5, 9]], "lamp": [[1, 6]], "sofa": [[6, 5]], "chair": [[0, 0], [9, 5]], "desk": [[9, 9]]}
+MAP = {
+    "tv": [[5, 5]],
+    "bed": [[5, 9]],
+    "lamp": [[1, 6]],
+    "sofa": [[6, 5]],
+    "chair": [[0, 0], [9, 5]],
+    "desk": [[9, 9]],
+}
 
 
-def ask(kind: str, categories: tuple[str, ...], options: tuple[str, ...] = (), gold: str = "A", key: int = 1, room: str = "r0",
-        cells: Any = MAP) -> Sample:
+def ask(
+    kind: str,
+    categories: tuple[str, ...],
+    options: tuple[str, ...] = (),
+    gold: str = "A",
+    key: int = 1,
+    room: str = "r0",
+    cells: Any = MAP,
+) -> Sample:
     listed = tuple(f"{letter}. {text}" for letter, text in zip("ABCD", options))
-    return Sample(key, "?", "video", "multiple choice" if options else "numerical", listed, f"<answer>{gold}</answer>", "v.mp4",
-                  "test", kind, room, "v", categories, cells)
+    return Sample(
+        key,
+        "?",
+        "video",
+        "multiple choice" if options else "numerical",
+        listed,
+        f"<answer>{gold}</answer>",
+        "v.mp4",
+        "test",
+        kind,
+        room,
+        "v",
+        categories,
+        cells,
+    )
 
 
 LEFT = ask("object_rel_direction_easy", ("tv", "bed", "lamp"), ("right", "left"), gold="B")
-NEAREST = ask("object_rel_distance", ("tv", "bed", "lamp", "sofa", "chair"), ("bed", "lamp", "sofa", "chair"), "C", 2)
+NEAREST = ask(
+    "object_rel_distance",
+    ("tv", "bed", "lamp", "sofa", "chair"),
+    ("bed", "lamp", "sofa", "chair"),
+    "C",
+    2,
+)
 COUNT = ask("object_counting", ("chair",), gold="2", key=3)
 
 
@@ -37,47 +71,123 @@ def said(**outputs: str) -> dict[str, Prediction]:
     return {k: Prediction(k, text, 1, False) for k, text in outputs.items()}
 
 
-@pytest.mark.parametrize(("sample", "says"), [
-    (LEFT, "B"), (NEAREST, "C"), (COUNT, "2"),
-    (ask("object_rel_distance_farthest", ("tv", "bed", "lamp", "sofa", "chair"), ("bed", "lamp", "sofa", "chair")), None),
-    (ask("object_rel_distance_farthest", ("lamp", "bed", "tv", "desk"), ("bed", "tv", "desk")), "C"),
-    (ask("object_rel_direction_hard", ("tv", "bed", "lamp"), ("back-left", "front-left", "back-right", "front-right")), "B"),
-    (ask("object_rel_direction_backward", ("tv", "bed", "lamp"), ("back-left", "front-left", "back-right", "front-right")), "C"),
-    (ask("object_rel_direction_medium", ("tv", "bed", "lamp"), ("back", "right", "left")), "C"),
-    (ask("object_rel_direction_easy", ("tv", "bed", "chair"), ("left", "right")), None),  # two chairs
-    (ask("object_rel_direction_easy", ("tv", "bed", "oven"), ("left", "right")), None),  # not drawn
-    (ask("object_counting", ("oven",)), "0"),
-    (ask("room_size_estimation", ()), None),
-])
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        (LEFT, "B"),
+        (NEAREST, "C"),
+        (COUNT, "2"),
+        (
+            ask(
+                "object_rel_distance_farthest",
+                ("tv", "bed", "lamp", "sofa", "chair"),
+                ("bed", "lamp", "sofa", "chair"),
+            ),
+            None,
+        ),
+        (
+            ask(
+                "object_rel_distance_farthest", ("lamp", "bed", "tv", "desk"), ("bed", "tv", "desk")
+            ),
+            "C",
+        ),
+        (
+            ask(
+                "object_rel_direction_hard",
+                ("tv", "bed", "lamp"),
+                ("back-left", "front-left", "back-right", "front-right"),
+            ),
+            "B",
+        ),
+        (
+            ask(
+                "object_rel_direction_backward",
+                ("tv", "bed", "lamp"),
+                ("back-left", "front-left", "back-right", "front-right"),
+            ),
+            "C",
+        ),
+        (ask("object_rel_direction_medium", ("tv", "bed", "lamp"), ("back", "right", "left")), "C"),
+        (
+            ask("object_rel_direction_easy", ("tv", "bed", "chair"), ("left", "right")),
+            None,
+        ),  # two chairs
+        (
+            ask("object_rel_direction_easy", ("tv", "bed", "oven"), ("left", "right")),
+            None,
+        ),  # not drawn
+        (ask("object_counting", ("oven",)), "0"),
+        (ask("room_size_estimation", ()), None),
+    ],
+)
 def test_a_map_says_what_stands_in_it(sample: Sample, says: str | None) -> None:
     assert reading(sample, MAP) == says
 
 
-@pytest.mark.parametrize(("sample", "read"), [
-    (LEFT, "{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[1, 6]]} -> "
-           "bed 5, 9-5, 5=right 0 up 4=g;lamp 1, 6-5, 5=left 4 up 1=l;l-g=f left;A right;B left=B"),
-    (NEAREST, "{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[1, 6]], 'sofa': [[6, 5]], 'chair': [[9, 5]]} -> nearest;"
-              "A bed 5, 9-5, 5=right 0 up 4=i A=i;B lamp 1, 6-5, 5=left 4 up 1=i A=i;"
-              "C sofa 6, 5-5, 5=right 1 up 0=c C=c;D chair 9, 5-5, 5=right 4 up 0=i C=c"),
-    (ask("object_rel_distance_farthest", ("lamp", "bed", "tv", "desk"), ("desk", "bed", "tv")),
-     "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'bed': [[5, 9]], 'tv': [[5, 5]]} -> farthest;"
-     "A desk 9, 9-1, 6=right 8 up 3=r A=r;B bed 5, 9-1, 6=right 4 up 3=k A=r;C tv 5, 5-1, 6=right 4 down 1=i A=r"),
-    (ask("object_rel_direction_backward", ("lamp", "desk", "sofa"), ("front-left", "back-left")),
-     "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'sofa': [[6, 5]]} -> "
-     "desk 9, 9-1, 6=right 8 up 3=n;sofa 6, 5-1, 6=right 5 down 1=x;x-n=k back-left;A front-left;B back-left=B"),
-    (ask("object_rel_direction_backward", ("lamp", "desk", "sofa")),
-     "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'sofa': [[6, 5]]} -> "
-     "desk 9, 9-1, 6=right 8 up 3=n;sofa 6, 5-1, 6=right 5 down 1=x;x-n=k back-left"),
-    (COUNT, "{'chair': [[0, 0]=1;[9, 5]=2}"), (ask("object_counting", ("oven",)), "{}"),
-    (ask("object_rel_direction_easy", ("tv", "bed", "oven")), ""), (ask("room_size_estimation", ()), ""),
-])
+@pytest.mark.parametrize(
+    ("sample", "read"),
+    [
+        (
+            LEFT,
+            "{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[1, 6]]} -> "
+            "bed 5, 9-5, 5=right 0 up 4=g;lamp 1, 6-5, 5=left 4 up 1=l;l-g=f left;A right;B left=B",
+        ),
+        (
+            NEAREST,
+            "{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[1, 6]], 'sofa': [[6, 5]], 'chair': [[9, 5]]} -> nearest;"
+            "A bed 5, 9-5, 5=right 0 up 4=i A=i;B lamp 1, 6-5, 5=left 4 up 1=i A=i;"
+            "C sofa 6, 5-5, 5=right 1 up 0=c C=c;D chair 9, 5-5, 5=right 4 up 0=i C=c",
+        ),
+        (
+            ask(
+                "object_rel_distance_farthest", ("lamp", "bed", "tv", "desk"), ("desk", "bed", "tv")
+            ),
+            "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'bed': [[5, 9]], 'tv': [[5, 5]]} -> farthest;"
+            "A desk 9, 9-1, 6=right 8 up 3=r A=r;B bed 5, 9-1, 6=right 4 up 3=k A=r;C tv 5, 5-1, 6=right 4 down 1=i A=r",
+        ),
+        (
+            ask(
+                "object_rel_direction_backward",
+                ("lamp", "desk", "sofa"),
+                ("front-left", "back-left"),
+            ),
+            "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'sofa': [[6, 5]]} -> "
+            "desk 9, 9-1, 6=right 8 up 3=n;sofa 6, 5-1, 6=right 5 down 1=x;x-n=k back-left;A front-left;B back-left=B",
+        ),
+        (
+            ask("object_rel_direction_backward", ("lamp", "desk", "sofa")),
+            "{'lamp': [[1, 6]], 'desk': [[9, 9]], 'sofa': [[6, 5]]} -> "
+            "desk 9, 9-1, 6=right 8 up 3=n;sofa 6, 5-1, 6=right 5 down 1=x;x-n=k back-left",
+        ),
+        (COUNT, "{'chair': [[0, 0]=1;[9, 5]=2}"),
+        (ask("object_counting", ("oven",)), "{}"),
+        (ask("object_rel_direction_easy", ("tv", "bed", "oven")), ""),
+        (ask("room_size_estimation", ()), ""),
+    ],
+)
 def test_a_map_is_read_step_by_step(sample: Sample, read: str) -> None:
     assert steps(sample, MAP) == read
 
 
-@given(st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), min_size=5, max_size=5),
-       st.sampled_from([LEFT, NEAREST, *(replace(LEFT, question_type=f"object_rel_direction_{k}", options=tuple(
-           f"{a}. {o}" for a, o in zip("ABCD", SECTORS[f"object_rel_direction_{k}"]))) for k in ("medium", "hard", "backward"))]))
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), min_size=5, max_size=5),
+    st.sampled_from(
+        [
+            LEFT,
+            NEAREST,
+            *(
+                replace(
+                    LEFT,
+                    question_type=f"object_rel_direction_{k}",
+                    options=tuple(
+                        f"{a}. {o}" for a, o in zip("ABCD", SECTORS[f"object_rel_direction_{k}"])
+                    ),
+                )
+                for k in ("medium", "hard", "backward")
+            ),
+        ]
+    ),
+)
 def test_the_steps_end_with_what_the_map_says(cells: list[list[int]], sample: Sample) -> None:
     drawn = dict(zip(sample.categories, ([c] for c in cells)))
     says = reading(sample, drawn)
@@ -113,18 +223,34 @@ def test_a_completion_is_begun_as_one_that_could_be_well_formed() -> None:
 def test_answers_follow_stay_or_do_neither() -> None:
     rooms = [ask("object_counting", ("chair",), gold="2", key=k, room=f"r{k}") for k in range(8)]
     told = cf.cases(rooms, 8, seed=0)
-    follow = {c.key: Prediction(c.key, f"{c.begun}</think><answer>{c.says}</answer>", 1, False) for c in told}
-    stay = {c.key: Prediction(c.key, f"{c.begun}</think><answer>2</answer>", 1, False) for c in told}
-    always = {c.key: Prediction(c.key, f"{c.begun}</think><answer>3</answer>", 1, False) for c in told}
+    follow = {
+        c.key: Prediction(c.key, f"{c.begun}</think><answer>{c.says}</answer>", 1, False)
+        for c in told
+    }
+    stay = {
+        c.key: Prediction(c.key, f"{c.begun}</think><answer>2</answer>", 1, False) for c in told
+    }
+    always = {
+        c.key: Prediction(c.key, f"{c.begun}</think><answer>3</answer>", 1, False) for c in told
+    }
     broken = {c.key: Prediction(c.key, f"{c.begun}</think><answer>chair", 1, True) for c in told}
-    table = {name: {r["map"]: r for r in cf.follow_table(cf.told_rows(name, told, outputs), seed=0)}
-             for name, outputs in (("follow", follow), ("stay", stay), ("always", always), ("broken", broken))}
+    table = {
+        name: {r["map"]: r for r in cf.follow_table(cf.told_rows(name, told, outputs), seed=0)}
+        for name, outputs in (
+            ("follow", follow),
+            ("stay", stay),
+            ("always", always),
+            ("broken", broken),
+        )
+    }
     kinds = (cf.TRUE_MAP, "one added", "one removed")
     assert [table["follow"][k]["follows (%)"] for k in kinds] == [100, 100, 100]
     assert table["follow"]["one added"]["pull"] == table["follow"]["one added"]["pull low"] == 100
     assert [table["stay"][k]["follows (%)"] for k in kinds] == [100, 0, 0]
     assert table["stay"]["one added"]["stays (%)"] == 100
-    assert table["always"]["one added"]["follows (%)"] == 100  # it says 3 whatever it is told: the edit does nothing
+    assert (
+        table["always"]["one added"]["follows (%)"] == 100
+    )  # it says 3 whatever it is told: the edit does nothing
     assert table["always"]["one added"]["pull"] == 0
     assert table["broken"]["one added"]["neither (%)"] == 100
     assert table["follow"]["one added"]["rooms"] == 8
@@ -132,24 +258,39 @@ def test_answers_follow_stay_or_do_neither() -> None:
 
 def test_own_maps_are_read_as_they_are_drawn() -> None:
     drawn = "<think><map>{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[9, 6]]}</map></think><answer>A</answer>"
-    row, = cf.own_rows("m", [LEFT, ask("room_size_estimation", (), key=5)], said(**{"1": drawn, "5": drawn}))
+    (row,) = cf.own_rows(
+        "m", [LEFT, ask("room_size_estimation", (), key=5)], said(**{"1": drawn, "5": drawn})
+    )
     assert (row["says"], row["follows"], row["stays"]) == ("A", True, False)
     assert not cf.own_rows("m", [LEFT], said(**{"1": "<think></think><answer>A</answer>"}))
-    table, = cf.follow_table([row], seed=0)
+    (table,) = cf.follow_table([row], seed=0)
     assert table["low"] is None
     assert table["pull"] is None
 
 
 def counted(model: str, gold: str, output: str, room: str = "r0") -> dict[str, Any]:
-    return {"split": "heldout", "model": model, "question_type": "object_counting", "gold": gold, "scene_id": room,
-            "output": f"<think></think><answer>{output}</answer>"}
+    return {
+        "split": "heldout",
+        "model": model,
+        "question_type": "object_counting",
+        "gold": gold,
+        "scene_id": room,
+        "output": f"<think></think><answer>{output}</answer>",
+    }
 
 
 def test_always_zero_is_no_evidence() -> None:
-    rows = [counted("zero", "0", "0"), counted("zero", "3", "0", "r1"), counted("good", "0", "none"),
-            counted("good", "0", "0", "r1"), counted("good", "4", "2")]
+    rows = [
+        counted("zero", "0", "0"),
+        counted("zero", "3", "0", "r1"),
+        counted("good", "0", "none"),
+        counted("good", "0", "0", "r1"),
+        counted("good", "4", "2"),
+    ]
     table = {(r["model"], r["evidence"]): r for r in cf.absent_table(rows, seed=0)}
-    assert table["zero", "absent"]["answers 0 (%)"] == table["zero", "present"]["answers 0 (%)"] == 100
+    assert (
+        table["zero", "absent"]["answers 0 (%)"] == table["zero", "present"]["answers 0 (%)"] == 100
+    )
     assert table["good", "absent"]["answers 0 (%)"] == 50
     assert table["good", "present"]["answers 0 (%)"] == 0
     assert table["good", "absent"]["low"] is not None
@@ -165,49 +306,84 @@ def test_as_many_in_vain_as_not() -> None:
 
 
 def test_forgetting_looks_at_general_questions_only() -> None:
-    rows = [{"split": "heldout", "model": m, "scene_id": f"r{k}", "question_type": t, "score": v}
-            for m, values in (("base", (1.0, 0.0)), ("sft", (0.5, 1.0)))
-            for t, v in zip(("general_ocr", "object_counting"), values) for k in range(3)]
-    row, = cf.forgetting(rows, "heldout", seed=0)
+    rows = [
+        {"split": "heldout", "model": m, "scene_id": f"r{k}", "question_type": t, "score": v}
+        for m, values in (("base", (1.0, 0.0)), ("sft", (0.5, 1.0)))
+        for t, v in zip(("general_ocr", "object_counting"), values)
+        for k in range(3)
+    ]
+    (row,) = cf.forgetting(rows, "heldout", seed=0)
     assert (row["model"], row["minus"], row["difference"], row["n"]) == ("sft", "base", -50, 3)
-    assert not cf.forgetting([r for r in rows if r["question_type"] == "object_counting"], "heldout", seed=0)
+    assert not cf.forgetting(
+        [r for r in rows if r["question_type"] == "object_counting"], "heldout", seed=0
+    )
 
 
 def rollout(step: int, cells: Any, accuracy: float = 1.0) -> dict[str, Any]:
-    return {"step": step, "group": "3", "completion": f"<think><map>{cells}</map></think><answer>2</answer>",
-            "terms": {"accuracy": accuracy}, "advantage": 0.0}
+    return {
+        "step": step,
+        "group": "3",
+        "completion": f"<think><map>{cells}</map></think><answer>2</answer>",
+        "terms": {"accuracy": accuracy},
+        "advantage": 0.0,
+    }
 
 
 def test_the_centre_is_paid_nearly_as_well() -> None:
     centre = {c: [[4, 4]] * len(ps) for c, ps in MAP.items()}
-    rows = [*(rollout(s, centre) for s in range(1, 11)), *(rollout(s, MAP, accuracy=0.0) for s in range(11, 21))]
+    rows = [
+        *(rollout(s, centre) for s in range(1, 11)),
+        *(rollout(s, MAP, accuracy=0.0) for s in range(11, 21)),
+    ]
     first, last = cf.tenths(cf.worth(rows, {"3": COUNT}), parts=2)
     assert first["map"] == first["centre"] == first["paid"] == first["centre paid"] > 0.5
     assert abs(first["map_calibrated"]) < 1e-9
     assert last["map"] == last["map_calibrated"] == pytest.approx(1.0)
     assert last["paid"] == last["centre paid"] == 0  # a wrong answer's map is not paid
     assert (first["n"], first["step"], last["tenth"]) == (10, 5.5, 2)
-    assert [t["n"] for t in cf.tenths(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))] == [3] * 10
+    assert [
+        t["n"] for t in cf.tenths(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))
+    ] == [3] * 10
     assert not cf.worth([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
     assert not cf.tenths([])
-    assert not cf.worth([rollout(1, MAP), *[{**rollout(1, MAP), "completion": "<answer>2</answer>"}] * 200], {"3": COUNT})
+    assert not cf.worth(
+        [rollout(1, MAP), *[{**rollout(1, MAP), "completion": "<answer>2</answer>"}] * 200],
+        {"3": COUNT},
+    )
     assert not cf.follows_what([])
-    earned = training_logs.gain(cf.worth(rows, {"3": COUNT}), "map_calibrated")  # whatever the answers were
+    earned = training_logs.gain(
+        cf.worth(rows, {"3": COUNT}), "map_calibrated"
+    )  # whatever the answers were
     assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)
 
 
 def test_advantages_follow_what_is_paid_within_groups() -> None:
     far = {c: [[9, 9]] * len(ps) for c, ps in MAP.items()}
-    drawn = [(MAP, 1.0), (MAP, 0.0), (far, 1.0), (far, 0.0)]  # answers and maps have nothing to do with each other
+    drawn = [
+        (MAP, 1.0),
+        (MAP, 0.0),
+        (far, 1.0),
+        (far, 0.0),
+    ]  # answers and maps have nothing to do with each other
 
     def run(paid: Any) -> dict[str, Any]:
-        rows = [{**rollout(step, cells, accuracy), "advantage": paid(cells is MAP, accuracy) + 100 * step}
-                for step in (1, 2) for cells, accuracy in drawn]
+        rows = [
+            {
+                **rollout(step, cells, accuracy),
+                "advantage": paid(cells is MAP, accuracy) + 100 * step,
+            }
+            for step in (1, 2)
+            for cells, accuracy in drawn
+        ]
         return cf.follows_what(cf.worth(rows, {"3": COUNT}))
 
     answers, maps = run(lambda true, right: right), run(lambda true, right: true)
-    assert answers == pytest.approx({"advantage, answer": 1.0, "advantage, map": 0.0, "answer, map": 0.0}, abs=1e-9)
-    assert maps == pytest.approx({"advantage, answer": 0.0, "advantage, map": 1.0, "answer, map": 0.0}, abs=1e-9)
+    assert answers == pytest.approx(
+        {"advantage, answer": 1.0, "advantage, map": 0.0, "answer, map": 0.0}, abs=1e-9
+    )
+    assert maps == pytest.approx(
+        {"advantage, answer": 0.0, "advantage, map": 1.0, "answer, map": 0.0}, abs=1e-9
+    )
     behind_right = run(lambda true, right: right + (true and right))  # the paper's gate
     assert behind_right["advantage, answer"] > 0.9 > 0.4 > behind_right["advantage, map"] > 0
     assert run(lambda true, right: 0.0)["advantage, map"] is None

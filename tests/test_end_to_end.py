@@ -1,4 +1,5 @@
-"""The whole study in ``smoke`` through Make and papermill, twice; then what a user may break, and how it goes on."""
+"""The whole study in ``smoke`` through Make and papermill, twice; then what a user may break, and
+how it goes on."""
 
 from __future__ import annotations
 
@@ -22,10 +23,14 @@ SHARED = Path(os.environ.get("SPACER_SHARED", PROJECT.parent / "shared"))
 pytestmark = pytest.mark.slow
 
 
-def make(goal: str, outputs: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def make(
+    goal: str, outputs: Path, *arguments: str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
     """``make GOAL PROFILE=smoke`` with this Python and an outputs folder of its own."""
     clean = {
-        k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED", "REAL_LAYOUTS")
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED", "REAL_LAYOUTS")
     }
     done = subprocess.run(
         ["make", goal, "PROFILE=smoke", f"PY={sys.executable}", *arguments],
@@ -43,10 +48,17 @@ def make(goal: str, outputs: Path, *arguments: str, check: bool = True) -> subpr
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Outputs of one ``make reproduce PROFILE=smoke``, with real layouts where they are at hand, and the appendix."""
+    """Outputs of one ``make reproduce PROFILE=smoke``, with real layouts where they are at hand,
+    and the appendix."""
     outputs = tmp_path_factory.mktemp("study")
     layouts = SHARED / "data" / "real_layouts"
-    make("reproduce", outputs, "nbA1", "-j2", *([f"REAL_LAYOUTS={layouts}"] if layouts.is_dir() else []))
+    make(
+        "reproduce",
+        outputs,
+        "nbA1",
+        "-j2",
+        *([f"REAL_LAYOUTS={layouts}"] if layouts.is_dir() else []),
+    )
     return outputs
 
 
@@ -57,7 +69,9 @@ def executed(outputs: Path) -> list[Path]:
 def figures(outputs: Path) -> dict[str, Any]:
     """Key figures of every notebook, but for what depends on the machine."""
     found = {n.name: manifest.read(outputs / "smoke", n.name) for n in dag.notebooks()}
-    return {name: facts["metrics"] for name, facts in found.items() if facts and name != "00_start_here"}
+    return {
+        name: facts["metrics"] for name, facts in found.items() if facts and name != "00_start_here"
+    }
 
 
 def test_every_notebook_ran_and_wrote_what_it_says(study: Path) -> None:
@@ -93,7 +107,10 @@ def test_reports_are_whole_and_small(study: Path) -> None:
 
 
 def test_a_second_make_does_nothing(study: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in [*executed(study), *(study / "smoke" / "reports").iterdir()]}
+    before = {
+        p: p.stat().st_mtime_ns
+        for p in [*executed(study), *(study / "smoke" / "reports").iterdir()]
+    }
     layouts = (study / "smoke" / ".settings" / "REAL_LAYOUTS").read_text().strip()
     again = make("reproduce", study, f"REAL_LAYOUTS={layouts}")
     assert "starts" not in again.stdout
@@ -111,9 +128,15 @@ def test_touching_the_plots_runs_only_what_plots(study: Path) -> None:
         os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
     runs = re.findall(r"workbook\.runner (\S+)", dry.stdout)
     assert "00_start_here" not in runs
-    plotting = {n.name for n in dag.notebooks() if "spacer_utils/analysis/figures.py" in n.modules and not n.name.startswith("A")}
+    plotting = {
+        n.name
+        for n in dag.notebooks()
+        if "spacer_utils/analysis/figures.py" in n.modules and not n.name.startswith("A")
+    }
     assert plotting <= set(runs)
-    assert not re.findall(r"workbook\.runner", make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}").stdout)
+    assert not re.findall(
+        r"workbook\.runner", make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}").stdout
+    )
 
 
 @pytest.fixture
@@ -138,7 +161,9 @@ def test_a_lost_artefact_is_named_and_make_writes_it_again(copy: Path) -> None:
     (copy / "smoke" / "data" / "heldout.jsonl").unlink()
     done = runner(copy, "08")
     assert done.returncode == 1
-    assert "data/heldout.jsonl (written by 02_questions). Run: make nb02 PROFILE=smoke" in done.stderr
+    assert (
+        "data/heldout.jsonl (written by 02_questions). Run: make nb02 PROFILE=smoke" in done.stderr
+    )
     assert "02_questions" in re.findall(r"workbook\.runner (\S+)", make("nb08", copy, "-n").stdout)
 
 
@@ -164,7 +189,9 @@ def test_a_corrupt_clip_is_named_and_the_notebook_goes_on_once_it_is_mended(copy
 
 def test_two_runs_from_clean_have_identical_figures(study: Path, tmp_path: Path) -> None:
     layouts = (study / "smoke" / ".settings" / "REAL_LAYOUTS").read_text().strip()
-    make("nb08", tmp_path, "nb07", "-j2", f"REAL_LAYOUTS={layouts}")  # data, every training run, curves and evaluation
+    make(
+        "nb08", tmp_path, "nb07", "-j2", f"REAL_LAYOUTS={layouts}"
+    )  # data, every training run, curves and evaluation
     again = {p.name: p for p in executed(tmp_path)}
     assert {name[:2] for name in again} == {"02", "04", "05", "06", "07", "08"}
     first = figures(study)

@@ -1,4 +1,5 @@
-"""Rollouts by vLLM through TRL, on a stand-in for vLLM that runs transformers: what is sent, checked, reset and refused."""
+"""Rollouts by vLLM through TRL, on a stand-in for vLLM that runs transformers: what is sent,
+checked, reset and refused."""
 
 from __future__ import annotations
 
@@ -40,9 +41,13 @@ ONE_CLIP = (MIXED[0], MIXED[1], MIXED[3])
 """What a server can be asked: at most one clip per prompt."""
 
 
-@pytest.mark.parametrize(("family", "mode"), [("qwen3_vl", "colocate"), ("qwen2_5_vl", "colocate"), ("qwen2_5_vl", "server")])
-def test_rollouts_equal_those_of_transformers(models: dict[str, str], tmp_path: Path, patch: Any, family: str,
-                                              mode: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "mode"),
+    [("qwen3_vl", "colocate"), ("qwen2_5_vl", "colocate"), ("qwen2_5_vl", "server")],
+)
+def test_rollouts_equal_those_of_transformers(
+    models: dict[str, str], tmp_path: Path, patch: Any, family: str, mode: str
+) -> None:
     rows = MIXED if mode == "colocate" else ONE_CLIP
     plain = greedy(models[family], tmp_path / "a", rows=rows)
     expected = plain._generate_and_score_completions(inputs(plain))
@@ -60,7 +65,9 @@ def test_rollouts_equal_those_of_transformers(models: dict[str, str], tmp_path: 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_ids_are_sent_unexpanded_and_frames_resized(models: dict[str, str], tmp_path: Path, patch: Any, family: str) -> None:
+def test_ids_are_sent_unexpanded_and_frames_resized(
+    models: dict[str, str], tmp_path: Path, patch: Any, family: str
+) -> None:
     llm = FakeLLM(models[family])
     install(patch, llm)
     trainer = greedy(models[family], tmp_path, "colocate")
@@ -79,17 +86,26 @@ def test_ids_are_sent_unexpanded_and_frames_resized(models: dict[str, str], tmp_
     assert about["fps"] == 2.0
     ours = trainer._batches["train"].media[0].values
     theirs = llm.inputs(llm.seen[0])["pixel_values_videos"]
-    assert torch.allclose(ours, theirs, atol=1e-6)  # resized once: the engine's processor finds nothing to do
+    assert torch.allclose(
+        ours, theirs, atol=1e-6
+    )  # resized once: the engine's processor finds nothing to do
 
 
-def test_an_engine_that_expands_twice_is_refused(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+def test_an_engine_that_expands_twice_is_refused(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
     install(patch, FakeLLM(models["qwen2_5_vl"], twice=True))
     trainer = greedy(models["qwen2_5_vl"], tmp_path, "colocate")
-    with pytest.raises(WorkbookError, match=r"other ids than the trainer scores: \d+ instead of \d+, different from token"):
+    with pytest.raises(
+        WorkbookError,
+        match=r"other ids than the trainer scores: \d+ instead of \d+, different from token",
+    ):
         trainer._generate_and_score_completions(inputs(trainer))
 
 
-def test_a_server_that_makes_other_tokens_of_a_clip_is_refused(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+def test_a_server_that_makes_other_tokens_of_a_clip_is_refused(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
     install(patch, FakeClient(FakeLLM(models["qwen2_5_vl"]), longer=1))
     trainer = greedy(models["qwen2_5_vl"], tmp_path, "server", rows=ONE_CLIP)
     with pytest.raises(WorkbookError, match=r"tokens of the videos"):
@@ -100,11 +116,15 @@ def test_a_server_that_makes_other_tokens_of_a_clip_is_refused(models: dict[str,
         trainer._generate_and_score_completions(inputs(trainer))
     install(patch, FakeClient(FakeLLM(models["qwen3_vl"])))
     trainer = greedy(models["qwen3_vl"], tmp_path, "server", rows=ONE_CLIP)
-    with pytest.raises(WorkbookError, match="for Qwen3-VL"):  # a server's features can't be split by the times between frames
+    with pytest.raises(
+        WorkbookError, match="for Qwen3-VL"
+    ):  # a server's features can't be split by the times between frames
         trainer._generate_and_score_completions(inputs(trainer))
 
 
-def test_an_engine_that_loses_the_time_of_a_clip_is_refused(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+def test_an_engine_that_loses_the_time_of_a_clip_is_refused(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
     """Ids can't show it in Qwen2.5-VL; log-probabilities do."""
     install(patch, FakeLLM(models["qwen2_5_vl"], clock=False))
     trainer = greedy(models["qwen2_5_vl"], tmp_path, "colocate", rows=MIXED[:1])
@@ -114,23 +134,38 @@ def test_an_engine_that_loses_the_time_of_a_clip_is_refused(models: dict[str, st
 
 @pytest.mark.parametrize("mode", ["colocate", "server"])
 @pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_caches_are_reset_after_every_sync(models: dict[str, str], tmp_path: Path, patch: Any, tuning: str, mode: str) -> None:
-    """A trained tower's features are forgotten too; with kept ones the second generation would not see the new weights."""
+def test_caches_are_reset_after_every_sync(
+    models: dict[str, str], tmp_path: Path, patch: Any, tuning: str, mode: str
+) -> None:
+    """A trained tower's features are forgotten too; with kept ones the second generation would not
+    see the new weights."""
     llm = FakeLLM(models["qwen2_5_vl"])
     install(patch, llm if mode == "colocate" else FakeClient(llm))
-    trainer = greedy(models["qwen2_5_vl"], tmp_path, mode, tuning=tuning, max_steps=3, learning_rate=1e-2, rows=ONE_CLIP)
+    trainer = greedy(
+        models["qwen2_5_vl"],
+        tmp_path,
+        mode,
+        tuning=tuning,
+        max_steps=3,
+        learning_rate=1e-2,
+        rows=ONE_CLIP,
+    )
     trainer.train()
     assert llm.calls == ["sync", "reset", *(["forget"] if tuning == "full" else [])] * 3
     assert trainer.state.log_history[-2]["sampling/sampling_logp_difference/max"] < 1e-3
 
 
-def test_an_engine_that_cannot_forget_needs_a_frozen_tower(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+def test_an_engine_that_cannot_forget_needs_a_frozen_tower(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
     llm = FakeLLM(models["qwen3_vl"])
     del llm.llm_engine.engine_core
     install(patch, llm)
     with pytest.raises(WorkbookError, match="frozen"):
         greedy(models["qwen3_vl"], tmp_path / "a", "colocate").vllm_generation.sync_weights()
-    greedy(models["qwen3_vl"], tmp_path / "b", "colocate", tuning="lora").vllm_generation.sync_weights()
+    greedy(
+        models["qwen3_vl"], tmp_path / "b", "colocate", tuning="lora"
+    ).vllm_generation.sync_weights()
 
 
 def test_no_vision_token_is_sampled(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
@@ -173,14 +208,20 @@ def test_trl_still_has_what_the_stand_in_relies_on() -> None:
     from trl.generation.vllm_generation import VLLMGeneration
 
     source = inspect.getsource(VLLMGeneration.generate)
-    assert "self.llm.generate(vllm_prompts, sampling_params=sampling_params, use_tqdm=False)" in source
+    assert (
+        "self.llm.generate(vllm_prompts, sampling_params=sampling_params, use_tqdm=False)" in source
+    )
     assert "all_prompts[::num_generations]" in source
     sync = inspect.getsource(VLLMGeneration.sync_weights)
     assert "self.llm.reset_prefix_cache()" in sync
     assert "self.vllm_client.reset_prefix_cache()" in sync
-    assert "encoder" not in sync  # a TRL that resets vision features itself makes ``Sighted.reset_vision`` superfluous
+    assert (
+        "encoder" not in sync
+    )  # a TRL that resets vision features itself makes ``Sighted.reset_vision`` superfluous
     assert list(inspect.signature(VLLMClient.generate).parameters)[1:3] == ["prompts", "features"]
-    assert "sampling/sampling_logp_difference/mean" in inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    assert "sampling/sampling_logp_difference/mean" in inspect.getsource(
+        GRPOTrainer._generate_and_score_completions
+    )
 
 
 def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,12 +229,26 @@ def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[st
     with pytest.raises(WorkbookError, match="unknown engine"):
         plan.rollouts("sglang")
     patch.setenv("SPACER_VLLM", "colocate")
-    assert launch.command(profiles.get("gpu-full"), "sg_rlvr", "full", 0)[-2:] == ["--vllm", "colocate"]
+    assert launch.command(profiles.get("gpu-full"), "sg_rlvr", "full", 0)[-2:] == [
+        "--vllm",
+        "colocate",
+    ]
     assert "--vllm" not in launch.command(profiles.get("gpu-full"), "sft", "full", 0)
     from training_kit import write_data
 
     data = str(write_data(tmp_path / "data", clips=1))
-    common = ["--profile", "smoke", "--tuning", "lora", "--data", data, "--out", str(tmp_path / "out"), "--vllm", "colocate"]
+    common = [
+        "--profile",
+        "smoke",
+        "--tuning",
+        "lora",
+        "--data",
+        data,
+        "--out",
+        str(tmp_path / "out"),
+        "--vllm",
+        "colocate",
+    ]
     assert plan.main([*common, "--method", "rlvr"]) == 2
     assert "vllm 0.22.0 to 0.31.0, and it is not installed" in capsys.readouterr().err
     assert plan.main([*common, "--method", "sft"]) == 2

@@ -43,7 +43,9 @@ def answers(model: str, data: Path, out: Path, **more: Any) -> dict[str, evaluat
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_batch_does_not_matter_and_the_video_does(models: dict[str, str], data: Path, tmp_path: Path, family: str) -> None:
+def test_the_batch_does_not_matter_and_the_video_does(
+    models: dict[str, str], data: Path, tmp_path: Path, family: str
+) -> None:
     found = {b: answers(models[family], data, tmp_path / str(b), batch=b) for b in (1, 3, 10)}
     assert found[1] == found[3] == found[10]
     for mode in ("blind", "shuffled"):
@@ -65,16 +67,24 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
         filters, stop = rollouts.rules(engine.model.generation_config, engine.processor)
         ids, mask = encoder.pad(batch.ids, engine.processor.tokenizer.pad_token_id, "left")
         with torch.inference_mode(), engine._sight.rows(batch, range(len(items)), "cpu") as given:
-            out = engine.model.generate(input_ids=ids, attention_mask=mask, mm_token_type_ids=encoder.token_types(
-                ids, engine.processor), **given, max_new_tokens=12, do_sample=False,
-                suppress_tokens=encoder.vision_tokens(engine.processor))
-            expected = [row.tolist() for row in out[:, ids.shape[1]:]]
+            out = engine.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                mm_token_type_ids=encoder.token_types(ids, engine.processor),
+                **given,
+                max_new_tokens=12,
+                do_sample=False,
+                suppress_tokens=encoder.vision_tokens(engine.processor),
+            )
+            expected = [row.tolist() for row in out[:, ids.shape[1] :]]
         late = next(t for row in expected for k, t in enumerate(row) if k > 1 and t not in row[:k])
         for ends in (stop, frozenset({late})):
             with torch.inference_mode():
-                found = rollouts.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, ends)
+                found = rollouts.complete(
+                    engine.model, engine._sight, batch, engine.processor, 12, filters, ends
+                )
             cuts = [next((k for k, t in enumerate(row) if t in ends), 12) for row in expected]
-            assert found == [(row[:cut + 1], cut < 12) for row, cut in zip(expected, cuts)]
+            assert found == [(row[: cut + 1], cut < 12) for row, cut in zip(expected, cuts)]
         assert len({tuple(r) for r in expected}) > 3
         assert any(1 < cut < 12 for cut in cuts)
         assert max(cuts) == 12
@@ -85,9 +95,19 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
         return sum(told) == 3
 
     never = frozenset({row[0] for row in expected})
-    with torch.inference_mode():  # every row has ended at once, and another process goes on for two tokens
-        assert rollouts.complete(engine.model, engine._sight, batch, engine.processor, 12, filters, never,
-                                 all_ended=two_more) == [(row[:1], True) for row in expected]
+    with (
+        torch.inference_mode()
+    ):  # every row has ended at once, and another process goes on for two tokens
+        assert rollouts.complete(
+            engine.model,
+            engine._sight,
+            batch,
+            engine.processor,
+            12,
+            filters,
+            never,
+            all_ended=two_more,
+        ) == [(row[:1], True) for row in expected]
     assert told == [True] * 3
 
 
@@ -97,38 +117,62 @@ def test_a_told_completion_begins_with_the_true_map_of_its_own_room(data: Path) 
     assert any(s.cognitive_map is None for s in samples)
     for s, item in zip(samples, told):
         answered = parse(item.begun + "</think><answer>2</answer>")
-        assert item.begun.endswith("</map>") == (s.cognitive_map is not None) == (answered.map_text is not None)
+        assert (
+            item.begun.endswith("</map>")
+            == (s.cognitive_map is not None)
+            == (answered.map_text is not None)
+        )
         if s.cognitive_map:
             true = {category: sorted(places) for category, places in s.cognitive_map.items()}
             assert parse_map(answered.map_text or "", tuple(true)) == true
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_begun_completion_is_gone_on_with(models: dict[str, str], data: Path, tmp_path: Path, family: str) -> None:
+def test_a_begun_completion_is_gone_on_with(
+    models: dict[str, str], data: Path, tmp_path: Path, family: str
+) -> None:
     torch.set_num_threads(1)
-    told = counterfactual.cases([replace(s, question_type="object_counting") for s in load(data / "train.jsonl")], 4, seed=0)
-    profile = profiles.get("smoke").with_overrides(num_frames=FRAMES.num_frames, size=FRAMES.size, max_new_tokens=6, batch=5)
+    told = counterfactual.cases(
+        [replace(s, question_type="object_counting") for s in load(data / "train.jsonl")], 4, seed=0
+    )
+    profile = profiles.get("smoke").with_overrides(
+        num_frames=FRAMES.num_frames, size=FRAMES.size, max_new_tokens=6, batch=5
+    )
     found = evaluate.answer_told(models[family], told, data, tmp_path, profile)
-    assert {k: p.output.startswith(c.begun) for c in told for k, p in found.items() if k == c.key} == {c.key: True for c in told}
+    assert {
+        k: p.output.startswith(c.begun) for c in told for k, p in found.items() if k == c.key
+    } == {c.key: True for c in told}
     engine = evaluate.Engine(models[family], FRAMES, device="cpu")
     for case in told[:3]:  # the tokens up to the end of the map are those of the whole text
         text, path = prompts.user_text(case.sample, "compact", True), str(data / case.sample.path)
-        bare, begun = (engine.encoder.encode([encoder.Prompt(text, (("video", path),), b)]).ids[0] for b in ("", case.begun))
+        bare, begun = (
+            engine.encoder.encode([encoder.Prompt(text, (("video", path),), b)]).ids[0]
+            for b in ("", case.begun)
+        )
         assert begun == bare + engine.processor.tokenizer(case.begun)["input_ids"]
         alone = engine.answer([evaluate.Item("x", text, (("video", path),), case.begun)], 6)
         assert alone[0].output == found[case.key].output
-    blind = [evaluate.Item("x", prompts.user_text(told[0].sample, "compact", True), (), told[0].begun)]
-    assert evaluate.Engine(models[family], FRAMES, "blind", device="cpu").answer(blind, 2)[0].output.startswith(told[0].begun)
+    blind = [
+        evaluate.Item("x", prompts.user_text(told[0].sample, "compact", True), (), told[0].begun)
+    ]
+    assert (
+        evaluate.Engine(models[family], FRAMES, "blind", device="cpu")
+        .answer(blind, 2)[0]
+        .output.startswith(told[0].begun)
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_vllm_is_asked_the_same_and_its_answers_are_kept(models: dict[str, str], data: Path, tmp_path: Path, family: str,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_is_asked_the_same_and_its_answers_are_kept(
+    models: dict[str, str], data: Path, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fake_engine import FakeLLM
 
     made = FakeLLM(models[family])
     monkeypatch.setattr(vllm_engine.metadata, "version", lambda name: "0.31.0")
-    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=lambda **_: made, SamplingParams=SimpleNamespace))
+    monkeypatch.setitem(
+        sys.modules, "vllm", SimpleNamespace(LLM=lambda **_: made, SamplingParams=SimpleNamespace)
+    )
     for mode in ("video", "shuffled", "blind"):
         asked = answers(models[family], data, tmp_path / mode, mode=mode, backend="vllm")
         assert asked == answers(models[family], data, tmp_path / f"{mode} here", mode=mode)
@@ -142,9 +186,18 @@ def test_vllm_is_asked_the_same_and_its_answers_are_kept(models: dict[str, str],
 
 def test_questions_share_what_comes_before_their_last_words() -> None:
     seen = 9
-    rows = {(1, seen, seen, 2, 3): (0,), (1, seen, seen, 2, 4, 5): (0,), (1, seen, seen, 2, 6): (1,), (1, 2, 7): (), (1, 2): (),
-            (1, seen, 2, seen, 3): (0, 1), (1, seen, 8, seen, 3): (0, 1)}
-    first, common = rollouts.shared_heads(encoder.Batch(list(map(list, rows)), list(rows.values()), []), [seen])
+    rows = {
+        (1, seen, seen, 2, 3): (0,),
+        (1, seen, seen, 2, 4, 5): (0,),
+        (1, seen, seen, 2, 6): (1,),
+        (1, 2, 7): (),
+        (1, 2): (),
+        (1, seen, 2, seen, 3): (0, 1),
+        (1, seen, 8, seen, 3): (0, 1),
+    }
+    first, common = rollouts.shared_heads(
+        encoder.Batch(list(map(list, rows)), list(rows.values()), []), [seen]
+    )
     assert first == [0, 0, 2, 3, 3, 5, 6]
     assert common == [4, 4, 4, 1, 1, 4, 4]
 
@@ -169,10 +222,16 @@ def test_a_killed_evaluation_goes_on(models: dict[str, str], data: Path, tmp_pat
     with open(tmp_path / "b" / "predictions.0.jsonl", "a") as file:
         file.write('[{"key": "torn')
     calls: list[tuple[int, int]] = []
-    assert answers(models["qwen3_vl"], data, tmp_path / "b", progress=lambda *c: calls.append(c)) == whole
+    assert (
+        answers(models["qwen3_vl"], data, tmp_path / "b", progress=lambda *c: calls.append(c))
+        == whole
+    )
     assert calls == [(8, 10), (10, 10)]  # the first batch of four was there
     calls.clear()
-    assert answers(models["qwen3_vl"], data, tmp_path / "b", progress=lambda *c: calls.append(c)) == whole
+    assert (
+        answers(models["qwen3_vl"], data, tmp_path / "b", progress=lambda *c: calls.append(c))
+        == whole
+    )
     assert calls == []
 
 
@@ -183,11 +242,26 @@ def test_an_evaluation_killed_three_times_ends_as_an_undisturbed_one(tmp_path: P
     assert found["equal"]
 
 
-@pytest.mark.parametrize("name", ["videos/v2.mp4", "videos/still.png", "chat_template.jinja", "preprocessor_config.json",
-                                  "generation_config.json", "tokenizer_config.json", "model.safetensors", "pytorch_model.bin"])
-def test_other_inputs_are_never_answered_by_old_results(models: dict[str, str], data: Path, tmp_path: Path, name: str,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    own, model = Path(shutil.copytree(data, tmp_path / "data")), Path(shutil.copytree(models["qwen3_vl"], tmp_path / "model"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "videos/v2.mp4",
+        "videos/still.png",
+        "chat_template.jinja",
+        "preprocessor_config.json",
+        "generation_config.json",
+        "tokenizer_config.json",
+        "model.safetensors",
+        "pytorch_model.bin",
+    ],
+)
+def test_other_inputs_are_never_answered_by_old_results(
+    models: dict[str, str], data: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, model = (
+        Path(shutil.copytree(data, tmp_path / "data")),
+        Path(shutil.copytree(models["qwen3_vl"], tmp_path / "model")),
+    )
     made: list[str] = []
 
     class Fake:
@@ -203,7 +277,7 @@ def test_other_inputs_are_never_answered_by_old_results(models: dict[str, str], 
     assert len(made) == 1
     path = own / name if (own / name).exists() else model / name
     size = path.stat().st_size if path.exists() else 1
-    path.write_bytes((path.read_bytes() if path.exists() else b"")[:size - 1] + b"\0")
+    path.write_bytes((path.read_bytes() if path.exists() else b"")[: size - 1] + b"\0")
     kept = (tmp_path / "out" / "predictions.0.jsonl").read_bytes()
     said = f"holds a finished run of evaluation, with other inputs: {name}( of the model)? (has|is)"
     with pytest.raises(WorkbookError, match=said):
@@ -213,15 +287,18 @@ def test_other_inputs_are_never_answered_by_old_results(models: dict[str, str], 
     assert len(made) == 2
 
 
-def test_finished_answers_are_read_from_a_folder_that_cannot_be_written(models: dict[str, str], data: Path, tmp_path: Path,
-                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_answers_are_read_from_a_folder_that_cannot_be_written(
+    models: dict[str, str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = answers(models["qwen3_vl"], data, tmp_path)
     monkeypatch.setattr(folders, "write_atomic", None)
     monkeypatch.setattr(folders, "claim", None)
     assert answers(models["qwen3_vl"], data, tmp_path) == found
 
 
-def test_files_of_others_are_no_predictions(models: dict[str, str], data: Path, tmp_path: Path) -> None:
+def test_files_of_others_are_no_predictions(
+    models: dict[str, str], data: Path, tmp_path: Path
+) -> None:
     mine = tmp_path / "predictions.7.jsonl"
     mine.write_text('[{"key": "0", "output": "4", "tokens": 1, "truncated": false}]\n')
     with pytest.raises(WorkbookError, match=r"predictions\.7\.jsonl.*--out"):
@@ -234,7 +311,9 @@ def test_files_of_others_are_no_predictions(models: dict[str, str], data: Path, 
     assert (tmp_path / "notes.txt").exists()
 
 
-def test_other_settings_replace_predictions_only_when_asked(models: dict[str, str], data: Path, tmp_path: Path) -> None:
+def test_other_settings_replace_predictions_only_when_asked(
+    models: dict[str, str], data: Path, tmp_path: Path
+) -> None:
     long = answers(models["qwen3_vl"], data, tmp_path)
     with pytest.raises(WorkbookError, match="max_new_tokens: 12 -> 2"):
         answers(models["qwen3_vl"], data, tmp_path, max_new_tokens=2)
@@ -247,6 +326,10 @@ def test_other_settings_replace_predictions_only_when_asked(models: dict[str, st
 def test_a_missing_clip_is_named(models: dict[str, str], data: Path, tmp_path: Path) -> None:
     item = evaluate.Item("1", "How many?", (("video", str(data / "videos" / "gone.mp4")),))
     with pytest.raises(WorkbookError, match=r"gone\.mp4"):
-        evaluate.generate(models["qwen3_vl"], [item], tmp_path, frames=FRAMES, batch=1, max_new_tokens=2)
+        evaluate.generate(
+            models["qwen3_vl"], [item], tmp_path, frames=FRAMES, batch=1, max_new_tokens=2
+        )
     with pytest.raises(WorkbookError, match="share a key"):
-        evaluate.generate(models["qwen3_vl"], [item, item], tmp_path, frames=FRAMES, batch=1, max_new_tokens=2)
+        evaluate.generate(
+            models["qwen3_vl"], [item, item], tmp_path, frames=FRAMES, batch=1, max_new_tokens=2
+        )

@@ -1,4 +1,5 @@
-"""Rows and rewards as ms-swift, EasyR1 and verl document them: the reward file is loaded and called as each of them does it."""
+"""Rows and rewards as ms-swift, EasyR1 and verl document them: the reward file is loaded and called
+as each of them does it."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def gold(s: Sample) -> str:
 WRONG = "<think></think><answer>nothing of the kind</answer>"
 
 
-def test_ms_swift(data: Path, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ms_swift(
+    data: Path, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     export("ms-swift", PROFILE, "sg_rlvr", tmp_path, data)
     rows = read_jsonl(tmp_path / "train.jsonl")
     assert len(rows) == len(samples)
@@ -69,13 +72,25 @@ def test_ms_swift(data: Path, samples: list[Sample], tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "swift.rewards", plugin)
     loaded(tmp_path / "reward.py")
     assert set(plugin.orms) == {"spacer_accuracy", "spacer_format", "spacer_map"}
-    columns = {"sample": [r["sample"] for r in rows], "messages": [r["messages"] for r in rows], "trainer_state": None}
+    columns = {
+        "sample": [r["sample"] for r in rows],
+        "messages": [r["messages"] for r in rows],
+        "trainer_state": None,
+    }
     for name, cls in plugin.orms.items():
         found = cls()(completions=[gold(s) for s in samples], **columns)
         assert set(found) <= {1.0, None}, name
         assert found[0] == 1.0
-        assert cls()(completions=[[{"role": "assistant", "content": gold(s)}] for s in samples], **columns) == found
-    assert plugin.orms["spacer_accuracy"]()(completions=[WRONG] * len(samples), **columns) == [0.0] * len(samples)
+        assert (
+            cls()(
+                completions=[[{"role": "assistant", "content": gold(s)}] for s in samples],
+                **columns,
+            )
+            == found
+        )
+    assert plugin.orms["spacer_accuracy"]()(completions=[WRONG] * len(samples), **columns) == [
+        0.0
+    ] * len(samples)
 
 
 def test_easyr1(data: Path, samples: list[Sample], tmp_path: Path) -> None:
@@ -86,12 +101,21 @@ def test_easyr1(data: Path, samples: list[Sample], tmp_path: Path) -> None:
     for kind in ("video", "image", "text"):
         rows = parquet.read_table(tmp_path / f"train_{kind}.parquet").to_pylist()
         assert len(rows) == sum(s.data_type == kind for s in samples)
-        assert {k for k in rows[0] if k.endswith("s")} == ({f"{kind}s"} if kind != "text" else set())
+        assert {k for k in rows[0] if k.endswith("s")} == (
+            {f"{kind}s"} if kind != "text" else set()
+        )
         for row in rows:
-            assert all(row["prompt"].count(f"<{k}>") == len(row.get(f"{k}s", [])) for k in ("video", "image"))
+            assert all(
+                row["prompt"].count(f"<{k}>") == len(row.get(f"{k}s", []))
+                for k in ("video", "image")
+            )
             s = Sample.from_json_text(row["answer"])
-            right, wrong = reward.compute_score([{"response": text, "response_length": 9, "ground_truth": row["answer"]}
-                                                 for text in (gold(s), WRONG)])
+            right, wrong = reward.compute_score(
+                [
+                    {"response": text, "response_length": 9, "ground_truth": row["answer"]}
+                    for text in (gold(s), WRONG)
+                ]
+            )
             assert right["overall"] == right["accuracy"] == right["format"] == 1.0
             assert wrong["overall"] < 1
             assert all(isinstance(v, float) for v in (*right.values(), *wrong.values()))
@@ -110,32 +134,51 @@ def test_verl(data: Path, samples: list[Sample], tmp_path: Path) -> None:
         assert text.count("<video>") == len(row["videos"])
         assert text.count("<image>") == len(row["images"])
         assert all(Path(m["video"]).is_file() for m in row["videos"])
-        call = {"data_source": row["data_source"], "ground_truth": row["reward_model"]["ground_truth"]}
+        call = {
+            "data_source": row["data_source"],
+            "ground_truth": row["reward_model"]["ground_truth"],
+        }
         right = reward.compute_score(solution_str=gold(s), extra_info=row["extra_info"], **call)
         assert right["score"] == right["accuracy"] == 1.0
         assert reward.compute_score(solution_str=WRONG, **call)["score"] < 1
 
 
-def test_a_map_counts_as_in_our_own_training(data: Path, samples: list[Sample], tmp_path: Path) -> None:
+def test_a_map_counts_as_in_our_own_training(
+    data: Path, samples: list[Sample], tmp_path: Path
+) -> None:
     from spacer_utils import rewards
 
     s = samples[0]
     unlike = re.sub("<answer>.*</answer>", "<answer>nothing of the kind</answer>", gold(s))
     texts = [gold(s), WRONG, prompts.target(s), gold(s).replace("[1, 2]", "[9, 9]"), unlike]
-    for method, gate, behind_wrong in (("sg_rlvr_calibrated", "correct", 0.0), ("sg_rlvr_dense", "format", 1.0)):
+    for method, gate, behind_wrong in (
+        ("sg_rlvr_calibrated", "correct", 0.0),
+        ("sg_rlvr_dense", "format", 1.0),
+    ):
         export("verl", PROFILE, method, tmp_path / method, data)
         reward = loaded(tmp_path / method / "reward.py")
-        functions, _ = rewards.trl_reward_functions({"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}, gate, "strict")
+        functions, _ = rewards.trl_reward_functions(
+            {"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}, gate, "strict"
+        )
         for text in texts:
             ours = {f.__name__: f([text], sample=[s.to_json_text()])[0] for f in functions}
             theirs = reward.compute_score("x", text, s.to_json_text())
-            assert {k: v or 0.0 for k, v in ours.items()} == {k: v for k, v in theirs.items() if k != "score"}
+            assert {k: v or 0.0 for k, v in ours.items()} == {
+                k: v for k, v in theirs.items() if k != "score"
+            }
         assert theirs["map_calibrated"] == behind_wrong
 
 
-def test_what_cannot_be_exported(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for to, method in (("trlx", "sg_rlvr"), ("verl", "ppo"), ("verl", "sft"), ("verl", "t_grpo"),
-                       ("verl", "sg_rlvr_objects")):
+def test_what_cannot_be_exported(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for to, method in (
+        ("trlx", "sg_rlvr"),
+        ("verl", "ppo"),
+        ("verl", "sft"),
+        ("verl", "t_grpo"),
+        ("verl", "sg_rlvr_objects"),
+    ):
         with pytest.raises(WorkbookError, match="xport"):
             export(to, PROFILE, method, tmp_path, data)
     with pytest.raises(BadRow, match="nowhere is no folder"):
@@ -151,14 +194,23 @@ def test_a_dataset_is_never_written_over(data: Path, tmp_path: Path, into: str) 
     (tmp_path / "other").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "data")
     (tmp_path / "data" / "cognitive_map.jsonl").unlink()  # rows of the paper come without
-    with pytest.raises(WorkbookError, match=f"{into} holds a dataset, whose rows the export would replace.*--out"):
+    with pytest.raises(
+        WorkbookError, match=f"{into} holds a dataset, whose rows the export would replace.*--out"
+    ):
         export("ms-swift", PROFILE, "sg_rlvr", tmp_path / into, tmp_path / "data")
     for name in ("data", "copy"):
         assert (tmp_path / name / "train.jsonl").read_bytes() == (data / "train.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize(("to", "name"), [("ms-swift", "train.jsonl"), ("verl", "reward.py"), ("verl", "train.parquet"),
-                                          ("easyr1", "train_video.parquet")])
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [
+        ("ms-swift", "train.jsonl"),
+        ("verl", "reward.py"),
+        ("verl", "train.parquet"),
+        ("easyr1", "train_video.parquet"),
+    ],
+)
 def test_an_export_replaces_only_its_own(data: Path, tmp_path: Path, to: str, name: str) -> None:
     mine = tmp_path / "mine" / name
     mine.parent.mkdir()
@@ -170,8 +222,12 @@ def test_an_export_replaces_only_its_own(data: Path, tmp_path: Path, to: str, na
             export(to, PROFILE, "sg_rlvr", mine.parent, data, overwrite=overwrite)
     assert [p.name for p in mine.parent.iterdir()] == [name]
     assert mine.read_text() == "mine"
-    assert export(to, PROFILE, "sg_rlvr", tmp_path / "ours", data) == export(to, PROFILE, "sg_rlvr", tmp_path / "ours", data)
-    with pytest.raises(WorkbookError, match="a finished run of export, with other inputs: method: sg_rlvr -> rlvr"):
+    assert export(to, PROFILE, "sg_rlvr", tmp_path / "ours", data) == export(
+        to, PROFILE, "sg_rlvr", tmp_path / "ours", data
+    )
+    with pytest.raises(
+        WorkbookError, match="a finished run of export, with other inputs: method: sg_rlvr -> rlvr"
+    ):
         export(to, PROFILE, "rlvr", tmp_path / "ours", data)
     export("verl", PROFILE, "rlvr", tmp_path / "ours", data, overwrite=True)
     assert (tmp_path / "ours" / "notes.jsonl").read_text() == "mine"
@@ -180,12 +236,19 @@ def test_an_export_replaces_only_its_own(data: Path, tmp_path: Path, to: str, na
 
 
 @pytest.mark.parametrize("to", list(FORMS))
-def test_from_the_shell(to: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_shell(
+    to: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
     (tmp_path / "smoke").mkdir()
     (tmp_path / "smoke" / "data").symlink_to(data)
     assert main(["export", "--to", to, "--profile", "smoke", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out.split()
-    assert printed == [str(p) for p in sorted((tmp_path / "out").iterdir()) if p.name != folders.RECORD]
+    assert printed == [
+        str(p) for p in sorted((tmp_path / "out").iterdir()) if p.name != folders.RECORD
+    ]
     assert json.loads((tmp_path / "smoke" / "data" / "train.jsonl").read_text().splitlines()[0])

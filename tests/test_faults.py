@@ -1,4 +1,5 @@
-"""What may go wrong around the workbook: disks, clocks, damaged files, hostile rows; the table is in outputs/README.md."""
+"""What may go wrong around the workbook: disks, clocks, damaged files, hostile rows; the table is
+in outputs/README.md."""
 
 from __future__ import annotations
 
@@ -29,8 +30,11 @@ from spacer_utils.workbook import book as run
 from spacer_utils.workbook import forecast
 
 MODULES = sorted((PROJECT / "spacer_utils").rglob("*.py"))
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
-                    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=6), x, max_size=3), max_leaves=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=6), x, max_size=3),
+    max_leaves=8,
+)
 
 
 def full(*_: Any) -> None:
@@ -38,16 +42,23 @@ def full(*_: Any) -> None:
 
 
 def test_every_fault_of_the_table_has_its_test() -> None:
-    rows = re.findall(r"^\|.*\| `(test_\w+)` \|$", (PROJECT / "outputs" / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\|.*\| `(test_\w+)` \|$", (PROJECT / "outputs" / "README.md").read_text(), re.MULTILINE
+    )
     there = "".join(p.read_text() for p in (PROJECT / "tests").glob("test_*.py"))
     assert len(rows) >= 20
     assert not [name for name in rows if f"def {name}(" not in there]
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files.write_atomic(tmp_path / "a.json", "old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(WorkbookError, match=r"could not write .*a.json: No space left on device. Nothing was changed. Free some"):
+    with pytest.raises(
+        WorkbookError,
+        match=r"could not write .*a.json: No space left on device. Nothing was changed. Free some",
+    ):
         files.write_atomic(tmp_path / "a.json", "new" * 1000)
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text() == "old"
@@ -64,17 +75,24 @@ def test_a_line_torn_by_a_kill_is_cut_off_before_the_next(tmp_path: Path) -> Non
     assert files.read_jsonl(path) == [{"a": 1}, {"a": 2}, {"a": 4}]
 
 
-def inputs(folder: Path, kind: str = "training", settings: dict[str, Any] | None = None, **given: Path) -> folders.Inputs:
+def inputs(
+    folder: Path, kind: str = "training", settings: dict[str, Any] | None = None, **given: Path
+) -> folders.Inputs:
     return folders.Inputs.of(kind, settings or {"train": {"steps": 4}}, given, folder)
 
 
 def tree(folder: Path) -> dict[str, str]:
     """Every file but the record and the lock, with its text."""
-    return {p.relative_to(folder).as_posix(): p.read_text() for p in sorted(folder.rglob("*"))
-            if p.is_file() and p.name not in (folders.RECORD, folders.LOCK)}
+    return {
+        p.relative_to(folder).as_posix(): p.read_text()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name not in (folders.RECORD, folders.LOCK)
+    }
 
 
-def filled(folder: Path, names: tuple[str, ...] = ("log.jsonl", "model/weights.bin"), finished: bool = True) -> folders.Record:
+def filled(
+    folder: Path, names: tuple[str, ...] = ("log.jsonl", "model/weights.bin"), finished: bool = True
+) -> folders.Record:
     """What a run has left."""
     record = folders.begin(folder, inputs(folder), NAMES)
     record.add([n for n in names if "/" not in n])
@@ -90,12 +108,18 @@ NAMES = ("log.jsonl", "model", "model/*.bin", "model/*.json")
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_only_listed_files_of_other_settings_are_deleted(tmp_path: Path, finished: bool,
-                                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_listed_files_of_other_settings_are_deleted(
+    tmp_path: Path, finished: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     elsewhere = files.write_atomic(tmp_path / "elsewhere" / "a.txt", "mine")
     out = tmp_path / "out"
     filled(out, finished=finished)
-    mine = {"notes.txt": "mine", "model/notes.txt": "mine", "model/deep/photo.jpg": "mine", "checkpoint-3/weights.bin": "mine"}
+    mine = {
+        "notes.txt": "mine",
+        "model/notes.txt": "mine",
+        "model/deep/photo.jpg": "mine",
+        "checkpoint-3/weights.bin": "mine",
+    }
     for name, text in mine.items():
         files.write_atomic(out / name, text)
     (out / "link").symlink_to(elsewhere.parent)
@@ -131,13 +155,22 @@ def test_a_file_of_others_is_never_overwritten(tmp_path: Path, name: str, ours: 
     files.write_atomic(tmp_path / name, "mine")
     for overwrite in (False, True):
         for steps in (4, 8):
-            with pytest.raises(WorkbookError, match=f"no run of the workbook has listed.*{name}.*--out"):
-                folders.begin(tmp_path, inputs(tmp_path, settings={"steps": steps}), NAMES, overwrite=overwrite)
+            with pytest.raises(
+                WorkbookError, match=f"no run of the workbook has listed.*{name}.*--out"
+            ):
+                folders.begin(
+                    tmp_path,
+                    inputs(tmp_path, settings={"steps": steps}),
+                    NAMES,
+                    overwrite=overwrite,
+                )
     assert tree(tmp_path) == {name: "mine"}
 
 
 @pytest.mark.parametrize("record", [None, '{"fing', "[]", "null", '{"fingerprint": "a"}'])
-def test_a_folder_without_a_readable_record_is_somebodys(tmp_path: Path, record: str | None) -> None:
+def test_a_folder_without_a_readable_record_is_somebodys(
+    tmp_path: Path, record: str | None
+) -> None:
     files.write_atomic(tmp_path / "thesis.tex", "mine")
     if record is not None:
         (tmp_path / folders.RECORD).write_text(record)
@@ -163,11 +196,18 @@ def test_what_a_kill_left_half_written_goes_and_nothing_else(tmp_path: Path) -> 
     files.write_atomic(tmp_path / "checkpoint-2" / "notes.txt", "mine")
     files.write_atomic(tmp_path / "checkpoint-9" / "weights.bin", "of another trainer")
     folders.begin(tmp_path, inputs(tmp_path), ("checkpoint-2/*.bin",))
-    assert tree(tmp_path) == {"log.jsonl": "old", "model/weights.bin": "old", "checkpoint-2/plan.json": "mine",
-                              "checkpoint-2/notes.txt": "mine", "checkpoint-9/weights.bin": "of another trainer"}
+    assert tree(tmp_path) == {
+        "log.jsonl": "old",
+        "model/weights.bin": "old",
+        "checkpoint-2/plan.json": "mine",
+        "checkpoint-2/notes.txt": "mine",
+        "checkpoint-9/weights.bin": "of another trainer",
+    }
 
 
-def test_a_kill_between_deletions_leaves_what_belongs_to_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_deletions_leaves_what_belongs_to_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filled(tmp_path)
 
     def killed(*_: Any) -> None:
@@ -207,17 +247,27 @@ def test_a_second_process_in_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_has_changed_is_said(tmp_path: Path) -> None:
-    clip, template = (files.write_atomic(tmp_path / name, "a") for name in ("room.mp4", "chat.jinja"))
+    clip, template = (
+        files.write_atomic(tmp_path / name, "a") for name in ("room.mp4", "chat.jinja")
+    )
     given = {"videos/room.mp4": clip, "chat_template.jinja of the model": template}
     before = folders.Inputs.of("training", {"a": {"b": 1}, "seed": 0}, given, tmp_path)
     clip.write_text("b")
     template.unlink()
-    after = folders.Inputs.of("training", {"a": {"b": 2}, "seed": 0}, {**given, "new": clip}, tmp_path)
-    assert after.changes(before) == ["a.b: 1 -> 2", "videos/room.mp4 has changed", "chat_template.jinja of the model is gone",
-                                     "new is new"]
+    after = folders.Inputs.of(
+        "training", {"a": {"b": 2}, "seed": 0}, {**given, "new": clip}, tmp_path
+    )
+    assert after.changes(before) == [
+        "a.b: 1 -> 2",
+        "videos/room.mp4 has changed",
+        "chat_template.jinja of the model is gone",
+        "new is new",
+    ]
 
 
-def test_known_digests_are_not_computed_again_and_stale_ones_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_digests_are_not_computed_again_and_stale_ones_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip, out = files.write_atomic(tmp_path / "a.mp4", "first"), tmp_path / "out"
     first = inputs(out, clip=clip)
     folders.begin(out, first, ())
@@ -232,9 +282,19 @@ def test_known_digests_are_not_computed_again_and_stale_ones_not_used(tmp_path: 
 
 
 def test_outputs_that_cannot_be_written_are_named() -> None:
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED")}
-    done = subprocess.run(["make", "nb00", "PROFILE=smoke", f"PY={sys.executable}"], cwd=PROJECT, capture_output=True, text=True,
-                          env={**environment, "SPACER_OUTPUTS": "/proc/spacer"}, check=False)
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SPACER_CLAIMED")
+    }
+    done = subprocess.run(
+        ["make", "nb00", "PROFILE=smoke", f"PY={sys.executable}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        env={**environment, "SPACER_OUTPUTS": "/proc/spacer"},
+        check=False,
+    )
     assert done.returncode
     assert "could not write /proc/spacer/smoke/.lock" in done.stderr
     assert "set SPACER_OUTPUTS to another one" in done.stderr
@@ -247,7 +307,10 @@ def test_an_empty_artefact_counts_as_lost(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
     book = run.start("08_cognitive_maps", "smoke", 0)
     path = files.write_atomic(tmp_path / "smoke" / "data" / "train.jsonl", "")
-    with pytest.raises(MissingArtifact, match=r"data/train.jsonl \(written by 02_questions\). Run: make nb02 PROFILE=smoke"):
+    with pytest.raises(
+        MissingArtifact,
+        match=r"data/train.jsonl \(written by 02_questions\). Run: make nb02 PROFILE=smoke",
+    ):
         book.need("data/train.jsonl")
     executed = tmp_path / "smoke" / "executed"
     files.write_atomic(executed / "02_questions.ipynb", "{}")
@@ -260,7 +323,9 @@ def test_an_empty_artefact_counts_as_lost(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None], ids=["empty", "truncated", "half"])
 def test_damaged_cached_frames_are_decoded_anew(tmp_path: Path, damage: bytes | None) -> None:
-    clip = files.write_atomic(tmp_path / "a.mp4", film.encode(np.full((4, 32, 32, 3), 90, np.uint8), 2.0))
+    clip = files.write_atomic(
+        tmp_path / "a.mp4", film.encode(np.full((4, 32, 32, 3), 90, np.uint8), 2.0)
+    )
     how, cache = profiles.get("smoke").frames, tmp_path / "cache"
     before = np.array(frames.load(clip, how, cache)[0])
     for path in cache.iterdir():
@@ -269,23 +334,42 @@ def test_damaged_cached_frames_are_decoded_anew(tmp_path: Path, damage: bytes | 
 
 
 def test_durations_come_from_a_clock_that_never_jumps() -> None:
-    wall = [p.relative_to(PROJECT).as_posix() for p in MODULES if re.search(r"\btime\.time\(|perf_counter_ns", p.read_text())]
-    assert wall == ["spacer_utils/training/logs.py"], "which notes when a step was, and subtracts nothing"
+    wall = [
+        p.relative_to(PROJECT).as_posix()
+        for p in MODULES
+        if re.search(r"\btime\.time\(|perf_counter_ns", p.read_text())
+    ]
+    assert wall == ["spacer_utils/training/logs.py"], (
+        "which notes when a step was, and subtracts nothing"
+    )
 
 
 def test_no_archive_is_unpacked() -> None:
     for path in MODULES:
-        assert not re.search(r"\b(zipfile|tarfile|unpack_archive|extractall)\b", path.read_text()), path
+        assert not re.search(
+            r"\b(zipfile|tarfile|unpack_archive|extractall)\b", path.read_text()
+        ), path
 
 
 def test_paths_of_rows_stay_in_their_folder(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "link").symlink_to(tmp_path)
     (tmp_path / "data" / "loop").symlink_to("loop")
-    for path in ("../secret", "a/../../secret", "/etc/passwd", "link/secret", "a\0b", "\ud800", "loop"):
+    for path in (
+        "../secret",
+        "a/../../secret",
+        "/etc/passwd",
+        "link/secret",
+        "a\0b",
+        "\ud800",
+        "loop",
+    ):
         with pytest.raises(WorkbookError, match=r"^path "):
             files.inside(tmp_path / "data", path)
-    assert files.inside(tmp_path / "data", "videos/a.mp4") == (tmp_path / "data" / "videos" / "a.mp4").resolve()
+    assert (
+        files.inside(tmp_path / "data", "videos/a.mp4")
+        == (tmp_path / "data" / "videos" / "a.mp4").resolve()
+    )
 
 
 FIELDS = st.sampled_from([*(f.name for f in fields(Sample)), "answer", "video"])
@@ -295,9 +379,17 @@ GOOD = {"problem": "?", "problem_type": "numerical", "solution": "1", "path": "a
 
 
 @example([{"problem_id": 0, "problem": "?", "solution": "1", "options": False}])
-@given(st.lists(st.tuples(st.sampled_from([{}, GOOD]), st.dictionaries(FIELDS, JSON, max_size=3)).map(lambda t: t[0] | t[1]),
-                max_size=3))
-def test_any_rows_are_read_or_named(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([{}, GOOD]), st.dictionaries(FIELDS, JSON, max_size=3)).map(
+            lambda t: t[0] | t[1]
+        ),
+        max_size=3,
+    )
+)
+def test_any_rows_are_read_or_named(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     path.write_text("\n".join(json.dumps(r) for r in rows))
     with contextlib.suppress(BadRow):  # which names the line; anything else is a fault of ours

@@ -1,4 +1,5 @@
-"""What the logs of a run say: gains are of whole questions, and their intervals are those of independent questions."""
+"""What the logs of a run say: gains are of whole questions, and their intervals are those of
+independent questions."""
 
 from __future__ import annotations
 
@@ -15,8 +16,18 @@ from spacer_utils.training import logs
 
 def rollouts(rewards: list[list[list[float]]]) -> training_logs.Rows:
     """Rows from rewards by step, question and completion; accuracy is half the reward."""
-    return [{"step": step, "group": f"q{step}-{k}", "question_type": "object_counting", "reward": r, "terms": {"accuracy": r / 2}}
-            for step, questions in enumerate(rewards, 1) for k, question in enumerate(questions) for r in question]
+    return [
+        {
+            "step": step,
+            "group": f"q{step}-{k}",
+            "question_type": "object_counting",
+            "reward": r,
+            "terms": {"accuracy": r / 2},
+        }
+        for step, questions in enumerate(rewards, 1)
+        for k, question in enumerate(questions)
+        for r in question
+    ]
 
 
 def test_thirds_are_whole_steps_at_both_ends_and_at_least_one() -> None:
@@ -29,19 +40,34 @@ def test_thirds_are_whole_steps_at_both_ends_and_at_least_one() -> None:
 
 
 def test_a_gain_is_the_difference_of_question_means_with_their_interval() -> None:
-    found = training_logs.gain(rollouts([[[0.0, 1.0], [0.0, 0.0]], [[9.0, 9.0]], [[1.0, 1.0], [1.0, 0.0]]]))
+    found = training_logs.gain(
+        rollouts([[[0.0, 1.0], [0.0, 0.0]], [[9.0, 9.0]], [[1.0, 1.0], [1.0, 0.0]]])
+    )
     assert (found["first"], found["last"], found["difference"]) == (0.25, 0.75, 0.5)
-    half = 1.96 * math.sqrt(2 * 0.125 / 2)  # variance of two question means that are half apart, over two questions, twice
+    half = 1.96 * math.sqrt(
+        2 * 0.125 / 2
+    )  # variance of two question means that are half apart, over two questions, twice
     assert (found["low"], found["high"]) == pytest.approx((0.5 - half, 0.5 + half))
     assert training_logs.gain(rollouts([[[0.0, 1.0]], [[2.0]]]), "accuracy") == {
-        "first": 0.25, "last": 1.0, "difference": 0.75, "low": None, "high": None}
+        "first": 0.25,
+        "last": 1.0,
+        "difference": 0.75,
+        "low": None,
+        "high": None,
+    }
 
 
 def test_questions_without_the_term_do_not_count() -> None:
     rows = rollouts([[[0.0], [1.0]], [[1.0], [2.0]]])
     rows[0]["terms"] = {"accuracy": None}
     rows[2]["terms"] = {}
-    assert training_logs.gain(rows, "accuracy") == {"first": 0.5, "last": 1.0, "difference": 0.5, "low": None, "high": None}
+    assert training_logs.gain(rows, "accuracy") == {
+        "first": 0.5,
+        "last": 1.0,
+        "difference": 0.5,
+        "low": None,
+        "high": None,
+    }
 
 
 def test_the_interval_of_a_gain_covers_nothing_gained_as_often_as_it_says() -> None:
@@ -49,25 +75,49 @@ def test_the_interval_of_a_gain_covers_nothing_gained_as_often_as_it_says() -> N
     covered = []
     for _ in range(300):
         difficulty = rng.uniform(0.0, 1.0, (30, 4, 1))
-        found = training_logs.gain(rollouts((rng.random((30, 4, 8)) < difficulty).astype(float).tolist()))
+        found = training_logs.gain(
+            rollouts((rng.random((30, 4, 8)) < difficulty).astype(float).tolist())
+        )
         covered.append(found["low"] <= 0.0 <= found["high"])
     assert 0.9 < np.mean(covered) < 0.99
 
 
 def test_accuracy_by_type_takes_the_same_thirds() -> None:
     table = training_logs.accuracy_by_type({"run": rollouts([[[0.0, 2.0]], [[2.0, 2.0]]])})
-    assert [(r["bar"], r["score"], r["n"]) for r in table] == [("run first third", 50.0, 1), ("run last third", 100.0, 1)]
+    assert [(r["bar"], r["score"], r["n"]) for r in table] == [
+        ("run first third", 50.0, 1),
+        ("run last third", 100.0, 1),
+    ]
 
 
 def test_letters_that_answer_numerical_questions_are_counted_by_tenths() -> None:
     answers = ["2", "B", "A.6", "about 3", "", "2 m", "C", "C"] + ["7"] * 12
-    rows = [{"step": 1 + k, "problem_type": "numerical", "completion": f"<think></think><answer>{a}</answer>"}
-            for k, a in enumerate(answers)]
-    rows += [{"step": k, "problem_type": "multiple choice", "completion": "<think></think><answer>A</answer>"} for k in (1, 2)]
-    assert training_logs.numberless(rows) == {"no number (%)": pytest.approx(25), "worst tenth (%)": 100}
+    rows = [
+        {
+            "step": 1 + k,
+            "problem_type": "numerical",
+            "completion": f"<think></think><answer>{a}</answer>",
+        }
+        for k, a in enumerate(answers)
+    ]
+    rows += [
+        {
+            "step": k,
+            "problem_type": "multiple choice",
+            "completion": "<think></think><answer>A</answer>",
+        }
+        for k in (1, 2)
+    ]
+    assert training_logs.numberless(rows) == {
+        "no number (%)": pytest.approx(25),
+        "worst tenth (%)": 100,
+    }
     assert training_logs.numberless(rows[:1]) == {"no number (%)": 0, "worst tenth (%)": 0}
     assert training_logs.numberless(rows[-2:]) == {"no number (%)": None, "worst tenth (%)": None}
-    assert training_logs.numberless([{**rows[0], "completion": "never ends"}]) == {"no number (%)": 100, "worst tenth (%)": 100}
+    assert training_logs.numberless([{**rows[0], "completion": "never ends"}]) == {
+        "no number (%)": 100,
+        "worst tenth (%)": 100,
+    }
 
 
 def test_advantages_are_compared_with_zero_in_units_of_the_reward() -> None:
@@ -77,7 +127,9 @@ def test_advantages_are_compared_with_zero_in_units_of_the_reward() -> None:
             r["advantage"] = (r["reward"] - centre) / (np.std(rewards, ddof=1) + 1e-4)
         return training_logs.largest_group_sum(rows)
 
-    rounded = float(np.float32(1.4)) - 2.0**-23  # the mean of equal rewards, one place off in float32
+    rounded = (
+        float(np.float32(1.4)) - 2.0**-23
+    )  # the mean of equal rewards, one place off in float32
     assert of_group([float(np.float32(1.4))] * 8, rounded) < 1e-5
     assert of_group([1.0, 2.0, 2.0, 1.0], 1.5) < 1e-5
     assert of_group([1.0, 2.0, 2.0, 1.0], 1.51) > 1e-2
@@ -86,10 +138,16 @@ def test_advantages_are_compared_with_zero_in_units_of_the_reward() -> None:
 
 def test_the_figure_tells_first_and_last_third_apart_and_names_them_in_order() -> None:
     rows = rollouts([[[0.0, 2.0], [1.0]], [[2.0, 2.0]]])
-    rows[0]["question_type"] = rows[1]["question_type"] = "general_ocr"  # asked in the first third alone, and drawn first
+    rows[0]["question_type"] = rows[1]["question_type"] = (
+        "general_ocr"  # asked in the first third alone, and drawn first
+    )
     table = training_logs.accuracy_by_type({"rlvr-full-s0": rows, "sft-full-s0": rows})
     axis = figures.bars(table, group="question_type", bar="bar").axes[0]
-    names = [f"{run} {third} third" for run in ("rlvr-full-s0", "sft-full-s0") for third in ("first", "last")]
+    names = [
+        f"{run} {third} third"
+        for run in ("rlvr-full-s0", "sft-full-s0")
+        for third in ("first", "last")
+    ]
     assert [t.get_text() for t in axis.get_legend().get_texts()] == list(map(figures.pretty, names))
     shown = [bar.get_facecolor() for bar in axis.patches[-4:]]
     assert shown[0][:3] == shown[1][:3] != shown[2][:3] == shown[3][:3]
@@ -97,8 +155,16 @@ def test_the_figure_tells_first_and_last_third_apart_and_names_them_in_order() -
 
 
 def test_counts_can_be_read_on_every_bar() -> None:
-    names = ("base", "base with map", "base, true map", "prior", "rlvr_kind-full", "sft-full", "sg_rlvr_objects-full",
-             "rlvr-full-s0 first third")
+    names = (
+        "base",
+        "base with map",
+        "base, true map",
+        "prior",
+        "rlvr_kind-full",
+        "sft-full",
+        "sg_rlvr_objects-full",
+        "rlvr-full-s0 first third",
+    )
     rows = [{"model": n, "split": "heldout", "score": 30.0, "n": 500} for n in names]
     axis = figures.bars(rows, group="split", bar="model").axes[0]
 
@@ -109,22 +175,54 @@ def test_counts_can_be_read_on_every_bar() -> None:
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
     for label, patch in zip(axis.texts, axis.patches):
-        bright, dark = sorted((luminance(label.get_color()), luminance(patch.get_facecolor())), reverse=True)
+        bright, dark = sorted(
+            (luminance(label.get_color()), luminance(patch.get_facecolor())), reverse=True
+        )
         assert (bright + 0.05) / (dark + 0.05) > 3, patch.get_label()
     assert len(axis.texts) == len(axis.patches) == len(names)
 
 
 def test_counts_stand_above_bars_that_are_too_short_to_carry_them() -> None:
-    rows = [{"model": n, "split": "heldout", "score": s, "low": s - 5, "high": s + 5, "n": 9}
-            for n, s in (("base", 80.0), ("sft-full", 0.0), ("rlvr-full", -20.0))]
+    rows = [
+        {"model": n, "split": "heldout", "score": s, "low": s - 5, "high": s + 5, "n": 9}
+        for n, s in (("base", 80.0), ("sft-full", 0.0), ("rlvr-full", -20.0))
+    ]
     axis = figures.bars(rows, group="split", bar="model").axes[0]
-    assert [(t.xy[1], t.get_color()) for t in axis.texts] == [(0.0, "white"), (5.0, "black"), (0.0, "black")]
+    assert [(t.xy[1], t.get_color()) for t in axis.texts] == [
+        (0.0, "white"),
+        (5.0, "black"),
+        (0.0, "black"),
+    ]
 
 
-@pytest.mark.parametrize(("weights", "has_map"), [({"accuracy": 1.0}, None), ({"accuracy": 1.0, "map_calibrated": 3.0}, False)])
-def test_only_runs_that_ask_for_maps_are_told_to_lack_them(weights: dict[str, float], has_map: bool | None) -> None:
-    sample = Sample(1, "?", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map={"bed": [[1, 1]]})
-    row = logs.rollout(1, sample, "<answer>2</answer>", dict.fromkeys(weights, 0.0), weights, 0.0, tokens=1, vision_tokens=1,
-                       truncated=False)
+@pytest.mark.parametrize(
+    ("weights", "has_map"),
+    [({"accuracy": 1.0}, None), ({"accuracy": 1.0, "map_calibrated": 3.0}, False)],
+)
+def test_only_runs_that_ask_for_maps_are_told_to_lack_them(
+    weights: dict[str, float], has_map: bool | None
+) -> None:
+    sample = Sample(
+        1,
+        "?",
+        "video",
+        "numerical",
+        (),
+        "<answer>2</answer>",
+        "",
+        "",
+        cognitive_map={"bed": [[1, 1]]},
+    )
+    row = logs.rollout(
+        1,
+        sample,
+        "<answer>2</answer>",
+        dict.fromkeys(weights, 0.0),
+        weights,
+        0.0,
+        tokens=1,
+        vision_tokens=1,
+        truncated=False,
+    )
     assert row["has_map"] is has_map
     assert ("map/parsed" in logs.summary([row])) == (has_map is not None)

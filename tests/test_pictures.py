@@ -1,4 +1,5 @@
-"""Pictures of phones, scanners and old cameras: read right, or refused in one line that names the file."""
+"""Pictures of phones, scanners and old cameras: read right, or refused in one line that names the
+file."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def read(path: Path, size: int | None = None) -> Array:
 def scene(height: int = 24, width: int = 40) -> Array:
     """(H, W, 3) smooth picture whose four corners differ."""
     y, x = np.mgrid[0:height, 0:width]
-    return np.stack([x * 255 // width, y * 255 // height, 255 - x * 255 // width], axis=-1).astype(np.uint8)
+    return np.stack([x * 255 // width, y * 255 // height, 255 - x * 255 // width], axis=-1).astype(
+        np.uint8
+    )
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -43,15 +46,27 @@ def png(colour: int, depth: int, rows: list[bytes], width: int, clear: bytes = b
     """A PNG of raw rows; ``clear`` is its transparent colour."""
     head = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))
-    parts = [chunk(b"IHDR", head), chunk(b"tRNS", clear) if clear else b"", chunk(b"IDAT", body), chunk(b"IEND", b"")]
+    parts = [
+        chunk(b"IHDR", head),
+        chunk(b"tRNS", clear) if clear else b"",
+        chunk(b"IDAT", body),
+        chunk(b"IEND", b""),
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-# ------------------------------------------------------------------------------------------------------- orientation
+# -------------------------------------------------------------------------------------- orientation
 
-TURNED = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-          5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
-          8: lambda a: np.rot90(a)}
+TURNED = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "MPO"])
@@ -61,12 +76,16 @@ def test_orientation_is_applied(tmp_path: Path, kind: str, orientation: int) -> 
     exif[ExifTags.Base.Orientation] = orientation
     path = tmp_path / "photo"
     picture = Image.fromarray(scene())
-    more: dict[str, Any] = {"append_images": [picture.rotate(90)], "save_all": True} if kind == "MPO" else {}
+    more: dict[str, Any] = (
+        {"append_images": [picture.rotate(90)], "save_all": True} if kind == "MPO" else {}
+    )
     picture.save(path, kind, exif=exif, quality=95, lossless=True, **more)
     expected = TURNED[orientation](scene())
     got = read(path)
     assert got.shape == expected.shape
-    assert np.abs(got.astype(int) - expected).mean() < (0.5 if kind in ("PNG", "WEBP", "TIFF") else 6)
+    assert np.abs(got.astype(int) - expected).mean() < (
+        0.5 if kind in ("PNG", "WEBP", "TIFF") else 6
+    )
 
 
 def test_orientation_holds_for_16_bit_greys(tmp_path: Path) -> None:
@@ -77,7 +96,7 @@ def test_orientation_holds_for_16_bit_greys(tmp_path: Path) -> None:
     assert (read(tmp_path / "a.png")[..., 0] == np.rot90(deep // 257, -1)).all()
 
 
-# ------------------------------------------------------------------------------------------------------ transparency
+# ------------------------------------------------------------------------------------- transparency
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])
@@ -102,12 +121,21 @@ def test_half_transparent_is_half_white(tmp_path: Path) -> None:
     assert read(tmp_path / "a.webp")[0, 0].tolist() == [128, 128, 128]
 
 
-@pytest.mark.parametrize(("colour", "depth", "row", "clear", "width", "grey"), [
-    (0, 1, b"\x40", 0, 2, 255), (0, 2, b"\x10", 1, 2, None), (0, 4, b"\x70", 7, 2, None), (0, 8, b"\x33\x00", 0x33, 2, None),
-    (0, 16, b"\x12\x34\x00\x00", 0x1234, 2, None), (0, 16, b"\x12\x35\x00\x00", 0x1234, 2, 0x12),
-], ids=["1", "2", "4", "8", "16", "16 other"])
-def test_a_transparent_grey_of_any_depth(tmp_path: Path, colour: int, depth: int, row: bytes, clear: int, width: int,
-                                         grey: int | None) -> None:
+@pytest.mark.parametrize(
+    ("colour", "depth", "row", "clear", "width", "grey"),
+    [
+        (0, 1, b"\x40", 0, 2, 255),
+        (0, 2, b"\x10", 1, 2, None),
+        (0, 4, b"\x70", 7, 2, None),
+        (0, 8, b"\x33\x00", 0x33, 2, None),
+        (0, 16, b"\x12\x34\x00\x00", 0x1234, 2, None),
+        (0, 16, b"\x12\x35\x00\x00", 0x1234, 2, 0x12),
+    ],
+    ids=["1", "2", "4", "8", "16", "16 other"],
+)
+def test_a_transparent_grey_of_any_depth(
+    tmp_path: Path, colour: int, depth: int, row: bytes, clear: int, width: int, grey: int | None
+) -> None:
     (tmp_path / "a.png").write_bytes(png(colour, depth, [row] * 2, width, struct.pack(">H", clear)))
     first = read(tmp_path / "a.png")[0]
     if depth == 1:
@@ -120,11 +148,13 @@ def test_a_transparent_grey_of_any_depth(tmp_path: Path, colour: int, depth: int
 
 def test_a_transparent_colour_of_16_bits(tmp_path: Path) -> None:
     row = struct.pack(">6H", 0x1234, 0x2345, 0x3456, 0xFFFF, 0, 0)
-    (tmp_path / "a.png").write_bytes(png(2, 16, [row] * 2, 2, struct.pack(">3H", 0x1234, 0x2345, 0x3456)))
+    (tmp_path / "a.png").write_bytes(
+        png(2, 16, [row] * 2, 2, struct.pack(">3H", 0x1234, 0x2345, 0x3456))
+    )
     assert read(tmp_path / "a.png")[0].tolist() == [[255] * 3, [255, 0, 0]]
 
 
-# ------------------------------------------------------------------------------------------------------------- depth
+# -------------------------------------------------------------------------------------------- depth
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM", "JPEG2000"])
@@ -145,13 +175,18 @@ def test_big_endian_and_inverted_16_bit_greys(tmp_path: Path) -> None:
     assert read(tmp_path / "b.tif")[0, :, 0].tolist() == [255, 155, 0]
 
 
-@pytest.mark.parametrize(("values", "greys"), [
-    (np.array([[0, 0.5, 1]] * 2, np.float32), [0, 128, 255]),
-    (np.array([[0, 100, 255]] * 2, np.float32), [0, 100, 255]),
-    (np.array([[0, 100, 255]] * 2, np.int32), [0, 100, 255]),
-    (np.array([[0, 25700, 65535]] * 2, np.int32), [0, 100, 255]),
-])
-def test_32_bit_greys_are_scaled_by_their_largest(tmp_path: Path, values: Array, greys: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("values", "greys"),
+    [
+        (np.array([[0, 0.5, 1]] * 2, np.float32), [0, 128, 255]),
+        (np.array([[0, 100, 255]] * 2, np.float32), [0, 100, 255]),
+        (np.array([[0, 100, 255]] * 2, np.int32), [0, 100, 255]),
+        (np.array([[0, 25700, 65535]] * 2, np.int32), [0, 100, 255]),
+    ],
+)
+def test_32_bit_greys_are_scaled_by_their_largest(
+    tmp_path: Path, values: Array, greys: list[int]
+) -> None:
     Image.fromarray(values).save(tmp_path / "a.tif")
     assert read(tmp_path / "a.tif")[0, :, 0].tolist() == greys
 
@@ -163,7 +198,7 @@ def test_greys_without_a_white_are_refused(tmp_path: Path, value: float) -> None
         read(tmp_path / "a.tif")
 
 
-# ------------------------------------------------------------------------------------------------------- other kinds
+# -------------------------------------------------------------------------------------- other kinds
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
@@ -172,7 +207,11 @@ def test_colours_of_every_mode(tmp_path: Path, mode: str, kind: str) -> None:
     picture = Image.fromarray(scene(48, 80))
     picture = picture.convert(mode)
     try:
-        picture.save(tmp_path / "a", kind, **({"quality": 95, "lossless": True} if kind in ("JPEG", "WEBP") else {}))
+        picture.save(
+            tmp_path / "a",
+            kind,
+            **({"quality": 95, "lossless": True} if kind in ("JPEG", "WEBP") else {}),
+        )
     except (OSError, ValueError):
         pytest.skip(f"Pillow writes no {kind} of mode {mode}")
     expected = np.asarray(picture.convert("RGB")).astype(int)
@@ -191,7 +230,7 @@ def test_a_size_squashes(tmp_path: Path) -> None:
     assert read(tmp_path / "a.png", 16).shape == (16, 16, 3)
 
 
-# ----------------------------------------------------------------------------------------------------------- refused
+# ------------------------------------------------------------------------------------------ refused
 
 
 def refused(path: Path, match: str | None = None) -> None:
@@ -205,7 +244,9 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     for side in (10_001, 60_000):
         head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
         path = tmp_path / f"{side}.png"
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+        )
         refused(path, "pixels")
 
 
@@ -238,7 +279,9 @@ def test_a_flipped_byte_of_a_png_is_noticed(tmp_path: Path, name: bytes) -> None
 
 
 @pytest.mark.parametrize("before_end", [-7, 5])
-def test_a_checksum_of_a_png_that_decoding_passes_over_is_checked(tmp_path: Path, before_end: int) -> None:
+def test_a_checksum_of_a_png_that_decoding_passes_over_is_checked(
+    tmp_path: Path, before_end: int
+) -> None:
     data = io.BytesIO()
     Image.fromarray(scene()).save(data, "PNG")
     whole = bytearray(data.getvalue())
@@ -257,11 +300,26 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         refused(tmp_path / "a.png", "as one of JPEG")
 
 
-@pytest.mark.parametrize("error", [
-    struct.error("x"), zlib.error("x"), KeyError("x"), IndexError(), MemoryError(), SyntaxError("a\nb"), OverflowError("x"),
-    TypeError("x"), EOFError("x"), RecursionError("x"), AssertionError(),
-], ids=lambda e: type(e).__name__)
-def test_every_exception_of_the_library_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        struct.error("x"),
+        zlib.error("x"),
+        KeyError("x"),
+        IndexError(),
+        MemoryError(),
+        SyntaxError("a\nb"),
+        OverflowError("x"),
+        TypeError("x"),
+        EOFError("x"),
+        RecursionError("x"),
+        AssertionError(),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_every_exception_of_the_library_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
@@ -271,11 +329,13 @@ def test_every_exception_of_the_library_is_one_line(tmp_path: Path, monkeypatch:
     refused(tmp_path / "a.png")
 
 
-# -------------------------------------------------------------------------------------------------------------- damage
+# ------------------------------------------------------------------------------------------- damage
 
 
 @pytest.mark.slow
-def test_damaged_pictures_are_refused_or_read_as_ffmpeg_reads_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damaged_pictures_are_refused_or_read_as_ffmpeg_reads_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     outcomes, told = fuzz(int(os.environ.get("FUZZ_PICTURES", "400")), 1, tmp_path)
     assert not told, "\n".join(told)
     assert min(outcomes["read"], outcomes["refused"]) > 0.2 * outcomes.total()
@@ -294,23 +354,27 @@ def test_a_jpeg_that_libjpeg_fills_up_with_grey_is_refused(tmp_path: Path) -> No
     Image.fromarray(noise).save(tmp_path / "a.jpg")
     data = bytearray((tmp_path / "a.jpg").read_bytes())
     middle = len(data) // 2
-    data[middle:middle + 400] = bytes(400)
+    data[middle : middle + 400] = bytes(400)
     (tmp_path / "a.jpg").write_bytes(data)
     assert Image.open(tmp_path / "a.jpg").convert("RGB").size == (96, 96)
     refused(tmp_path / "a.jpg", "damaged")
 
 
-def test_a_tiff_that_libtiff_complains_of_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_tiff_that_libtiff_complains_of_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     Image.fromarray(scene()).save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
     data = bytearray((tmp_path / "a.tif").read_bytes())
     middle = len(data) // 2
-    data[middle:middle + 8] = b"\xff" * 8
+    data[middle : middle + 8] = b"\xff" * 8
     (tmp_path / "a.tif").write_bytes(data)
     refused(tmp_path / "a.tif")
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("what", ["animated webp", "webp in a GIF's place", "CMYK jpeg", "tiled noise", "red on blue"])
+@pytest.mark.parametrize(
+    "what", ["animated webp", "webp in a GIF's place", "CMYK jpeg", "tiled noise", "red on blue"]
+)
 def test_no_whole_picture_is_refused_for_its_witness(tmp_path: Path, what: str) -> None:
     picture = Image.fromarray(scene(64, 80))
     path = tmp_path / "a"
@@ -323,7 +387,9 @@ def test_no_whole_picture_is_refused_for_its_witness(tmp_path: Path, what: str) 
         picture.convert("CMYK").save(path, "JPEG")
     elif what == "tiled noise":
         tiles = np.random.default_rng(0).integers(0, 2, (5, 6, 3)) * 255
-        Image.fromarray(np.kron(tiles, np.ones((16, 16, 1))).astype(np.uint8)).save(path, "JPEG", quality=10)
+        Image.fromarray(np.kron(tiles, np.ones((16, 16, 1))).astype(np.uint8)).save(
+            path, "JPEG", quality=10
+        )
     else:
         stripes = np.zeros((50, 70, 3), np.uint8)
         stripes[..., 2] = 255

@@ -1,4 +1,5 @@
-"""Lists stored as text: what JSON, Python and NumPy print is read item by item, or refused in one line."""
+"""Lists stored as text: what JSON, Python and NumPy print is read item by item, or refused in one
+line."""
 
 from __future__ import annotations
 
@@ -35,11 +36,23 @@ def test_what_numpy_prints_is_read_item_by_item(texts: list[str]) -> None:
     assert printed_lists.read(str(texts)) == printed_lists.read(json.dumps(texts)) == texts
 
 
-@pytest.mark.parametrize(("text", "items"), [
-    ("['1' '2' '3' '4']", ["1", "2", "3", "4"]), ("['A. a cup'\n 'B. a lamp'\n 'C. it']", ["A. a cup", "B. a lamp", "C. it"]),
-    ("[\"the chair's leg\" 'b']", ["the chair's leg", "b"]), ("['a, b' 'c']", ["a, b", "c"]), ("['one']", ["one"]),
-    ("[1 2 3]", [1, 2, 3]), ("[1.  2.5 -3. ]", [1, 2.5, -3]), ("['a' None 'c']", ["a", None, "c"]), ("[]", []),
-    ("['...' 'b']", ["...", "b"]), ("['a\\'b\"' 'c']", ["a'b\"", "c"]), (" ['a' 'b'] ", ["a", "b"])])
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("['1' '2' '3' '4']", ["1", "2", "3", "4"]),
+        ("['A. a cup'\n 'B. a lamp'\n 'C. it']", ["A. a cup", "B. a lamp", "C. it"]),
+        ("[\"the chair's leg\" 'b']", ["the chair's leg", "b"]),
+        ("['a, b' 'c']", ["a, b", "c"]),
+        ("['one']", ["one"]),
+        ("[1 2 3]", [1, 2, 3]),
+        ("[1.  2.5 -3. ]", [1, 2.5, -3]),
+        ("['a' None 'c']", ["a", None, "c"]),
+        ("[]", []),
+        ("['...' 'b']", ["...", "b"]),
+        ("['a\\'b\"' 'c']", ["a'b\"", "c"]),
+        (" ['a' 'b'] ", ["a", "b"]),
+    ],
+)
 def test_printed_lists(text: str, items: list[Any]) -> None:
     assert printed_lists.read(text) == items
 
@@ -51,9 +64,23 @@ def test_a_gap_that_numpy_prints_stays_one() -> None:
     assert options_of("['a' nan 'c']") == {"A": "a", "C": "c"}
 
 
-@pytest.mark.parametrize("text", [
-    "['1' '2' ... '9']", "['0', '1', ..., '9']", "['a', 'b' 'c']", "['a' 'b', 'c']", "[['a' 'b']]", "['a''b']", "['a'\\\n'b']",
-    "{'A': 'x' 'y'}", "[b'a' b'b']", "[left right]", "['a' 'b'", "[" * 5000 + "]" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "['1' '2' ... '9']",
+        "['0', '1', ..., '9']",
+        "['a', 'b' 'c']",
+        "['a' 'b', 'c']",
+        "[['a' 'b']]",
+        "['a''b']",
+        "['a'\\\n'b']",
+        "{'A': 'x' 'y'}",
+        "[b'a' b'b']",
+        "[left right]",
+        "['a' 'b'",
+        "[" * 5000 + "]" * 5000,
+    ],
+)
 def test_what_cannot_be_told_apart_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(ValueError, match="JSON") as refused:
         printed_lists.read(text)
@@ -63,8 +90,15 @@ def test_what_cannot_be_told_apart_is_refused_in_one_line(text: str) -> None:
         options_of(text)
 
 
-OPTIONS = {"blink": "choices", "embspatial": "answer_options", "video_mme": "options", "vsi_bench": "options",
-           "longvideobench": "candidates", "heldout": "options", "viewspatial": "choices"}
+OPTIONS = {
+    "blink": "choices",
+    "embspatial": "answer_options",
+    "video_mme": "options",
+    "vsi_bench": "options",
+    "longvideobench": "candidates",
+    "heldout": "options",
+    "viewspatial": "choices",
+}
 
 
 @pytest.mark.parametrize(("name", "field"), OPTIONS.items())
@@ -99,13 +133,17 @@ def test_other_fields_keep_a_text_that_is_no_list(text: str) -> None:
 def test_a_table_with_printed_options_loads(tmp_path: Any) -> None:
     (tmp_path / "VSI-Bench.tsv").write_text(
         "index\tquestion\tcandidates\tanswer\tquestion_type\tvideo\n"
-        "7\tWhich?\t['A. chair' 'B. sofa']\tB\troute_planning\tv.mp4\n")
-    row, = load("vsi_bench", tmp_path)
+        "7\tWhich?\t['A. chair' 'B. sofa']\tB\troute_planning\tv.mp4\n"
+    )
+    (row,) = load("vsi_bench", tmp_path)
     assert read(BENCHMARKS["vsi_bench"], row).options == {"A": "chair", "B": "sofa"}
 
 
 def test_choices_in_a_list_are_asked_as_published() -> None:
     benchmark = BENCHMARKS["viewspatial"]
     row = benchmark.sample[1]
-    asked = [benchmark.prompt(read(benchmark, r), r, "official") for r in (row, {**row, "choices": "['A. right' 'B. left']"})]
+    asked = [
+        benchmark.prompt(read(benchmark, r), r, "official")
+        for r in (row, {**row, "choices": "['A. right' 'B. left']"})
+    ]
     assert asked[0] == asked[1]

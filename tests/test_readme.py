@@ -1,4 +1,5 @@
-"""The README is followed to the letter: additions work, commands and links exist, figures are the committed study's."""
+"""The README is followed to the letter: additions work, commands and links exist, figures are the
+committed study's."""
 
 from __future__ import annotations
 
@@ -55,9 +56,16 @@ print("all four work")
 def extended(tmp_path: Path) -> Path:
     """A copy of the package with the README's four files in it."""
     shutil.copytree(
-        PROJECT / "spacer_utils", tmp_path / "spacer_utils", ignore=shutil.ignore_patterns("nano_base", "__pycache__")
+        PROJECT / "spacer_utils",
+        tmp_path / "spacer_utils",
+        ignore=shutil.ignore_patterns("nano_base", "__pycache__"),
     )
-    assert {Path(name).parts[1] for name in ADDITIONS} == {"rewards", "questions", "scenes", "benchmarks"}
+    assert {Path(name).parts[1] for name in ADDITIONS} == {
+        "rewards",
+        "questions",
+        "scenes",
+        "benchmarks",
+    }
     for name, code in ADDITIONS.items():
         (tmp_path / name).write_text(code)
     return tmp_path
@@ -66,18 +74,38 @@ def extended(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_the_four_additions_appear_and_work(extended: Path) -> None:
     listed = subprocess.run(
-        [sys.executable, "-m", "spacer_utils", "list"], cwd=extended, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "spacer_utils", "list"],
+        cwd=extended,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for name in ("brevity", "tallest_object", "empty_hall", "door_count"):
         assert f"\n{name} | " in f"\n{listed}"
-    used = subprocess.run([sys.executable, "-c", USE], cwd=extended, capture_output=True, text=True, check=False)
+    used = subprocess.run(
+        [sys.executable, "-c", USE], cwd=extended, capture_output=True, text=True, check=False
+    )
     assert used.stdout.strip() == "all four work", used.stderr[-2000:]
 
 
 def test_an_addition_is_one_short_file_as_the_table_says() -> None:
-    said = dict(re.findall(r"^\| a (reward|question type|scene source|benchmark) \| 1 \| (\d+) \|$", README, re.MULTILINE))
-    folders = {"reward": "rewards", "question type": "questions", "scene source": "scenes", "benchmark": "benchmarks"}
-    written = {Path(name).parts[1]: sum(bool(line.strip()) for line in code.splitlines()) for name, code in ADDITIONS.items()}
+    said = dict(
+        re.findall(
+            r"^\| a (reward|question type|scene source|benchmark) \| 1 \| (\d+) \|$",
+            README,
+            re.MULTILINE,
+        )
+    )
+    folders = {
+        "reward": "rewards",
+        "question type": "questions",
+        "scene source": "scenes",
+        "benchmark": "benchmarks",
+    }
+    written = {
+        Path(name).parts[1]: sum(bool(line.strip()) for line in code.splitlines())
+        for name, code in ADDITIONS.items()
+    }
     assert len(ADDITIONS) == 4
     assert {folders[what]: int(lines) for what, lines in said.items()} == written
     assert max(written.values()) <= 50
@@ -103,15 +131,22 @@ def intervals(found: Any) -> Iterator[tuple[float, float, float]]:
     if isinstance(found, dict) and found.get("low") is not None:
         of = ("macro", "score", "difference", "map_calibrated")
         yield from ((found[k], found["low"], found["high"]) for k in of if k in found)
-    for part in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
+    for part in (
+        found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    ):
         yield from intervals(part)
 
 
 def test_the_study_table_is_the_committed_study() -> None:
     study = json.loads((STUDY / "summary.json").read_text())
-    scores = {(r["split"], r["model"]): f"{r['macro']:.1f} ({r['low']:.1f} to {r['high']:.1f})" for r in study["summary"]}
+    scores = {
+        (r["split"], r["model"]): f"{r['macro']:.1f} ({r['low']:.1f} to {r['high']:.1f})"
+        for r in study["summary"]
+    }
     drawn = [r for r in study["maps"] if r["split"] == "heldout"]
-    maps = {r["model"]: f"{r['map_calibrated']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for r in drawn}
+    maps = {
+        r["model"]: f"{r['map_calibrated']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for r in drawn
+    }
     minutes = {r["model"]: f"{r['seconds'] / 60:.1f}" for r in study["costs"]}
     table = README.split("| minutes a seed |\n|---|---|---|---|---|\n")[1].split("\n\n")[0]
     said = {}
@@ -119,13 +154,21 @@ def test_the_study_table_is_the_committed_study() -> None:
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         said[CONDITIONS.get(name) or f"{name.strip('`')}-full"] = cells
     models = [m for split, m in scores if split == "heldout" and m != "base, shuffled"]
-    assert said == {m: [scores["heldout", m], scores["real_layouts", m], maps.get(m, ""), minutes.get(m, "")] for m in models}
+    assert said == {
+        m: [scores["heldout", m], scores["real_layouts", m], maps.get(m, ""), minutes.get(m, "")]
+        for m in models
+    }
 
 
 @pytest.mark.parametrize("page", ["README.md", "outputs/reference/cpu/README.md"])
 def test_intervals_in_prose_stand_in_the_committed_study(page: str) -> None:
     known = list(intervals(json.loads((STUDY / "summary.json").read_text())))
-    text = (PROJECT / page).read_text(encoding="utf-8").split("## Beside the study")[0].split("Does map imagination help?")[-1]
+    text = (
+        (PROJECT / page)
+        .read_text(encoding="utf-8")
+        .split("## Beside the study")[0]
+        .split("Does map imagination help?")[-1]
+    )
     bounds = rf"{NUMBER} to {NUMBER}[);]"
     forms = (rf"{NUMBER}[^()|\d]{{0,40}} \({bounds}", rf"{NUMBER}, {bounds}")
     said = [triple for form in forms for triple in re.findall(form, " ".join(text.split()))]
@@ -134,4 +177,7 @@ def test_intervals_in_prose_stand_in_the_committed_study(page: str) -> None:
         near = 0.5 * 10.0 ** -len(triple[0].split(".")[1]) + 1e-9
         value, low, high = (float(v) for v in triple)
         # sizes, for "1.2 points below it (-5.1 to 2.9)": the interval has the difference's sign
-        assert any(abs(abs(v) - abs(value)) < near and abs(a - low) < near and abs(b - high) < near for v, a, b in known), triple
+        assert any(
+            abs(abs(v) - abs(value)) < near and abs(a - low) < near and abs(b - high) < near
+            for v, a, b in known
+        ), triple

@@ -1,4 +1,5 @@
-"""Reports: hostile text stays text, nothing runs and nothing is fetched; pages hold what they promise."""
+"""Reports: hostile text stays text, nothing runs and nothing is fetched; pages hold what they
+promise."""
 
 from __future__ import annotations
 
@@ -45,16 +46,27 @@ def show(data: dict[str, Any], **metadata: Any) -> Any:
 
 def executed(hostile: str = "", failed: bool = False) -> Any:
     """An executed notebook with one output of every kind."""
-    note = {"alt": f"a blue square {hostile}", "caption": f"Figure 03.1. A square. {hostile}", "twin": True}
+    note = {
+        "alt": f"a blue square {hostile}",
+        "caption": f"Figure 03.1. A square. {hostile}",
+        "twin": True,
+    }
     plot = json.loads(
-        interactive.curves({f"run {hostile}": [{"step": 1, "reward": 0.1}, {"step": 2, "reward": 0.4}]}, "reward", "r").to_json()
+        interactive.curves(
+            {f"run {hostile}": [{"step": 1, "reward": 0.1}, {"step": 2, "reward": 0.4}]},
+            "reward",
+            "r",
+        ).to_json()
     )
     outputs = [
         nbformat.v4.new_output("stream", text=f"plain {hostile}\n"),
         show(
             {
                 "text/html": book.html_table(
-                    [{"question": hostile, "model": "base"}, {"question": "b", "model": "sft"}], "answers", "gallery", ("model",)
+                    [{"question": hostile, "model": "base"}, {"question": "b", "model": "sft"}],
+                    "answers",
+                    "gallery",
+                    ("model",),
                 )
             }
         ),
@@ -71,7 +83,10 @@ def executed(hostile: str = "", failed: bool = False) -> Any:
     if failed:
         outputs.append(
             nbformat.v4.new_output(
-                "error", ename="ValueError", evalue=f"bad {hostile}", traceback=[f"\x1b[31mTrace\x1b[0m {hostile}"]
+                "error",
+                ename="ValueError",
+                evalue=f"bad {hostile}",
+                traceback=[f"\x1b[31mTrace\x1b[0m {hostile}"],
             )
         )
     cells = [
@@ -100,7 +115,15 @@ def page_of(raw: Any, **facts: Any) -> str:
 
 def test_a_page_holds_run_bar_equations_figures_and_neighbours() -> None:
     page = page_of(executed())
-    for part in ("done", "012345678 + changes", "1:15", "seed 0", "02_questions.html", "04_sft_baseline.html", "index.html"):
+    for part in (
+        "done",
+        "012345678 + changes",
+        "1:15",
+        "seed 0",
+        "02_questions.html",
+        "04_sft_baseline.html",
+        "index.html",
+    ):
         assert part in page, part
     assert page.count("<math") == 2
     assert "$e^" not in page
@@ -130,7 +153,9 @@ def test_a_page_loads_nothing_from_anywhere() -> None:
 
 def test_hostile_text_is_shown_as_text() -> None:
     page = page_of(executed(HOSTILE, failed=True), state="failed", error=f"bad {HOSTILE}")
-    tree = BeautifulSoup(re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.DOTALL), "html.parser")
+    tree = BeautifulSoup(
+        re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.DOTALL), "html.parser"
+    )
     assert not tree.find_all(["script", "svg", "iframe", "object", "form", "base"])
     for tag in tree.find_all(True):
         assert not [name for name in tag.attrs if name.startswith("on")], tag.name
@@ -169,7 +194,9 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(out: Path, raw: Any, name: str = "03_rewards_by_hand", **facts: Any) -> None:
-    (out / "executed" / f"{name}{'.failed' if facts.get('state') == 'failed' else ''}.ipynb").write_text(nbformat.writes(raw))
+    (
+        out / "executed" / f"{name}{'.failed' if facts.get('state') == 'failed' else ''}.ipynb"
+    ).write_text(nbformat.writes(raw))
     manifest.write(
         out,
         name,
@@ -187,29 +214,47 @@ def write(out: Path, raw: Any, name: str = "03_rewards_by_hand", **facts: Any) -
 
 def test_the_index_has_a_card_for_every_notebook(outputs: Path) -> None:
     write(outputs, executed())
-    write(outputs, executed(failed=True), "05_sg_rlvr_lora", state="failed", error=f"cell 2: {HOSTILE}")
+    write(
+        outputs,
+        executed(failed=True),
+        "05_sg_rlvr_lora",
+        state="failed",
+        error=f"cell 2: {HOSTILE}",
+    )
     for key in ("03", "05"):
         report.write(key, profiles.get("smoke"))
     text = (outputs / "reports" / "index.html").read_text()
     assert text.count("<article") == len(dag.notebooks())
-    for part in ("0.74", "12,345", "1 of 12 done", "2 cores, 8 GB", "data:image/webp;base64,", 'alt="a blue square '):
+    for part in (
+        "0.74",
+        "12,345",
+        "1 of 12 done",
+        "2 cores, 8 GB",
+        "data:image/webp;base64,",
+        'alt="a blue square ',
+    ):
         assert part in text, part
     assert "<script>document" not in text
     assert len(text) < 1_000_000
     assert report.hero(outputs / "executed" / "missing.ipynb") is None
 
 
-def test_what_has_not_run_or_is_damaged_is_said(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_has_not_run_or_is_damaged_is_said(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(MissingArtifact, match="make nb03 PROFILE=smoke"):
         report.write("03", profiles.get("smoke"))
     (outputs / "executed" / "03_rewards_by_hand.ipynb").write_text("")
-    with pytest.raises(WorkbookError, match=r"03_rewards_by_hand.ipynb is damaged .* Delete it and run: make nb03 PROFILE=smoke"):
+    with pytest.raises(
+        WorkbookError,
+        match=r"03_rewards_by_hand.ipynb is damaged .* Delete it and run: make nb03 PROFILE=smoke",
+    ):
         report.write("03", profiles.get("smoke"))
     assert report.main(["03", "--profile", "smoke"]) == 1
     assert "is damaged" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------------------------------------------------------ browser
+# ------------------------------------------------------------------------------------------ browser
 
 
 @pytest.fixture
@@ -234,7 +279,11 @@ def requests() -> Iterator[tuple[str, list[str]]]:
 
 def browse(path: Path, profile: Path, *more: str) -> str:
     """The page's document after its scripts ran, in Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if chromium is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     flags = [
@@ -248,16 +297,22 @@ def browse(path: Path, profile: Path, *more: str) -> str:
         "--dump-dom",
         *more,
     ]
-    return subprocess.run([chromium, *flags, path.as_uri()], capture_output=True, text=True, timeout=180, check=True).stdout
+    return subprocess.run(
+        [chromium, *flags, path.as_uri()], capture_output=True, text=True, timeout=180, check=True
+    ).stdout
 
 
 @pytest.mark.slow
-def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(tmp_path: Path, requests: tuple[str, list[str]]) -> None:
+def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(
+    tmp_path: Path, requests: tuple[str, list[str]]
+) -> None:
     host, asked = requests
     hostile = HOSTILE.replace("HOST", host)
     bait = tmp_path / "bait.html"
     bait.write_text(f"<title>bait</title>{hostile}<img src='http://{host}/control.png'>")
-    assert "<title>owned</title>" in browse(bait, tmp_path / "one"), "the text is hostile where nothing guards the page"
+    assert "<title>owned</title>" in browse(bait, tmp_path / "one"), (
+        "the text is hostile where nothing guards the page"
+    )
     assert asked, "and the server would notice"
     asked.clear()
     page = tmp_path / "page.html"
@@ -271,24 +326,45 @@ def test_in_a_browser_no_foreign_script_runs_and_no_request_leaves(tmp_path: Pat
 
 
 def test_the_legend_of_curves_names_runs_that_the_first_panel_lacks() -> None:
-    figure = figures.curves({"look": [{"step": 1, "seen": 2.0, "text": 1.0}], "read": [{"step": 1, "text": 3.0}]}, ("seen", "text"))
+    figure = figures.curves(
+        {"look": [{"step": 1, "seen": 2.0, "text": 1.0}], "read": [{"step": 1, "text": 3.0}]},
+        ("seen", "text"),
+    )
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["look", "read"]
     assert legend.get_title().get_text() == "faint: single steps, thick: moving average"
-    figure = figures.curves({"b-full-s0": [{"step": 1, "x": 1.0}], "a-lora-s0": [{"step": 1, "x": 1.0}]}, ("x",), window=1)
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["b-full-s0", "a-lora-s0"], "in the order of the runs"
+    figure = figures.curves(
+        {"b-full-s0": [{"step": 1, "x": 1.0}], "a-lora-s0": [{"step": 1, "x": 1.0}]},
+        ("x",),
+        window=1,
+    )
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["b-full-s0", "a-lora-s0"], (
+        "in the order of the runs"
+    )
     assert figure.legends[0].get_title().get_text() == "dashed: all weights, solid: LoRA"
 
 
 def test_stages_of_the_base_have_colours_of_their_own() -> None:
-    stages = [name.removesuffix("_steps") for name in Recipe.__dataclass_fields__ if name.endswith("_steps")]
+    stages = [
+        name.removesuffix("_steps")
+        for name in Recipe.__dataclass_fields__
+        if name.endswith("_steps")
+    ]
     stages.remove("save")
     assert len({figures.colour(s) for s in stages}) == len(stages) == 10
 
 
 def test_bars_in_several_rows_share_their_axis() -> None:
-    rows = [{"question_type": f"type {k}", "bar": f"model {j}", "score": 90.0 if k == 0 else 10.0, "n": 5}
-            for k in range(4) for j in range(20)]
+    rows = [
+        {
+            "question_type": f"type {k}",
+            "bar": f"model {j}",
+            "score": 90.0 if k == 0 else 10.0,
+            "n": 5,
+        }
+        for k in range(4)
+        for j in range(20)
+    ]
     axes = figures.bars(rows, group="question_type", bar="bar").axes
     assert len(axes) == 2
     assert axes[0].get_ylim() == axes[1].get_ylim()
@@ -303,16 +379,22 @@ def test_the_interactive_curve_averages_as_told() -> None:
 
 
 def test_long_answer_names_stand_upright() -> None:
-    counts = {"a": {"turn left, then turn back": 1, "turn back, then left": 2}, "b": {"A": 1, "B": 2}}
+    counts = {
+        "a": {"turn left, then turn back": 1, "turn back, then left": 2},
+        "b": {"A": 1, "B": 2},
+    }
     long, short = figures.answer_balance(counts).axes[:2]
     assert [axis.get_xticklabels()[0].get_rotation() for axis in (long, short)] == [90, 0]
 
 
 def axe() -> str:
-    """The source of axe-core, which finds what people with a screen reader or a keyboard cannot use."""
+    """The source of axe-core, which finds what people with a screen reader or a keyboard cannot
+    use."""
     path = os.environ.get("AXE_CORE")
     if path is None:
-        pytest.skip("needs axe-core: npm install --prefix FOLDER axe-core; AXE_CORE=FOLDER/node_modules/axe-core/axe.min.js")
+        pytest.skip(
+            "needs axe-core: npm install --prefix FOLDER axe-core; AXE_CORE=FOLDER/node_modules/axe-core/axe.min.js"
+        )
     return Path(path).read_text(encoding="utf-8")
 
 
@@ -334,17 +416,26 @@ setTimeout(() => axe.run(document, { resultTypes: ["violations"] }).then((found)
 def audited(page: str, folder: Path, theme: str, width: int) -> tuple[list[str], int]:
     """Serious findings of axe on a page, and by how many pixels it is wider than the window."""
     path = folder / f"{theme}-{width}.html"
-    free = re.sub(r'<meta[^>]*Content-Security-Policy[^>]*>', "", page)  # axe is no script of the report's own
+    free = re.sub(
+        r"<meta[^>]*Content-Security-Policy[^>]*>", "", page
+    )  # axe is no script of the report's own
     body, _, end = free.rpartition("</body>")
     path.write_text(body + AUDIT % (axe(), theme) + "</body>" + end)
-    document = BeautifulSoup(browse(path, folder / f"profile-{theme}-{width}", f"--window-size={width},900"), "html.parser")
+    document = BeautifulSoup(
+        browse(path, folder / f"profile-{theme}-{width}", f"--window-size={width},900"),
+        "html.parser",
+    )
     found = json.loads(str(document.body.get_text()))
     return found["lines"], found["excess"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 500), ("dark", 500)])
-def test_pages_are_accessible_and_never_scroll_sideways(outputs: Path, tmp_path: Path, theme: str, width: int) -> None:
+@pytest.mark.parametrize(
+    ("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 500), ("dark", 500)]
+)
+def test_pages_are_accessible_and_never_scroll_sideways(
+    outputs: Path, tmp_path: Path, theme: str, width: int
+) -> None:
     wide = book.html_table([{f"column {k}": 0.5 for k in range(30)}], "a wide table")
     code = "x = 1  # a comment\n@decorated\ndef f(a: int) -> str:\n    return f'{a}' if a > 1.5 else None"
     raw = executed(failed=True)

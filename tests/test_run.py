@@ -1,4 +1,5 @@
-"""The runner, the plan, the lock and what notebooks call: a workbook of two tiny notebooks stands for the real one."""
+"""The runner, the plan, the lock and what notebooks call: a workbook of two tiny notebooks stands
+for the real one."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ CELLS = {
         [],
         'book.record(answer=42, name="<b>")\n(book.out / "data").mkdir(parents=True, exist_ok=True)\n'
         '(book.out / "data" / "a.txt").write_text(f"made with {SEED}")\nbook.progress("counting")(3, 3)\n'
-            'import warnings; warnings.warn("of a library")',
+        'import warnings; warnings.warn("of a library")',
     ),
     "01_second": (
         [],
@@ -58,12 +59,17 @@ def tiny(folder: Path, name: str, code: str, reads: list[str], writes: list[str]
         nbformat.v4.new_code_cell(setup),
         nbformat.v4.new_markdown_cell("## Work"),
         nbformat.v4.new_code_cell(code),
-        nbformat.v4.new_code_cell('book.found("The answer is {answer}." if "answer" in book.metrics else "It read {text}.")'),
+        nbformat.v4.new_code_cell(
+            'book.found("The answer is {answer}." if "answer" in book.metrics else "It read {text}.")'
+        ),
     ]
     cells[1].metadata["tags"] = ["parameters"]
     raw = nbformat.v4.new_notebook(
         cells=cells,
-        metadata={"spacer": block, "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        metadata={
+            "spacer": block,
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        },
     )
     (folder / f"{name}.ipynb").write_text(nbformat.writes(raw))
 
@@ -80,19 +86,30 @@ def workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "outputs" / "smoke"
 
 
-# --------------------------------------------------------------------------------------------------------------- execution
+# ---------------------------------------------------------------------------------------- execution
 
 
 @pytest.mark.slow
-def test_a_notebook_appears_whole_with_its_manifest(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_notebook_appears_whole_with_its_manifest(
+    workbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = runner.execute("00", "smoke", {"SEED": 3})
     facts = manifest.read(workbook, "00_first")
     assert facts["state"] == "done"
     assert facts["metrics"] == {"answer": 42, "name": "<b>"}
     assert facts["parameters"] == {"PROFILE": "smoke", "SEED": 3}
     assert facts["outputs"]["data/a.txt"] != "missing"
-    assert {"git", "versions", "hardware", "seconds", "peak_memory_mb", "notebook_sha256"} <= facts.keys()
-    assert sorted(p.name for p in path.parent.iterdir()) == ["00_first.ipynb"], "no partial file is left"
+    assert {
+        "git",
+        "versions",
+        "hardware",
+        "seconds",
+        "peak_memory_mb",
+        "notebook_sha256",
+    } <= facts.keys()
+    assert sorted(p.name for p in path.parent.iterdir()) == ["00_first.ipynb"], (
+        "no partial file is left"
+    )
     assert "counting | 3/3" in capsys.readouterr().out, "progress reaches the terminal"
     assert "of a library" in (workbook / "logs" / "00.log").read_text(), "warnings go to the log"
     assert "of a library" not in path.read_text().split("outputs")[-1]
@@ -103,7 +120,9 @@ def test_a_notebook_appears_whole_with_its_manifest(workbook: Path, capsys: pyte
 
 @pytest.mark.slow
 def test_a_failed_notebook_says_where_and_the_next_run_goes_on(workbook: Path) -> None:
-    with pytest.raises(MissingArtifact, match=r"data/a.txt \(written by 00_first\). Run: make nb00 PROFILE=smoke"):
+    with pytest.raises(
+        MissingArtifact, match=r"data/a.txt \(written by 00_first\). Run: make nb00 PROFILE=smoke"
+    ):
         runner.execute("01", "smoke")
     assert not (workbook / "executed").exists(), "nothing was started"
     runner.execute("00", "smoke")
@@ -119,15 +138,20 @@ def test_a_failed_notebook_says_where_and_the_next_run_goes_on(workbook: Path) -
     assert "01_second.ipynb" not in names
     assert manifest.read(workbook, "01_second")["state"] == "failed"
     runner.execute("01", "smoke")
-    assert {p.name for p in (workbook / "executed").iterdir()} == {"00_first.ipynb", "01_second.ipynb"}
+    assert {p.name for p in (workbook / "executed").iterdir()} == {
+        "00_first.ipynb",
+        "01_second.ipynb",
+    }
 
 
 @pytest.mark.slow
 def test_no_other_program_can_take_the_ports_of_a_kernel(workbook: Path) -> None:
     """It has none: it listens on sockets in a private folder that is gone with it."""
-    code = ("from pathlib import Path\nfrom ipykernel.kernelapp import IPKernelApp\napp = IPKernelApp.instance()\n"
-            "folder = Path(app.ip).parent\nassert app.transport == 'ipc'\nassert folder.stat().st_mode & 0o077 == 0\n"
-            "book.record(text=str(folder))")
+    code = (
+        "from pathlib import Path\nfrom ipykernel.kernelapp import IPKernelApp\napp = IPKernelApp.instance()\n"
+        "folder = Path(app.ip).parent\nassert app.transport == 'ipc'\nassert folder.stat().st_mode & 0o077 == 0\n"
+        "book.record(text=str(folder))"
+    )
     tiny(dag.NOTEBOOKS, "02_listens", code, [], [])
     runner.execute("02", "smoke")
     assert not Path(manifest.read(workbook, "02_listens")["metrics"]["text"]).exists()
@@ -135,15 +159,20 @@ def test_no_other_program_can_take_the_ports_of_a_kernel(workbook: Path) -> None
 
 @pytest.mark.slow
 def test_a_killed_kernel_is_reported_in_one_line(workbook: Path) -> None:
-    tiny(dag.NOTEBOOKS, "02_dies", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", [], [])
+    tiny(
+        dag.NOTEBOOKS, "02_dies", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", [], []
+    )
     with pytest.raises(runner.NotebookFailed, match="kernel died"):
         runner.execute("02", "smoke")
     assert manifest.read(workbook, "02_dies")["state"] == "failed"
 
 
 @pytest.mark.slow
-def test_the_end_of_a_run_prints_no_interrupt(workbook: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Not even where the kernel is slow to come back from the last request, as on a busy machine."""
+def test_the_end_of_a_run_prints_no_interrupt(
+    workbook: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not even where the kernel is slow to come back from the last request, as on a busy
+    machine."""
     code = (
         "import time\nsession = get_ipython().kernel.session\nsend = session.send\n"
         "def slow(stream, message, *args, **kwargs):\n    sent = send(stream, message, *args, **kwargs)\n"
@@ -157,7 +186,13 @@ def test_the_end_of_a_run_prints_no_interrupt(workbook: Path, capfd: pytest.Capt
 
 @pytest.mark.slow
 def test_a_run_killed_in_the_middle_leaves_nothing_half_written(workbook: Path) -> None:
-    tiny(dag.NOTEBOOKS, "02_slow", "import time\n(book.out / 'started').write_text('')\ntime.sleep(60)", [], [])
+    tiny(
+        dag.NOTEBOOKS,
+        "02_slow",
+        "import time\n(book.out / 'started').write_text('')\ntime.sleep(60)",
+        [],
+        [],
+    )
     code = (
         f"from spacer_utils.workbook import dag, runner; from pathlib import Path; dag.NOTEBOOKS = Path({str(dag.NOTEBOOKS)!r}); "
         "runner.execute('02', 'smoke')"
@@ -180,7 +215,9 @@ def test_a_full_disk_is_a_clear_error(workbook: Path) -> None:
         f"from pathlib import Path; dag.NOTEBOOKS = Path({str(dag.NOTEBOOKS)!r}); "
         "raise SystemExit(runner.main(['00', '--profile', 'smoke']))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr, done.stderr
     assert "space" in done.stderr
@@ -191,34 +228,46 @@ def test_unknown_notebook_profile_and_parameter_are_refused(workbook: Path) -> N
     for arguments, message in (
         (("99", "smoke"), "no notebook '99'"),
         (("00", "huge"), "unknown profile 'huge'"),
-        (("00", "smoke", {"SEDE": 1}), "00_first has no parameter SEDE. It has: PROFILE, SEED, MODE"),
+        (
+            ("00", "smoke", {"SEDE": 1}),
+            "00_first has no parameter SEDE. It has: PROFILE, SEED, MODE",
+        ),
     ):
         with pytest.raises(WorkbookError, match=message):
             runner.execute(*arguments)
     assert not workbook.exists()
 
 
-def test_too_little_disk_is_said_before_anything_starts(workbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner.shutil, "disk_usage", lambda _: type("usage", (), {"free": 500_000})())
-    with pytest.raises(WorkbookError, match=r"0 MB free and this step needs about 1 MB.*SPACER_OUTPUTS"):
+def test_too_little_disk_is_said_before_anything_starts(
+    workbook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        runner.shutil, "disk_usage", lambda _: type("usage", (), {"free": 500_000})()
+    )
+    with pytest.raises(
+        WorkbookError, match=r"0 MB free and this step needs about 1 MB.*SPACER_OUTPUTS"
+    ):
         runner.execute("00", "smoke")
     assert not workbook.exists()
 
 
-def test_the_command_line_reads_values_and_reports_errors(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_reads_values_and_reports_errors(
+    workbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert runner._value("SEED=3") == ("SEED", 3)
     assert runner._value("MODE=fail") == ("MODE", "fail")
     assert runner.main(["01", "--profile", "smoke"]) == 1
     assert capsys.readouterr().err.startswith("MissingArtifact: outputs/smoke/data/a.txt")
 
 
-# --------------------------------------------------------------------------------------------------------------------- plan
+# --------------------------------------------------------------------------------------------- plan
 
 
 def test_a_profile_that_does_not_fit_names_the_nearest_that_does() -> None:
     full = profiles.get("gpu-full")
     with pytest.raises(
-        WorkbookError, match=r"needs 512 GB of memory \(here: 25\) and 8 GPUs \(here: 0\). The nearest profile that fits is cpu"
+        WorkbookError,
+        match=r"needs 512 GB of memory \(here: 25\) and 8 GPUs \(here: 0\). The nearest profile that fits is cpu",
     ):
         forecast.check(full, 25.0, [])
     with pytest.raises(WorkbookError, match="fits is gpu-lora"):
@@ -230,7 +279,9 @@ def test_a_profile_that_does_not_fit_names_the_nearest_that_does() -> None:
     forecast.check(full, 1000.0, [80.0] * 8)
 
 
-def test_the_plan_gives_state_and_reason(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_gives_state_and_reason(
+    workbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def states() -> list[tuple[str, str]]:
         return [(r["state"], r["reason"]) for r in forecast.states(profiles.get("smoke"))]
 
@@ -253,19 +304,29 @@ def test_the_plan_gives_state_and_reason(workbook: Path, capsys: pytest.CaptureF
     assert "1 of 2 notebooks will run" in capsys.readouterr().out
 
 
-def test_the_plan_counts_appendices_only_when_they_are_asked_for(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_counts_appendices_only_when_they_are_asked_for(
+    workbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (dag.NOTEBOOKS / "01_second.ipynb").rename(dag.NOTEBOOKS / "A1_second.ipynb")
     assert [(r["state"], r["reason"]) for r in forecast.states(profiles.get("smoke"))] == [
-        ("to run", "never run"), ("asked", "only by make nbA1 or make reports")]
+        ("to run", "never run"),
+        ("asked", "only by make nbA1 or make reports"),
+    ]
     forecast.print_plan(profiles.get("smoke"))
     assert "1 of 2 notebooks will run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("setting", "says"), [
-    ("SEED=abc", "SEED must be a whole number from 0 on, not 'abc'"),
-    ("SEED=-1", "SEED must be a whole number from 0 on, not '-1'"),
-    ("REAL_LAYOUTS=/nowhere", "REAL_LAYOUTS names a folder that does not exist")])
-def test_the_plan_refuses_settings_that_notebooks_would(setting: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("SEED=abc", "SEED must be a whole number from 0 on, not 'abc'"),
+        ("SEED=-1", "SEED must be a whole number from 0 on, not '-1'"),
+        ("REAL_LAYOUTS=/nowhere", "REAL_LAYOUTS names a folder that does not exist"),
+    ],
+)
+def test_the_plan_refuses_settings_that_notebooks_would(
+    setting: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert forecast.main(["plan", "--profile", "smoke", "--set", setting]) == 1
     assert says in capsys.readouterr().err
 
@@ -282,11 +343,15 @@ def test_the_plan_shows_what_a_changed_setting_will_run_again(workbook: Path) ->
     def reasons(**settings: str) -> list[str]:
         return [r["reason"] for r in forecast.states(profiles.get("smoke"), settings)]
 
-    assert reasons(SEED="0", REAL_LAYOUTS="rooms") == ["up to date", "up to date"], "a parameter that no notebook has"
+    assert reasons(SEED="0", REAL_LAYOUTS="rooms") == ["up to date", "up to date"], (
+        "a parameter that no notebook has"
+    )
     assert reasons(SEED="3") == ["SEED: 0 -> 3", "SEED: 0 -> 3"]
     later = time.time() + 5
     os.utime(workbook / ".settings" / "SEED", (later, later))
-    assert reasons(SEED="0") == ["SEED is newer", "after 00_first"], "changed, and not all notebooks have run since"
+    assert reasons(SEED="0") == ["SEED is newer", "after 00_first"], (
+        "changed, and not all notebooks have run since"
+    )
 
 
 def test_disk_use_is_summed_by_folder(workbook: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,7 +361,7 @@ def test_disk_use_is_summed_by_folder(workbook: Path, capsys: pytest.CaptureFixt
     assert "2.0 MB    smoke/data" in capsys.readouterr().out
 
 
-# ---------------------------------------------------------------------------------------------------------------------- DAG
+# ---------------------------------------------------------------------------------------------- DAG
 
 
 def test_a_notebook_reaches_modules_through_modules_and_registries(tmp_path: Path) -> None:
@@ -315,14 +380,27 @@ def test_a_notebook_reaches_modules_through_modules_and_registries(tmp_path: Pat
         (package / name).write_text(text)
     found = dag.reached(["from spacer_utils import a"], package)
     assert found == tuple(
-        f"spacer_utils/{n}" for n in ("a.py", "b.py", "c.py", "d.py", "registry.py", "rewards/__init__.py", "rewards/one.py")
+        f"spacer_utils/{n}"
+        for n in (
+            "a.py",
+            "b.py",
+            "c.py",
+            "d.py",
+            "registry.py",
+            "rewards/__init__.py",
+            "rewards/one.py",
+        )
     )
     assert dag.reached(["from spacer_utils.d import x"], package) == ("spacer_utils/d.py",)
-    assert "spacer_utils/rewards/one.py" in dag.reached(["from spacer_utils import registry\nregistry.ALL"], package)
+    assert "spacer_utils/rewards/one.py" in dag.reached(
+        ["from spacer_utils import registry\nregistry.ALL"], package
+    )
 
 
 def test_only_notebooks_that_plot_depend_on_the_plots() -> None:
-    reaching = {n.number for n in dag.notebooks() if "spacer_utils/analysis/figures.py" in n.modules}
+    reaching = {
+        n.number for n in dag.notebooks() if "spacer_utils/analysis/figures.py" in n.modules
+    }
     assert {"01", "02", "03", "07"} <= reaching
     assert "00" not in reaching
     assert not any("spacer_utils/workbook/report.py" in n.modules for n in dag.notebooks())
@@ -342,11 +420,15 @@ def test_a_file_that_is_no_notebook_is_named(workbook: Path) -> None:
         dag.notebooks()
 
 
-# --------------------------------------------------------------------------------------------------------------------- Make
+# --------------------------------------------------------------------------------------------- Make
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "SPACER_CLAIMED", "MFLAGS")}
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("MAKEFLAGS", "MAKELEVEL", "SPACER_CLAIMED", "MFLAGS")
+    }
     return subprocess.run(
         ["make", *arguments, f"PY={sys.executable}"],
         cwd=PROJECT,
@@ -369,11 +451,23 @@ def test_a_gpu_is_measured_on_the_nano_study_too_when_asked() -> None:
 
 def test_a_study_may_be_longer_than_the_notebooks(tmp_path: Path) -> None:
     """Its runs stand in a folder of their own, and a changed length renews what they depend on."""
+
     def lines(goal: str, *arguments: str) -> list[str]:
-        asked = make("-n", goal, "PROFILE=smoke", "METHODS=rlvr", "SEEDS=0", *arguments,
-                     SPACER_OUTPUTS=str(tmp_path), SPACER_CLAIMED="1")
-        return [line.strip() for line in asked.stdout.splitlines()
-                if "spacer_utils.training.plan" in line or ("printf" in line and "RL_STEPS" in line)]
+        asked = make(
+            "-n",
+            goal,
+            "PROFILE=smoke",
+            "METHODS=rlvr",
+            "SEEDS=0",
+            *arguments,
+            SPACER_OUTPUTS=str(tmp_path),
+            SPACER_CLAIMED="1",
+        )
+        return [
+            line.strip()
+            for line in asked.stdout.splitlines()
+            if "spacer_utils.training.plan" in line or ("printf" in line and "RL_STEPS" in line)
+        ]
 
     setting = tmp_path / "smoke/.settings/RL_STEPS"
     for steps, option in (("", ""), ("7", " --set rl_steps=7")):
@@ -420,7 +514,11 @@ def test_make_knows_the_profiles_and_dry_runs_without_writing(tmp_path: Path) ->
     assert "unknown profile 'huge'. Known: smoke cpu" in wrong.stderr
     assert "unknown notebook 'nb13'. Known: nb00 nb01" in make("nb13", "PROFILE=smoke").stderr
     dry = make("-n", "reproduce", "PROFILE=smoke", SPACER_OUTPUTS=str(tmp_path))
-    assert [line.split()[3] for line in dry.stdout.splitlines() if "-m spacer_utils.workbook.runner" in line][:3] == [
+    assert [
+        line.split()[3]
+        for line in dry.stdout.splitlines()
+        if "-m spacer_utils.workbook.runner" in line
+    ][:3] == [
         "00_start_here",
         "01_scenes_and_video",
         "02_questions",
@@ -433,14 +531,25 @@ def test_two_makes_at_once_are_refused(tmp_path: Path) -> None:
     try:
         second = make("nb00", "PROFILE=smoke", SPACER_OUTPUTS=str(tmp_path))
         assert second.returncode
-        assert f"another make (process {os.getpid()}) is working on {tmp_path / 'smoke'}" in second.stderr
+        assert (
+            f"another make (process {os.getpid()}) is working on {tmp_path / 'smoke'}"
+            in second.stderr
+        )
     finally:
         os.close(held)
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    holder = subprocess.Popen([sys.executable, str(PROJECT / "spacer_utils" / "workbook" / "claim.py"), str(lock), "sleep", "60"])
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            str(PROJECT / "spacer_utils" / "workbook" / "claim.py"),
+            str(lock),
+            "sleep",
+            "60",
+        ]
+    )
     while not (lock.exists() and lock.read_text().strip()):
         time.sleep(0.05)
     with pytest.raises(BlockingIOError):
@@ -460,7 +569,7 @@ def test_clean_asks_and_keeps_on_no(tmp_path: Path) -> None:
     assert not (tmp_path / "smoke").exists()
 
 
-# ---------------------------------------------------------------------------------------------------------- inside notebooks
+# --------------------------------------------------------------------------------- inside notebooks
 
 
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> run.Book:
@@ -482,20 +591,36 @@ def test_start_replaces_profile_fields_and_prints_one_line(
         run.start("03_rewards_by_hand", "smoke", 1, rooms=5)
 
 
-@pytest.mark.parametrize(("seed", "overrides", "says"), [
-    ("abc", {}, "SEED must be a whole number from 0 on, not 'abc'"), (-1, {}, "SEED must be"), (True, {}, "SEED must be"),
-    (0, {"rl_steps": "x"}, "rl_steps must be a whole number from 0 on, not 'x'"), (0, {"rl_steps": -1}, "rl_steps must be"),
-    (0, {"rl_steps": 2.5}, "rl_steps must be"), (0, {"sft_lr": "fast"}, "sft_lr must be a number from 0 on"),
-    (0, {"sft_lr": float("nan")}, "sft_lr must be"), (0, {"model": 3}, "model must be a text"),
-    (0, {"blind": 1}, "blind must be True or False")])
-def test_start_refuses_values_that_cannot_be(seed: object, overrides: dict[str, object], says: str) -> None:
+@pytest.mark.parametrize(
+    ("seed", "overrides", "says"),
+    [
+        ("abc", {}, "SEED must be a whole number from 0 on, not 'abc'"),
+        (-1, {}, "SEED must be"),
+        (True, {}, "SEED must be"),
+        (0, {"rl_steps": "x"}, "rl_steps must be a whole number from 0 on, not 'x'"),
+        (0, {"rl_steps": -1}, "rl_steps must be"),
+        (0, {"rl_steps": 2.5}, "rl_steps must be"),
+        (0, {"sft_lr": "fast"}, "sft_lr must be a number from 0 on"),
+        (0, {"sft_lr": float("nan")}, "sft_lr must be"),
+        (0, {"model": 3}, "model must be a text"),
+        (0, {"blind": 1}, "blind must be True or False"),
+    ],
+)
+def test_start_refuses_values_that_cannot_be(
+    seed: object, overrides: dict[str, object], says: str
+) -> None:
     with pytest.raises(WorkbookError, match=says):
         run.start("00_first", "smoke", seed, **overrides)
     run.start("00_first", "smoke", 0, rl_steps=3, sft_lr=1, model="here", blind=False)
 
 
 def test_sentences_take_recorded_numbers_and_escape_text() -> None:
-    values: dict[str, Any] = {"n": 3, "share": np.float64(0.5), "none": None, "name": "<script>*x*</script>"}
+    values: dict[str, Any] = {
+        "n": 3,
+        "share": np.float64(0.5),
+        "none": None,
+        "name": "<script>*x*</script>",
+    }
     assert run.fill("{n} of {share:.1f}, {none:.2f}", values) == "3 of 0.5, n/a"
     assert run.fill("{name}", values) == r"&lt;script&gt;\*x\*&lt;/script&gt;"
     with pytest.raises(WorkbookError, match="never recorded"):
@@ -503,7 +628,9 @@ def test_sentences_take_recorded_numbers_and_escape_text() -> None:
 
 
 def test_tables_escape_every_cell_and_align_numbers() -> None:
-    text = run.html_table([{"a<b": "<img src=x onerror=alert(1)>", "n": 0.5}, {"a<b": None, "n": 12.25}], "<caption>")
+    text = run.html_table(
+        [{"a<b": "<img src=x onerror=alert(1)>", "n": 0.5}, {"a<b": None, "n": 12.25}], "<caption>"
+    )
     assert "<img" not in text
     assert "&lt;img" in text
     assert '<td class="number">12.25</td>' in text
@@ -521,12 +648,16 @@ def test_checks_show_all_and_raise_on_the_failing(
 ) -> None:
     started = book(tmp_path, monkeypatch)
     started.checks({"two is two": True})
-    with pytest.raises(WorkbookError, match="1 of 2 checks of 03_rewards_by_hand do not hold: one is two"):
+    with pytest.raises(
+        WorkbookError, match="1 of 2 checks of 03_rewards_by_hand do not hold: one is two"
+    ):
         started.checks({"two is two": True, "one is two": False})
     assert "✗" in capsys.readouterr().out
 
 
-def test_a_figure_needs_a_caption_and_alternative_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_needs_a_caption_and_alternative_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started = book(tmp_path, monkeypatch)
     figure = figures.dots({"a": [1.0]}, xlabel="x")
     for caption, alt in (("", "alt"), ("caption", " ")):
@@ -534,12 +665,19 @@ def test_a_figure_needs_a_caption_and_alternative_text(tmp_path: Path, monkeypat
             started.figure(figure, caption, alt)
 
 
-def test_need_names_who_writes_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MissingArtifact, match=r"data/train.jsonl \(written by 02_questions\). Run: make nb02 PROFILE=smoke"):
+def test_need_names_who_writes_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        MissingArtifact,
+        match=r"data/train.jsonl \(written by 02_questions\). Run: make nb02 PROFILE=smoke",
+    ):
         book(tmp_path, monkeypatch).need("data/train.jsonl")
 
 
-def test_real_layouts_come_from_parameter_or_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_layouts_come_from_parameter_or_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("REAL_LAYOUTS", raising=False)
     assert run.real_layouts(None) is None
     assert run.real_layouts(str(tmp_path)) == tmp_path
@@ -548,7 +686,9 @@ def test_real_layouts_come_from_parameter_or_environment(tmp_path: Path, monkeyp
         run.real_layouts(None)
 
 
-def test_progress_is_a_clean_line_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_a_clean_line_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = tmp_path / "log"
     monkeypatch.setenv(progress.LOG, str(log))
     told = progress.Progress("03 rooms")
@@ -559,8 +699,9 @@ def test_progress_is_a_clean_line_now_and_then(tmp_path: Path, monkeypatch: pyte
     assert progress.clock(3725) == "1:02:05"
 
 
-def test_progress_is_a_bar_in_a_kernel_and_not_where_one_was_only_imported(monkeypatch: pytest.MonkeyPatch,
-                                                                          capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_a_bar_in_a_kernel_and_not_where_one_was_only_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import ipykernel.kernelbase  # noqa: F401
     import IPython
 
@@ -572,7 +713,7 @@ def test_progress_is_a_bar_in_a_kernel_and_not_where_one_was_only_imported(monke
     assert "03 rooms:   0%|" in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------------------------------------------------------- launching
+# ---------------------------------------------------------------------------------------- launching
 
 
 def test_a_launched_run_is_the_command_that_people_type_with_what_was_changed() -> None:
@@ -580,18 +721,24 @@ def test_a_launched_run_is_the_command_that_people_type_with_what_was_changed() 
     line = launch.command(profile, "sg_rlvr", "full", 3)
     assert line[1:5] == ["-m", "accelerate.commands.launch", "--num_processes", "8"]
     assert line[line.index("--method") + 1] == "sg_rlvr"
-    assert {line[k + 1] for k, word in enumerate(line) if word == "--set"} == {"rl_steps=7", "model='here'"}
+    assert {line[k + 1] for k, word in enumerate(line) if word == "--set"} == {
+        "rl_steps=7",
+        "model='here'",
+    }
 
 
 def test_a_launched_run_is_followed_and_its_end_is_told() -> None:
     seen: list[tuple[int, int]] = []
-    launch.follow([sys.executable, "-c", "print('sft: step 1/2 loss 3'); print('sft: step 2/2')"], lambda *a: seen.append(a))
+    launch.follow(
+        [sys.executable, "-c", "print('sft: step 1/2 loss 3'); print('sft: step 2/2')"],
+        lambda *a: seen.append(a),
+    )
     assert seen == [(1, 2), (2, 2)]
     with pytest.raises(WorkbookError, match="ended with status 3: no such data"):
         launch.follow([sys.executable, "-c", "print('no such data'); raise SystemExit(3)"])
 
 
-# ----------------------------------------------------------------------------------------------------------------- manifest
+# ----------------------------------------------------------------------------------------- manifest
 
 
 def test_digests_follow_content_and_name_what_is_missing(tmp_path: Path) -> None:
@@ -613,7 +760,9 @@ def test_a_damaged_manifest_reads_as_none(tmp_path: Path) -> None:
 
 
 def test_parallel_make_knows_the_rule_of_a_numbered_goal(tmp_path: Path) -> None:
-    planned = make("nb03", "PROFILE=smoke", "-n", "-j2", f"PY={sys.executable}", SPACER_OUTPUTS=str(tmp_path))
+    planned = make(
+        "nb03", "PROFILE=smoke", "-n", "-j2", f"PY={sys.executable}", SPACER_OUTPUTS=str(tmp_path)
+    )
     assert "No rule" not in planned.stderr
     assert planned.returncode == 0, planned.stderr
     assert "workbook.runner 03_rewards_by_hand" in planned.stdout

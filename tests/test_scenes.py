@@ -1,4 +1,5 @@
-"""Rooms: nothing overlaps or sticks out, floors stay walkable, streams are independent; real layouts read and refuse rightly."""
+"""Rooms: nothing overlaps or sticks out, floors stay walkable, streams are independent; real
+layouts read and refuse rightly."""
 
 from __future__ import annotations
 
@@ -31,8 +32,12 @@ def interpenetrating(scene: Scene) -> list[tuple[str, str]]:
     pairs = []
     for i, a in enumerate(scene.objects):
         for j, b in enumerate(scene.objects[:i]):
-            apart = abs(a.box.center[2] - b.box.center[2]) >= (a.box.size[2] + b.box.size[2]) / 2 - 1e-6
-            rests = b.category in RESTING.get(a.category, ()) or a.category in RESTING.get(b.category, ())
+            apart = (
+                abs(a.box.center[2] - b.box.center[2]) >= (a.box.size[2] + b.box.size[2]) / 2 - 1e-6
+            )
+            rests = b.category in RESTING.get(a.category, ()) or a.category in RESTING.get(
+                b.category, ()
+            )
             if touching[i, j] and not apart and not rests:
                 pairs.append((a.category, b.category))
     return pairs
@@ -42,7 +47,9 @@ def interpenetrating(scene: Scene) -> list[tuple[str, str]]:
 def test_nothing_overlaps_or_leaves_the_room(scene: Scene) -> None:
     assert interpenetrating(scene) == []
     points = floor_plan.corners(floor_plan.footprints(o.box for o in scene.objects))
-    edges = np.concatenate([points * (1 - t) + np.roll(points, 1, axis=1) * t for t in (0.0, 0.25, 0.5, 0.75)], 1)
+    edges = np.concatenate(
+        [points * (1 - t) + np.roll(points, 1, axis=1) * t for t in (0.0, 0.25, 0.5, 0.75)], 1
+    )
     assert floor_plan.contains(scene.polygon, edges, 1e-3).all()
     for o in scene.objects:
         bottom = o.box.center[2] - o.box.size[2] / 2
@@ -65,11 +72,20 @@ def test_walls_carry_what_hangs_and_furniture_what_rests() -> None:
             if o.category in HANGING and o.category != "tv":
                 front = np.array([math.sin(o.box.yaw), -math.cos(o.box.yaw)])
                 back = np.array(o.box.center[:2]) - front * o.box.size[1] / 2
-                assert float(floor_plan.inward(scene.polygon, back[None])[0]) < 0.12, (scene.scene_id, o.category)
+                assert float(floor_plan.inward(scene.polygon, back[None])[0]) < 0.12, (
+                    scene.scene_id,
+                    o.category,
+                )
             if o.category in RESTING:
-                under = [h for h in scene.objects if h.category in RESTING[o.category]
-                         and floor_plan.contains([tuple(p) for p in floor_plan.corners(floor_plan.footprints([h.box]))[0]],
-                                               np.array(o.box.center[:2]))]
+                under = [
+                    h
+                    for h in scene.objects
+                    if h.category in RESTING[o.category]
+                    and floor_plan.contains(
+                        [tuple(p) for p in floor_plan.corners(floor_plan.footprints([h.box]))[0]],
+                        np.array(o.box.center[:2]),
+                    )
+                ]
                 assert under, (scene.scene_id, o.category)
 
 
@@ -85,15 +101,23 @@ def test_floor_area_is_that_of_the_outline() -> None:
     for scene in SINGLE:
         assert floor_plan.area(scene.polygon) == pytest.approx(scene.floor_area, abs=0.02)
     for scene in FLATS:
-        assert sum(floor_plan.area(r) for r in scene.rooms) == pytest.approx(scene.floor_area, abs=0.02)
-        assert floor_plan.area(scene.polygon) == pytest.approx(scene.floor_area + 0.12 * 0.9 * (len(scene.rooms) - 1), abs=0.02)
+        assert sum(floor_plan.area(r) for r in scene.rooms) == pytest.approx(
+            scene.floor_area, abs=0.02
+        )
+        assert floor_plan.area(scene.polygon) == pytest.approx(
+            scene.floor_area + 0.12 * 0.9 * (len(scene.rooms) - 1), abs=0.02
+        )
 
 
 def test_a_room_depends_on_its_seed_and_index_alone() -> None:
     ahead = list(SCENES["procedural"]("train", 8, 5))
     assert list(SCENES["procedural"]("train", 2, 5, first=6)) == ahead[6:]
     assert procedural.room("train", 5, 3) == ahead[3]
-    others = [procedural.room("train", 6, 3), procedural.room("heldout", 5, 3), procedural.room("train", 5, 4)]
+    others = [
+        procedural.room("train", 6, 3),
+        procedural.room("heldout", 5, 3),
+        procedural.room("train", 5, 4),
+    ]
     assert all([o.box for o in s.objects] != [o.box for o in ahead[3].objects] for s in others)
     assert Scene.from_json(json.loads(json.dumps(ahead[3].to_json()))) == ahead[3]
 
@@ -109,7 +133,10 @@ def test_options() -> None:
 
 @pytest.mark.slow
 def test_quantities_come_near_the_real_rooms() -> None:
-    rows = {r["quantity"]: r["distance"] for r in statistics.compare(list(procedural.rooms("train", 250, 3)))}
+    rows = {
+        r["quantity"]: r["distance"]
+        for r in statistics.compare(list(procedural.rooms("train", 250, 3)))
+    }
     assert len(rows) >= 7
     assert max(rows.values()) < 0.15, rows
     assert rows["categories"] < 0.1
@@ -120,7 +147,12 @@ def test_quantities_come_near_the_real_rooms() -> None:
 def test_overlaps_of_turned_rectangles() -> None:
     a = np.array([(0.0, 0.0, 1.0, 0.5, 0.0)])
     diamond = math.pi / 4
-    b = np.array([(x, 0.0, 0.5, 0.5, yaw) for x, yaw in ((1.9, 0.0), (1.49, 0.0), (1.7, diamond), (1.72, diamond))])
+    b = np.array(
+        [
+            (x, 0.0, 0.5, 0.5, yaw)
+            for x, yaw in ((1.9, 0.0), (1.49, 0.0), (1.7, diamond), (1.72, diamond))
+        ]
+    )
     assert floor_plan.overlaps(a, b).tolist() == [[False, True, True, False]]
     assert floor_plan.overlaps(b, a).T.tolist() == floor_plan.overlaps(a, b).tolist()
 
@@ -129,7 +161,9 @@ def test_overlaps_of_turned_rectangles() -> None:
 def test_real_layouts_hold_every_room_and_box(real_layouts: Path) -> None:
     found = layouts.read(real_layouts)
     assert (len(found.scenes), len({s.scene_id for s in found.scenes})) == (288, 288)
-    assert [sum(s.scene_id.startswith(d + "-") for s in found.scenes) for d in layouts.DATASETS] == [150, 88, 50]
+    assert [
+        sum(s.scene_id.startswith(d + "-") for s in found.scenes) for d in layouts.DATASETS
+    ] == [150, 88, 50]
     assert sum(len(s.objects) for s in found.scenes) == 3197
     assert found.problems == ()
     assert len(found.count_mismatches) == 11
@@ -150,7 +184,12 @@ def test_shipped_statistics_are_those_of_the_real_rooms(real_layouts: Path, tmp_
 
 def test_upright_boxes_reproduce_the_published_extent(real_layouts: Path) -> None:
     rooms = json.loads((real_layouts / "arkitscenes_meta_info_val.json").read_text())
-    for row in [r for room in list(rooms.values())[:20] for rows in room["object_bbox"].values() for r in rows]:
+    for row in [
+        r
+        for room in list(rooms.values())[:20]
+        for rows in room["object_bbox"].values()
+        for r in rows
+    ]:
         box = layouts.upright(row)
         assert sorted(box.size) == pytest.approx(sorted(row["axesLengths"]))
         points = floor_plan.corners(floor_plan.footprints([box]))[0]
@@ -167,35 +206,64 @@ def test_real_layouts_never_enter_training(real_layouts: Path) -> None:
 
 
 def box_row(**changes: Any) -> dict[str, Any]:
-    return {"centroid": [1.0, 1.0, 0.4], "axesLengths": [0.5, 0.6, 0.8], "normalizedAxes": [1, 0, 0, 0, 1, 0, 0, 0, 1]} | changes
+    return {
+        "centroid": [1.0, 1.0, 0.4],
+        "axesLengths": [0.5, 0.6, 0.8],
+        "normalizedAxes": [1, 0, 0, 0, 1, 0, 0, 0, 1],
+    } | changes
 
 
 def room_row(**boxes: Any) -> dict[str, Any]:
-    return {"room_size": 12.0, "room_center": [0.5, 0.5, 1.2], "object_bbox": boxes,
-            "object_counts": {c: len(b) for c, b in boxes.items()}}
+    return {
+        "room_size": 12.0,
+        "room_center": [0.5, 0.5, 1.2],
+        "object_bbox": boxes,
+        "object_counts": {c: len(b) for c, b in boxes.items()},
+    }
 
 
 def test_broken_rooms_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     tables: dict[str, Any] = {
-        "arkitscenes": {"good": room_row(chair=[box_row()], table=[box_row(centroid=[0, 0, 0.4])]),
-                        "negative": room_row(chair=[box_row(axesLengths=[0.5, -0.6, 0.8])], sofa=[box_row()]),
-                        "nan": room_row(chair=[box_row(centroid=[math.nan, 0, 0])], sofa=[box_row()])},
-        "scannet": {"dragon": room_row(dragon=[box_row()], chair=[box_row()]), "empty": room_row(),
-                    "text": "not a room", "no size": {"object_bbox": {"chair": [box_row()]}}},
-        "scannetpp": {"void": room_row(chair=[box_row()]) | {"room_size": -3.0},
-                      "huge": room_row(chair=[box_row()]) | {"room_size": 10**400},
-                      "far": room_row(chair=[box_row(centroid=[0, 0, 10**400])], sofa=[box_row()])},
+        "arkitscenes": {
+            "good": room_row(chair=[box_row()], table=[box_row(centroid=[0, 0, 0.4])]),
+            "negative": room_row(chair=[box_row(axesLengths=[0.5, -0.6, 0.8])], sofa=[box_row()]),
+            "nan": room_row(chair=[box_row(centroid=[math.nan, 0, 0])], sofa=[box_row()]),
+        },
+        "scannet": {
+            "dragon": room_row(dragon=[box_row()], chair=[box_row()]),
+            "empty": room_row(),
+            "text": "not a room",
+            "no size": {"object_bbox": {"chair": [box_row()]}},
+        },
+        "scannetpp": {
+            "void": room_row(chair=[box_row()]) | {"room_size": -3.0},
+            "huge": room_row(chair=[box_row()]) | {"room_size": 10**400},
+            "far": room_row(chair=[box_row(centroid=[0, 0, 10**400])], sofa=[box_row()]),
+        },
     }
     for name, table in tables.items():
         (tmp_path / f"{name}_meta_info_val.json").write_text(json.dumps(table))
     found = layouts.read(tmp_path)
-    assert [s.scene_id for s in found.scenes] == ["arkitscenes-good", "arkitscenes-negative", "arkitscenes-nan", "scannet-dragon",
-                                                   "scannetpp-far"]
+    assert [s.scene_id for s in found.scenes] == [
+        "arkitscenes-good",
+        "arkitscenes-negative",
+        "arkitscenes-nan",
+        "scannet-dragon",
+        "scannetpp-far",
+    ]
     assert [s.categories for s in found.scenes[1:]] == [("sofa",), ("sofa",), ("chair",), ("sofa",)]
     assert len(found.problems) == 9
-    for needle in ("room negative: category 'chair'", "room nan: category 'chair'", "category 'dragon'", "room empty",
-                   "room text", "room no size", "scannetpp_meta_info_val.json, room void", "room huge",
-                   "room far: category 'chair'"):
+    for needle in (
+        "room negative: category 'chair'",
+        "room nan: category 'chair'",
+        "category 'dragon'",
+        "room empty",
+        "room text",
+        "room no size",
+        "scannetpp_meta_info_val.json, room void",
+        "room huge",
+        "room far: category 'chair'",
+    ):
         assert any(needle in p for p in found.problems), needle
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -203,13 +271,17 @@ def test_broken_rooms_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert len(caught) == 9
 
 
-def test_a_missing_folder_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("REAL_LAYOUTS", raising=False)
     with pytest.raises(WorkbookError, match="REAL_LAYOUTS"):
         layouts.read()
     with pytest.raises(WorkbookError, match="thinking-in-space"):
         layouts.read(tmp_path)
-    with pytest.raises(WorkbookError, match=r"no room that can be used \(.*room empty: left out.*thinking-in-space"):
+    with pytest.raises(
+        WorkbookError, match=r"no room that can be used \(.*room empty: left out.*thinking-in-space"
+    ):
         layouts.read(write_layouts(tmp_path, {"empty": replace(random_room(0), objects=())}))
 
 
@@ -217,9 +289,13 @@ def test_a_leaning_box_is_stood_up() -> None:
     lean, turn = math.radians(30), math.radians(20)
     up = np.array([math.sin(lean), 0, math.cos(lean)])
     side = np.array([math.cos(lean), 0, -math.sin(lean)])
-    spin = np.array([(math.cos(turn), -math.sin(turn), 0), (math.sin(turn), math.cos(turn), 0), (0, 0, 1)])
+    spin = np.array(
+        [(math.cos(turn), -math.sin(turn), 0), (math.sin(turn), math.cos(turn), 0), (0, 0, 1)]
+    )
     axes = np.stack([spin @ up, spin @ np.array([0, 1.0, 0]), spin @ side])
-    box = layouts.upright(box_row(axesLengths=[1.8, 0.4, 0.9], normalizedAxes=axes.ravel().tolist()))
+    box = layouts.upright(
+        box_row(axesLengths=[1.8, 0.4, 0.9], normalizedAxes=axes.ravel().tolist())
+    )
     assert box.size[2] == 1.8
     longer = box.yaw if box.size[0] == 0.9 else box.yaw + math.pi / 2
     assert math.remainder(longer - turn, math.pi) == pytest.approx(0, abs=1e-6)

@@ -1,4 +1,5 @@
-"""Rules that need no run: notebooks' form, environment parity, who imports whom, nothing of any machine in the files."""
+"""Rules that need no run: notebooks' form, environment parity, who imports whom, nothing of any
+machine in the files."""
 
 from __future__ import annotations
 
@@ -48,7 +49,11 @@ def test_the_study_is_complete() -> None:
 def test_notebook_is_valid_and_without_outputs(notebook: Path) -> None:
     raw = raw_of(notebook)
     nbformat.validate(nbformat.from_dict(raw))
-    assert all(not c["outputs"] and c["execution_count"] is None for c in raw["cells"] if c["cell_type"] == "code")
+    assert all(
+        not c["outputs"] and c["execution_count"] is None
+        for c in raw["cells"]
+        if c["cell_type"] == "code"
+    )
     ids = [c["id"] for c in raw["cells"]]
     assert len(set(ids)) == len(ids)
     assert raw["metadata"]["kernelspec"]["name"] == "python3"
@@ -80,14 +85,20 @@ def test_notebook_has_parameters_and_a_short_setup(notebook: Path) -> None:
 def test_notebook_sections_are_short_and_define_nothing(notebook: Path) -> None:
     for code in sources(raw_of(notebook), "code"):
         assert len(code.splitlines()) <= 25, code
-        assert not [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.FunctionDef | ast.ClassDef)], code
+        assert not [
+            n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.FunctionDef | ast.ClassDef)
+        ], code
         assert not re.search(
-            r"^\s*[!%]|https?://|urlopen|requests\.|[\"'](/(home|root|tmp|usr|mnt|data|work)\b|~/|[A-Z]:\\)", code, re.MULTILINE
+            r"^\s*[!%]|https?://|urlopen|requests\.|[\"'](/(home|root|tmp|usr|mnt|data|work)\b|~/|[A-Z]:\\)",
+            code,
+            re.MULTILINE,
         ), code
 
 
 def test_notebook_ends_with_checks_findings_and_an_invitation(notebook: Path) -> None:
-    headings = re.findall(r"^## (.+)$", "\n".join(sources(raw_of(notebook), "markdown")), re.MULTILINE)
+    headings = re.findall(
+        r"^## (.+)$", "\n".join(sources(raw_of(notebook), "markdown")), re.MULTILINE
+    )
     assert headings[-3:] == ["Checks", "What we found", "Try it"]
     code = "\n".join(sources(raw_of(notebook), "code"))
     assert code.count("book.checks(") == 1
@@ -104,13 +115,18 @@ def test_no_finding_is_typed_by_hand(notebook: Path) -> None:
 def test_figures_have_caption_and_alternative_text(notebook: Path) -> None:
     for code in sources(raw_of(notebook), "code"):
         for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("book.figure", "book.video"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "book.figure",
+                "book.video",
+            ):
                 named = {k.arg for k in node.keywords} & {"caption", "alt"}
                 assert len(node.args) + len(named) == 3, ast.unparse(node)
 
 
 def test_links_between_notebooks_lead_somewhere(notebook: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+\.ipynb)\)", "\n".join(sources(raw_of(notebook), "markdown"))):
+    for target in re.findall(
+        r"\]\(([^)]+\.ipynb)\)", "\n".join(sources(raw_of(notebook), "markdown"))
+    ):
         assert (notebook.parent / target).exists(), target
 
 
@@ -122,10 +138,12 @@ def test_every_artefact_read_is_written_by_an_earlier_notebook() -> None:
             writer = dag.writers(every).get(pattern)
             assert writer is not None, f"{n.name} reads {pattern}, which nobody writes"
             assert names.index(writer.name) < names.index(n.name)
-    assert len(dag.writers(every)) == sum(len(n.writes) for n in every), "two notebooks write the same artefact"
+    assert len(dag.writers(every)) == sum(len(n.writes) for n in every), (
+        "two notebooks write the same artefact"
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ environment
+# -------------------------------------------------------------------------------------- environment
 
 
 def project() -> dict[str, Any]:
@@ -138,7 +156,10 @@ def test_conda_gets_the_same_packages() -> None:
     text = (PROJECT / "environment.yml").read_text()
     listed = re.findall(r'^      - "(.*)"$', text, re.MULTILINE)
     assert listed == [*wanted, "-e ."]
-    assert re.findall(r"^  - (\S+)$", text.split("dependencies:")[1], re.MULTILINE)[:2] == ["python=3.11", "ffmpeg"]
+    assert re.findall(r"^  - (\S+)$", text.split("dependencies:")[1], re.MULTILINE)[:2] == [
+        "python=3.11",
+        "ffmpeg",
+    ]
 
 
 def lock_lines() -> list[str]:
@@ -147,7 +168,9 @@ def lock_lines() -> list[str]:
 
 
 def test_the_lock_pins_every_package_exactly_and_names_no_index() -> None:
-    names = [re.fullmatch(r"([A-Za-z0-9._-]+)==[A-Za-z0-9.]+(; .+)?", line) for line in lock_lines()]
+    names = [
+        re.fullmatch(r"([A-Za-z0-9._-]+)==[A-Za-z0-9.]+(; .+)?", line) for line in lock_lines()
+    ]
     assert all(names), [line for line, n in zip(lock_lines(), names) if not n]
     pinned = {n[1].lower().replace("_", "-") for n in names if n}
     table = project()["project"]
@@ -166,7 +189,7 @@ def test_torch_and_torchvision_are_pinned_as_a_pair_and_decord_has_its_twin() ->
     ]
 
 
-# ------------------------------------------------------------------------------------------------------- who imports whom
+# --------------------------------------------------------------------------------- who imports whom
 
 
 def imports(path: Path) -> set[str]:
@@ -186,7 +209,16 @@ def test_reports_are_nobodys_business() -> None:
 
 
 def test_the_runner_knows_nothing_of_rewards_or_models() -> None:
-    foreign = ("rewards", "questions", "scenes", "render", "benchmarks", "training", "train.py", "evaluate.py")
+    foreign = (
+        "rewards",
+        "questions",
+        "scenes",
+        "render",
+        "benchmarks",
+        "training",
+        "train.py",
+        "evaluate.py",
+    )
     for path in (PACKAGE / "run.py", PACKAGE / "report.py", *(PACKAGE / "workbook").glob("*.py")):
         assert not [m for m in imports(path) if m.startswith(foreign)], path
 
@@ -194,9 +226,18 @@ def test_the_runner_knows_nothing_of_rewards_or_models() -> None:
 def test_stages_do_not_import_the_runner() -> None:
     for path in MODULES:
         name = path.relative_to(PACKAGE).as_posix()
-        lock = ("workbook/__init__.py", "workbook/claim.py")  # which whoever writes to a folder takes
-        if name not in ("run.py", "report.py", "launch.py", "study.py") and not name.startswith("workbook/"):
-            runner = [m for m in imports(path) if m in ("run.py", "report.py") or m.startswith("workbook/")]
+        lock = (
+            "workbook/__init__.py",
+            "workbook/claim.py",
+        )  # which whoever writes to a folder takes
+        if name not in ("run.py", "report.py", "launch.py", "study.py") and not name.startswith(
+            "workbook/"
+        ):
+            runner = [
+                m
+                for m in imports(path)
+                if m in ("run.py", "report.py") or m.startswith("workbook/")
+            ]
             assert not [m for m in runner if m not in lock], path
 
 
@@ -213,15 +254,19 @@ def test_importing_what_the_light_notebooks_use_does_not_import_torch() -> None:
         "from spacer_utils.workbook import book, cost, dag, forecast, manifest; [r.names() for r in registry.ALL]; "
         "print([m for m in ('torch', 'transformers', 'trl', 'papermill') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
-# ------------------------------------------------------------------------------------------------------ nothing of a machine
+# ----------------------------------------------------------------------------- nothing of a machine
 
 
 def committed() -> list[Path]:
-    done = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         pytest.skip("not a git clone")
     return [PROJECT / name for name in done.stdout.splitlines() if (PROJECT / name).is_file()]

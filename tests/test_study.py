@@ -17,14 +17,30 @@ from spacer_utils.core.types import Sample, WorkbookError
 
 
 def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dict]:
-    """One question per room, or several; ``scores`` gives each training seed its questions' scores."""
-    return [{"split": "heldout", "model": model, "train_seed": s, "key": str(k), "scene_id": f"room {k % rooms}",
-             "question_type": "counting", "score": v, "missing": False, "parsed": True, "truncated": False}
-            for s, values in scores.items() for k, v in enumerate(values)]
+    """One question per room, or several; ``scores`` gives each training seed its questions'
+    scores."""
+    return [
+        {
+            "split": "heldout",
+            "model": model,
+            "train_seed": s,
+            "key": str(k),
+            "scene_id": f"room {k % rooms}",
+            "question_type": "counting",
+            "score": v,
+            "missing": False,
+            "parsed": True,
+            "truncated": False,
+        }
+        for s, values in scores.items()
+        for k, v in enumerate(values)
+    ]
 
 
 def test_a_model_is_worth_the_mean_of_its_seeds_and_each_is_told() -> None:
-    table = study.summary(rows("rlvr-full", {0: [1, 1, 0, 0], 1: [1, 1, 1, 0], 2: [1, 1, 1, 1]}), seed=0)
+    table = study.summary(
+        rows("rlvr-full", {0: [1, 1, 0, 0], 1: [1, 1, 1, 0], 2: [1, 1, 1, 1]}), seed=0
+    )
     assert table[0]["macro"] == pytest.approx(75)
     assert table[0]["each seed"] == [50, 75, 100]
     assert table[0]["n_expected"] == 12
@@ -35,15 +51,27 @@ def test_a_question_type_has_the_spread_over_seeds_in_its_interval() -> None:
     scores = {0: [1, 0] * 20, 1: [1, 1] * 20, 2: [0, 0] * 20}
     other = [{**r, "question_type": "size", "score": 1} for r in rows("a", {0: [1] * 40}, rooms=40)]
     counting, size = study.by_type(rows("a", scores, rooms=40) + other, seed=0)
-    assert (counting["question_type"], counting["score"], counting["seeds"], counting["n"]) == ("counting", 50, 3, 120)
+    assert (counting["question_type"], counting["score"], counting["seeds"], counting["n"]) == (
+        "counting",
+        50,
+        3,
+        120,
+    )
     assert counting["high"] - counting["low"] > 50, "whole seeds are drawn, not only rooms"
-    assert (size["question_type"], size["score"], size["low"], size["high"]) == ("size", 100, 100, 100)
+    assert (size["question_type"], size["score"], size["low"], size["high"]) == (
+        "size",
+        100,
+        100,
+        100,
+    )
 
 
 def test_intervals_hold_the_spread_over_seeds_too() -> None:
     alike = rows("a", {s: [1, 0] * 20 for s in range(3)}, rooms=40)
     unlike = rows("a", {0: [0, 0] * 20, 1: [1, 0] * 20, 2: [1, 1] * 20}, rooms=40)
-    narrow, wide = (np.ptp(np.percentile(study.over_seeds(r, seed=0), [2.5, 97.5])) for r in (alike, unlike))
+    narrow, wide = (
+        np.ptp(np.percentile(study.over_seeds(r, seed=0), [2.5, 97.5])) for r in (alike, unlike)
+    )
     assert wide > 2 * narrow
     assert 10 < narrow < 50  # forty rooms, half of them right
 
@@ -61,18 +89,26 @@ def test_what_is_hard_for_both_cancels_in_a_pair() -> None:
 
 
 def test_maps_are_compared_in_their_own_score() -> None:
-    drawn = [{**r, "map_calibrated": r["score"]} for r in rows("base with map", {0: [0.2, 0.4] * 4}, rooms=8)
-             + rows("sg_rlvr_dense-full", {0: [0.4, 0.6] * 4, 1: [0.5, 0.7] * 4}, rooms=8)]
+    drawn = [
+        {**r, "map_calibrated": r["score"]}
+        for r in rows("base with map", {0: [0.2, 0.4] * 4}, rooms=8)
+        + rows("sg_rlvr_dense-full", {0: [0.4, 0.6] * 4, 1: [0.5, 0.7] * 4}, rooms=8)
+    ]
     (pair,) = study.map_pairs(drawn, seed=0)
     assert (pair["model"], pair["minus"]) == ("sg_rlvr_dense-full", "base with map")
     assert pair["difference"] == pytest.approx(0.25)
-    assert 0.2 - 1e-9 <= pair["low"] < 0.25 < pair["high"] <= 0.3 + 1e-9  # of a seed alone, and of the other
+    assert (
+        0.2 - 1e-9 <= pair["low"] < 0.25 < pair["high"] <= 0.3 + 1e-9
+    )  # of a seed alone, and of the other
     assert not study.map_pairs([], seed=0)
 
 
 def test_general_questions_move_no_claim_and_have_a_table_of_their_own() -> None:
     spatial = rows("base", {0: [1, 0, 1, 0]}) + rows("rlvr-full", {0: [1, 1, 1, 0]})
-    general = [{**r, "question_type": "general_ocr"} for r in rows("base", {0: [1] * 4}) + rows("rlvr-full", {0: [0] * 4})]
+    general = [
+        {**r, "question_type": "general_ocr"}
+        for r in rows("base", {0: [1] * 4}) + rows("rlvr-full", {0: [0] * 4})
+    ]
     with_general, without = (study.tables(r, [], [], seed=0) for r in (spatial + general, spatial))
     assert with_general["summary"] == without["summary"]
     assert with_general["pairs"] == without["pairs"]
@@ -84,7 +120,10 @@ def test_general_questions_move_no_claim_and_have_a_table_of_their_own() -> None
 
 def test_all_general_questions_come_on_top_of_the_spatial_ones() -> None:
     kinds = ["object_counting"] * 6 + ["room_size_estimation"] * 6 + ["general_ocr"] * 3
-    samples = [Sample(k, "?", "video", "numerical", (), "<answer>1</answer>", "", "", kind) for k, kind in enumerate(kinds)]
+    samples = [
+        Sample(k, "?", "video", "numerical", (), "<answer>1</answer>", "", "", kind)
+        for k, kind in enumerate(kinds)
+    ]
     found = [s.question_type for s in study.asked(samples, 4)]
     assert found == ["object_counting", "room_size_estimation"] * 2 + ["general_ocr"] * 3
 
@@ -93,64 +132,136 @@ def test_arms_are_the_base_in_five_ways_and_every_finished_run(tmp_path: Path) -
     for name, seed in (("sg_rlvr", 0), ("sg_rlvr", 1), ("rlvr", 0)):
         folder = tmp_path / f"{name}-full-s{seed}"
         folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({"method": name, "tuning": "full", "seed": seed}))
+        (folder / "run.json").write_text(
+            json.dumps({"method": name, "tuning": "full", "seed": seed})
+        )
     (tmp_path / "sft-full-s0").mkdir()  # killed: no result
     found = study.arms(tmp_path, "base-folder")
     assert [a.model for a in found if a.told] == ["base, true map"]
     assert [(a.model, a.train_seed, a.with_map, a.mode) for a in found] == [
-        ("base", 0, False, "video"), ("base with map", 0, True, "video"),
-        ("base, true map", 0, True, "video"), ("base, blind", 0, False, "blind"),
-        ("base, shuffled", 0, False, "shuffled"), ("rlvr-full", 0, False, "video"), ("sg_rlvr-full", 0, True, "video"),
-        ("sg_rlvr-full", 1, True, "video")]
+        ("base", 0, False, "video"),
+        ("base with map", 0, True, "video"),
+        ("base, true map", 0, True, "video"),
+        ("base, blind", 0, False, "blind"),
+        ("base, shuffled", 0, False, "shuffled"),
+        ("rlvr-full", 0, False, "video"),
+        ("sg_rlvr-full", 0, True, "video"),
+        ("sg_rlvr-full", 1, True, "video"),
+    ]
 
 
 def test_costs_name_the_command_of_every_row(tmp_path: Path) -> None:
     for seed, seconds in ((0, 60.0), (1, 80.0)):
         folder = tmp_path / f"rlvr-lora-s{seed}"
         folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({
-            "method": "rlvr", "tuning": "lora", "seed": seed, "steps": 50, "profile": "cpu", "seconds": seconds,
-            "train": {**asdict(profiles.get("cpu").train), "rl_steps": 50}, "final": {"peak_memory_mb": 900.0 + seed}}))
-    assert study.costs(tmp_path) == [{
-        "model": "rlvr-lora", "seeds": [0, 1], "steps": 50, "seconds": 70.0, "peak MB": 901,
-        "command": "python -m spacer_utils.training.plan --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50"}]
+        (folder / "run.json").write_text(
+            json.dumps(
+                {
+                    "method": "rlvr",
+                    "tuning": "lora",
+                    "seed": seed,
+                    "steps": 50,
+                    "profile": "cpu",
+                    "seconds": seconds,
+                    "train": {**asdict(profiles.get("cpu").train), "rl_steps": 50},
+                    "final": {"peak_memory_mb": 900.0 + seed},
+                }
+            )
+        )
+    assert study.costs(tmp_path) == [
+        {
+            "model": "rlvr-lora",
+            "seeds": [0, 1],
+            "steps": 50,
+            "seconds": 70.0,
+            "peak MB": 901,
+            "command": "python -m spacer_utils.training.plan --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50",
+        }
+    ]
     assert study.command(study.runs_of(tmp_path)) == (
-        "make study PROFILE=cpu METHODS='rlvr' SEEDS='0 1' TUNING=lora RL_STEPS=50")
-    longer = {"profile": "cpu", "method": "rlvr", "tuning": "lora", "seed": 2, "train": {"rl_steps": 60}}
-    for runs, fault in (([], "no trained run"), ([*study.runs_of(tmp_path), longer], r"unequal budgets: \[50, 60\]")):
+        "make study PROFILE=cpu METHODS='rlvr' SEEDS='0 1' TUNING=lora RL_STEPS=50"
+    )
+    longer = {
+        "profile": "cpu",
+        "method": "rlvr",
+        "tuning": "lora",
+        "seed": 2,
+        "train": {"rl_steps": 60},
+    }
+    for runs, fault in (
+        ([], "no trained run"),
+        ([*study.runs_of(tmp_path), longer], r"unequal budgets: \[50, 60\]"),
+    ):
         with pytest.raises(WorkbookError, match=fault):
             study.command(runs)
 
 
 def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
     cells = {"chair": [[1, 2]], "table": [[7, 8]]}
-    asked = {"3": Sample(3, "?", "video", "numerical", (), "<answer>1</answer>", "", "", "counting", cognitive_map=cells)}
+    asked = {
+        "3": Sample(
+            3,
+            "?",
+            "video",
+            "numerical",
+            (),
+            "<answer>1</answer>",
+            "",
+            "",
+            "counting",
+            cognitive_map=cells,
+        )
+    }
 
     def rollout(step: int, reward: float, drawn: object) -> dict:
-        return {"step": step, "group": "3", "reward": reward, "terms": {"accuracy": reward / 2}, "advantage": 0.0,
-                "problem_type": "numerical",
-                "completion": f"<think><map>{drawn}</map></think><answer>1</answer>"}
+        return {
+            "step": step,
+            "group": "3",
+            "reward": reward,
+            "terms": {"accuracy": reward / 2},
+            "advantage": 0.0,
+            "problem_type": "numerical",
+            "completion": f"<think><map>{drawn}</map></think><answer>1</answer>",
+        }
 
-    for name, method, seed, rewards in (("a", "sg_rlvr", 0, (0, 1)), ("b", "sg_rlvr", 1, (0.5, 1)), ("c", "sft", 0, ()),
-                                        ("d", "sg_rlvr_objects", 0, (0, 1))):
+    for name, method, seed, rewards in (
+        ("a", "sg_rlvr", 0, (0, 1)),
+        ("b", "sg_rlvr", 1, (0.5, 1)),
+        ("c", "sft", 0, ()),
+        ("d", "sg_rlvr_objects", 0, (0, 1)),
+    ):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({"name": name, "method": method, "tuning": "full", "seed": seed}))
+        (folder / "run.json").write_text(
+            json.dumps({"name": name, "method": method, "tuning": "full", "seed": seed})
+        )
         told = [rollout(k, r, cells if k == 2 else {}) for k, r in enumerate(rewards, 1)]
         (folder / "rollouts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in told))
     rewarded = study.rewarded(tmp_path, asked)
-    assert [(r["model"], r["train_seed"]) for r in rewarded["advantages"]] == [("sg_rlvr-full", 0), ("sg_rlvr-full", 1)]
+    assert [(r["model"], r["train_seed"]) for r in rewarded["advantages"]] == [
+        ("sg_rlvr-full", 0),
+        ("sg_rlvr-full", 1),
+    ]
     # the advantage of a completion is not what tokens are credited with in the last
     assert [(r["model"], r["train_seed"], r["no number (%)"]) for r in rewarded["numberless"]] == [
-        ("sg_rlvr-full", 0, 0), ("sg_rlvr-full", 1, 0), ("sg_rlvr_objects-full", 0, 0)]
+        ("sg_rlvr-full", 0, 0),
+        ("sg_rlvr-full", 1, 0),
+        ("sg_rlvr_objects-full", 0, 0),
+    ]
     found = {r["what"]: r for r in rewarded["gains"] if r["model"] == "sg_rlvr-full"}
     assert (found["reward"]["first"], found["reward"]["last"]) == (0.25, 1.0)
-    assert found["reward"]["low"] == pytest.approx(0.75 - 1.96 * 0.25)  # two questions a third: one of each seed
+    assert found["reward"]["low"] == pytest.approx(
+        0.75 - 1.96 * 0.25
+    )  # two questions a third: one of each seed
     assert (found["accuracy"]["first"], found["accuracy"]["last"]) == (0.125, 0.5)
-    assert (found["map_calibrated"]["first"], found["map_calibrated"]["last"]) == pytest.approx((0, 1), abs=1e-9)
+    assert (found["map_calibrated"]["first"], found["map_calibrated"]["last"]) == pytest.approx(
+        (0, 1), abs=1e-9
+    )
 
 
-def test_rooms_that_nothing_was_chosen_on_are_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rooms_that_nothing_was_chosen_on_are_asked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
     monkeypatch.setattr(study, "REFERENCE", tmp_path / "reference")
     for name, value in (("command", "make study"), ("costs", []), ("rewarded", {}), ("curves", {})):
@@ -159,7 +270,9 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(tmp_path: Path, monkeypa
     shutil.copy(data / "train.jsonl", data / "heldout.jsonl")
     asked: dict[str, tuple[Path, set[str]]] = {}
 
-    def answered(_: object, split: str, samples: list[Sample], folder: Path, *__: object, seed: int) -> tuple[list, list, list]:
+    def answered(
+        _: object, split: str, samples: list[Sample], folder: Path, *__: object, seed: int
+    ) -> tuple[list, list, list]:
         asked[split] = folder, {s.question_type for s in samples}
         return [{**r, "split": split} for r in rows("base", {0: [1, 0, 1, 0]})], [], []
 
@@ -171,16 +284,23 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(tmp_path: Path, monkeypa
     found = json.loads((tmp_path / "reference/smoke/summary.json").read_text())
     assert {r["split"] for r in found["summary"]} == {"heldout", "further_rooms"}
     assert found["questions"] == {"heldout": 500, "further_rooms": 900}
-    assert found["command"] == "make study; python -m spacer_utils.analysis.study --profile smoke --further FOLDER"
+    assert (
+        found["command"]
+        == "make study; python -m spacer_utils.analysis.study --profile smoke --further FOLDER"
+    )
     assert study.main(["--profile", "smoke", "--further", str(tmp_path / "nowhere")]) == 2
 
 
 def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:
-    curves = {"rlvr-full-s0": [{"step": 1, "reward": 1.0}, {"step": 2, "reward": 2.0, "kl": 0.1}],
-              "rlvr-full-s1": [{"step": 1, "reward": 2.0}], "sg_rlvr-full-s0": [{"step": 1, "reward": 3.0}]}
+    curves = {
+        "rlvr-full-s0": [{"step": 1, "reward": 1.0}, {"step": 2, "reward": 2.0, "kl": 0.1}],
+        "rlvr-full-s1": [{"step": 1, "reward": 2.0}],
+        "sg_rlvr-full-s0": [{"step": 1, "reward": 3.0}],
+    }
     assert published.mean_curves(curves) == {
         "rlvr-full": [{"step": 1, "reward": 1.5}, {"step": 2, "reward": 2.0, "kl": 0.1}],
-        "sg_rlvr-full": [{"step": 1, "reward": 3.0}]}
+        "sg_rlvr-full": [{"step": 1, "reward": 3.0}],
+    }
 
 
 def test_committed_studies_are_whole() -> None:
@@ -193,5 +313,6 @@ def test_committed_studies_are_whole() -> None:
         assert all(r["low"] <= r["macro"] <= r["high"] for r in found["summary"])
         assert min(r["seeds"] for r in found["summary"] if "rlvr" in r["model"]) >= 3
         assert found["curves"]
-        assert {r["model"] for r in found["gains"]} == {c["model"] for c in found["costs"] if "rlvr" in c["model"]
-                                                       or "grpo" in c["model"]}
+        assert {r["model"] for r in found["gains"]} == {
+            c["model"] for c in found["costs"] if "rlvr" in c["model"] or "grpo" in c["model"]
+        }

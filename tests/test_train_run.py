@@ -1,4 +1,5 @@
-"""Runs as a user starts them: they resume exactly, log every row once, and leave a plain checkpoint."""
+"""Runs as a user starts them: they resume exactly, log every row once, and leave a plain
+checkpoint."""
 
 from __future__ import annotations
 
@@ -24,8 +25,18 @@ from spacer_utils.training import plan as train
 
 torch = pytest.importorskip("torch")
 PROFILE = profiles.get("smoke").with_overrides(
-    completion_tokens=12, size=56, rl_steps=4, sft_steps=4, prompts_per_step=2, group_size=4, sft_batch=3, save_steps=1,
-    rl_lr_full=1e-3, rl_lr_lora=1e-2, lora_rank=4)
+    completion_tokens=12,
+    size=56,
+    rl_steps=4,
+    sft_steps=4,
+    prompts_per_step=2,
+    group_size=4,
+    sft_batch=3,
+    save_steps=1,
+    rl_lr_full=1e-3,
+    rl_lr_lora=1e-2,
+    lora_rank=4,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +61,16 @@ def lively(monkeypatch: pytest.MonkeyPatch) -> None:
         value.__name__ = name
         return value
 
-    monkeypatch.setattr(rewards, "trl_reward_functions", lambda terms, *_: ([function(t) for t in terms], list(terms.values())))
+    monkeypatch.setattr(
+        rewards,
+        "trl_reward_functions",
+        lambda terms, *_: ([function(t) for t in terms], list(terms.values())),
+    )
 
 
-def go(method: str, tuning: str, model: str, data: Path, out: Path, profile: Any = PROFILE, **more: Any) -> Path:
+def go(
+    method: str, tuning: str, model: str, data: Path, out: Path, profile: Any = PROFILE, **more: Any
+) -> Path:
     torch.set_num_threads(1)
     return train.run(profile, method, tuning, 0, data, out, model=model, **more)  # type: ignore[arg-type]
 
@@ -70,13 +87,20 @@ def stop_at(step: int) -> train.Progress:
     return progress
 
 
-RESUMED = [("sg_rlvr_calibrated", "lora", "qwen3_vl"), ("t_grpo", "full", "qwen2_5_vl"), ("sft_map", "full", "qwen2_5_vl"),
-           ("sft", "lora", "qwen3_vl")]
+RESUMED = [
+    ("sg_rlvr_calibrated", "lora", "qwen3_vl"),
+    ("t_grpo", "full", "qwen2_5_vl"),
+    ("sft_map", "full", "qwen2_5_vl"),
+    ("sft", "lora", "qwen3_vl"),
+]
 
 
 @pytest.mark.parametrize(("method", "tuning", "family"), RESUMED)
-def test_a_killed_run_goes_on_exactly(data: Path, tmp_path: Path, method: str, tuning: str, family: str) -> None:
-    """The stock trainer does not restore a full Qwen2.5-VL: its saved names differ from the module's, and it only warns."""
+def test_a_killed_run_goes_on_exactly(
+    data: Path, tmp_path: Path, method: str, tuning: str, family: str
+) -> None:
+    """The stock trainer does not restore a full Qwen2.5-VL: its saved names differ from the
+    module's, and it only warns."""
     model = tiny_model(tmp_path / "base", family)
     whole = traces(go(method, tuning, model, data, tmp_path / "a"))
     assert len(whole[0]) == 4
@@ -112,10 +136,13 @@ def test_the_log_serves_the_notebooks(model: str, data: Path, tmp_path: Path) ->
     training_logs.one_group(rows)
 
 
-@pytest.mark.parametrize(("method", "gate"),
-                         [("sg_rlvr", "correct"), ("sg_rlvr_calibrated", "correct"), ("sg_rlvr_dense", "format")])
-def test_maps_stand_behind_the_gate_of_the_method(model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                  method: str, gate: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "gate"),
+    [("sg_rlvr", "correct"), ("sg_rlvr_calibrated", "correct"), ("sg_rlvr_dense", "format")],
+)
+def test_maps_stand_behind_the_gate_of_the_method(
+    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, gate: str
+) -> None:
     from spacer_utils import rewards
 
     def asked(_: Any, gate: str, *__: Any) -> Any:
@@ -126,9 +153,17 @@ def test_maps_stand_behind_the_gate_of_the_method(model: str, data: Path, tmp_pa
         go(method, "full", model, data, tmp_path)
 
 
-@pytest.mark.parametrize(("method", "by_object"), [("sg_rlvr_kind", False), ("sg_rlvr_objects", True)])
-def test_tokens_are_credited_as_the_method_says(model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                method: str, by_object: bool) -> None:
+@pytest.mark.parametrize(
+    ("method", "by_object"), [("sg_rlvr_kind", False), ("sg_rlvr_objects", True)]
+)
+def test_tokens_are_credited_as_the_method_says(
+    model: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    by_object: bool,
+) -> None:
     from spacer_utils.training import loop
 
     def asked(*_: Any, by_object: bool, **__: Any) -> Any:
@@ -140,12 +175,17 @@ def test_tokens_are_credited_as_the_method_says(model: str, data: Path, tmp_path
 
 
 @pytest.mark.parametrize("method", ["sft", "rlvr"])
-def test_learning_rates_rise_in_the_share_of_steps_that_the_profile_says(model: str, data: Path, tmp_path: Path,
-                                                                         method: str) -> None:
-    short = PROFILE.with_overrides(rl_steps=8, sft_steps=8, sft_lr=1e-3, completion_tokens=4, prompts_per_step=1, sft_batch=1)
+def test_learning_rates_rise_in_the_share_of_steps_that_the_profile_says(
+    model: str, data: Path, tmp_path: Path, method: str
+) -> None:
+    short = PROFILE.with_overrides(
+        rl_steps=8, sft_steps=8, sft_lr=1e-3, completion_tokens=4, prompts_per_step=1, sft_batch=1
+    )
 
     def rates(warmup: float) -> list[float]:
-        folder = go(method, "full", model, data, tmp_path / str(warmup), short.with_overrides(warmup=warmup))
+        folder = go(
+            method, "full", model, data, tmp_path / str(warmup), short.with_overrides(warmup=warmup)
+        )
         return [m["learning_rate"] for m in training_logs.metrics(folder) if "learning_rate" in m]
 
     risen = rates(0.5)
@@ -155,7 +195,9 @@ def test_learning_rates_rise_in_the_share_of_steps_that_the_profile_says(model: 
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_the_result_is_a_plain_checkpoint(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
+def test_the_result_is_a_plain_checkpoint(
+    model: str, data: Path, tmp_path: Path, tuning: str
+) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     folder = go("rlvr", tuning, model, data, tmp_path)
@@ -179,7 +221,9 @@ def test_a_finished_run_is_not_repeated(model: str, data: Path, tmp_path: Path) 
     folder = go("sft", "lora", model, own, tmp_path / "out")
     before = (folder / "run.json").stat().st_mtime_ns
     result = json.loads((folder / "run.json").read_text())
-    assert result["outputs"]["model/model.safetensors"] == sha256(folder / "model" / "model.safetensors")
+    assert result["outputs"]["model/model.safetensors"] == sha256(
+        folder / "model" / "model.safetensors"
+    )
     go("sft", "lora", model, own, tmp_path / "out")
     assert (folder / "run.json").stat().st_mtime_ns == before
     shutil.rmtree(folder / "model")
@@ -189,12 +233,22 @@ def test_a_finished_run_is_not_repeated(model: str, data: Path, tmp_path: Path) 
     (own / "train.jsonl").write_text("".join(lines[1:]))
     go("sft", "lora", model, own, tmp_path / "out", overwrite=True)
     assert json.loads((folder / "run.json").read_text())["fingerprint"] != result["fingerprint"]
-    assert len(read_jsonl(folder / "metrics.jsonl")) == 4  # nothing of the old run is left in the log
+    assert (
+        len(read_jsonl(folder / "metrics.jsonl")) == 4
+    )  # nothing of the old run is left in the log
 
 
-def test_broken_clips_end_the_run_or_are_left_out_and_counted(model: str, data: Path, tmp_path: Path) -> None:
+def test_broken_clips_end_the_run_or_are_left_out_and_counted(
+    model: str, data: Path, tmp_path: Path
+) -> None:
     own = Path(shutil.copytree(data, tmp_path / "data"))
-    clips = sorted({json.loads(line)["path"] for line in (own / "train.jsonl").read_text().splitlines() if ".mp4" in line})
+    clips = sorted(
+        {
+            json.loads(line)["path"]
+            for line in (own / "train.jsonl").read_text().splitlines()
+            if ".mp4" in line
+        }
+    )
     (own / clips[0]).write_bytes((own / clips[0]).read_bytes()[:400])
     (own / clips[1]).write_bytes(b"")
     with pytest.raises(WorkbookError, match="mp4"):
@@ -216,7 +270,9 @@ def test_a_half_written_checkpoint_is_never_chosen(tmp_path: Path) -> None:
             (tmp_path / f"checkpoint-{step}").mkdir()
             (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"x" * step)
             checkpoints.mark_complete(tmp_path / f"checkpoint-{step}")
-    shutil.copytree(tmp_path / "checkpoint-10", tmp_path / "checkpoint-12")  # somebody's: of another run
+    shutil.copytree(
+        tmp_path / "checkpoint-10", tmp_path / "checkpoint-12"
+    )  # somebody's: of another run
     assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-10"
     (tmp_path / "checkpoint-10" / "weights").write_bytes(b"x" * 9)
     (tmp_path / "checkpoint-11").mkdir()
@@ -229,8 +285,11 @@ def test_a_half_written_checkpoint_is_never_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_files_of_others_survive_every_run_in_their_folder(model: str, data: Path, tmp_path: Path, tuning: str) -> None:
-    """Beside the run's files and among them: while checkpoints come and go, after a kill, under other settings."""
+def test_files_of_others_survive_every_run_in_their_folder(
+    model: str, data: Path, tmp_path: Path, tuning: str
+) -> None:
+    """Beside the run's files and among them: while checkpoints come and go, after a kill, under
+    other settings."""
     folder = tmp_path / f"sft-{tuning}-s0"
 
     def drop(step: int, *_: Any) -> None:
@@ -246,13 +305,18 @@ def test_files_of_others_survive_every_run_in_their_folder(model: str, data: Pat
         go("sft", tuning, model, data, tmp_path, progress=drop)
     known = mine()
     assert known >= {"notes.txt", "checkpoint-1/notes.txt", "checkpoint-2/notes.txt"}
-    go("sft", tuning, model, data, tmp_path, PROFILE.with_overrides(sft_lr=1e-4))  # an unfinished run gives way
+    go(
+        "sft", tuning, model, data, tmp_path, PROFILE.with_overrides(sft_lr=1e-4)
+    )  # an unfinished run gives way
     assert mine() >= known
     (folder / "model" / "notes.txt").write_text("mine")
     (folder / "photo.jpg").write_bytes(b"mine")
     weights = sha256(folder / "model" / "model.safetensors")
     before = sorted(folder.rglob("*"))
-    with pytest.raises(WorkbookError, match=r"finished run of training.*train.sft_lr: 0.0001 -> .*--out.*--overwrite"):
+    with pytest.raises(
+        WorkbookError,
+        match=r"finished run of training.*train.sft_lr: 0.0001 -> .*--out.*--overwrite",
+    ):
         go("sft", tuning, model, data, tmp_path)
     assert sorted(folder.rglob("*")) == before
     assert sha256(folder / "model" / "model.safetensors") == weights
@@ -264,13 +328,27 @@ def test_files_of_others_survive_every_run_in_their_folder(model: str, data: Pat
     assert "model/notes.txt" not in json.loads((folder / "run.json").read_text())["outputs"]
 
 
-@pytest.mark.parametrize("name", ["thesis.tex", "model/model.safetensors", "checkpoint-4/optimizer.pt", "metrics.jsonl"])
-def test_a_folder_of_somebody_is_refused(model: str, data: Path, tmp_path: Path, name: str,
-                                         capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", ["thesis.tex", "model/model.safetensors", "checkpoint-4/optimizer.pt", "metrics.jsonl"]
+)
+def test_a_folder_of_somebody_is_refused(
+    model: str, data: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "sft-lora-s0" / name
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    line = ["--profile", "smoke", "--method", "sft", "--data", str(data), "--out", str(tmp_path), "--model", model]
+    line = [
+        "--profile",
+        "smoke",
+        "--method",
+        "sft",
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path),
+        "--model",
+        model,
+    ]
     assert train.main(line) == 2
     said = capsys.readouterr().err
     assert name in said
@@ -282,17 +360,29 @@ def test_a_folder_of_somebody_is_refused(model: str, data: Path, tmp_path: Path,
     assert path.read_text() == "mine"
 
 
-def test_settings_that_cannot_run_leave_the_old_run_whole(model: str, data: Path, tmp_path: Path) -> None:
+def test_settings_that_cannot_run_leave_the_old_run_whole(
+    model: str, data: Path, tmp_path: Path
+) -> None:
     folder = go("sft", "lora", model, data, tmp_path)
     before = {p: sha256(p) for p in folder.rglob("*") if p.is_file()}
     with pytest.raises(WorkbookError, match="micro_batch"):
-        go("sft", "lora", model, data, tmp_path, PROFILE.with_overrides(micro_batch=2), overwrite=True)
+        go(
+            "sft",
+            "lora",
+            model,
+            data,
+            tmp_path,
+            PROFILE.with_overrides(micro_batch=2),
+            overwrite=True,
+        )
     assert {p: sha256(p) for p in folder.rglob("*") if p.is_file()} == before
 
 
 def test_a_second_training_in_a_folder_is_refused(model: str, data: Path, tmp_path: Path) -> None:
     def second(step: int, *_: Any) -> None:
-        with pytest.raises(WorkbookError, match=rf"another run \(process {os.getpid()}\) is working in"):
+        with pytest.raises(
+            WorkbookError, match=rf"another run \(process {os.getpid()}\) is working in"
+        ):
             go("sft", "lora", model, data, tmp_path)
         raise Killed
 
@@ -301,15 +391,32 @@ def test_a_second_training_in_a_folder_is_refused(model: str, data: Path, tmp_pa
     go("sft", "lora", model, data, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["videos/v1.mp4", "videos/still.png", "cognitive_map.jsonl", "chat_template.jinja",
-                                  "preprocessor_config.json", "generation_config.json", "tokenizer.json", "pytorch_model.bin",
-                                  "model.safetensors.index.json"])
-def test_a_training_on_other_inputs_is_not_taken_for_finished(model: str, data: Path, tmp_path: Path, name: str,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "videos/v1.mp4",
+        "videos/still.png",
+        "cognitive_map.jsonl",
+        "chat_template.jinja",
+        "preprocessor_config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "pytorch_model.bin",
+        "model.safetensors.index.json",
+    ],
+)
+def test_a_training_on_other_inputs_is_not_taken_for_finished(
+    model: str, data: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from spacer_utils.training import loop
 
-    own, start = Path(shutil.copytree(data, tmp_path / "data")), Path(shutil.copytree(model, tmp_path / "model"))
-    monkeypatch.setattr(loop, "execute", lambda plan, *_, **__: folders.begin(plan.out, plan.inputs, ()).finish())
+    own, start = (
+        Path(shutil.copytree(data, tmp_path / "data")),
+        Path(shutil.copytree(model, tmp_path / "model")),
+    )
+    monkeypatch.setattr(
+        loop, "execute", lambda plan, *_, **__: folders.begin(plan.out, plan.inputs, ()).finish()
+    )
     go("sft", "lora", str(start), own, tmp_path / "out")
     go("sft", "lora", str(start), own, tmp_path / "out")
     path = next((p for p in (own / name, start / name) if p.exists()), start / name)
@@ -323,14 +430,18 @@ def test_restoring_another_model_is_refused(model: str, tmp_path: Path) -> None:
 
     from spacer_utils.training import checkpoints
 
-    other: Any = AutoModelForImageTextToText.from_pretrained(tiny_model(tmp_path / "other", "qwen2_5_vl"))
+    other: Any = AutoModelForImageTextToText.from_pretrained(
+        tiny_model(tmp_path / "other", "qwen2_5_vl")
+    )
     mine: Any = AutoModelForImageTextToText.from_pretrained(model)
     other.save_pretrained(tmp_path / "checkpoint")
     with pytest.raises((WorkbookError, RuntimeError, ValueError)):
         checkpoints.restore(mine, tmp_path / "checkpoint")
 
 
-def test_saving_inside_a_generation_window_is_refused(model: str, data: Path, tmp_path: Path) -> None:
+def test_saving_inside_a_generation_window_is_refused(
+    model: str, data: Path, tmp_path: Path
+) -> None:
     with pytest.raises(WorkbookError, match="multiple of the generation window of 2"):
         go("rlvr", "lora", model, data, tmp_path, options={"num_iterations": 2})
     with pytest.raises(WorkbookError, match="micro_batch=3 does not divide"):
@@ -342,7 +453,10 @@ def test_wrong_arguments_say_what_to_do(data: Path, tmp_path: Path) -> None:
         train.run("smoke", "ppo", data_dir=data, out=tmp_path)
     with pytest.raises(BadRow, match=r"nothing is no folder. Give the folder that has train.jsonl"):
         train.run("smoke", "sft", data_dir=tmp_path / "nothing", out=tmp_path)
-    assert train.main(["--method", "sft", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 2
+    assert (
+        train.main(["--method", "sft", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)])
+        == 2
+    )
 
 
 def test_order_shows_every_prompt_before_any_comes_again() -> None:
@@ -373,24 +487,53 @@ def test_launch_configurations_are_understood(name: str) -> None:
 
 
 def command(model: str, data: Path, out: Path, method: str = "rlvr", **fields: Any) -> list[str]:
-    settings = {"completion_tokens": 12, "size": 56, "rl_steps": 30, "prompts_per_step": 2, "group_size": 4, "save_steps": 2}
+    settings = {
+        "completion_tokens": 12,
+        "size": 56,
+        "rl_steps": 30,
+        "prompts_per_step": 2,
+        "group_size": 4,
+        "save_steps": 2,
+    }
     flags = [f"--set={k}={v}" for k, v in (settings | fields).items()]
-    return [sys.executable, "-m", "spacer_utils.training.plan", "--profile", "smoke", "--method", method, "--data", str(data),
-            "--out", str(out), "--model", model, *flags]
+    return [
+        sys.executable,
+        "-m",
+        "spacer_utils.training.plan",
+        "--profile",
+        "smoke",
+        "--method",
+        method,
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--model",
+        model,
+        *flags,
+    ]
 
 
 @pytest.mark.slow
-def test_an_interrupt_saves_and_the_same_command_goes_on(model: str, data: Path, tmp_path: Path) -> None:
+def test_an_interrupt_saves_and_the_same_command_goes_on(
+    model: str, data: Path, tmp_path: Path
+) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command(model, data, tmp_path), env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(model, data, tmp_path), env=environment, stderr=subprocess.PIPE, text=True
+    )
     metrics = tmp_path / "rlvr-lora-s0" / "metrics.jsonl"
-    while process.poll() is None and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 3):
+    while process.poll() is None and not (
+        metrics.exists() and metrics.read_bytes().count(b"\n") >= 3
+    ):
         pass
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "Run the same command to go on" in errors
-    assert subprocess.run(command(model, data, tmp_path), env=environment, capture_output=True, check=True)
+    assert subprocess.run(
+        command(model, data, tmp_path), env=environment, capture_output=True, check=True
+    )
     assert [r["step"] for r in read_jsonl(metrics)] == list(range(1, 31))
 
 

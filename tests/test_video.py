@@ -1,4 +1,5 @@
-"""Clips: cameras stay in the room and see it, bytes repeat, times are true, damage is named, the cache decodes once."""
+"""Clips: cameras stay in the room and see it, bytes repeat, times are true, damage is named, the
+cache decodes once."""
 
 from __future__ import annotations
 
@@ -67,16 +68,29 @@ def test_cameras_stand_on_free_floor(kind: str) -> None:
         assert np.allclose(np.linalg.det(turned), 1)
         for o in room.objects:
             c, s = math.cos(o.box.yaw), math.sin(o.box.yaw)
-            local = (cameras[:, :3, 3] - np.array(o.box.center)) @ np.array([(c, -s, 0), (s, c, 0), (0, 0, 1.0)])
-            assert not (np.abs(local) < np.array(o.box.size) / 2).all(1).any(), (room.scene_id, o.category)
+            local = (cameras[:, :3, 3] - np.array(o.box.center)) @ np.array(
+                [(c, -s, 0), (s, c, 0), (0, 0, 1.0)]
+            )
+            assert not (np.abs(local) < np.array(o.box.size) / 2).all(1).any(), (
+                room.scene_id,
+                o.category,
+            )
 
 
 def beginnings(scene: Scene, kind: str) -> tuple[set[int], float]:
-    """Of a dozen clips: the room axes nearest to their first directions, and the largest angle between the two, radians."""
-    firsts = np.array([camera.trajectory(scene, kind, 24, 2.0, 112, 112, np.random.default_rng(seed))[0] for seed in range(12)])
+    """Of a dozen clips: the room axes nearest to their first directions, and the largest angle
+    between the two, radians."""
+    firsts = np.array(
+        [
+            camera.trajectory(scene, kind, 24, 2.0, 112, 112, np.random.default_rng(seed))[0]
+            for seed in range(12)
+        ]
+    )
     quarters = np.arctan2(firsts[:, 1, 2], firsts[:, 0, 2]) / (math.pi / 2)
     nearest = np.round(quarters)
-    return set((nearest % 4).astype(int).tolist()), float(np.abs(quarters - nearest).max() * math.pi / 2)
+    return set((nearest % 4).astype(int).tolist()), float(
+        np.abs(quarters - nearest).max() * math.pi / 2
+    )
 
 
 @pytest.mark.slow
@@ -128,9 +142,17 @@ def test_the_clip_tells_what_the_picture_shows(filmed: tuple[Pixels, Clip]) -> N
 
 
 def test_seen_uses_the_given_frames_and_the_threshold(filmed: tuple[Pixels, Clip]) -> None:
-    clip = replace(filmed[1], visible_share={1: (0.0, 0.01, 0.2), 2: (0.3, 0.0, 0.0), 3: (0.0, 0.004, 0.0)},
-                   scene=replace(filmed[1].scene, objects=tuple(
-                       SceneObject(k, c, Box((0, 0, 0), (1, 1, 1))) for k, c in ((1, "chair"), (2, "chair"), (3, "cup")))))
+    clip = replace(
+        filmed[1],
+        visible_share={1: (0.0, 0.01, 0.2), 2: (0.3, 0.0, 0.0), 3: (0.0, 0.004, 0.0)},
+        scene=replace(
+            filmed[1].scene,
+            objects=tuple(
+                SceneObject(k, c, Box((0, 0, 0), (1, 1, 1)))
+                for k, c in ((1, "chair"), (2, "chair"), (3, "cup"))
+            ),
+        ),
+    )
     assert film.seen_instances(clip, range(3), 0.005) == {1: 1, 2: 0}
     assert film.seen_instances(clip, [1, 2], 0.05) == {1: 2}
     assert film.seen_categories(clip, range(3), 0.001) == {"chair": 0, "cup": 1}
@@ -138,10 +160,14 @@ def test_seen_uses_the_given_frames_and_the_threshold(filmed: tuple[Pixels, Clip
 
 
 @pytest.mark.slow
-def test_same_frames_same_bytes_and_a_true_round_trip(filmed: tuple[Pixels, Clip], mp4: Path, tmp_path: Path) -> None:
+def test_same_frames_same_bytes_and_a_true_round_trip(
+    filmed: tuple[Pixels, Clip], mp4: Path, tmp_path: Path
+) -> None:
     again = film.write_clip(*film.film(filmed[1].scene, DATA, seed=3), tmp_path / "again")
     assert again.read_bytes() == mp4.read_bytes()
-    assert b" mbtree=0 " in mp4.read_bytes()  # with x264's macroblock tree they are the same 99 times of 100
+    assert (
+        b" mbtree=0 " in mp4.read_bytes()
+    )  # with x264's macroblock tree they are the same 99 times of 100
     assert again.with_suffix(".json").read_bytes() == mp4.with_suffix(".json").read_bytes()
     assert film.read_clip(mp4.with_suffix(".json")) == filmed[1]
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.is_file()) == [".json", ".mp4"]
@@ -183,8 +209,16 @@ def test_named_samplings() -> None:
         frames.sampling("randomly")
 
 
-@pytest.mark.parametrize(("given", "result"), [((640, 480), (336, 448)), ((1920, 1080), (252, 448)), ((480, 640), (448, 336)),
-                                               ((448, 336), (448, 336)), ((320, 240), (320, 240))])
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ((640, 480), (336, 448)),
+        ((1920, 1080), (252, 448)),
+        ((480, 640), (448, 336)),
+        ((448, 336), (448, 336)),
+        ((320, 240), (320, 240)),
+    ],
+)
 def test_spacer_resize_transposes(given: tuple[int, int], result: tuple[int, int]) -> None:
     assert frames.spacer_size(*given) == result
 
@@ -242,7 +276,9 @@ def test_stock_processors_derive_the_true_times(tmp_path: Path, family: str) -> 
     path = tmp_path / "ramp.mp4"
     path.write_bytes(film.encode(ramp(16, 56, 56), 2.0))
     pixels, about = film.load(path, Frames(8, 0))
-    done = processors()[family](videos=[pixels], video_metadata=[about], do_sample_frames=False, return_metadata=True)
+    done = processors()[family](
+        videos=[pixels], video_metadata=[about], do_sample_frames=False, return_metadata=True
+    )
     kept = done["video_metadata"][0]
     assert int(done["video_grid_thw"][0][0]) == 4
     assert kept.timestamps == pytest.approx([0, 1, 2, 3, 4, 5, 6, 7])
@@ -278,8 +314,14 @@ def test_the_cache_decodes_once_and_knows_content_from_name(mp4: Path, tmp_path:
 def test_a_damaged_file_is_named(mp4: Path, damage: str) -> None:
     content = mp4.read_bytes()
     start, end = content.index(b"mdat") + 4, content.index(b"moov") - 4
-    mp4.write_bytes({"half": content[: len(content) // 2], "empty": b"", "text": b"hello" * 100,
-                     "scrambled": content[:start] + bytes(end - start) + content[end:]}[damage])
+    mp4.write_bytes(
+        {
+            "half": content[: len(content) // 2],
+            "empty": b"",
+            "text": b"hello" * 100,
+            "scrambled": content[:start] + bytes(end - start) + content[end:],
+        }[damage]
+    )
     with pytest.raises(WorkbookError, match=mp4.name):
         film.load(mp4, Frames(4, 48))
 
@@ -317,4 +359,7 @@ def test_descriptions_with_broken_poses_are_refused(mp4: Path) -> None:
 def test_films_differ_by_data_not_by_order(scene: Scene) -> None:
     small: Data = replace(DATA, width=64, height=48)
     assert (film.film(scene, small, 1)[0] == film.film(scene, small, 1)[0]).all()
-    assert film.film(scene, replace(small, trajectory="walk"), 1)[1].poses != film.film(scene, small, 1)[1].poses
+    assert (
+        film.film(scene, replace(small, trajectory="walk"), 1)[1].poses
+        != film.film(scene, small, 1)[1].poses
+    )

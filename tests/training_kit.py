@@ -1,4 +1,5 @@
-"""What the training tests share: tiny models that react to pixels, short clips, rows of every kind, a trainer in one call."""
+"""What the training tests share: tiny models that react to pixels, short clips, rows of every kind,
+a trainer in one call."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ MAP = {"chair": [[1, 2]], "table": [[5, 5], [7, 1]]}
 
 
 def tiny_model(out: Path, family: str, spread: float = 0.2) -> str:
-    """A tiny checkpoint with large random weights: its log-probabilities depend on every input, unlike those of a fresh one."""
+    """A tiny checkpoint with large random weights: its log-probabilities depend on every input,
+    unlike those of a fresh one."""
     import torch
     from transformers import AutoModelForImageTextToText
 
@@ -37,30 +39,71 @@ def tiny_model(out: Path, family: str, spread: float = 0.2) -> str:
 
 
 def write_data(folder: Path, clips: int = 4, per_clip: int = 2) -> Path:
-    """A dataset folder: short random clips of different length, questions with maps, one image row and one text row."""
+    """A dataset folder: short random clips of different length, questions with maps, one image row
+    and one text row."""
     rng = np.random.default_rng(0)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     rows, maps = [], []
     for k in range(clips):
-        frames = np.kron(rng.integers(0, 255, (8 - 2 * (k % 3), 8, 8, 3), dtype=np.uint8), np.ones((1, 7, 7, 1), dtype=np.uint8))
+        frames = np.kron(
+            rng.integers(0, 255, (8 - 2 * (k % 3), 8, 8, 3), dtype=np.uint8),
+            np.ones((1, 7, 7, 1), dtype=np.uint8),
+        )
         (folder / "videos" / f"v{k}.mp4").write_bytes(encode(frames, 2.0))
         maps.append({"video_id": f"v{k}", "cognitive_map": MAP, "object_list": list(MAP)})
-        rows += [Sample(k * 10 + j, f"How many {('chair', 'table')[j % 2]}s are in this room?", "video", "numerical", (),
-                        f"<answer>{1 + j % 2}</answer>", f"videos/v{k}.mp4", "test", ("object_count", "room_size")[j % 2],
-                        f"room{k}", f"v{k}", ("chair",)) for j in range(per_clip)]
+        rows += [
+            Sample(
+                k * 10 + j,
+                f"How many {('chair', 'table')[j % 2]}s are in this room?",
+                "video",
+                "numerical",
+                (),
+                f"<answer>{1 + j % 2}</answer>",
+                f"videos/v{k}.mp4",
+                "test",
+                ("object_count", "room_size")[j % 2],
+                f"room{k}",
+                f"v{k}",
+                ("chair",),
+            )
+            for j in range(per_clip)
+        ]
     from PIL import Image
 
     Image.fromarray(frames[0]).save(folder / "videos" / "still.png")
     picture = "videos/still.png"
-    rows += [Sample(900, "What is this?", "image", "free-form", (), "<answer>room</answer>", picture, "test", "general"),
-             Sample(901, "What is 2 + 2?", "text", "numerical", (), "<answer>4</answer>", "", "test", "general")]
+    rows += [
+        Sample(
+            900,
+            "What is this?",
+            "image",
+            "free-form",
+            (),
+            "<answer>room</answer>",
+            picture,
+            "test",
+            "general",
+        ),
+        Sample(
+            901,
+            "What is 2 + 2?",
+            "text",
+            "numerical",
+            (),
+            "<answer>4</answer>",
+            "",
+            "test",
+            "general",
+        ),
+    ]
     (folder / "train.jsonl").write_text("".join(json.dumps(r.to_row()) + "\n" for r in rows))
     (folder / "cognitive_map.jsonl").write_text("".join(json.dumps(m) + "\n" for m in maps))
     return folder
 
 
 class Clips:
-    """A loader of made-up media: ``path`` seeds the picture, ``x8`` in it is the number of frames; frames can be changed."""
+    """A loader of made-up media: ``path`` seeds the picture, ``x8`` in it is the number of frames;
+    frames can be changed."""
 
     def __init__(self, fps: float = 2.0) -> None:
         self.fps = fps
@@ -74,19 +117,32 @@ class Clips:
         self.calls.append(path)
         rng = np.random.default_rng([ord(c) for c in path])
         count = int(path.split("x")[1]) if kind == "video" else 1
-        frames = np.kron(rng.integers(0, 255, (count, 4, 4, 3), dtype=np.uint8), np.ones((1, 14, 14, 1), dtype=np.uint8))
+        frames = np.kron(
+            rng.integers(0, 255, (count, 4, 4, 3), dtype=np.uint8),
+            np.ones((1, 14, 14, 1), dtype=np.uint8),
+        )
         if path in self.changed:
             frames[self.changed[path]] = 255 - frames[self.changed[path]]
         if kind == "image":
             return frames[0], None
-        return frames, VideoMetadata(total_num_frames=count, fps=self.fps, width=56, height=56, duration=count / self.fps,
-                                     frames_indices=list(range(count)), video_backend="none")
+        return frames, VideoMetadata(
+            total_num_frames=count,
+            fps=self.fps,
+            width=56,
+            height=56,
+            duration=count / self.fps,
+            frames_indices=list(range(count)),
+            video_backend="none",
+        )
 
 
 MIXED: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("How many chairs are in this room?", (("video", "a-x6"),)),
     ("What is 2 + 2?", ()),
-    ("Is the sofa larger than the table?", (("video", "b-x4"), ("image", "still"), ("video", "c-x2"))),
+    (
+        "Is the sofa larger than the table?",
+        (("video", "b-x4"), ("image", "still"), ("video", "c-x2")),
+    ),
     ("What is this?", (("image", "still"),)),
 )
 """One row per kind: one video, none, several media, an image."""
@@ -96,11 +152,29 @@ def dataset(rows: Sequence[tuple[str, tuple[tuple[str, str], ...]]]) -> Any:
     from datasets import Dataset
 
     def sample(k: int, text: str) -> Sample:
-        return Sample(k, text, "video", "numerical", (), "<answer>2</answer>", "", "test", "count", cognitive_map=MAP)
+        return Sample(
+            k,
+            text,
+            "video",
+            "numerical",
+            (),
+            "<answer>2</answer>",
+            "",
+            "test",
+            "count",
+            cognitive_map=MAP,
+        )
 
-    return Dataset.from_list([
-        {"prompt": [{"role": "user", "content": text}], "media": json.dumps(media), "sample": sample(k, text).to_json_text()}
-        for k, (text, media) in enumerate(rows)])
+    return Dataset.from_list(
+        [
+            {
+                "prompt": [{"role": "user", "content": text}],
+                "media": json.dumps(media),
+                "sample": sample(k, text).to_json_text(),
+            }
+            for k, (text, media) in enumerate(rows)
+        ]
+    )
 
 
 def vowels(completions: Any, **_: Any) -> list[float]:
@@ -113,12 +187,24 @@ def lora(rank: int = 4) -> Any:
 
     from spacer_utils.training.loop import LORA_TARGETS
 
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS, task_type="CAUSAL_LM"
+    )
 
 
-def grpo(model: str, out: Path, clips: Clips, *, tuning: str = "full", rows: Any = MIXED,
-         rewards: Sequence[Callable[..., Any]] = (vowels,), shuffled: int = 0, on_rollouts: Any = None, by_object: bool = False,
-         **config: Any) -> Any:
+def grpo(
+    model: str,
+    out: Path,
+    clips: Clips,
+    *,
+    tuning: str = "full",
+    rows: Any = MIXED,
+    rewards: Sequence[Callable[..., Any]] = (vowels,),
+    shuffled: int = 0,
+    on_rollouts: Any = None,
+    by_object: bool = False,
+    **config: Any,
+) -> Any:
     """A ``VideoGRPOTrainer`` on the CPU; ``config`` goes to TRL's GRPOConfig."""
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -130,15 +216,41 @@ def grpo(model: str, out: Path, clips: Clips, *, tuning: str = "full", rows: Any
     torch.set_num_threads(1)
     repair_positions()
     count = len(rows) * config.get("num_generations", 2)
-    settings = {"output_dir": str(out), "per_device_train_batch_size": count, "num_generations": 2, "max_completion_length": 8,
-                "beta": 0.04, "loss_type": "grpo", "use_bias_correction_kl": False, "learning_rate": 1e-3, "max_steps": 2,
-                "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none", "logging_steps": 1,
-                "shuffle_dataset": False, "save_strategy": "no", "remove_unused_columns": False, "disable_tqdm": True, **config}
-    encoder = media.Encoder(AutoProcessor.from_pretrained(model, padding_side="left"), FRAMES, load=clips)
+    settings = {
+        "output_dir": str(out),
+        "per_device_train_batch_size": count,
+        "num_generations": 2,
+        "max_completion_length": 8,
+        "beta": 0.04,
+        "loss_type": "grpo",
+        "use_bias_correction_kl": False,
+        "learning_rate": 1e-3,
+        "max_steps": 2,
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "report_to": "none",
+        "logging_steps": 1,
+        "shuffle_dataset": False,
+        "save_strategy": "no",
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        **config,
+    }
+    encoder = media.Encoder(
+        AutoProcessor.from_pretrained(model, padding_side="left"), FRAMES, load=clips
+    )
     made = VideoGRPOTrainer(
-        model=AutoModelForImageTextToText.from_pretrained(model), args=GRPOConfig(**settings), reward_funcs=list(rewards),
-        train_dataset=dataset(rows), encoder=encoder, on_rollouts=on_rollouts, shuffled=shuffled, by_object=by_object,
-        peft_config=lora() if tuning == "lora" else None)
+        model=AutoModelForImageTextToText.from_pretrained(model),
+        args=GRPOConfig(**settings),
+        reward_funcs=list(rewards),
+        train_dataset=dataset(rows),
+        encoder=encoder,
+        on_rollouts=on_rollouts,
+        shuffled=shuffled,
+        by_object=by_object,
+        peft_config=lora() if tuning == "lora" else None,
+    )
     made.model.train()
     made.current_gradient_accumulation_steps = 1
     return made

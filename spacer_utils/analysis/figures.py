@@ -1,4 +1,5 @@
-"""Figures: data in, Figure out. Okabe-Ito colours; a question type or a method keeps its colour everywhere."""
+"""Figures: data in, Figure out. Okabe-Ito colours; a question type or a method keeps its colour
+everywhere."""
 
 from __future__ import annotations
 
@@ -19,23 +20,60 @@ from ..core.types import Clip, MapCells, Scene
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 _FIXED = {
-    "base": "#7f7f7f", "base with map": "#B2DF8A", "base, true map": "#FDBF6F", "base, blind": "#969696",
-    "base, shuffled": "#636363", "prior": "#bdbdbd", "chance": "#d9d9d9", "sft": "#56B4E9", "sft_map": "#0072B2",
-    "rlvr": "#E69F00", "rlvr_kind": "#F0E442", "t_grpo": "#CC79A7", "sg_rlvr": "#009E73", "sg_rlvr_calibrated": "#D55E00",
-    "sg_rlvr_dense": "#882255", "sg_rlvr_kind": "#AA4499", "sg_rlvr_objects": "#332288", "sg_rlvr_aligned": "#8A6D00",
+    "base": "#7f7f7f",
+    "base with map": "#B2DF8A",
+    "base, true map": "#FDBF6F",
+    "base, blind": "#969696",
+    "base, shuffled": "#636363",
+    "prior": "#bdbdbd",
+    "chance": "#d9d9d9",
+    "sft": "#56B4E9",
+    "sft_map": "#0072B2",
+    "rlvr": "#E69F00",
+    "rlvr_kind": "#F0E442",
+    "t_grpo": "#CC79A7",
+    "sg_rlvr": "#009E73",
+    "sg_rlvr_calibrated": "#D55E00",
+    "sg_rlvr_dense": "#882255",
+    "sg_rlvr_kind": "#AA4499",
+    "sg_rlvr_objects": "#332288",
+    "sg_rlvr_aligned": "#8A6D00",
     "sg_rlvr_relations": "#5D3A9B",
-    "object_counting": "#0072B2", "object_abs_distance": "#E69F00", "object_size_estimation": "#009E73",
-    "room_size_estimation": "#D55E00", "object_rel_distance": "#CC79A7", "object_rel_direction_easy": "#56B4E9",
-    "object_rel_direction_medium": "#3A7CA5", "object_rel_direction_hard": "#16425B", "obj_appearance_order": "#8A6D00",
+    "object_counting": "#0072B2",
+    "object_abs_distance": "#E69F00",
+    "object_size_estimation": "#009E73",
+    "room_size_estimation": "#D55E00",
+    "object_rel_distance": "#CC79A7",
+    "object_rel_direction_easy": "#56B4E9",
+    "object_rel_direction_medium": "#3A7CA5",
+    "object_rel_direction_hard": "#16425B",
+    "obj_appearance_order": "#8A6D00",
     "route_planning": "#5D3A9B",
-    "read": "#7f7f7f", "look": "#56B4E9", "find": "#0072B2", "learn": "#009E73", "again": "#F0E442", "crowd": "#E69F00",
-    "reckon": "#CC79A7", "reading": "#882255", "answer": "#D55E00", "settle": "#000000",
+    "read": "#7f7f7f",
+    "look": "#56B4E9",
+    "find": "#0072B2",
+    "learn": "#009E73",
+    "again": "#F0E442",
+    "crowd": "#E69F00",
+    "reckon": "#CC79A7",
+    "reading": "#882255",
+    "answer": "#D55E00",
+    "settle": "#000000",
 }
 """Colours that never change; everything else takes a stable place in the Okabe-Ito cycle."""
 
-sns.set_theme(style="whitegrid", context="paper", font_scale=1.05, rc={
-    "figure.dpi": 100, "axes.titlesize": "medium", "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "spacer",
-})
+sns.set_theme(
+    style="whitegrid",
+    context="paper",
+    font_scale=1.05,
+    rc={
+        "figure.dpi": 100,
+        "axes.titlesize": "medium",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.hashsalt": "spacer",
+    },
+)
 
 
 def colour(name: str) -> str:
@@ -45,7 +83,8 @@ def colour(name: str) -> str:
 
 
 def _light(name: str) -> bool:
-    """Whether dark letters are read better on a name's colour than white ones (luma of ITU-R BT.601)."""
+    """Whether dark letters are read better on a name's colour than white ones (luma of ITU-R
+    BT.601)."""
     return float(np.dot(to_rgb(colour(name)), (0.299, 0.587, 0.114))) > 0.6
 
 
@@ -56,7 +95,9 @@ def pretty(name: str) -> str:
 
 def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
     rows = max(1, math.ceil(n / columns))
-    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
+    )
     flat = list(axes.flat)
     for axis in flat[n:]:
         axis.axis("off")
@@ -64,7 +105,9 @@ def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, li
     return figure, flat[:n]
 
 
-def frames_sheet(frames: Sequence[npt.NDArray[np.uint8]], titles: Sequence[str] = (), columns: int = 4) -> Figure:
+def frames_sheet(
+    frames: Sequence[npt.NDArray[np.uint8]], titles: Sequence[str] = (), columns: int = 4
+) -> Figure:
     """Contact sheet of (H, W, 3) uint8 pictures."""
     figure, axes = _grid(len(frames), columns, 2.4, 2.5)
     for k, axis in enumerate(axes):
@@ -75,8 +118,13 @@ def frames_sheet(frames: Sequence[npt.NDArray[np.uint8]], titles: Sequence[str] 
     return figure
 
 
-def token_names(frames: Sequence[npt.NDArray[np.uint8]], names: Sequence[Sequence[Sequence[str]]], columns: int = 3) -> Figure:
-    """Pictures under the grid of their vision tokens, with the name that each token is told; see ``training.perception``."""
+def token_names(
+    frames: Sequence[npt.NDArray[np.uint8]],
+    names: Sequence[Sequence[Sequence[str]]],
+    columns: int = 3,
+) -> Figure:
+    """Pictures under the grid of their vision tokens, with the name that each token is told; see
+    ``training.perception``."""
     figure, axes = _grid(len(frames), columns, 3.4, 3.4)
     for frame, table, axis in zip(frames, names, axes):
         axis.imshow(frame)
@@ -84,14 +132,31 @@ def token_names(frames: Sequence[npt.NDArray[np.uint8]], names: Sequence[Sequenc
         step = frame.shape[0] / len(table)
         for y, row in enumerate(table):
             for x, name in enumerate(row):
-                axis.add_patch(Rectangle((x * step, y * step), step, step, fill=False, lw=0.6, color="white"))
-                box = {"boxstyle": "round,pad=0.15", "fc": "black", "lw": 0, "alpha": 0.55 if name else 0}
-                axis.text((x + 0.5) * step, (y + 0.5) * step, name.replace(" ", "\n"), color="white", fontsize=7,
-                          ha="center", va="center", bbox=box)
+                axis.add_patch(
+                    Rectangle((x * step, y * step), step, step, fill=False, lw=0.6, color="white")
+                )
+                box = {
+                    "boxstyle": "round,pad=0.15",
+                    "fc": "black",
+                    "lw": 0,
+                    "alpha": 0.55 if name else 0,
+                }
+                axis.text(
+                    (x + 0.5) * step,
+                    (y + 0.5) * step,
+                    name.replace(" ", "\n"),
+                    color="white",
+                    fontsize=7,
+                    ha="center",
+                    va="center",
+                    bbox=box,
+                )
     return figure
 
 
-def _footprint(center: Sequence[float], size: Sequence[float], yaw: float) -> npt.NDArray[np.float64]:
+def _footprint(
+    center: Sequence[float], size: Sequence[float], yaw: float
+) -> npt.NDArray[np.float64]:
     c, s = math.cos(yaw), math.sin(yaw)
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * np.array(size[:2]) / 2
     turned: npt.NDArray[np.float64] = corners @ np.array([[c, s], [-s, c]]) + np.array(center[:2])
@@ -99,7 +164,8 @@ def _footprint(center: Sequence[float], size: Sequence[float], yaw: float) -> np
 
 
 def room_plan(scene: Scene, clip: Clip | None = None, axis: Any = None) -> Figure:
-    """Top view of a room in metres: footprints, category names and, with a clip, the camera's path and first view."""
+    """Top view of a room in metres: footprints, category names and, with a clip, the camera's path
+    and first view."""
     if axis is None:
         _, (axis,) = _grid(1, 1, 5.5, 5.0)
     outlines = scene.rooms or (scene.polygon,)
@@ -107,14 +173,20 @@ def room_plan(scene: Scene, clip: Clip | None = None, axis: Any = None) -> Figur
         axis.add_patch(Polygon(np.array(outline), fill=False, lw=2, color="#333333"))
     for o in scene.objects:
         shape = _footprint(o.box.center, o.box.size, o.box.yaw)
-        axis.add_patch(Polygon(shape, alpha=0.45, facecolor=colour(o.category), edgecolor="black", lw=0.8))
+        axis.add_patch(
+            Polygon(shape, alpha=0.45, facecolor=colour(o.category), edgecolor="black", lw=0.8)
+        )
         axis.annotate(o.category, o.box.center[:2], ha="center", va="center", fontsize=7)
     if clip is not None:
         poses = np.array(clip.poses)
         axis.plot(poses[:, 0, 3], poses[:, 1, 3], ".-", color="#D55E00", lw=1, ms=3)
         eye, ahead = poses[0, :2, 3], poses[0, :2, 2]
-        axis.annotate("", xy=eye + 0.9 * ahead / max(float(np.linalg.norm(ahead)), 1e-9), xytext=eye,
-                      arrowprops={"arrowstyle": "->", "color": "#D55E00", "lw": 2})
+        axis.annotate(
+            "",
+            xy=eye + 0.9 * ahead / max(float(np.linalg.norm(ahead)), 1e-9),
+            xytext=eye,
+            arrowprops={"arrowstyle": "->", "color": "#D55E00", "lw": 2},
+        )
     points = np.concatenate([np.array(o) for o in outlines])
     axis.set_xlim(points[:, 0].min() - 0.3, points[:, 0].max() + 0.3)
     axis.set_ylim(points[:, 1].min() - 0.3, points[:, 1].max() + 0.3)
@@ -126,7 +198,9 @@ def room_plan(scene: Scene, clip: Clip | None = None, axis: Any = None) -> Figur
     return whole
 
 
-def room_plans(scenes: Sequence[Scene], clips: Sequence[Clip | None] = (), columns: int = 3) -> Figure:
+def room_plans(
+    scenes: Sequence[Scene], clips: Sequence[Clip | None] = (), columns: int = 3
+) -> Figure:
     """Top views side by side."""
     figure, axes = _grid(len(scenes), columns, 4.2, 4.0)
     for k, (scene, axis) in enumerate(zip(scenes, axes)):
@@ -135,7 +209,8 @@ def room_plans(scenes: Sequence[Scene], clips: Sequence[Clip | None] = (), colum
 
 
 def cognitive_maps(maps: Mapping[str, MapCells], grid: int = 10, columns: int = 3) -> Figure:
-    """Maps on their integer grid; y grows upwards (away from the first camera in the first-view frame)."""
+    """Maps on their integer grid; y grows upwards (away from the first camera in the first-view
+    frame)."""
     figure, axes = _grid(len(maps), columns, 3.6, 3.5)
     for (title, cells), axis in zip(maps.items(), axes):
         seen: dict[tuple[int, int], int] = {}
@@ -143,8 +218,22 @@ def cognitive_maps(maps: Mapping[str, MapCells], grid: int = 10, columns: int = 
             for x, y in (p[:2] for p in points if len(p) >= 2):
                 stack = seen.get((x, y), 0)
                 seen[(x, y)] = stack + 1
-                axis.scatter(x + 0.5, y + 0.5, s=90, color=colour(category), alpha=0.8, edgecolor="black", lw=0.5)
-                axis.annotate(category, (x + 0.5, y + 0.62 + 0.45 * stack), ha="center", va="bottom", fontsize=7)
+                axis.scatter(
+                    x + 0.5,
+                    y + 0.5,
+                    s=90,
+                    color=colour(category),
+                    alpha=0.8,
+                    edgecolor="black",
+                    lw=0.5,
+                )
+                axis.annotate(
+                    category,
+                    (x + 0.5, y + 0.62 + 0.45 * stack),
+                    ha="center",
+                    va="bottom",
+                    fontsize=7,
+                )
         axis.set_xlim(0, grid)
         axis.set_ylim(0, grid)
         axis.set_xticks(range(grid + 1), minor=False)
@@ -157,20 +246,33 @@ def cognitive_maps(maps: Mapping[str, MapCells], grid: int = 10, columns: int = 
     return figure
 
 
-def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str = "score", low: str = "low", high: str = "high",
-         count: str = "n", ylabel: str = "score (%)", chance: Mapping[str, float] | None = None) -> Figure:
+def bars(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    group: str,
+    bar: str,
+    value: str = "score",
+    low: str = "low",
+    high: str = "high",
+    count: str = "n",
+    ylabel: str = "score (%)",
+    chance: Mapping[str, float] | None = None,
+) -> Figure:
     """Grouped bars with intervals and n: one group per ``row[group]``, one bar per ``row[bar]``.
 
-    ``low`` and ``high`` are the ends of the interval in the same unit as ``value``; ``chance`` draws a tick per group. Many
-    groups go over several rows of the figure; LoRA runs are hatched, a run's ``first third`` is pale.
+    ``low`` and ``high`` are the ends of the interval in the same unit as ``value``; ``chance``
+    draws a tick per group. Many groups go over several rows of the figure; LoRA runs are hatched, a
+    run's ``first third`` is pale.
     """
     rows = list(rows)
     groups = list(dict.fromkeys(str(r[group]) for r in rows))
     names = list(dict.fromkeys(str(r[bar]) for r in rows))
     by_key = {(str(r[group]), str(r[bar])): r for r in rows}
     per_row = max(1, 45 // max(1, len(names)))  # more bars side by side can't be told apart
-    parts = [groups[k:k + per_row] for k in range(0, len(groups), per_row)] or [[]]
-    figure, axes = _grid(len(parts), 1, 9.5 if len(parts) > 1 else max(6.5, 0.2 * len(rows) + 2), 3.6)
+    parts = [groups[k : k + per_row] for k in range(0, len(groups), per_row)] or [[]]
+    figure, axes = _grid(
+        len(parts), 1, 9.5 if len(parts) > 1 else max(6.5, 0.2 * len(rows) + 2), 3.6
+    )
     width = 0.8 / max(1, len(names))
     top = max((r[value] for r in rows if r[value] is not None), default=0.0)
     for axis, part in zip(axes, parts):
@@ -180,25 +282,63 @@ def bars(rows: Iterable[Mapping[str, Any]], *, group: str, bar: str, value: str 
                 if r is None or r[value] is None:
                     continue
                 x, pale = i + (j - (len(names) - 1) / 2) * width, name.endswith(" first third")
-                error = None if r.get(low) is None else [[max(0.0, r[value] - r[low])], [max(0.0, r[high] - r[value])]]
-                axis.bar(x, r[value], width * 0.92, yerr=error, color=(colour(name), 0.4 if pale else 1), label=pretty(name),
-                         hatch="///" if name.endswith("-lora") else None, edgecolor="white", lw=0,
-                         error_kw={"lw": 1, "capsize": 2})
+                error = (
+                    None
+                    if r.get(low) is None
+                    else [[max(0.0, r[value] - r[low])], [max(0.0, r[high] - r[value])]]
+                )
+                axis.bar(
+                    x,
+                    r[value],
+                    width * 0.92,
+                    yerr=error,
+                    color=(colour(name), 0.4 if pale else 1),
+                    label=pretty(name),
+                    hatch="///" if name.endswith("-lora") else None,
+                    edgecolor="white",
+                    lw=0,
+                    error_kw={"lw": 1, "capsize": 2},
+                )
                 short = r[value] < 0.25 * top  # too short to write on: above it
                 foot = max(0.0, r[value] if r.get(high) is None else r[high]) if short else 0.0
-                axis.annotate(f"n={r[count]}", (x, foot), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
-                              fontsize=6, rotation=90, color="black" if short or pale or _light(name) else "white")
+                axis.annotate(
+                    f"n={r[count]}",
+                    (x, foot),
+                    xytext=(0, 2),
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom",
+                    fontsize=6,
+                    rotation=90,
+                    color="black" if short or pale or _light(name) else "white",
+                )
             if chance and g in chance:
-                axis.hlines(chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance")
-        axis.set_xticks(range(len(part)), [pretty(g) for g in part], rotation=15, ha="right", fontsize=8)
+                axis.hlines(
+                    chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance"
+                )
+        axis.set_xticks(
+            range(len(part)), [pretty(g) for g in part], rotation=15, ha="right", fontsize=8
+        )
         axis.set_xlim(-0.6, per_row - 0.4 if len(parts) > 1 else len(part) - 0.4)
         axis.set_ylabel(ylabel)
-    low_end, high_end = (end(limit) for end, limit in zip((min, max), zip(*(axis.get_ylim() for axis in axes))))
+    low_end, high_end = (
+        end(limit) for end, limit in zip((min, max), zip(*(axis.get_ylim() for axis in axes)))
+    )
     for axis in axes:
         axis.set_ylim(low_end, high_end)  # bars of all rows are compared
-    found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())}
+    found = {
+        label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())
+    }
     found = {n: found[n] for n in sorted(found, key=[*map(pretty, names), "chance"].index)}
-    axes[0].legend(found.values(), found, fontsize=7, ncols=5, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    axes[0].legend(
+        found.values(),
+        found,
+        fontsize=7,
+        ncols=5,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        frameon=False,
+    )
     return figure
 
 
@@ -207,13 +347,24 @@ def smooth(values: Sequence[float], window: int = 5) -> npt.NDArray[np.float64]:
     array = np.asarray(values, float)
     half = window // 2
     with np.errstate(invalid="ignore"):
-        return np.array([np.nanmean(w) if np.isfinite(w).any() else np.nan
-                         for w in (array[max(0, i - half):i + half + 1] for i in range(len(array)))])
+        return np.array(
+            [
+                np.nanmean(w) if np.isfinite(w).any() else np.nan
+                for w in (array[max(0, i - half) : i + half + 1] for i in range(len(array)))
+            ]
+        )
 
 
-def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str], *, columns: int = 3, window: int = 5,
-           labels: Mapping[str, str] | None = None) -> Figure:
-    """One panel per metric, one line per run: raw values faint, moving average thick. Rows have ``step`` and metrics."""
+def curves(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    keys: Sequence[str],
+    *,
+    columns: int = 3,
+    window: int = 5,
+    labels: Mapping[str, str] | None = None,
+) -> Figure:
+    """One panel per metric, one line per run: raw values faint, moving average thick. Rows have
+    ``step`` and metrics."""
     figure, axes = _grid(len(keys), columns, 7.0 if columns == 1 else 3.6, 2.9)
     for key, axis in zip(keys, axes):
         for name, rows in runs.items():
@@ -221,26 +372,52 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str],
             if points:
                 steps, values = zip(*points)
                 axis.plot(steps, values, color=colour(name), alpha=0.25, lw=1)
-                axis.plot(steps, smooth(values, window), color=colour(name), lw=2, label=name,
-                          ls="--" if "-full" in name else "-", marker="o" if len(steps) < 4 else None, ms=4)
+                axis.plot(
+                    steps,
+                    smooth(values, window),
+                    color=colour(name),
+                    lw=2,
+                    label=name,
+                    ls="--" if "-full" in name else "-",
+                    marker="o" if len(steps) < 4 else None,
+                    ms=4,
+                )
         axis.set_title((labels or {}).get(key, pretty(key)), fontsize=10)
         axis.set_xlabel("optimiser step", fontsize=9)
     found = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
-    lines = {name: found[name] for name in runs if name in found}  # of every panel: a run may have no value in the first
+    lines = {
+        name: found[name] for name in runs if name in found
+    }  # of every panel: a run may have no value in the first
     if lines:
         notes = ["faint: single steps, thick: moving average"] * (window > 1)
-        notes += ["dashed: all weights, solid: LoRA"] * any("-full" in name or "-lora" in name for name in lines)
-        figure.legend(list(lines.values()), list(lines), title="; ".join(notes) or None, title_fontsize=9, alignment="left",
-                      fontsize=9, ncols=2 if columns == 1 else columns, loc="outside upper left", frameon=False)
+        notes += ["dashed: all weights, solid: LoRA"] * any(
+            "-full" in name or "-lora" in name for name in lines
+        )
+        figure.legend(
+            list(lines.values()),
+            list(lines),
+            title="; ".join(notes) or None,
+            title_fontsize=9,
+            alignment="left",
+            fontsize=9,
+            ncols=2 if columns == 1 else columns,
+            loc="outside upper left",
+            frameon=False,
+        )
     return figure
 
 
 def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) -> Figure:
-    """Bars of how often each answer occurs, one panel per question type, with the uniform share as a dotted line."""
+    """Bars of how often each answer occurs, one panel per question type, with the uniform share as
+    a dotted line."""
     figure, axes = _grid(len(counts), columns, 3.6, 2.4)
     for (question_type, answers), axis in zip(counts.items(), axes):
         total = sum(answers.values())
-        axis.bar(range(len(answers)), [100 * v / max(1, total) for v in answers.values()], color=colour(question_type))
+        axis.bar(
+            range(len(answers)),
+            [100 * v / max(1, total) for v in answers.values()],
+            color=colour(question_type),
+        )
         axis.axhline(100 / max(1, len(answers)), color="black", ls=":", lw=1)
         upright = sum(map(len, answers)) > 30  # side by side they would stand on each other
         names = [re.sub(r"^bin \d+ \((.*)\)$", r"\1", name) for name in answers]
@@ -250,14 +427,21 @@ def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) ->
     return figure
 
 
-def histograms(panels: Mapping[str, Sequence[float]], xlabels: Mapping[str, str] | None = None, columns: int = 3,
-               reference: Mapping[str, Sequence[float]] | None = None) -> Figure:
-    """One histogram per panel; ``reference`` draws vertical lines, e.g. the real quantiles p10, p50 and p90."""
+def histograms(
+    panels: Mapping[str, Sequence[float]],
+    xlabels: Mapping[str, str] | None = None,
+    columns: int = 3,
+    reference: Mapping[str, Sequence[float]] | None = None,
+) -> Figure:
+    """One histogram per panel; ``reference`` draws vertical lines, e.g. the real quantiles p10, p50
+    and p90."""
     figure, axes = _grid(len(panels), columns, 3.6, 2.5)
     for (title, values), axis in zip(panels.items(), axes):
         axis.hist(list(values), bins=20, color="#0072B2", alpha=0.75)
         for k, x in enumerate((reference or {}).get(title, ())):
-            axis.axvline(x, color="#D55E00", ls="--", lw=1.2, label="real p10, p50, p90" if k == 0 else None)
+            axis.axvline(
+                x, color="#D55E00", ls="--", lw=1.2, label="real p10, p50, p90" if k == 0 else None
+            )
         axis.set_title(f"{title} (n={len(list(values))})", fontsize=8)
         axis.set_xlabel((xlabels or {}).get(title, ""), fontsize=8)
         axis.set_ylabel("rooms", fontsize=8)
@@ -266,7 +450,9 @@ def histograms(panels: Mapping[str, Sequence[float]], xlabels: Mapping[str, str]
     return figure
 
 
-def dots(groups: Mapping[str, Sequence[float]], *, xlabel: str, mark: float | None = None) -> Figure:
+def dots(
+    groups: Mapping[str, Sequence[float]], *, xlabel: str, mark: float | None = None
+) -> Figure:
     """One row of dots per group with its mean as a bar: for scores of many small cases."""
     figure, (axis,) = _grid(1, 1, 7.0, 0.45 * len(groups) + 1.2)
     rng = np.random.default_rng(0)
@@ -275,7 +461,9 @@ def dots(groups: Mapping[str, Sequence[float]], *, xlabel: str, mark: float | No
         axis.scatter(values, y, s=10, alpha=0.35, color=colour(name))
         if len(values):
             axis.plot([np.mean(values)] * 2, [i - 0.32, i + 0.32], color="black", lw=2)
-    axis.set_yticks(range(len(groups)), [f"{pretty(n)} (n={len(v)})" for n, v in groups.items()], fontsize=8)
+    axis.set_yticks(
+        range(len(groups)), [f"{pretty(n)} (n={len(v)})" for n, v in groups.items()], fontsize=8
+    )
     if mark is not None:
         axis.axvline(mark, color="#D55E00", ls=":", lw=1.2)
     axis.set_xlabel(xlabel)
@@ -283,7 +471,9 @@ def dots(groups: Mapping[str, Sequence[float]], *, xlabel: str, mark: float | No
     return figure
 
 
-def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str) -> Figure:
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str
+) -> Figure:
     """One line per name, ``(x, y)``."""
     figure, (axis,) = _grid(1, 1, 6.5, 3.6)
     for name, (x, y) in series.items():
@@ -295,11 +485,15 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlab
     return figure
 
 
-def views(rgb: npt.NDArray[np.uint8], ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32]) -> Figure:
+def views(
+    rgb: npt.NDArray[np.uint8], ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32]
+) -> Figure:
     """One rendered view three ways: colour, instance ids, depth in metres."""
     figure, axes = _grid(3, 3, 3.6, 3.4)
     axes[0].imshow(rgb)
-    axes[1].imshow(np.where(ids > 0, ids % 20 + 1, 0), cmap="tab20", vmin=0, vmax=20, interpolation="nearest")
+    axes[1].imshow(
+        np.where(ids > 0, ids % 20 + 1, 0), cmap="tab20", vmin=0, vmax=20, interpolation="nearest"
+    )
     image = axes[2].imshow(depth, cmap="viridis")
     figure.colorbar(image, ax=axes[2], label="depth (m)", shrink=0.8)
     for axis, title in zip(axes, ("colour", "instance ids", "depth")):
@@ -309,7 +503,8 @@ def views(rgb: npt.NDArray[np.uint8], ids: npt.NDArray[np.int32], depth: npt.NDA
 
 
 def visibility(shares: Mapping[str, Sequence[float]], threshold: float) -> Figure:
-    """Which object covers how much of which frame: one row per object, a dot where it counts as seen.
+    """Which object covers how much of which frame: one row per object, a dot where it counts as
+    seen.
 
     Args:
         shares: name -> (T,) share of the frame's pixels, 0-1.
@@ -319,10 +514,19 @@ def visibility(shares: Mapping[str, Sequence[float]], threshold: float) -> Figur
     table = 100 * np.array(list(shares.values()))
     image = axis.imshow(np.sqrt(table), aspect="auto", cmap="Blues", vmin=0)
     rows, frames = np.nonzero(table >= 100 * threshold)
-    axis.scatter(frames, rows, s=10, color="#D55E00", label=f"seen: at least {100 * threshold:g} % of the picture")
+    axis.scatter(
+        frames,
+        rows,
+        s=10,
+        color="#D55E00",
+        label=f"seen: at least {100 * threshold:g} % of the picture",
+    )
     ticks = [0, 1, 5, 10, 25, 50]
     bar = figure.colorbar(image, ax=axis, label="share of the picture (%)")
-    bar.set_ticks([math.sqrt(t) for t in ticks if t <= table.max()], labels=[str(t) for t in ticks if t <= table.max()])
+    bar.set_ticks(
+        [math.sqrt(t) for t in ticks if t <= table.max()],
+        labels=[str(t) for t in ticks if t <= table.max()],
+    )
     axis.set_yticks(range(len(shares)), list(shares), fontsize=8)
     axis.set_xlabel("frame")
     axis.grid(visible=False)
@@ -330,13 +534,22 @@ def visibility(shares: Mapping[str, Sequence[float]], threshold: float) -> Figur
     return figure
 
 
-def quantiles(rows: Sequence[Mapping[str, Any]], levels: Sequence[float], columns: int = 4) -> Figure:
-    """Quantile curves of generated against real values, one panel per row of ``scenes.statistics.compare``."""
+def quantiles(
+    rows: Sequence[Mapping[str, Any]], levels: Sequence[float], columns: int = 4
+) -> Figure:
+    """Quantile curves of generated against real values, one panel per row of
+    ``scenes.statistics.compare``."""
     figure, axes = _grid(len(rows), columns, 3.2, 2.7)
     for row, axis in zip(rows, axes):
         for side, tone in (("real", "#D55E00"), ("generated", "#0072B2")):
-            axis.plot([100 * q for q in levels[1:-1]], row[side][1:-1], color=tone, lw=2, label=side,
-                      ls="--" if side == "real" else "-")
+            axis.plot(
+                [100 * q for q in levels[1:-1]],
+                row[side][1:-1],
+                color=tone,
+                lw=2,
+                label=side,
+                ls="--" if side == "real" else "-",
+            )
         axis.set_title(f"{row['quantity']} (distance {row['distance']:.2f})", fontsize=8)
         axis.set_xlabel("quantile (%)", fontsize=8)
         axis.set_ylabel(row["unit"], fontsize=8)

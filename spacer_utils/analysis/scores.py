@@ -1,7 +1,8 @@
-"""Statistics of evaluations: scores per type, intervals over rooms, paired differences, maps against answers. Needs no torch.
+"""Statistics of evaluations: scores per type, intervals over rooms, paired differences, maps
+against answers. Needs no torch.
 
-A *row* is one question answered by one model: ``split, model, key, scene_id, question_type, problem_type, score (0-1), parsed,
-missing, truncated, output, gold``.
+A *row* is one question answered by one model: ``split, model, key, scene_id, question_type,
+problem_type, score (0-1), parsed, missing, truncated, output, gold``.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ MAP_TERMS = ("map", "map_calibrated", "map_aligned", "map_relations")
 
 
 def is_general(question_type: str) -> bool:
-    """Whether rooms don't train what this type asks for: no part of macro scores, but the measure of what was forgotten."""
+    """Whether rooms don't train what this type asks for: no part of macro scores, but the measure
+    of what was forgotten."""
     return question_type.startswith("general")
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most ``limit`` samples, taken in turn from every question type (spatial ones first), by ``problem_id`` within a type."""
+    """At most ``limit`` samples, taken in turn from every question type (spatial ones first), by
+    ``problem_id`` within a type."""
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in sorted(samples, key=lambda s: s.problem_id):
         by_type[s.question_type].append(s)
@@ -42,17 +45,33 @@ def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
     return [s for s, _ in zip(turns, range(limit))]
 
 
-def score_rows(split: str, model: str, samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]:
+def score_rows(
+    split: str, model: str, samples: Sequence[Sample], outputs: Mapping[str, Any]
+) -> list[Row]:
     """One row per sample; a question without an output is scored 0 and marked missing."""
     benchmark = BENCHMARKS["heldout"]
     rows = []
     for s in samples:
         found = outputs.get(str(s.problem_id))
-        item = benchmark.score({**s.to_row(), "output": found.output if found else None}, "official")
-        rows.append({"split": split, "model": model, "key": str(s.problem_id), "scene_id": s.scene_id,
-                     "question_type": s.question_type, "problem_type": s.problem_type, "score": float(item["score"]),
-                     "parsed": item["parsed"] is not None, "missing": found is None, "gold": s.gold,
-                     "truncated": bool(found and found.truncated), "output": found.output if found else ""})
+        item = benchmark.score(
+            {**s.to_row(), "output": found.output if found else None}, "official"
+        )
+        rows.append(
+            {
+                "split": split,
+                "model": model,
+                "key": str(s.problem_id),
+                "scene_id": s.scene_id,
+                "question_type": s.question_type,
+                "problem_type": s.problem_type,
+                "score": float(item["score"]),
+                "parsed": item["parsed"] is not None,
+                "missing": found is None,
+                "gold": s.gold,
+                "truncated": bool(found and found.truncated),
+                "output": found.output if found else "",
+            }
+        )
     return rows
 
 
@@ -66,19 +85,32 @@ def chance(samples: Iterable[Sample]) -> dict[str, float]:
 
 
 def prior_rows(split: str, train: Sequence[Sample], samples: Sequence[Sample]) -> list[Row]:
-    """What the training answers alone score: per question type and first named category, the commonest letter or the median."""
+    """What the training answers alone score: per question type and first named category, the
+    commonest letter or the median."""
     pools: dict[tuple[str, str], list[str]] = defaultdict(list)
     for s in train:
-        for key in ((s.question_type, ""), (s.question_type, s.categories[0] if s.categories else "")):
+        for key in (
+            (s.question_type, ""),
+            (s.question_type, s.categories[0] if s.categories else ""),
+        ):
             pools[key].append(s.gold)
 
     def guess(s: Sample) -> str:
-        pool = pools.get((s.question_type, s.categories[0] if s.categories else "")) or pools.get((s.question_type, "")) or [""]
+        pool = (
+            pools.get((s.question_type, s.categories[0] if s.categories else ""))
+            or pools.get((s.question_type, ""))
+            or [""]
+        )
         if s.problem_type in ("numerical", "regression"):
             return f"{float(np.median([float(v) for v in pool])):g}" if pool != [""] else ""
         return min(Counter(pool).items(), key=lambda kv: (-kv[1], kv[0]))[0]
 
-    return score_rows(split, "prior", samples, {str(s.problem_id): _Guess(f"<answer>{guess(s)}</answer>") for s in samples})
+    return score_rows(
+        split,
+        "prior",
+        samples,
+        {str(s.problem_id): _Guess(f"<answer>{guess(s)}</answer>") for s in samples},
+    )
 
 
 class _Guess:
@@ -97,7 +129,8 @@ def macro(rows: Iterable[Row]) -> float:
 
 
 def room_bootstrap(rows: Sequence[Row], *, seed: int, draws: int = 2000) -> npt.NDArray[np.float64]:
-    """(draws,) macro scores (%) with whole rooms drawn with replacement: questions about one room are not independent.
+    """(draws,) macro scores (%) with whole rooms drawn with replacement: questions about one room
+    are not independent.
 
     A draw without any question of a type averages over the types that it has.
     """
@@ -107,15 +140,20 @@ def room_bootstrap(rows: Sequence[Row], *, seed: int, draws: int = 2000) -> npt.
     for r in rows:
         sums[place[r["scene_id"]], column[r["question_type"]]] += r["score"]
         counts[place[r["scene_id"]], column[r["question_type"]]] += 1
-    weights = np.random.default_rng([seed, 95]).multinomial(len(rooms), np.full(len(rooms), 1 / len(rooms)), size=draws)
+    weights = np.random.default_rng([seed, 95]).multinomial(
+        len(rooms), np.full(len(rooms), 1 / len(rooms)), size=draws
+    )
     with np.errstate(invalid="ignore"):
         means = (weights @ sums) / (weights @ counts)
     scores: npt.NDArray[np.float64] = 100 * np.nanmean(means, axis=1)
     return scores
 
 
-def interval(values: npt.NDArray[np.float64], *parts: Sequence[Row]) -> tuple[float, float] | tuple[None, None]:
-    """Percentile interval of 95% of draws made from ``parts``; none where a part has one room, which redraws as itself."""
+def interval(
+    values: npt.NDArray[np.float64], *parts: Sequence[Row]
+) -> tuple[float, float] | tuple[None, None]:
+    """Percentile interval of 95% of draws made from ``parts``; none where a part has one room,
+    which redraws as itself."""
     if min(len({r["scene_id"] for r in rows}) for rows in parts) < 2:
         return None, None
     low, high = np.nanpercentile(values, [2.5, 97.5])
@@ -129,17 +167,29 @@ def _select(rows: Iterable[Row], **want: Any) -> list[Row]:
 def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
     """Per split and model: macro score with interval, and counts as ``scoring.report`` has them.
 
-    Missing answers score 0 in the macro score; n_expected = n_scored + n_missing, and unparsed ones are among the scored.
+    Missing answers score 0 in the macro score; n_expected = n_scored + n_missing, and unparsed ones
+    are among the scored.
     """
     table = []
     for split, model in dict.fromkeys((r["split"], r["model"]) for r in rows):
         mine = _select(rows, split=split, model=model)
         low, high = interval(room_bootstrap(mine, seed=seed), mine)
         missing = sum(r["missing"] for r in mine)
-        table.append({"split": split, "model": model, "macro": macro(mine), "low": low, "high": high,
-                      "rooms": len({r["scene_id"] for r in mine}), "n_expected": len(mine), "n_scored": len(mine) - missing,
-                      "n_missing": missing, "n_unparsed": sum(not r["parsed"] and not r["missing"] for r in mine),
-                      "truncated": sum(r["truncated"] for r in mine)})
+        table.append(
+            {
+                "split": split,
+                "model": model,
+                "macro": macro(mine),
+                "low": low,
+                "high": high,
+                "rooms": len({r["scene_id"] for r in mine}),
+                "n_expected": len(mine),
+                "n_scored": len(mine) - missing,
+                "n_missing": missing,
+                "n_unparsed": sum(not r["parsed"] and not r["missing"] for r in mine),
+                "truncated": sum(r["truncated"] for r in mine),
+            }
+        )
     return table
 
 
@@ -150,8 +200,16 @@ def by_type(rows: Sequence[Row], split: str, *, seed: int) -> list[Row]:
         for model in dict.fromkeys(r["model"] for r in rows if r["split"] == split):
             mine = _select(rows, split=split, model=model, question_type=question_type)
             low, high = interval(room_bootstrap(mine, seed=seed), mine)
-            table.append({"question_type": question_type, "model": model, "score": macro(mine), "low": low, "high": high,
-                          "n": len(mine)})
+            table.append(
+                {
+                    "question_type": question_type,
+                    "model": model,
+                    "score": macro(mine),
+                    "low": low,
+                    "high": high,
+                    "n": len(mine),
+                }
+            )
     return table
 
 
@@ -159,24 +217,41 @@ def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row
     """Macro score of ``a`` minus ``b`` (points): the same rooms are drawn for both."""
     one, two = _select(rows, split=split, model=a), _select(rows, split=split, model=b)
     low, high = interval(room_bootstrap(one, seed=seed) - room_bootstrap(two, seed=seed), one)
-    return {"split": split, "model": a, "minus": b, "difference": macro(one) - macro(two), "low": low, "high": high,
-            "n": len(one), "rooms": len({r["scene_id"] for r in one})}
+    return {
+        "split": split,
+        "model": a,
+        "minus": b,
+        "difference": macro(one) - macro(two),
+        "low": low,
+        "high": high,
+        "n": len(one),
+        "rooms": len({r["scene_id"] for r in one}),
+    }
 
 
 _AGAINST = {
-    "base with map": ("base",), "base, true map": ("base with map",), "sft": ("base",),
-    "sft_map": ("base", "base with map", "sft", "rlvr"), "rlvr": ("base",), "t_grpo": ("rlvr",), "rlvr_kind": ("rlvr",),
-    "sg_rlvr": ("base", "base with map", "sft", "rlvr"), "sg_rlvr_calibrated": ("base", "base with map", "rlvr", "sg_rlvr"),
+    "base with map": ("base",),
+    "base, true map": ("base with map",),
+    "sft": ("base",),
+    "sft_map": ("base", "base with map", "sft", "rlvr"),
+    "rlvr": ("base",),
+    "t_grpo": ("rlvr",),
+    "rlvr_kind": ("rlvr",),
+    "sg_rlvr": ("base", "base with map", "sft", "rlvr"),
+    "sg_rlvr_calibrated": ("base", "base with map", "rlvr", "sg_rlvr"),
     "sg_rlvr_dense": ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_calibrated"),
     "sg_rlvr_kind": ("base", "base with map", "rlvr", "rlvr_kind", "sg_rlvr", "sg_rlvr_dense"),
     "sg_rlvr_objects": ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_kind"),
-    "sg_rlvr_aligned": ("rlvr",), "sg_rlvr_relations": ("rlvr",), "base": ("base, blind", "base, shuffled"),
+    "sg_rlvr_aligned": ("rlvr",),
+    "sg_rlvr_relations": ("rlvr",),
+    "base": ("base, blind", "base, shuffled"),
 }
 PAIRS = tuple((a, b) for a, others in _AGAINST.items() for b in others)
 
 
 def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """The comparisons of ``PAIRS`` whose models are there; a method's full and LoRA runs each count."""
+    """The comparisons of ``PAIRS`` whose models are there; a method's full and LoRA runs each
+    count."""
     table = []
     for split in dict.fromkeys(r["split"] for r in rows):
         models = list(dict.fromkeys(r["model"] for r in rows if r["split"] == split))
@@ -185,8 +260,15 @@ def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
 
 
 def comparisons(models: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of ``PAIRS`` that these models make; runs of one tuning are compared with their like and with the base."""
-    return [(x, y) for a, b in PAIRS for x in models for y in models if _method(x) == a and _method(y) == b and _tuning(x, y)]
+    """The pairs of ``PAIRS`` that these models make; runs of one tuning are compared with their
+    like and with the base."""
+    return [
+        (x, y)
+        for a, b in PAIRS
+        for x in models
+        for y in models
+        if _method(x) == a and _method(y) == b and _tuning(x, y)
+    ]
 
 
 def _method(model: str) -> str:
@@ -200,7 +282,8 @@ def _tuning(x: str, y: str) -> bool:
 
 
 def trained_models(train: Path, seed: int) -> dict[str, tuple[str, bool]]:
-    """``<method>-<tuning>`` -> (checkpoint folder, asks for a map) of every finished run with this seed."""
+    """``<method>-<tuning>`` -> (checkpoint folder, asks for a map) of every finished run with this
+    seed."""
     found = {}
     for path in sorted(Path(train).glob(f"*-s{seed}/run.json")):
         name = path.parent.name.removesuffix(f"-s{seed}")
@@ -208,29 +291,52 @@ def trained_models(train: Path, seed: int) -> dict[str, tuple[str, bool]]:
     return found
 
 
-def gallery(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]], limit: int = 24) -> list[Row]:
+def gallery(
+    rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]], limit: int = 24
+) -> list[Row]:
     """Questions with every model's answer, spread over types, for reading."""
     split = rows[0]["split"]
     texts = {str(s.problem_id): s for s in samples[split]}
     keys = [str(s.problem_id) for s in spread(samples[split], limit)]
     shown = [r for k in keys for r in _select(rows, split=split, key=k) if r["model"] != "prior"]
-    return [{"question type": r["question_type"], "model": r["model"], "outcome": "right" if r["score"] >= 0.5 else "wrong",
-             "question": "\n".join((texts[r["key"]].problem, *texts[r["key"]].options)), "gold": r["gold"], "score": r["score"],
-             "output": r["output"]} for r in shown]
+    return [
+        {
+            "question type": r["question_type"],
+            "model": r["model"],
+            "outcome": "right" if r["score"] >= 0.5 else "wrong",
+            "question": "\n".join((texts[r["key"]].problem, *texts[r["key"]].options)),
+            "gold": r["gold"],
+            "score": r["score"],
+            "output": r["output"],
+        }
+        for r in shown
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------------------- maps
+# --------------------------------------------------------------------------------------------- maps
 
 
 def _map_completion(cells: Mapping[str, Any]) -> str:
     return f"<think><map>{dict(cells)}</map></think><answer>x</answer>"
 
 
-def score_map(true: MapCells, predicted: Mapping[str, Any], frame: MapFrame = "first-view",
-              grid: int = GRID) -> dict[str, float]:
+def score_map(
+    true: MapCells, predicted: Mapping[str, Any], frame: MapFrame = "first-view", grid: int = GRID
+) -> dict[str, float]:
     """Every map reward of one predicted map, with no regard to the answer."""
-    sample = Sample(0, "", "video", "free-form", (), "<answer>x</answer>", "", "", cognitive_map=dict(true),
-                    map_frame=frame, map_grid=grid)
+    sample = Sample(
+        0,
+        "",
+        "video",
+        "free-form",
+        (),
+        "<answer>x</answer>",
+        "",
+        "",
+        cognitive_map=dict(true),
+        map_frame=frame,
+        map_grid=grid,
+    )
     answer = parse(_map_completion(predicted))
     return {t: float(rewards.term(t, sample, answer)[0] or 0.0) for t in MAP_TERMS}
 
@@ -240,19 +346,32 @@ def map_floor(scenes: Sequence[Scene], *, seed: int) -> dict[str, dict[str, list
     return floor_of([m for m in map(scan_cells, scenes) if m], seed=seed, frame="scan")
 
 
-def floor_of(true: Sequence[MapCells], *, seed: int, frame: MapFrame = "first-view") -> dict[str, dict[str, list[float]]]:
-    """Scores of trivial and damaged maps against the true ones: kind -> term -> one value per map."""
+def floor_of(
+    true: Sequence[MapCells], *, seed: int, frame: MapFrame = "first-view"
+) -> dict[str, dict[str, list[float]]]:
+    """Scores of trivial and damaged maps against the true ones: kind -> term -> one value per
+    map."""
     rng = np.random.default_rng([seed, 3])
     middle = [(GRID - 1) // 2, (GRID - 1) // 2]
 
     def noisy(cells: MapCells, sigma: float) -> MapCells:
-        return {c: [[int(v) for v in np.clip(np.rint(np.array(p) + rng.normal(0, sigma, 2)), 0, GRID - 1)] for p in ps]
-                for c, ps in cells.items()}
+        return {
+            c: [
+                [
+                    int(v)
+                    for v in np.clip(np.rint(np.array(p) + rng.normal(0, sigma, 2)), 0, GRID - 1)
+                ]
+                for p in ps
+            ]
+            for c, ps in cells.items()
+        }
 
     kinds: dict[str, Callable[[MapCells], MapCells]] = {
         "perfect": lambda m: m,
         "centre": lambda m: {c: [middle] * len(ps) for c, ps in m.items()},
-        "random cells": lambda m: {c: [[int(v) for v in rng.integers(0, GRID, 2)] for _ in ps] for c, ps in m.items()},
+        "random cells": lambda m: {
+            c: [[int(v) for v in rng.integers(0, GRID, 2)] for _ in ps] for c, ps in m.items()
+        },
         "turned 90°": lambda m: turn(m, 1),
         "mirrored": mirror,
         "noise of 1 cell": lambda m: noisy(m, 1.0),
@@ -263,45 +382,85 @@ def floor_of(true: Sequence[MapCells], *, seed: int, frame: MapFrame = "first-vi
 
 
 def map_rows(samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]:
-    """One row per sample with a map: the true and the predicted map, every map score, the distance and the answer's score."""
+    """One row per sample with a map: the true and the predicted map, every map score, the distance
+    and the answer's score."""
     table = []
     for scored, s in zip(score_rows("", "", samples, outputs), samples):
         if s.cognitive_map is None:
             continue
         answer = parse(scored["output"])
-        predicted = parse_map(answer.map_text, tuple(s.cognitive_map)) if answer.map_text is not None else {}
-        single = [float(np.hypot(*(np.array(ps[0][:2]) - np.array(predicted[c][0][:2])))) for c, ps in s.cognitive_map.items()
-                  if len(ps) == 1 and predicted.get(c)]
-        table.append({**scored, "video_id": s.cognitive_map_id, "true": s.cognitive_map, "predicted": predicted,
-                      "has_map": bool(predicted), "cells_off": single,
-                      **score_map(s.cognitive_map, predicted, s.map_frame, s.map_grid)})
+        predicted = (
+            parse_map(answer.map_text, tuple(s.cognitive_map))
+            if answer.map_text is not None
+            else {}
+        )
+        single = [
+            float(np.hypot(*(np.array(ps[0][:2]) - np.array(predicted[c][0][:2]))))
+            for c, ps in s.cognitive_map.items()
+            if len(ps) == 1 and predicted.get(c)
+        ]
+        table.append(
+            {
+                **scored,
+                "video_id": s.cognitive_map_id,
+                "true": s.cognitive_map,
+                "predicted": predicted,
+                "has_map": bool(predicted),
+                "cells_off": single,
+                **score_map(s.cognitive_map, predicted, s.map_frame, s.map_grid),
+            }
+        )
     return table
 
 
 def map_summary(split: str, model: str, rows: Sequence[Row], *, seed: int) -> Row:
-    """Mean map scores with an interval over rooms, share of parseable maps, median distance of single instances in cells."""
+    """Mean map scores with an interval over rooms, share of parseable maps, median distance of
+    single instances in cells."""
     scored = [{**r, "score": r["map_calibrated"], "question_type": "map"} for r in rows]
     low, high = interval(room_bootstrap(scored, seed=seed) / 100, scored)
     off = [d for r in rows for d in r["cells_off"]]
-    return {"split": split, "model": model, "n": len(rows), "rooms": len({r["scene_id"] for r in rows}),
-            "parseable (%)": 100 * float(np.mean([r["has_map"] for r in rows])), "map": float(np.mean([r["map"] for r in rows])),
-            "map_calibrated": float(np.mean([r["map_calibrated"] for r in rows])), "low": low, "high": high,
-            "map_relations": float(np.mean([r["map_relations"] for r in rows])),
-            "median cells off": float(np.median(off)) if off else None}
+    return {
+        "split": split,
+        "model": model,
+        "n": len(rows),
+        "rooms": len({r["scene_id"] for r in rows}),
+        "parseable (%)": 100 * float(np.mean([r["has_map"] for r in rows])),
+        "map": float(np.mean([r["map"] for r in rows])),
+        "map_calibrated": float(np.mean([r["map_calibrated"] for r in rows])),
+        "low": low,
+        "high": high,
+        "map_relations": float(np.mean([r["map_relations"] for r in rows])),
+        "median cells off": float(np.median(off)) if off else None,
+    }
 
 
 def map_answer_link(model: str, rows: Sequence[Row], *, seed: int) -> Row:
-    """Accuracy after maps above minus below the model's median map score, interval over rooms: association, not cause."""
+    """Accuracy after maps above minus below the model's median map score, interval over rooms:
+    association, not cause."""
     middle = float(np.median([r["map_calibrated"] for r in rows]))
-    better, worse = ([r for r in rows if (r["map_calibrated"] > middle) == side] for side in (True, False))
+    better, worse = (
+        [r for r in rows if (r["map_calibrated"] > middle) == side] for side in (True, False)
+    )
     if not better or not worse:
         return {"model": model, "n": len(rows), "worse maps (%)": macro(rows)} | dict.fromkeys(
-            ("better maps (%)", "difference", "low", "high"))
-    low, high = interval(room_bootstrap(better, seed=seed) - room_bootstrap(worse, seed=seed + 1), better, worse)
-    return {"model": model, "n": len(rows), "worse maps (%)": macro(worse), "better maps (%)": macro(better),
-            "difference": macro(better) - macro(worse), "low": low, "high": high}
+            ("better maps (%)", "difference", "low", "high")
+        )
+    low, high = interval(
+        room_bootstrap(better, seed=seed) - room_bootstrap(worse, seed=seed + 1), better, worse
+    )
+    return {
+        "model": model,
+        "n": len(rows),
+        "worse maps (%)": macro(worse),
+        "better maps (%)": macro(better),
+        "difference": macro(better) - macro(worse),
+        "low": low,
+        "high": high,
+    }
 
 
 def write_summary(path: Path, table: Sequence[Row], pairs: Sequence[Row]) -> Path:
     """The figures that notebook 10 takes over."""
-    return write_atomic(path, json.dumps({"summary": list(table), "pairs": list(pairs)}, indent=1) + "\n")
+    return write_atomic(
+        path, json.dumps({"summary": list(table), "pairs": list(pairs)}, indent=1) + "\n"
+    )

@@ -1,9 +1,12 @@
-"""``python -m spacer_utils.analysis.study``: every trained run on the same questions, over seeds; the result is small enough to commit.
+"""``python -m spacer_utils.analysis.study``: every trained run on the same questions, over seeds;
+the result is small enough to commit.
 
-``make study`` trains the runs first, in ``outputs/<profile>/study``. Models answer the same held-out questions, the starting
-policy also without the video, with its frames shuffled, with a map and with the true map. Intervals are over rooms *and*
-training seeds: a draw takes rooms with replacement, the same ones for every model, and seeds with replacement, the same ones for
-every method. Scores and differences are over the spatial question types; the general ones have a table of their own.
+``make study`` trains the runs first, in ``outputs/<profile>/study``. Models answer the same
+held-out questions, the starting policy also without the video, with its frames shuffled, with a map
+and with the true map. Intervals are over rooms *and* training seeds: a draw takes rooms with
+replacement, the same ones for every model, and seeds with replacement, the same ones for every
+method. Scores and differences are over the spatial question types; the general ones have a table of
+their own.
 """
 
 from __future__ import annotations
@@ -36,8 +39,15 @@ SPLITS = {"heldout": 500, "real_layouts": 250}
 """Spatial questions of every split, at most."""
 FURTHER = ("further_rooms", 900)
 """Name and most questions of the split of ``--further``."""
-CURVES = ("reward", "rewards/accuracy/mean", "rewards/format/mean", "rewards/map/mean", "rewards/map_calibrated/mean", "kl",
-          "completions/mean_length")
+CURVES = (
+    "reward",
+    "rewards/accuracy/mean",
+    "rewards/format/mean",
+    "rewards/map/mean",
+    "rewards/map_calibrated/mean",
+    "kl",
+    "completions/mean_length",
+)
 """What is kept of a run's log, where it has it."""
 
 
@@ -57,42 +67,81 @@ class Arm:
 
 def arms(train: Path, base: str) -> list[Arm]:
     """The starting policy under five conditions, and every finished run of a training folder."""
-    found = [Arm("base", 0, base, False), Arm("base with map", 0, base, True), Arm("base, true map", 0, base, True, told=True),
-             Arm("base, blind", 0, base, False, "blind"), Arm("base, shuffled", 0, base, False, "shuffled")]
+    found = [
+        Arm("base", 0, base, False),
+        Arm("base with map", 0, base, True),
+        Arm("base, true map", 0, base, True, told=True),
+        Arm("base, blind", 0, base, False, "blind"),
+        Arm("base, shuffled", 0, base, False, "shuffled"),
+    ]
     for path in sorted(Path(train).glob("*/run.json")):
         run = json.loads(path.read_text())
-        found.append(Arm(f"{run['method']}-{run['tuning']}", run["seed"], str(path.parent / "model"),
-                         METHODS[run["method"]].with_map))
+        found.append(
+            Arm(
+                f"{run['method']}-{run['tuning']}",
+                run["seed"],
+                str(path.parent / "model"),
+                METHODS[run["method"]].with_map,
+            )
+        )
     return found
 
 
 def asked(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most ``limit`` spatial questions, which the claims are about, and every general one, which tells what was forgotten."""
-    spatial, general = ([s for s in samples if scores.is_general(s.question_type) == g] for g in (False, True))
+    """At most ``limit`` spatial questions, which the claims are about, and every general one, which
+    tells what was forgotten."""
+    spatial, general = (
+        [s for s in samples if scores.is_general(s.question_type) == g] for g in (False, True)
+    )
     return [*scores.spread(spatial, limit), *general]
 
 
-def answered(found: Sequence[Arm], split: str, samples: Sequence[Sample], data: Path, out: Path, profile: Profile,
-             *, seed: int) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows of every arm: scores, maps, and answers beside what the arm's own map says; all carry ``model`` and ``train_seed``."""
+def answered(
+    found: Sequence[Arm],
+    split: str,
+    samples: Sequence[Sample],
+    data: Path,
+    out: Path,
+    profile: Profile,
+    *,
+    seed: int,
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows of every arm: scores, maps, and answers beside what the arm's own map says; all carry
+    ``model`` and ``train_seed``."""
     rows, drawn, read = [], [], []
     for arm in found:
         folder = out / split / f"{re.sub(r'[^a-z_]+', '-', arm.model)}-s{arm.train_seed}"
-        given = evaluate.answer(arm.checkpoint, samples, data, folder, profile, with_map=arm.with_map, told=arm.told,
-                                mode=arm.mode, seed=seed, overwrite=True,
-                                progress=Progress(f"{arm.model} seed {arm.train_seed} on {split}"))
+        given = evaluate.answer(
+            arm.checkpoint,
+            samples,
+            data,
+            folder,
+            profile,
+            with_map=arm.with_map,
+            told=arm.told,
+            mode=arm.mode,
+            seed=seed,
+            overwrite=True,
+            progress=Progress(f"{arm.model} seed {arm.train_seed} on {split}"),
+        )
         about = {"train_seed": arm.train_seed, "model": arm.model, "split": split}
         rows += [{**r, **about} for r in scores.score_rows(split, arm.model, samples, given)]
         if arm.with_map and not arm.told:
-            drawn += [{**r, **about} for r in scores.map_rows([s for s in samples if s.cognitive_map], given)]
+            drawn += [
+                {**r, **about}
+                for r in scores.map_rows([s for s in samples if s.cognitive_map], given)
+            ]
             read += [{**r, **about} for r in counterfactual.own_rows(arm.model, samples, given)]
     return rows, drawn, read
 
 
 def over_seeds(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
-    """(draws,) mean over training seeds of the macro score (%), rooms and seeds drawn with replacement."""
+    """(draws,) mean over training seeds of the macro score (%), rooms and seeds drawn with
+    replacement."""
     seeds = sorted({r["train_seed"] for r in rows})
-    each = np.stack([scores.room_bootstrap([r for r in rows if r["train_seed"] == s], seed=seed) for s in seeds])
+    each = np.stack(
+        [scores.room_bootstrap([r for r in rows if r["train_seed"] == s], seed=seed) for s in seeds]
+    )
     chosen = np.random.default_rng([seed, 96]).integers(0, len(seeds), (len(seeds), each.shape[1]))
     drawn: npt.NDArray[np.float64] = np.take_along_axis(each, chosen, 0).mean(0)
     return drawn
@@ -100,7 +149,10 @@ def over_seeds(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
 
 def mean_over_seeds(rows: Sequence[Row]) -> list[float]:
     """Macro score (%) of every training seed."""
-    return [scores.macro(r for r in rows if r["train_seed"] == s) for s in sorted({r["train_seed"] for r in rows})]
+    return [
+        scores.macro(r for r in rows if r["train_seed"] == s)
+        for s in sorted({r["train_seed"] for r in rows})
+    ]
 
 
 def _of(rows: Sequence[Row], model: str) -> list[Row]:
@@ -108,60 +160,114 @@ def _of(rows: Sequence[Row], model: str) -> list[Row]:
 
 
 def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per model: mean macro score over seeds with its interval, every seed's own, and what became of the questions."""
+    """Per model: mean macro score over seeds with its interval, every seed's own, and what became
+    of the questions."""
     table = []
     for model in dict.fromkeys(r["model"] for r in rows):
         mine = _of(rows, model)
         each = mean_over_seeds(mine)
         low, high = scores.interval(over_seeds(mine, seed=seed), mine)
         counts = scores.summary(mine, seed=seed)[0]
-        table.append({"split": mine[0]["split"], "model": model, "macro": float(np.mean(each)), "low": low, "high": high,
-                      "seeds": len(each), "each seed": [round(v, 2) for v in each],
-                      **{k: counts[k] for k in ("rooms", "n_expected", "n_missing", "n_unparsed", "truncated")}})
+        table.append(
+            {
+                "split": mine[0]["split"],
+                "model": model,
+                "macro": float(np.mean(each)),
+                "low": low,
+                "high": high,
+                "seeds": len(each),
+                "each seed": [round(v, 2) for v in each],
+                **{
+                    k: counts[k]
+                    for k in ("rooms", "n_expected", "n_missing", "n_unparsed", "truncated")
+                },
+            }
+        )
     return table
 
 
 def by_type(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per question type and model: mean score (%) over seeds with its interval, and the number of answers of all seeds."""
-    return [{"split": r["split"], "question_type": kind, "model": r["model"], "score": r["macro"], "low": r["low"],
-             "high": r["high"], "seeds": r["seeds"], "n": r["n_expected"]}
-            for kind in sorted({r["question_type"] for r in rows})
-            for r in summary([r for r in rows if r["question_type"] == kind], seed=seed)]
+    """Per question type and model: mean score (%) over seeds with its interval, and the number of
+    answers of all seeds."""
+    return [
+        {
+            "split": r["split"],
+            "question_type": kind,
+            "model": r["model"],
+            "score": r["macro"],
+            "low": r["low"],
+            "high": r["high"],
+            "seeds": r["seeds"],
+            "n": r["n_expected"],
+        }
+        for kind in sorted({r["question_type"] for r in rows})
+        for r in summary([r for r in rows if r["question_type"] == kind], seed=seed)
+    ]
 
 
 def pairs(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Differences (points) of ``analysis.PAIRS`` that are there, rooms and seeds drawn alike for both."""
+    """Differences (points) of ``analysis.PAIRS`` that are there, rooms and seeds drawn alike for
+    both."""
     models, table = list(dict.fromkeys(r["model"] for r in rows)), []
     for a, b in scores.comparisons(models):
         one, two = _of(rows, a), _of(rows, b)
         low, high = scores.interval(over_seeds(one, seed=seed) - over_seeds(two, seed=seed), one)
         difference = float(np.mean(mean_over_seeds(one)) - np.mean(mean_over_seeds(two)))
-        table.append({"split": one[0]["split"], "model": a, "minus": b, "difference": difference, "low": low, "high": high,
-                      "n": len({r["key"] for r in one}), "rooms": len({r["scene_id"] for r in one})})
+        table.append(
+            {
+                "split": one[0]["split"],
+                "model": a,
+                "minus": b,
+                "difference": difference,
+                "low": low,
+                "high": high,
+                "n": len({r["key"] for r in one}),
+                "rooms": len({r["scene_id"] for r in one}),
+            }
+        )
     return table
 
 
 def maps_of(drawn: Sequence[Row], *, seed: int) -> list[Row]:
     """Per model that draws maps: ``analysis.map_summary`` of all its seeds' maps together."""
-    return [{**scores.map_summary(mine[0]["split"], model, mine, seed=seed), "seeds": len({r["train_seed"] for r in mine})}
-            for model in dict.fromkeys(r["model"] for r in drawn) if (mine := _of(drawn, model))]
+    return [
+        {
+            **scores.map_summary(mine[0]["split"], model, mine, seed=seed),
+            "seeds": len({r["train_seed"] for r in mine}),
+        }
+        for model in dict.fromkeys(r["model"] for r in drawn)
+        if (mine := _of(drawn, model))
+    ]
 
 
 def map_pairs(drawn: Sequence[Row], *, seed: int) -> list[Row]:
-    """Differences of the calibrated map score (0 knows nothing, 1 perfect) between models that draw, as in ``pairs``."""
-    scored = [{**r, "score": r["map_calibrated"] / 100, "question_type": "map"} for r in drawn]  # of percent
+    """Differences of the calibrated map score (0 knows nothing, 1 perfect) between models that
+    draw, as in ``pairs``."""
+    scored = [
+        {**r, "score": r["map_calibrated"] / 100, "question_type": "map"} for r in drawn
+    ]  # of percent
     return pairs(scored, seed=seed)
 
 
-def tables(rows: Sequence[Row], drawn: Sequence[Row], read: Sequence[Row], *, seed: int) -> dict[str, list[Row]]:
-    """What is kept of one split's rows (see ``answered``); macro scores and their differences are over spatial question types."""
-    spatial, general = ([r for r in rows if scores.is_general(r["question_type"]) == g] for g in (False, True))
+def tables(
+    rows: Sequence[Row], drawn: Sequence[Row], read: Sequence[Row], *, seed: int
+) -> dict[str, list[Row]]:
+    """What is kept of one split's rows (see ``answered``); macro scores and their differences are
+    over spatial question types."""
+    spatial, general = (
+        [r for r in rows if scores.is_general(r["question_type"]) == g] for g in (False, True)
+    )
     split, drawing = {"split": rows[0]["split"]}, dict.fromkeys(r["model"] for r in drawn)
-    return {"summary": summary(spatial, seed=seed), "pairs": pairs(spatial, seed=seed), "by type": by_type(rows, seed=seed),
-            "forgetting": pairs(general, seed=seed), "maps": maps_of(drawn, seed=seed),
-            "map pairs": map_pairs(drawn, seed=seed),
-            "links": [split | scores.map_answer_link(m, _of(drawn, m), seed=seed) for m in drawing],
-            "follows": [split | r for r in counterfactual.follow_table(read, seed=seed)]}
+    return {
+        "summary": summary(spatial, seed=seed),
+        "pairs": pairs(spatial, seed=seed),
+        "by type": by_type(rows, seed=seed),
+        "forgetting": pairs(general, seed=seed),
+        "maps": maps_of(drawn, seed=seed),
+        "map pairs": map_pairs(drawn, seed=seed),
+        "links": [split | scores.map_answer_link(m, _of(drawn, m), seed=seed) for m in drawing],
+        "follows": [split | r for r in counterfactual.follow_table(read, seed=seed)],
+    }
 
 
 def runs_of(train: Path) -> list[dict[str, Any]]:
@@ -177,25 +283,38 @@ def command(runs: Sequence[Mapping[str, Any]]) -> str:
     """
     if not runs:
         raise WorkbookError("no trained run to compare. Run: make study")
-    methods, seeds = (" ".join(map(str, dict.fromkeys(r[k] for r in runs))) for k in ("method", "seed"))
+    methods, seeds = (
+        " ".join(map(str, dict.fromkeys(r[k] for r in runs))) for k in ("method", "seed")
+    )
     steps = sorted({r["train"]["rl_steps"] for r in runs})
     if len(steps) > 1:
-        raise WorkbookError(f"the runs have unequal budgets: {steps} steps. Train them alike: make study RL_STEPS={steps[-1]}")
-    return (f"make study PROFILE={runs[0]['profile']} METHODS='{methods}' SEEDS='{seeds}' TUNING={runs[0]['tuning']} "
-            f"RL_STEPS={steps[0]}")
+        raise WorkbookError(
+            f"the runs have unequal budgets: {steps} steps. Train them alike: make study RL_STEPS={steps[-1]}"
+        )
+    return (
+        f"make study PROFILE={runs[0]['profile']} METHODS='{methods}' SEEDS='{seeds}' TUNING={runs[0]['tuning']} "
+        f"RL_STEPS={steps[0]}"
+    )
 
 
 def costs(train: Path) -> list[Row]:
-    """Per method and tuning: seeds, steps, mean wall time (s), largest peak memory (MB), and the command that trains a seed."""
+    """Per method and tuning: seeds, steps, mean wall time (s), largest peak memory (MB), and the
+    command that trains a seed."""
     runs, table = runs_of(train), []
     for name in dict.fromkeys(f"{r['method']}-{r['tuning']}" for r in runs):
         mine = [r for r in runs if f"{r['method']}-{r['tuning']}" == name]
         first = mine[0]
-        table.append({"model": name, "seeds": [r["seed"] for r in mine], "steps": first["steps"],
-                      "seconds": round(float(np.mean([r["seconds"] for r in mine])), 1),
-                      "peak MB": round(max(r["final"].get("peak_memory_mb", 0.0) for r in mine)),
-                      "command": f"python -m spacer_utils.training.plan --profile {first['profile']} --method {first['method']} "
-                                 f"--tuning {first['tuning']} --seed {first['seed']}" + _overrides(first)})
+        table.append(
+            {
+                "model": name,
+                "seeds": [r["seed"] for r in mine],
+                "steps": first["steps"],
+                "seconds": round(float(np.mean([r["seconds"] for r in mine])), 1),
+                "peak MB": round(max(r["final"].get("peak_memory_mb", 0.0) for r in mine)),
+                "command": f"python -m spacer_utils.training.plan --profile {first['profile']} --method {first['method']} "
+                f"--tuning {first['tuning']} --seed {first['seed']}" + _overrides(first),
+            }
+        )
     return table
 
 
@@ -208,9 +327,10 @@ def _overrides(run: Mapping[str, Any]) -> str:
 def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]:
     """What reinforcement runs earned, and for what.
 
-    ``gains``, per method and tuning, all seeds together (see ``logbook.gain``): ``reward``, ``accuracy``, and ``map_calibrated``
-    of whatever maps were drawn. ``advantages``, per run that draws maps and credits whole completions:
-    ``counterfactual.follows_what``. ``numberless``, per run: ``logbook.numberless``.
+    ``gains``, per method and tuning, all seeds together (see ``logbook.gain``): ``reward``,
+    ``accuracy``, and ``map_calibrated`` of whatever maps were drawn. ``advantages``, per run that
+    draws maps and credits whole completions: ``counterfactual.follows_what``. ``numberless``, per
+    run: ``logbook.numberless``.
 
     Args:
         samples: the training samples by ``problem_id`` as text, maps joined.
@@ -220,7 +340,10 @@ def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]
     for run in runs_of(train):
         if METHODS[run["method"]].terms is None:
             continue
-        model, rows = f"{run['method']}-{run['tuning']}", training_logs.rollouts(Path(train) / run["name"])
+        model, rows = (
+            f"{run['method']}-{run['tuning']}",
+            training_logs.rollouts(Path(train) / run["name"]),
+        )
         maps = counterfactual.worth(rows, samples)
         mine = pooled.setdefault(model, {"reward": [], "accuracy": [], "map_calibrated": []})
         for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", maps)):
@@ -229,15 +352,35 @@ def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]
         numberless.append({**about, **training_logs.numberless(rows)})
         if maps and METHODS[run["method"]].credit == "completion":
             followed.append({**about, **counterfactual.follows_what(maps)})
-    return {"gains": [{"model": model, "what": what, **training_logs.gain(rows, None if what == "reward" else what)}
-                      for model, found in pooled.items() for what, rows in found.items() if rows],
-            "advantages": followed, "numberless": numberless}
+    return {
+        "gains": [
+            {
+                "model": model,
+                "what": what,
+                **training_logs.gain(rows, None if what == "reward" else what),
+            }
+            for model, found in pooled.items()
+            for what, rows in found.items()
+            if rows
+        ],
+        "advantages": followed,
+        "numberless": numberless,
+    }
 
 
 def curves(train: Path) -> dict[str, list[Row]]:
     """Per reinforcement run: step and the metrics of ``CURVES``, rounded to what a figure shows."""
-    return {name: [{"step": r["step"], **{k: round(float(r[k]), 4) for k in CURVES if r.get(k) is not None}}
-                   for r in steps if "reward" in r] for name, steps in training_logs.reinforcement_runs(train).items()}
+    return {
+        name: [
+            {
+                "step": r["step"],
+                **{k: round(float(r[k]), 4) for k in CURVES if r.get(k) is not None},
+            }
+            for r in steps
+            if "reward" in r
+        ]
+        for name, steps in training_logs.reinforcement_runs(train).items()
+    }
 
 
 def write(out: Path, facts: Mapping[str, Any], curves_of: Mapping[str, Any]) -> Path:
@@ -247,17 +390,33 @@ def write(out: Path, facts: Mapping[str, Any], curves_of: Mapping[str, Any]) -> 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Answer, compare and write ``outputs/reference/<name>``; exit code 2 with a message on a ``WorkbookError``."""
+    """Answer, compare and write ``outputs/reference/<name>``; exit code 2 with a message on a
+    ``WorkbookError``."""
     from ..workbook import manifest
 
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.analysis.study", description="Compare all trained runs over seeds.")
+    parser = argparse.ArgumentParser(
+        prog="python -m spacer_utils.analysis.study",
+        description="Compare all trained runs over seeds.",
+    )
     parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
-    parser.add_argument("--name", help="folder below outputs/reference (default: the profile's name)")
-    parser.add_argument("--questions", type=int, nargs=len(SPLITS), default=[*SPLITS.values()], metavar=tuple(SPLITS),
-                        help="spatial questions at most; all general ones come on top (default: %(default)s)")
-    parser.add_argument("--further", type=Path, metavar="FOLDER",
-                        help=f"rooms that nothing was chosen on: the spatial questions about the training rooms of another "
-                             f"folder of spacer_utils.dataset.build, asked too as split {FURTHER[0]}")
+    parser.add_argument(
+        "--name", help="folder below outputs/reference (default: the profile's name)"
+    )
+    parser.add_argument(
+        "--questions",
+        type=int,
+        nargs=len(SPLITS),
+        default=[*SPLITS.values()],
+        metavar=tuple(SPLITS),
+        help="spatial questions at most; all general ones come on top (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--further",
+        type=Path,
+        metavar="FOLDER",
+        help=f"rooms that nothing was chosen on: the spatial questions about the training rooms of another "
+        f"folder of spacer_utils.dataset.build, asked too as split {FURTHER[0]}",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the intervals")
     args = parser.parse_args(argv)
     profile = profiles.get(args.profile)
@@ -267,14 +426,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         again = command(runs_of(train))
         found = arms(train, profile.model_path)
         limits = {s: n for s, n in zip(SPLITS, args.questions) if (data / f"{s}.jsonl").exists()}
-        given = {split: (data, asked(load(data / f"{split}.jsonl"), limit)) for split, limit in limits.items()}
+        given = {
+            split: (data, asked(load(data / f"{split}.jsonl"), limit))
+            for split, limit in limits.items()
+        }
         if args.further:
-            spatial = [s for s in load(args.further / "train.jsonl") if not scores.is_general(s.question_type)]
-            given[FURTHER[0]], limits[FURTHER[0]] = (args.further, asked(spatial, FURTHER[1])), FURTHER[1]
-            again += f"; python -m spacer_utils.analysis.study --profile {profile.name} --further FOLDER"
+            spatial = [
+                s
+                for s in load(args.further / "train.jsonl")
+                if not scores.is_general(s.question_type)
+            ]
+            given[FURTHER[0]], limits[FURTHER[0]] = (
+                (args.further, asked(spatial, FURTHER[1])),
+                FURTHER[1],
+            )
+            again += (
+                f"; python -m spacer_utils.analysis.study --profile {profile.name} --further FOLDER"
+            )
         for split, (folder, samples) in given.items():
-            rows, drawn, read = answered(found, split, samples, folder, profile.outputs / "eval/study", profile, seed=args.seed)
-            rows += [{**r, "train_seed": 0} for r in scores.prior_rows(split, load(data / "train.jsonl"), samples)]
+            rows, drawn, read = answered(
+                found,
+                split,
+                samples,
+                folder,
+                profile.outputs / "eval/study",
+                profile,
+                seed=args.seed,
+            )
+            rows += [
+                {**r, "train_seed": 0}
+                for r in scores.prior_rows(split, load(data / "train.jsonl"), samples)
+            ]
             for name, table in tables(rows, drawn, read, seed=args.seed).items():
                 result.setdefault(name, []).extend(table)
         trained_on = {str(s.problem_id): s for s in load(data / "train.jsonl")}
@@ -282,9 +464,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     machine, code = manifest.hardware(), manifest.code()
-    facts = {"profile": profile.name, "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
-             "commit": code["commit"][:12], "questions": limits, **result, **rewarded(train, trained_on),
-             "costs": costs(train), "command": again}
+    facts = {
+        "profile": profile.name,
+        "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
+        "commit": code["commit"][:12],
+        "questions": limits,
+        **result,
+        **rewarded(train, trained_on),
+        "costs": costs(train),
+        "command": again,
+    }
     print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
     return 0
 

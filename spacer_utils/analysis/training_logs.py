@@ -1,4 +1,5 @@
-"""Read the logs of training runs: metrics and rollouts, per term, per question type, per group. Needs no torch."""
+"""Read the logs of training runs: metrics and rollouts, per term, per question type, per group.
+Needs no torch."""
 
 from __future__ import annotations
 
@@ -30,18 +31,24 @@ def rollouts(run: Path) -> Rows:
 def _rows(run: Path, name: str) -> Rows:
     path = Path(run) / name
     if not path.exists():
-        raise MissingArtifact(f"{path.parent.name}/{name}", "notebooks 04 to 06, or spacer_utils.training.plan", "make nb06")
+        raise MissingArtifact(
+            f"{path.parent.name}/{name}",
+            "notebooks 04 to 06, or spacer_utils.training.plan",
+            "make nb06",
+        )
     return read_jsonl(path, tolerate_torn_end=True)
 
 
 def reinforcement_runs(train: Path) -> dict[str, Rows]:
-    """Metrics of every finished run in ``outputs/<profile>/train`` that has rollouts, by run name."""
+    """Metrics of every finished run in ``outputs/<profile>/train`` that has rollouts, by run
+    name."""
     folders = [p.parent for p in sorted(Path(train).glob("*/run.json"))]
     return {f.name: metrics(f) for f in folders if (f / "rollouts.jsonl").exists()}
 
 
 def change(rows: Sequence[Mapping[str, Any]], key: str = "reward") -> tuple[float, float]:
-    """Mean of a metric over the first and over the last tenth of the steps (at least one step each); of rewards, see ``gain``."""
+    """Mean of a metric over the first and over the last tenth of the steps (at least one step
+    each); of rewards, see ``gain``."""
     values = [r[key] for r in rows if isinstance(r.get(key), int | float)]
     if not values:
         return math.nan, math.nan
@@ -57,98 +64,167 @@ def groups(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, str], list[Mapp
     return dict(found)
 
 
-def one_group(rows: Sequence[Mapping[str, Any]], terms: Sequence[str] = ("accuracy", "format", "map")) -> Rows:
-    """The completions of the last group whose rewards differ, best first: text, terms, total, advantage."""
-    found = [g for g in groups(rows).values() if len({r["reward"] for r in g}) > 1] or list(groups(rows).values())
+def one_group(
+    rows: Sequence[Mapping[str, Any]], terms: Sequence[str] = ("accuracy", "format", "map")
+) -> Rows:
+    """The completions of the last group whose rewards differ, best first: text, terms, total,
+    advantage."""
+    found = [g for g in groups(rows).values() if len({r["reward"] for r in g}) > 1] or list(
+        groups(rows).values()
+    )
     best = sorted(found[-1], key=lambda r: -r["reward"])
-    return [{"question type": r["question_type"], "gold": r["gold"], "completion": r["completion"],
-             **{t: r["terms"][t] for t in terms if t in r["terms"]}, "reward": r["reward"], "advantage": r["advantage"]}
-            for r in best]
+    return [
+        {
+            "question type": r["question_type"],
+            "gold": r["gold"],
+            "completion": r["completion"],
+            **{t: r["terms"][t] for t in terms if t in r["terms"]},
+            "reward": r["reward"],
+            "advantage": r["advantage"],
+        }
+        for r in best
+    ]
 
 
-def thirds(rows: Iterable[Mapping[str, Any]]) -> tuple[list[list[Mapping[str, Any]]], list[list[Mapping[str, Any]]]]:
+def thirds(
+    rows: Iterable[Mapping[str, Any]],
+) -> tuple[list[list[Mapping[str, Any]]], list[list[Mapping[str, Any]]]]:
     """Groups of the first and of the last third of the steps (at least one step each)."""
     found = groups(rows)
     last = max((step for step, _ in found), default=0)
     part = -(-last // 3)
-    return [g for (step, _), g in found.items() if step <= part], [g for (step, _), g in found.items() if step > last - part]
+    return [g for (step, _), g in found.items() if step <= part], [
+        g for (step, _), g in found.items() if step > last - part
+    ]
 
 
 def gain(rows: Iterable[Mapping[str, Any]], term: str | None = None) -> dict[str, float | None]:
-    """What the rollouts of the first and of the last third of the steps earn, and the difference with its 95% interval.
+    """What the rollouts of the first and of the last third of the steps earn, and the difference
+    with its 95% interval.
 
-    Every step asks other questions, easy ones and hard ones: the interval is over questions, and a difference inside it may be
-    theirs. None where a third has a single question.
+    Every step asks other questions, easy ones and hard ones: the interval is over questions, and a
+    difference inside it may be theirs. None where a third has a single question.
 
     Args:
         term: one reward term instead of the sum of all.
     """
     found = []
     for part in thirds(rows):
-        earned = [[r["reward"] if term is None else r["terms"].get(term) for r in group] for group in part]
-        found.append([float(np.mean(known)) for values in earned if (known := [v for v in values if v is not None])])
+        earned = [
+            [r["reward"] if term is None else r["terms"].get(term) for r in group] for group in part
+        ]
+        found.append(
+            [
+                float(np.mean(known))
+                for values in earned
+                if (known := [v for v in values if v is not None])
+            ]
+        )
     first, last = (float(np.mean(means)) if means else math.nan for means in found)
     single = min(map(len, found)) < 2
-    half = None if single else 1.96 * math.sqrt(sum(float(np.var(means, ddof=1)) / len(means) for means in found))
+    half = (
+        None
+        if single
+        else 1.96 * math.sqrt(sum(float(np.var(means, ddof=1)) / len(means) for means in found))
+    )
     difference = last - first
-    return {"first": first, "last": last, "difference": difference,
-            "low": None if half is None else difference - half, "high": None if half is None else difference + half}
+    return {
+        "first": first,
+        "last": last,
+        "difference": difference,
+        "low": None if half is None else difference - half,
+        "high": None if half is None else difference + half,
+    }
 
 
 def largest_group_sum(rows: Iterable[Mapping[str, Any]]) -> float:
     """How far the advantages of a group are from summing to zero, at most, in units of the reward.
 
-    Undoes TRL's division by the standard deviation plus 1e-4: in a group of equal rewards it blows the rounding of their mean in
-    float32 up to a thousandth of a standard deviation for every completion.
+    Undoes TRL's division by the standard deviation plus 1e-4: in a group of equal rewards it blows
+    the rounding of their mean in float32 up to a thousandth of a standard deviation for every
+    completion.
     """
-    return max(float(abs(sum(r["advantage"] for r in g)) * (np.std([r["reward"] for r in g], ddof=1) + 1e-4))
-               for g in groups(rows).values())
+    return max(
+        float(
+            abs(sum(r["advantage"] for r in g)) * (np.std([r["reward"] for r in g], ddof=1) + 1e-4)
+        )
+        for g in groups(rows).values()
+    )
 
 
 def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
-    """Mean accuracy (%) of the rollouts of the first and last third of the steps, with 95% intervals over groups."""
+    """Mean accuracy (%) of the rollouts of the first and last third of the steps, with 95%
+    intervals over groups."""
     table = []
     for name, rows in runs.items():
         for label, part in zip(("first third", "last third"), thirds(rows)):
             by_type: dict[str, list[float]] = defaultdict(list)
             for group in part:
-                values = [r["terms"]["accuracy"] for r in group if r["terms"].get("accuracy") is not None]
+                values = [
+                    r["terms"]["accuracy"] for r in group if r["terms"].get("accuracy") is not None
+                ]
                 if values:
                     by_type[group[0]["question_type"]].append(100 * float(np.mean(values)))
             for question_type, values in sorted(by_type.items()):
-                half = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+                half = (
+                    1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+                    if len(values) > 1
+                    else None
+                )
                 mean = float(np.mean(values))
-                table.append({"question_type": question_type, "bar": f"{name} {label}", "run": name, "score": mean,
-                              "n": len(values), "low": None if half is None else max(0.0, mean - half),
-                              "high": None if half is None else min(100.0, mean + half)})
+                table.append(
+                    {
+                        "question_type": question_type,
+                        "bar": f"{name} {label}",
+                        "run": name,
+                        "score": mean,
+                        "n": len(values),
+                        "low": None if half is None else max(0.0, mean - half),
+                        "high": None if half is None else min(100.0, mean + half),
+                    }
+                )
     return table
 
 
 def numberless(rows: Iterable[Mapping[str, Any]], parts: int = 10) -> dict[str, float | None]:
-    """Share (%) of the answers to numerical questions that hold no number, such as a letter: of a whole run and its worst tenth.
+    """Share (%) of the answers to numerical questions that hold no number, such as a letter: of a
+    whole run and its worst tenth.
 
-    None where a run asks for no number. Well formed and wrong, as a wrong number is, such an answer shows in no other figure.
+    None where a run asks for no number. Well formed and wrong, as a wrong number is, such an answer
+    shows in no other figure.
     """
-    asked = [(r["step"], number(block(r["completion"], "answer") or "") is None)
-             for r in rows if r["problem_type"] == "numerical"]
+    asked = [
+        (r["step"], number(block(r["completion"], "answer") or "") is None)
+        for r in rows
+        if r["problem_type"] == "numerical"
+    ]
     if not asked:
         return {"no number (%)": None, "worst tenth (%)": None}
     last = max(step for step, _ in asked)
     tenths: dict[int, list[bool]] = defaultdict(list)
     for step, without in asked:
         tenths[(step - 1) * parts // last].append(without)
-    return {"no number (%)": 100 * float(np.mean([w for _, w in asked])),
-            "worst tenth (%)": 100 * max(float(np.mean(mine)) for mine in tenths.values())}
+    return {
+        "no number (%)": 100 * float(np.mean([w for _, w in asked])),
+        "worst tenth (%)": 100 * max(float(np.mean(mine)) for mine in tenths.values()),
+    }
 
 
 def failures(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
-    """Share (%) of rollouts by cause of a malformed answer, per run; a rollout may have several causes."""
+    """Share (%) of rollouts by cause of a malformed answer, per run; a rollout may have several
+    causes."""
     table = []
     for name, rows in runs.items():
         causes = Counter(p for r in rows for p in r["problems"])
-        table.append({"run": name, "rollouts": len(rows), "well formed": 100 * sum(not r["problems"] for r in rows) / len(rows),
-                      "truncated": 100 * sum(bool(r["truncated"]) for r in rows) / len(rows),
-                      **{cause: 100 * n / len(rows) for cause, n in causes.most_common(5)}})
+        table.append(
+            {
+                "run": name,
+                "rollouts": len(rows),
+                "well formed": 100 * sum(not r["problems"] for r in rows) / len(rows),
+                "truncated": 100 * sum(bool(r["truncated"]) for r in rows) / len(rows),
+                **{cause: 100 * n / len(rows) for cause, n in causes.most_common(5)},
+            }
+        )
     return table
 
 
@@ -157,7 +233,10 @@ def seconds_per_stage(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
     table = []
     for name, rows in runs.items():
         stages = sorted({k for r in rows for k in r if k.startswith("seconds/")})
-        means = {s.removeprefix("seconds/"): float(np.mean([r[s] for r in rows if s in r])) for s in stages}
+        means = {
+            s.removeprefix("seconds/"): float(np.mean([r[s] for r in rows if s in r]))
+            for s in stages
+        }
         table.append({"run": name, **means})
     return table
 
@@ -170,12 +249,21 @@ def finite(rows: Iterable[Mapping[str, Any]]) -> bool:
 def weights_differ(model: Path, base: str, part: str = "") -> bool:
     """Some tensor of the checkpoint whose name contains ``part`` differs from that of the base.
 
-    A base that is a hub id can't be compared: then the whole counts as different and a part as equal.
+    A base that is a hub id can't be compared: then the whole counts as different and a part as
+    equal.
     """
     from safetensors.torch import load_file  # numpy has no bfloat16
 
-    ours = {k: v for f in sorted(Path(model).glob("*.safetensors")) for k, v in load_file(f).items()}
-    theirs = {k: v for f in sorted(Path(base).glob("*.safetensors")) for k, v in load_file(f).items()}
+    ours = {
+        k: v for f in sorted(Path(model).glob("*.safetensors")) for k, v in load_file(f).items()
+    }
+    theirs = {
+        k: v for f in sorted(Path(base).glob("*.safetensors")) for k, v in load_file(f).items()
+    }
     if not theirs:
         return not part
-    return any(not bool((v.float() == theirs[k].float()).all()) for k, v in ours.items() if k in theirs and part in k)
+    return any(
+        not bool((v.float() == theirs[k].float()).all())
+        for k, v in ours.items()
+        if k in theirs and part in k
+    )

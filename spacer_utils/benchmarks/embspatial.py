@@ -1,4 +1,5 @@
-"""EmbSpatial-Bench (mengfeidu/EmbSpatial-Bench): its authors publish no extraction rule, lmms-eval's stands in."""
+"""EmbSpatial-Bench (mengfeidu/EmbSpatial-Bench): its authors publish no extraction rule,
+lmms-eval's stands in."""
 
 from __future__ import annotations
 
@@ -13,27 +14,51 @@ from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, let
 ASK = "Note: You only need to respond with A, B, C, D without providing any additional information."
 
 
-@BENCHMARKS.register("embspatial", hub="FlagEval/EmbSpatial-Bench", config=None, split="test", version="HEAD",
-                     licence="unverified",
-                     count=3640, size="images embedded", needs="the parquet or Phineas476/EmbSpatial-Bench's JSON",
-                     files=("data/test-*.parquet", "test-*.parquet", "*.tsv", "*.json", "*.jsonl"))
+@BENCHMARKS.register(
+    "embspatial",
+    hub="FlagEval/EmbSpatial-Bench",
+    config=None,
+    split="test",
+    version="HEAD",
+    licence="unverified",
+    count=3640,
+    size="images embedded",
+    needs="the parquet or Phineas476/EmbSpatial-Bench's JSON",
+    files=("data/test-*.parquet", "test-*.parquet", "*.tsv", "*.json", "*.jsonl"),
+)
 class EmbSpatial(Benchmark):
     """3,640 questions on six spatial relations in embodied scenes; accuracy over questions."""
 
     tasks = ("mp3d", "ai2thor", "scannet")
     task_field = "data_source"
     sample = tuple(
-        {"data_source": source, "scene_id": "invented", "question_id": f"{source}_{n}", "relation": relation, "image": "image",
-         "question": "From your perspective, which object in the image is at the shortest distance?",
-         "answer_options": ["garage door", "cabinet", "table", "cart"], "answer": answer,
-         "objects": [{"name": "table", "bbox": [0, 396, 640, 84]}]}
-        for n, (source, relation, answer) in enumerate((("mp3d", "close", 2), ("ai2thor", "left", 0), ("scannet", "under", 3))))
+        {
+            "data_source": source,
+            "scene_id": "invented",
+            "question_id": f"{source}_{n}",
+            "relation": relation,
+            "image": "image",
+            "question": "From your perspective, which object in the image is at the shortest distance?",
+            "answer_options": ["garage door", "cabinet", "table", "cart"],
+            "answer": answer,
+            "objects": [{"name": "table", "bbox": [0, 396, 640, 84]}],
+        }
+        for n, (source, relation, answer) in enumerate(
+            (("mp3d", "close", 2), ("ai2thor", "left", 0), ("scannet", "under", 3))
+        )
+    )
 
     @staticmethod
     def read(row: Row) -> Question:
-        return Question(row["data_source"], letter_of(row["answer"]), str(row.get("question", "")),
-                        options_of(row.get("answer_options")),
-                        (row.get("image"),), str(row.get("question_id", "")), {"relation": str(row.get("relation", ""))})
+        return Question(
+            row["data_source"],
+            letter_of(row["answer"]),
+            str(row.get("question", "")),
+            options_of(row.get("answer_options")),
+            (row.get("image"),),
+            str(row.get("question_id", "")),
+            {"relation": str(row.get("relation", ""))},
+        )
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
@@ -47,4 +72,8 @@ class EmbSpatial(Benchmark):
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
-        return {"micro": micro(items), "macro_sources": macro(items), "relation": by_group(items, "relation")}
+        return {
+            "micro": micro(items),
+            "macro_sources": macro(items),
+            "relation": by_group(items, "relation"),
+        }

@@ -8,7 +8,17 @@ from ..core.registry import BENCHMARKS
 from .scoring import extract
 from .scoring.aggregate import Table, macro, micro
 from .scoring.prompt_styles import spacer_text
-from .scoring.record import Benchmark, Item, Question, Row, Verdict, choice, inline_options, letter_of, several
+from .scoring.record import (
+    Benchmark,
+    Item,
+    Question,
+    Row,
+    Verdict,
+    choice,
+    inline_options,
+    letter_of,
+    several,
+)
 
 SETTINGS = ("around", "rotation", "translation", "among", "other")
 TASK = """[Task]
@@ -22,30 +32,59 @@ answer is 'A. Above' from 'A. Above B. Under C. Front D. Behind', your response 
 """
 
 
-@BENCHMARKS.register("mindcube", hub="MLL-Lab/MindCube", config="tinybench", split="test",
-                     version="before the data fixes of 2026-03-23",
-                     licence="unverified", count=1050, size="data.zip, 646 MB; the full set has 21,154 questions",
-                     needs="data.zip unpacked",
-                     files=("data/raw/MindCube_tinybench.jsonl", "raw/MindCube_tinybench.jsonl", "MindCube_tinybench.jsonl",
-                            "*.jsonl", "*.parquet"))
+@BENCHMARKS.register(
+    "mindcube",
+    hub="MLL-Lab/MindCube",
+    config="tinybench",
+    split="test",
+    version="before the data fixes of 2026-03-23",
+    licence="unverified",
+    count=1050,
+    size="data.zip, 646 MB; the full set has 21,154 questions",
+    needs="data.zip unpacked",
+    files=(
+        "data/raw/MindCube_tinybench.jsonl",
+        "raw/MindCube_tinybench.jsonl",
+        "MindCube_tinybench.jsonl",
+        "*.jsonl",
+        "*.parquet",
+    ),
+)
 class MindCube(Benchmark):
-    """1,050 (tiny) or 21,154 questions on scenes seen from a few viewpoints; accuracy without the translation setting."""
+    """1,050 (tiny) or 21,154 questions on scenes seen from a few viewpoints; accuracy without the
+    translation setting."""
 
     sample = tuple(
-        {"id": key, "category": ["spatial"], "type": "invented", "meta_info": [],
-         "question": "What is to the left of the cup? A. lamp "
-         "B. book C. vase D. door", "images": [f"other_all_image/{key}/front.png", f"other_all_image/{key}/left.png"],
-         "gt_answer": answer}
-        for key, answer in (("among_group003_q1_1_2", "B"), ("around_a1_q0", "D"), ("rotation_r7_q2", "A"),
-                            ("translation_t1_q1", "C")))
+        {
+            "id": key,
+            "category": ["spatial"],
+            "type": "invented",
+            "meta_info": [],
+            "question": "What is to the left of the cup? A. lamp B. book C. vase D. door",
+            "images": [f"other_all_image/{key}/front.png", f"other_all_image/{key}/left.png"],
+            "gt_answer": answer,
+        }
+        for key, answer in (
+            ("among_group003_q1_1_2", "B"),
+            ("around_a1_q0", "D"),
+            ("rotation_r7_q2", "A"),
+            ("translation_t1_q1", "C"),
+        )
+    )
 
     @staticmethod
     def read(row: Row) -> Question:
         """The setting is the first of the names that the id contains."""
         key, text = str(row["id"]), str(row.get("question", ""))
         setting = next((s for s in SETTINGS if s in key.lower()), "other")
-        return Question(setting, letter_of(row["gt_answer"]), text, inline_options(text),
-                        tuple(f"data/{p}" if isinstance(p, str) else p for p in several(row.get("images"))), key)
+        return Question(
+            setting,
+            letter_of(row["gt_answer"]),
+            text,
+            inline_options(text),
+            tuple(f"data/{p}" if isinstance(p, str) else p for p in several(row.get("images"))),
+            key,
+        )
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
@@ -57,6 +96,10 @@ class MindCube(Benchmark):
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
-        return {"micro_without_translation": micro(i for i in items if i.question.task != "translation"),
-                "micro_all": micro(items),
-                "macro_settings": macro(items)}
+        return {
+            "micro_without_translation": micro(
+                i for i in items if i.question.task != "translation"
+            ),
+            "micro_all": micro(items),
+            "macro_settings": macro(items),
+        }

@@ -6,8 +6,15 @@ from ..core.registry import BENCHMARKS
 from .scoring.own_rows import OwnRows
 
 
-@BENCHMARKS.register("real_layouts", hub="", version="1", licence="Apache-2.0", count=None, size="a few MB of rendered video",
-                     needs="data/real_layouts.jsonl of a run, whose layouts are read from the folder in REAL_LAYOUTS",
-                     files=("real_layouts.jsonl",))
+@BENCHMARKS.register(
+    "real_layouts",
+    hub="",
+    version="1",
+    licence="Apache-2.0",
+    count=None,
+    size="a few MB of rendered video",
+    needs="data/real_layouts.jsonl of a run, whose layouts are read from the folder in REAL_LAYOUTS",
+    files=("real_layouts.jsonl",),
+)
 class RealLayouts(OwnRows):
     """Questions about rooms that copy real scans' layouts, built by this workbook."""

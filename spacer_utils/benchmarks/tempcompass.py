@@ -1,4 +1,5 @@
-"""TempCompass (llyx97/TempCompass): the same videos asked in four formats, one of which needs a judge model."""
+"""TempCompass (llyx97/TempCompass): the same videos asked in four formats, one of which needs a
+judge model."""
 
 from __future__ import annotations
 
@@ -12,18 +13,33 @@ from ..core.registry import BENCHMARKS
 from ..core.types import WorkbookError
 from .scoring.aggregate import Table, by_group, macro, micro, task_means
 from .scoring.prompt_styles import lettered, lines, spacer_text
-from .scoring.record import Benchmark, Item, Question, Row, Verdict, inline_options, is_absent, letter_of, options_of
+from .scoring.record import (
+    Benchmark,
+    Item,
+    Question,
+    Row,
+    Verdict,
+    inline_options,
+    is_absent,
+    letter_of,
+    options_of,
+)
 
 FORMATS = ("multi-choice", "yes_no", "caption_matching", "captioning")
 DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")
-ASK = {"multi-choice": "\nPlease directly give the best option:", "caption_matching": "\nPlease directly give the best option:",
-       "yes_no": "\nPlease answer yes or no:", "captioning": ""}
+ASK = {
+    "multi-choice": "\nPlease directly give the best option:",
+    "caption_matching": "\nPlease directly give the best option:",
+    "yes_no": "\nPlease answer yes or no:",
+    "captioning": "",
+}
 FAILED = "invalid_request_error"
 """What the authors' script writes where a judge refused the request."""
 
 
 def aspect_of(row: Row, about: Mapping[str, Any]) -> str | None:
-    """The fine-grained aspect (one of eleven) of a row's video and dimension in ``meta_info.json``; order has no finer ones."""
+    """The fine-grained aspect (one of eleven) of a row's video and dimension in ``meta_info.json``;
+    order has no finer ones."""
     dim = str(row.get("dim"))
     found = (about.get(str(row.get("video_id"))) or {}).get("eval_dim", {}).get(dim)
     return str(found.get("type", dim)) if found else None
@@ -35,7 +51,8 @@ def of_video_r1(row: Row) -> bool:
 
 
 def format_of(row: Row) -> str:
-    """The hub keeps each format in a configuration of its own; a row shows it by its answer and question."""
+    """The hub keeps each format in a configuration of its own; a row shows it by its answer and
+    question."""
     if of_video_r1(row):
         return "multi-choice"
     answer, first = str(row["answer"]), str(row["answer"]).split(" ")[0]
@@ -43,11 +60,16 @@ def format_of(row: Row) -> str:
         return "captioning"
     if answer.strip().lower() in ("yes", "no"):
         return "yes_no"
-    return "caption_matching" if first in ("Option", "Caption", "Sentence") and ": " in answer else "multi-choice"
+    return (
+        "caption_matching"
+        if first in ("Option", "Caption", "Sentence") and ": " in answer
+        else "multi-choice"
+    )
 
 
 def match_choice(text: str, answer: str) -> bool | None:
-    """Whether ``text`` is the answer's full line, its letter, or starts with ``X.`` or ``X)``; None: a judge would decide."""
+    """Whether ``text`` is the answer's full line, its letter, or starts with ``X.`` or ``X)``;
+    None: a judge would decide."""
     if text == answer:
         return True
     if text in tuple("ABCD") or (text[:1] in tuple("ABCD") and text[1:2] in (".", ")")):
@@ -56,9 +78,11 @@ def match_choice(text: str, answer: str) -> bool | None:
 
 
 def match_caption(text: str, question: str, answer: str) -> bool | None:
-    """The same for a caption: its full line, its sentence (also after ``)``), or its index with or without its noun.
+    """The same for a caption: its full line, its sentence (also after ``)``), or its index with or
+    without its noun.
 
-    A sentence ends at its first ``: ``, in the text as well as in the options: the authors split there.
+    A sentence ends at its first ``: ``, in the text as well as in the options: the authors split
+    there.
     """
     said = None
     behind = text.split(") ")[1] if ") " in text else None
@@ -67,13 +91,18 @@ def match_caption(text: str, question: str, answer: str) -> bool | None:
         if not sentences:
             continue
         indices = (index, *index.split()[-1:])
-        if text in (line, sentences[0], *indices) or text.replace(".", "") in indices or behind == sentences[0]:
+        if (
+            text in (line, sentences[0], *indices)
+            or text.replace(".", "") in indices
+            or behind == sentences[0]
+        ):
             said = line
     return None if said is None else said == answer
 
 
 def judged_correct(reply: str) -> bool:
-    """The verdict of a judge that was asked for Correct or Incorrect: a leading word decides, then any "Incorrect"."""
+    """The verdict of a judge that was asked for Correct or Incorrect: a leading word decides, then
+    any "Incorrect"."""
     reply = reply.strip()
     if reply.startswith(("Correct", "Incorrect")):
         return reply.startswith("Correct")
@@ -81,9 +110,11 @@ def judged_correct(reply: str) -> bool:
 
 
 def match_caption_judge(reply: str, mc_answer: str) -> bool:
-    """Whether the judge's reply to the hidden question starts with the right option and names no letter but this one, once.
+    """Whether the judge's reply to the hidden question starts with the right option and names no
+    letter but this one, once.
 
-    Its answer is the last line that has the word "Answer", else the whole reply. Every ``A.`` to ``D.`` in it counts.
+    Its answer is the last line that has the word "Answer", else the whole reply. Every ``A.`` to
+    ``D.`` in it counts.
     """
     lines = [line.strip() for line in reply.strip().split("\n")]
     answers = [line.replace("Answer:", "").strip() for line in lines if "Answer" in line]
@@ -92,26 +123,54 @@ def match_caption_judge(reply: str, mc_answer: str) -> bool:
     return said.split(". ")[0] == mc_answer.split(". ")[0] and named == 1
 
 
-@BENCHMARKS.register("tempcompass", hub="lmms-lab/TempCompass", config=FORMATS,
-                     split="test", version="HEAD", licence="unverified", count=7540, size="410 short videos",
-                     needs="tempcompass_videos.zip unpacked to videos/; for aspects the repository's meta_info.json; "
-                           "captioning needs a judge's replies in judge_output",
-                     files=("|".join(f"{name}/*.parquet" for name in FORMATS), "eval_tempcompass.json",
-                            "|".join(f"questions/{name}.json" for name in FORMATS), "*.jsonl"))
+@BENCHMARKS.register(
+    "tempcompass",
+    hub="lmms-lab/TempCompass",
+    config=FORMATS,
+    split="test",
+    version="HEAD",
+    licence="unverified",
+    count=7540,
+    size="410 short videos",
+    needs="tempcompass_videos.zip unpacked to videos/; for aspects the repository's meta_info.json; "
+    "captioning needs a judge's replies in judge_output",
+    files=(
+        "|".join(f"{name}/*.parquet" for name in FORMATS),
+        "eval_tempcompass.json",
+        "|".join(f"questions/{name}.json" for name in FORMATS),
+        "*.jsonl",
+    ),
+)
 class TempCompass(Benchmark):
-    """7,540 questions on 410 videos in four formats; official average over all, SpaceR on multiple choice alone."""
+    """7,540 questions on 410 videos in four formats; official average over all, SpaceR on multiple
+    choice alone."""
 
     tasks = FORMATS
     spacer_headline = "multi-choice"
     sample = (
-        {"video_id": "1", "dim": "action", "question": "What is the man doing in the video?\nA. dunking a basketball\nB. "
-         "dribbling a basketball\nC. passing a basketball", "answer": "A. dunking a basketball"},
+        {
+            "video_id": "1",
+            "dim": "action",
+            "question": "What is the man doing in the video?\nA. dunking a basketball\nB. "
+            "dribbling a basketball\nC. passing a basketball",
+            "answer": "A. dunking a basketball",
+        },
         {"video_id": "1", "dim": "speed", "question": "Is the man dunking?", "answer": "yes"},
-        {"video_id": "2", "dim": "order", "question": "Which description is a more suitable match for the video?\nOption 1: The "
-         "man is dribbling a basketball.\nOption 2: A man is dunking a basketball.",
-         "answer": "Option 2: A man is dunking a basketball."},
-        {"video_id": "2", "dim": "direction", "question": "Describe the video: A. dunking B. passing.\nGenerated Caption:",
-         "answer": "A. dunking", "mc_question": "What is the man doing?\nA. dunking\nB. passing", "mc_answer": "A. dunking"},
+        {
+            "video_id": "2",
+            "dim": "order",
+            "question": "Which description is a more suitable match for the video?\nOption 1: The "
+            "man is dribbling a basketball.\nOption 2: A man is dunking a basketball.",
+            "answer": "Option 2: A man is dunking a basketball.",
+        },
+        {
+            "video_id": "2",
+            "dim": "direction",
+            "question": "Describe the video: A. dunking B. passing.\nGenerated Caption:",
+            "answer": "A. dunking",
+            "mc_question": "What is the man doing?\nA. dunking\nB. passing",
+            "mc_answer": "A. dunking",
+        },
     )
 
     @staticmethod
@@ -120,36 +179,71 @@ class TempCompass(Benchmark):
         if "question" in row or "problem" in row:
             yield row
         else:
-            yield from ({"video_id": video, "dim": dim, **q} for video, dims in row.items() for dim,
-                        qs in dims.items() for q in qs)
+            yield from (
+                {"video_id": video, "dim": dim, **q}
+                for video, dims in row.items()
+                for dim, qs in dims.items()
+                for q in qs
+            )
 
     @staticmethod
     def complete(rows: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-        """Rows with their ``aspect``, where the repository's ``meta_info.json`` lies in the folder."""
+        """Rows with their ``aspect``, where the repository's ``meta_info.json`` lies in the
+        folder."""
         path = folder / "meta_info.json"
         try:
             about = json.loads(path.read_bytes()) if path.exists() else {}
-            return [{**row, "aspect": aspect} if (aspect := aspect_of(row, about)) else row for row in rows]
+            return [
+                {**row, "aspect": aspect} if (aspect := aspect_of(row, about)) else row
+                for row in rows
+            ]
         except (*UNREADABLE, AttributeError) as error:
-            raise WorkbookError(f"{path} is not the repository's file ({error}). Download it again, or remove it.") from error
+            raise WorkbookError(
+                f"{path} is not the repository's file ({error}). Download it again, or remove it."
+            ) from error
 
     @staticmethod
     def read(row: Row) -> Question:
         task, media = format_of(row), (f"videos/{row.get('video_id')}.mp4",)
         if of_video_r1(row):
             gold = str(row["solution"]).replace("<answer>", "").replace("</answer>", "")
-            return Question(task, letter_of(gold), row["problem"], options_of(row.get("options")), (row.get("path") or media[0],))
+            return Question(
+                task,
+                letter_of(gold),
+                row["problem"],
+                options_of(row.get("options")),
+                (row.get("path") or media[0],),
+            )
         dim = row.get("dim")
         if not is_absent(dim) and dim not in DIMENSIONS:
             raise ValueError(f"unknown dim {dim!r}")
         answer, question = str(row["answer"]), str(row["question"])
-        gold = {"multi-choice": answer[:1], "yes_no": answer.strip().lower(), "caption_matching": answer.split(":")[0],
-                "captioning": answer}[task]
-        options = inline_options(question) if task == "multi-choice" else {
-            line.split(": ")[0]: line for line in question.split("\n")[1:]} if task == "caption_matching" else {}
-        groups = {name: str(row[name]) for name in ("dim", "aspect") if not is_absent(row.get(name))}
-        return Question(task, gold, question, options, media, str(row.get("video_id", "")), groups,
-                        0.5 if task == "yes_no" else None)
+        gold = {
+            "multi-choice": answer[:1],
+            "yes_no": answer.strip().lower(),
+            "caption_matching": answer.split(":")[0],
+            "captioning": answer,
+        }[task]
+        options = (
+            inline_options(question)
+            if task == "multi-choice"
+            else {line.split(": ")[0]: line for line in question.split("\n")[1:]}
+            if task == "caption_matching"
+            else {}
+        )
+        groups = {
+            name: str(row[name]) for name in ("dim", "aspect") if not is_absent(row.get(name))
+        }
+        return Question(
+            task,
+            gold,
+            question,
+            options,
+            media,
+            str(row.get("video_id", "")),
+            groups,
+            0.5 if task == "yes_no" else None,
+        )
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
@@ -168,13 +262,21 @@ class TempCompass(Benchmark):
         if q.task == "captioning":
             if judge in (None, FAILED):
                 return Verdict(None, None, "not scored: captions need a judge")
-            return Verdict(float(match_caption_judge(judge, row["mc_answer"])), judge, "judge's reply to the hidden question")
+            return Verdict(
+                float(match_caption_judge(judge, row["mc_answer"])),
+                judge,
+                "judge's reply to the hidden question",
+            )
         answer = q.gold if of_video_r1(row) else str(row["answer"])
         if q.task == "yes_no":
             said = next((word for word in ("yes", "no") if text.lower().startswith(word)), None)
             right = None if said is None else said == q.gold
         else:
-            right = match_choice(text, answer) if q.task == "multi-choice" else match_caption(text, q.text, answer)
+            right = (
+                match_choice(text, answer)
+                if q.task == "multi-choice"
+                else match_caption(text, q.text, answer)
+            )
         if right is not None:
             return Verdict(float(right), text, f"{q.task} rule: {'right' if right else 'wrong'}")
         if judge is not None:
@@ -188,6 +290,13 @@ class TempCompass(Benchmark):
         without = micro(i for i in items if i.question.task != "captioning")
         read = [float(i.parsed is not None) for i in items if i.score is not None]
         first = {"avg_without_captioning": without} if unjudged else {"avg_all": micro(items)}
-        return {**first, **dict.fromkeys(FORMATS), **task_means(items), "avg_without_captioning": without,
-                "macro_formats": macro(items), "match_success": sum(read) / len(read) if read else None,
-                "dim": by_group(items, "dim"), "aspect": by_group(items, "aspect")}
+        return {
+            **first,
+            **dict.fromkeys(FORMATS),
+            **task_means(items),
+            "avg_without_captioning": without,
+            "macro_formats": macro(items),
+            "match_success": sum(read) / len(read) if read else None,
+            "dim": by_group(items, "dim"),
+            "aspect": by_group(items, "aspect"),
+        }

@@ -22,32 +22,78 @@ from .scoring.record import (
     options_of,
 )
 
-NUMERIC = ("object_counting", "object_abs_distance", "object_size_estimation", "room_size_estimation")
-DIRECTION = ("object_rel_direction_easy", "object_rel_direction_medium", "object_rel_direction_hard")
+NUMERIC = (
+    "object_counting",
+    "object_abs_distance",
+    "object_size_estimation",
+    "room_size_estimation",
+)
+DIRECTION = (
+    "object_rel_direction_easy",
+    "object_rel_direction_medium",
+    "object_rel_direction_hard",
+)
 
 
-@BENCHMARKS.register("vsi_bench", hub="nyu-visionx/VSI-Bench", config="full", split="test", version="51e089c",
-                     licence="apache-2.0",
-                     count=5130, size="288 videos, 5.7 GB",
-                     needs="arkitscenes.zip, scannet.zip and scannetpp.zip unpacked beside the annotations",
-                     files=("full/*.parquet", "test-*.parquet", "test.jsonl", "VSI-Bench.tsv"))
+@BENCHMARKS.register(
+    "vsi_bench",
+    hub="nyu-visionx/VSI-Bench",
+    config="full",
+    split="test",
+    version="51e089c",
+    licence="apache-2.0",
+    count=5130,
+    size="288 videos, 5.7 GB",
+    needs="arkitscenes.zip, scannet.zip and scannetpp.zip unpacked beside the annotations",
+    files=("full/*.parquet", "test-*.parquet", "test.jsonl", "VSI-Bench.tsv"),
+)
 class VsiBench(Benchmark):
-    """5,130 questions on 288 indoor videos; letters by accuracy, numbers by MRA; macro over 8 tasks."""
+    """5,130 questions on 288 indoor videos; letters by accuracy, numbers by MRA; macro over 8
+    tasks."""
 
     tasks = (*NUMERIC, "object_rel_distance", *DIRECTION, "route_planning", "obj_appearance_order")
     task_field = "question_type"
     sample = (
-        {"id": 0, "dataset": "arkitscenes", "scene_name": "00000001", "question_type": "object_counting",
-         "question": "How many table(s) are in this room?", "ground_truth": "4", "options": None, "pruned": False},
-        {"id": 1, "dataset": "scannet", "scene_name": "scene9000_00", "question_type": "object_rel_distance",
-         "question": "Which of these objects (chair, sofa, tv, table) is the closest to the door?", "ground_truth": "B",
-         "options": ["A. chair", "B. sofa", "C. tv", "D. table"], "pruned": False},
-        {"id": 2, "dataset": "scannetpp", "scene_name": "0a0a0a0a0a", "question_type": "object_rel_direction_easy",
-         "question": "If I stand by the bed and face the desk, is the lamp to my left or my right?", "ground_truth": "A",
-         "options": ["A. left", "B. right"], "pruned": True},
-        {"id": 3, "dataset": "scannet", "scene_name": "scene9000_00", "question_type": "room_size_estimation",
-         "question": "What is the size of this room (in square meters)?", "ground_truth": "18.6", "options": None,
-         "pruned": False},
+        {
+            "id": 0,
+            "dataset": "arkitscenes",
+            "scene_name": "00000001",
+            "question_type": "object_counting",
+            "question": "How many table(s) are in this room?",
+            "ground_truth": "4",
+            "options": None,
+            "pruned": False,
+        },
+        {
+            "id": 1,
+            "dataset": "scannet",
+            "scene_name": "scene9000_00",
+            "question_type": "object_rel_distance",
+            "question": "Which of these objects (chair, sofa, tv, table) is the closest to the door?",
+            "ground_truth": "B",
+            "options": ["A. chair", "B. sofa", "C. tv", "D. table"],
+            "pruned": False,
+        },
+        {
+            "id": 2,
+            "dataset": "scannetpp",
+            "scene_name": "0a0a0a0a0a",
+            "question_type": "object_rel_direction_easy",
+            "question": "If I stand by the bed and face the desk, is the lamp to my left or my right?",
+            "ground_truth": "A",
+            "options": ["A. left", "B. right"],
+            "pruned": True,
+        },
+        {
+            "id": 3,
+            "dataset": "scannet",
+            "scene_name": "scene9000_00",
+            "question_type": "room_size_estimation",
+            "question": "What is the size of this room (in square meters)?",
+            "ground_truth": "18.6",
+            "options": None,
+            "pruned": False,
+        },
     )
 
     @staticmethod
@@ -56,17 +102,30 @@ class VsiBench(Benchmark):
         numeric, gold = row["question_type"] in NUMERIC, first_of(row, "ground_truth", "answer")
         video = row.get("video") or f"{row.get('dataset')}/{row.get('scene_name')}.mp4"
         return Question(
-            row["question_type"], number_text(gold) if numeric else letter_of(gold), str(row.get("question", "")),
-            {} if numeric else options_of(row.get("options", row.get("candidates"))), (video,),
-            str(row.get("id", row.get("index", ""))), {"dataset": str(row.get("dataset"))})
+            row["question_type"],
+            number_text(gold) if numeric else letter_of(gold),
+            str(row.get("question", "")),
+            {} if numeric else options_of(row.get("options", row.get("candidates"))),
+            (video,),
+            str(row.get("id", row.get("index", ""))),
+            {"dataset": str(row.get("dataset"))},
+        )
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
         options = lines("Options:", *lettered(q.options))
         if style != "official":
-            return spacer_text(lines(q.text, options) if q.options else q.text, style, "choice" if q.options else "number",
-                               with_map=True)
-        ask = (options, LETTER) if q.options else ("Please answer the question using a single word or phrase.",)
+            return spacer_text(
+                lines(q.text, options) if q.options else q.text,
+                style,
+                "choice" if q.options else "number",
+                with_map=True,
+            )
+        ask = (
+            (options, LETTER)
+            if q.options
+            else ("Please answer the question using a single word or phrase.",)
+        )
         return lines("These are frames of a video.", q.text, *ask)
 
     @staticmethod
@@ -75,14 +134,24 @@ class VsiBench(Benchmark):
         if q.task in NUMERIC:
             parsed = extract.to_float(extract.ft(text)) if official else extract.se_num(text)
             return number(parsed, q.gold, "FT" if official else "SE-NUM")
-        return choice(extract.ft(text) if official else extract.se_mca(text), q.gold, "FT" if official else "SE-MCA")
+        return choice(
+            extract.ft(text) if official else extract.se_mca(text),
+            q.gold,
+            "FT" if official else "SE-MCA",
+        )
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
-        """The three difficulties of relative direction become one task first; those that are absent don't count as 0."""
+        """The three difficulties of relative direction become one task first; those that are absent
+        don't count as 0."""
         tasks = task_means(items)
         direction = mean(tasks.pop(task, None) for task in DIRECTION)
         tasks |= {} if direction is None else {"object_rel_direction": direction}
-        return {"macro_8_tasks": mean(tasks.values()), "numeric": mean(tasks.get(t) for t in NUMERIC),
-                "multiple_choice": mean(v for t, v in tasks.items() if t not in NUMERIC), "micro": micro(items), "tasks": tasks,
-                "dataset": by_group(items, "dataset")}
+        return {
+            "macro_8_tasks": mean(tasks.values()),
+            "numeric": mean(tasks.get(t) for t in NUMERIC),
+            "multiple_choice": mean(v for t, v in tasks.items() if t not in NUMERIC),
+            "micro": micro(items),
+            "tasks": tasks,
+            "dataset": by_group(items, "dataset"),
+        }

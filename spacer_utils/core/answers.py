@@ -1,7 +1,7 @@
 """Take a completion apart: blocks, letters, numbers and maps, in time linear in its length.
 
-What no model writes within a budget of 1,024 tokens is not read at all, so that no text is expensive: an answer over
-``MAX_ANSWER`` characters, a map over ``MAX_MAP`` characters.
+What no model writes within a budget of 1,024 tokens is not read at all, so that no text is
+expensive: an answer over ``MAX_ANSWER`` characters, a map over ``MAX_MAP`` characters.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def block(text: str, tag: str) -> str | None:
     """
     start = text.find(f"<{tag}>")
     end = text.find(f"</{tag}>", start) if start >= 0 else -1
-    return text[start + len(tag) + 2:end].strip() if end >= 0 else None
+    return text[start + len(tag) + 2 : end].strip() if end >= 0 else None
 
 
 def parse(text: str) -> Answer:
     """Split a completion into think, map and answer, and list what keeps it from being well formed.
 
-    Well formed: exactly one think block, then exactly one answer block, nothing else but white space; the map, if there is one,
-    inside the think block.
+    Well formed: exactly one think block, then exactly one answer block, nothing else but white
+    space; the map, if there is one, inside the think block.
 
     >>> parse("<think>near <map>{'tv': [[1, 2]]}</map></think><answer>A</answer>").map_text
     "{'tv': [[1, 2]]}"
@@ -52,7 +52,9 @@ def parse(text: str) -> Answer:
     problems = [p for tag in ("think", "answer") if (p := _block_problem(text, tag))]
     if not problems:
         problems = _place_problems(text.strip())
-    return Answer(text, block(text, "think"), block(text, "map"), block(text, "answer"), tuple(problems))
+    return Answer(
+        text, block(text, "think"), block(text, "map"), block(text, "answer"), tuple(problems)
+    )
 
 
 def _block_problem(text: str, tag: str) -> str | None:
@@ -61,7 +63,13 @@ def _block_problem(text: str, tag: str) -> str | None:
         return None if block(text, tag) is not None else f"{tag} block closed before it opens"
     if not opened and not closed:
         return f"no {tag} block"
-    return f"{tag} block not closed" if opened > closed == 0 else f"{tag} block not opened" if not opened else f"two {tag} blocks"
+    return (
+        f"{tag} block not closed"
+        if opened > closed == 0
+        else f"{tag} block not opened"
+        if not opened
+        else f"two {tag} blocks"
+    )
 
 
 def _place_problems(text: str) -> list[str]:
@@ -70,10 +78,14 @@ def _place_problems(text: str) -> list[str]:
     if answered < thought:
         return ["answer before the end of the think block"]
     found = []
-    between = text[thought + len("</think>"):answered]
+    between = text[thought + len("</think>") : answered]
     if between.strip() or not text.startswith("<think>") or not text.endswith("</answer>"):
         found.append(OUTSIDE[0])
-    if text.rfind("<map>") > thought or text.rfind("</map>") > thought or -1 < text.find("<map>") < text.find("<think>"):
+    if (
+        text.rfind("<map>") > thought
+        or text.rfind("</map>") > thought
+        or -1 < text.find("<map>") < text.find("<think>")
+    ):
         found.append(OUTSIDE[1])
     return found
 
@@ -81,7 +93,8 @@ def _place_problems(text: str) -> list[str]:
 def answer_of(answer: Answer) -> tuple[str | None, str]:
     """The one answer of a completion, or None with the reason why it has none (strict reading).
 
-    Text around the blocks costs the format reward only; a missing, doubled or misplaced block leaves no answer.
+    Text around the blocks costs the format reward only; a missing, doubled or misplaced block
+    leaves no answer.
     """
     doubts = [p for p in answer.problems if p not in OUTSIDE]
     if doubts or answer.answer is None:
@@ -91,27 +104,43 @@ def answer_of(answer: Answer) -> tuple[str | None, str]:
     return answer.answer, ""
 
 
-# ----------------------------------------------------------------------------------------------------------------- letters
+# ------------------------------------------------------------------------------------------ letters
 
 _LETTER = re.compile(r"\(?([A-Za-z])(?:\)[.:]?|[.:、])?")
 _LETTER_AND_TEXT = re.compile(r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])[.:)、])\s*(\S.*)", re.DOTALL)
-_MARKUP = re.compile(r"\\(?:boxed|fbox|mbox|text\w*|math\w*|operatorname|left|right|bf|it|rm)(?![A-Za-z])|\\(?=[()\[\]])|[{}$*`]"
-                     r"|(?<![^\W_])_+|_+(?![^\W_])")
+_MARKUP = re.compile(
+    r"\\(?:boxed|fbox|mbox|text\w*|math\w*|operatorname|left|right|bf|it|rm)(?![A-Za-z])|\\(?=[()\[\]])|[{}$*`]"
+    r"|(?<![^\W_])_+|_+(?![^\W_])"
+)
 _BRACKETS = str.maketrans("[]【】", "()()")
-_LABEL = re.compile(r"(?:(?:final |correct |best )?(?:answer|option|choice)\b[\s:]*){1,2}", re.IGNORECASE)
-_ARTICLE = re.compile(r"\b[AI]\s+(?=\w)(?!(?:or|and|nor|but|is|was|has|are|can|could|may|might|would|should|also|too|seems)\b)")
-_OTHER = re.compile(r"(?<![\w-])[A-Z](?![\w]|-\w)|(?<=\bor )[a-z]\b(?! \w)|(?<=\band )[a-z]\b(?! \w)")
+_LABEL = re.compile(
+    r"(?:(?:final |correct |best )?(?:answer|option|choice)\b[\s:]*){1,2}", re.IGNORECASE
+)
+_ARTICLE = re.compile(
+    r"\b[AI]\s+(?=\w)(?!(?:or|and|nor|but|is|was|has|are|can|could|may|might|would|should|also|too|seems)\b)"
+)
+_OTHER = re.compile(
+    r"(?<![\w-])[A-Z](?![\w]|-\w)|(?<=\bor )[a-z]\b(?! \w)|(?<=\band )[a-z]\b(?! \w)"
+)
 
 
 def _bare(text: str) -> str:
-    """An answer in plain characters without LaTeX and Markdown around its parts, quotes, or a label (``Answer:``, ``Option``)."""
-    text = _MARKUP.sub("", plain(text[:MAX_ANSWER])).translate(_BRACKETS).strip().strip("\"'“”‘’").strip()
+    """An answer in plain characters without LaTeX and Markdown around its parts, quotes, or a label
+    (``Answer:``, ``Option``)."""
+    text = (
+        _MARKUP.sub("", plain(text[:MAX_ANSWER]))
+        .translate(_BRACKETS)
+        .strip()
+        .strip("\"'“”‘’")
+        .strip()
+    )
     label = _LABEL.match(text)
-    return text[label.end():] if label else text
+    return text[label.end() :] if label else text
 
 
 def option_texts(options: Sequence[str]) -> dict[str, str]:
-    """Letter -> text of ``("A. chair", ...)``, as published; options without letters, each its own, are lettered in order.
+    """Letter -> text of ``("A. chair", ...)``, as published; options without letters, each its own,
+    are lettered in order.
 
     >>> option_texts(("A. chair", "B. sofa")), option_texts(("left", "right"))
     ({'A': 'chair', 'B': 'sofa'}, {'A': 'left', 'B': 'right'})
@@ -124,16 +153,23 @@ def option_texts(options: Sequence[str]) -> dict[str, str]:
             found[(full[1] or full[2]).upper()] = full[3].strip()
         elif bare := _LETTER.fullmatch(text):
             found[bare[1].upper()] = ""
-    return found if len(found) == len(options) else {chr(ord("A") + k): plain(o).strip() for k, o in enumerate(options)}
+    return (
+        found
+        if len(found) == len(options)
+        else {chr(ord("A") + k): plain(o).strip() for k, o in enumerate(options)}
+    )
 
 
 def letter(text: str, options: Sequence[str] = ()) -> str | None:
-    """The option that an answer names: ``A``, ``A.``, ``(A)``, ``A)``, ``A:``, ``A. chair``; capital or not; None otherwise.
+    """The option that an answer names: ``A``, ``A.``, ``(A)``, ``A)``, ``A:``, ``A. chair``;
+    capital or not; None otherwise.
 
-    Around it may stand what may stand around a number: ``\\boxed{}``, ``\\text{}``, ``$``, bold, code, quotes, brackets, a label
-    (``Answer:``, ``Option``); wide letters are letters, characters without width are none, look-alikes of other scripts neither.
-    The letter must be among the options where these are given. A second letter in the text behind the first is hedging, unless
-    the text is that of the option itself, or it is an article ("A" or "I" before a word) or part of a word (A-frame).
+    Around it may stand what may stand around a number: ``\\boxed{}``, ``\\text{}``, ``$``, bold,
+    code, quotes, brackets, a label (``Answer:``, ``Option``); wide letters are letters, characters
+    without width are none, look-alikes of other scripts neither. The letter must be among the
+    options where these are given. A second letter in the text behind the first is hedging, unless
+    the text is that of the option itself, or it is an article ("A" or "I" before a word) or part of
+    a word (A-frame).
 
     >>> [letter(t) for t in ("A", "b.", "(C)", "D. A sofa", "**B**", "A chair", "A. or B", "left")]
     ['A', 'B', 'C', 'D', 'B', None, None, None]
@@ -155,7 +191,8 @@ def letter(text: str, options: Sequence[str] = ()) -> str | None:
 
 
 def option(text: str, options: Sequence[str]) -> str | None:
-    """The option that a published solution names, by its letter or by its text; None if by neither, or if two have that text.
+    """The option that a published solution names, by its letter or by its text; None if by neither,
+    or if two have that text.
 
     >>> [option(t, ("A. cup", "B. sofa")) for t in ("b", "Sofa", "B. sofa", "tv")]
     ['B', 'B', 'B', None]
@@ -168,7 +205,8 @@ def option(text: str, options: Sequence[str]) -> str | None:
 
 
 def option_reader(solution: str, options: Sequence[str]) -> Callable[[str], str | None]:
-    """How an answer names an option beside this solution: by its letter; also by its text where the solution is a text.
+    """How an answer names an option beside this solution: by its letter; also by its text where the
+    solution is a text.
 
     >>> [option_reader(s, ("A. cup", "B. sofa"))("sofa") for s in ("B", "sofa")]
     [None, 'B']
@@ -177,18 +215,21 @@ def option_reader(solution: str, options: Sequence[str]) -> Callable[[str], str 
 
 
 def same_text(text: str) -> str:
-    """``text`` in the form in which two texts are compared: case, width, white space and a final full stop don't count."""
+    """``text`` in the form in which two texts are compared: case, width, white space and a final
+    full stop don't count."""
     return " ".join(unicodedata.normalize("NFKC", plain(text)).casefold().split()).rstrip(".")
 
 
-# -------------------------------------------------------------------------------------------------------------------- maps
+# --------------------------------------------------------------------------------------------- maps
 
 _COORDINATE = r"[-+]?\d{1,6}(?:\.\d{0,9})?"
 _PAIR = re.compile(rf"[\[(]\s*({_COORDINATE})\s*,\s*({_COORDINATE})\s*[\])]", re.ASCII)
 _BEFORE_NAME = re.compile(r"[,;\[\](){}<>\n'\"]")
-# A quoted name holds no pair and no empty list, else its closing quote is that of a later name; in linear time, because a quote
-# behind a backslash, or behind a letter, opens none.
-_HEAD = re.compile(rf"""(?:(?<![\\\w])((['"])(?:(?!\2|\[\s*\]|{_PAIR.pattern})[^\\\n]|\\.)*+\2)\s*)?:""", re.ASCII)
+# A quoted name holds no pair and no empty list, else its closing quote is that of a later name; in
+# linear time, because a quote behind a backslash, or behind a letter, opens none.
+_HEAD = re.compile(
+    rf"""(?:(?<![\\\w])((['"])(?:(?!\2|\[\s*\]|{_PAIR.pattern})[^\\\n]|\\.)*+\2)\s*)?:""", re.ASCII
+)
 
 
 _QUOTES = dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("‘’‚‛", "'") | {"【": "[", "】": "]"}
@@ -196,7 +237,8 @@ _APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
 
 
 def same_category(name: str) -> str:
-    """A category's name as maps are compared by: plain characters, lower case, single spaces, no underscores.
+    """A category's name as maps are compared by: plain characters, lower case, single spaces, no
+    underscores.
 
     >>> same_category("Ｍen’s_shoes")
     "men's shoes"
@@ -207,9 +249,11 @@ def same_category(name: str) -> str:
 
 
 def _plain_map(text: str) -> tuple[str, Sequence[int]]:
-    """A map in plain characters, and where each of them stands in ``text``; empty where it is over ``MAX_MAP`` characters.
+    """A map in plain characters, and where each of them stands in ``text``; empty where it is over
+    ``MAX_MAP`` characters.
 
-    Wide digits and brackets and typographic quotes become ASCII, one by one: some become several characters, some none.
+    Wide digits and brackets and typographic quotes become ASCII, one by one: some become several
+    characters, some none.
     """
     if len(text) > MAX_MAP:
         return "", ()
@@ -220,7 +264,9 @@ def _plain_map(text: str) -> tuple[str, Sequence[int]]:
     found: list[str] = []
     places: list[int] = []
     for k, character in enumerate(text):
-        same = character if k in apostrophes else _QUOTES.get(character) or plain_character(character)
+        same = (
+            character if k in apostrophes else _QUOTES.get(character) or plain_character(character)
+        )
         found.append(same)
         places += [k] * len(same)
     return ("".join(found), places) if len(places) <= MAX_MAP else ("", ())
@@ -229,9 +275,10 @@ def _plain_map(text: str) -> tuple[str, Sequence[int]]:
 def map_points(text: str) -> Points:
     """Every ``name: pairs`` of a map, with names and coordinates as they stand (strict reading).
 
-    A value is any run of ``[x, y]`` or ``(x, y)``; a pair that is cut off or not made of two plain numbers is not read. The same
-    name twice counts with all its pairs. Wide digits and brackets and typographic quotes are read as the ASCII ones. Nothing is
-    read of a text over ``MAX_MAP`` characters.
+    A value is any run of ``[x, y]`` or ``(x, y)``; a pair that is cut off or not made of two plain
+    numbers is not read. The same name twice counts with all its pairs. Wide digits and brackets and
+    typographic quotes are read as the ASCII ones. Nothing is read of a text over ``MAX_MAP``
+    characters.
 
     >>> map_points("{'Trash_bin': [[1, 2], [3, 4.5]], tv: (5, 6)}")
     {'trash bin': [(1.0, 2.0), (3.0, 4.5)], 'tv': [(5.0, 6.0)]}
@@ -243,7 +290,8 @@ def map_points(text: str) -> Points:
 
 
 def map_spans(text: str) -> list[tuple[str, int, int]]:
-    """``(name, start, stop)`` of the numbers behind every name of a map that has any, read as in ``map_points``.
+    """``(name, start, stop)`` of the numbers behind every name of a map that has any, read as in
+    ``map_points``.
 
     The positions are those in ``text`` as it is given.
 
@@ -251,21 +299,33 @@ def map_spans(text: str) -> list[tuple[str, int, int]]:
     [('tv', '1, 2], [3, 4')]
     """
     read, places = _plain_map(text)
-    return [(name, places[pairs[0].start(1)], places[pairs[-1].end(2) - 1] + 1) for name, pairs in _entries(read) if pairs]
+    return [
+        (name, places[pairs[0].start(1)], places[pairs[-1].end(2) - 1] + 1)
+        for name, pairs in _entries(read)
+        if pairs
+    ]
 
 
 def _entries(text: str) -> Iterator[tuple[str, list[re.Match[str]]]]:
     """The names of a map in plain characters, with their pairs, in the order written."""
     heads, at = list(_HEAD.finditer(text)), 0
     for head, following in zip(heads, [*heads[1:], None]):
-        name = _unquoted(head[1]) if head[1] else _BEFORE_NAME.split(text[at:head.start()].rstrip(" \t\r\n'\""))[-1]
+        name = (
+            _unquoted(head[1])
+            if head[1]
+            else _BEFORE_NAME.split(text[at : head.start()].rstrip(" \t\r\n'\""))[-1]
+        )
         at = head.end()
         if name := same_category(name):
-            yield name, list(_PAIR.finditer(text, at, following.start() if following else len(text)))
+            yield (
+                name,
+                list(_PAIR.finditer(text, at, following.start() if following else len(text))),
+            )
 
 
 def _unquoted(name: str) -> str:
-    """A name without its quotes; escapes, which Python and JSON write alike, are undone where they are whole."""
+    """A name without its quotes; escapes, which Python and JSON write alike, are undone where they
+    are whole."""
     try:
         return str(ast.literal_eval(name)) if "\\" in name else name[1:-1]
     except (SyntaxError, ValueError):
@@ -273,14 +333,19 @@ def _unquoted(name: str) -> str:
 
 
 def parse_map(map_text: str, categories: Collection[str]) -> MapCells:
-    """The map that a completion draws, for the given categories only; categories without a readable pair are left out.
+    """The map that a completion draws, for the given categories only; categories without a readable
+    pair are left out.
 
-    Coordinates are kept as they stand (also off the grid, also with a fraction); whole numbers are ints.
+    Coordinates are kept as they stand (also off the grid, also with a fraction); whole numbers are
+    ints.
 
     >>> parse_map("{'tv': [[1, 2]], 'lamp': [[3, 4]], 'bed': []}", ("tv", "bed"))
     {'tv': [[1, 2]]}
     """
     names = {same_category(c): c for c in categories}
-    plain = {names[n]: [[int(v) if v.is_integer() else v for v in p] for p in ps]
-             for n, ps in map_points(map_text).items() if n in names and ps}
+    plain = {
+        names[n]: [[int(v) if v.is_integer() else v for v in p] for p in ps]
+        for n, ps in map_points(map_text).items()
+        if n in names and ps
+    }
     return cast(MapCells, plain)

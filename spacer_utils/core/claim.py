@@ -1,6 +1,8 @@
-"""Hold a lock while a command runs: two makes never work on the same outputs. Needs nothing but the standard library.
+"""Hold a lock while a command runs: two makes never work on the same outputs. Needs nothing but the
+standard library.
 
-The lock is the kernel's (``flock``): it ends with the last process of the run, also after ``kill -9``, so none is ever stale.
+The lock is the kernel's (``flock``): it ends with the last process of the run, also after ``kill
+-9``, so none is ever stale.
 """
 
 from __future__ import annotations
@@ -36,12 +38,17 @@ def main(arguments: list[str]) -> int:
             claim(Path(path), wait)
     except BlockingIOError:
         owner = Path(path).read_text().strip() or "unknown"
-        print(f"another make (process {owner}) is working on {Path(path).parent}. Wait for it, or choose another PROFILE or "
-              "SPACER_OUTPUTS.", file=sys.stderr)
+        print(
+            f"another make (process {owner}) is working on {Path(path).parent}. Wait for it, or choose another PROFILE or "
+            "SPACER_OUTPUTS.",
+            file=sys.stderr,
+        )
         return 1
     except OSError as error:
-        print(f"could not write {path}: {error.strerror}. Make the folder writable or set SPACER_OUTPUTS to another one.",
-              file=sys.stderr)
+        print(
+            f"could not write {path}: {error.strerror}. Make the folder writable or set SPACER_OUTPUTS to another one.",
+            file=sys.stderr,
+        )
         return 1
     os.execvp(command[0], command)
 

@@ -31,7 +31,8 @@ Shape = Callable[[Pixels], Pixels]
 STRICT = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(2**26)}
 """Of the decoders: report what is damaged instead of hiding it, and read no frames beyond 8K."""
 TWICE = ("vp8", "hevc", "mjpeg")
-"""Codecs whose decoders leave what they can't decode as it lay in memory, without a word. They are asked twice."""
+"""Codecs whose decoders leave what they can't decode as it lay in memory, without a word. They are
+asked twice."""
 HELD = 13
 """Frames held at the second time."""
 FEW = 16
@@ -75,7 +76,9 @@ def listing(path: Path) -> Listing:
     return found or _from_frames(path)
 
 
-def read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape) -> tuple[list[Pixels], Listing]:
+def read(
+    path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape
+) -> tuple[list[Pixels], Listing]:
     """Chosen frames of a clip, upright and with square pixels.
 
     Args:
@@ -92,12 +95,14 @@ def read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape) -
     return pictures, found
 
 
-def _read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape,
-          again: bool = False) -> tuple[list[Pixels], Listing, str]:
+def _read(
+    path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape, again: bool = False
+) -> tuple[list[Pixels], Listing, str]:
     """``read`` with the codec's name.
 
-    ``again`` decodes in another way: with rows side by side, where VP8's decoder reports one that it can't decode; and with more
-    frames held, so that another picture lies in the memory that is used anew.
+    ``again`` decodes in another way: with rows side by side, where VP8's decoder reports one that
+    it can't decode; and with more frames held, so that another picture lies in the memory that is
+    used anew.
     """
     with _reporting(path), _opened(path, by_rows=again) as (container, stream):
         codec = stream.codec_context.name
@@ -114,7 +119,7 @@ def _read(path: Path, choose: Callable[[Listing], Sequence[int]], shape: Shape,
     return [in_order[k] for k in places], found, codec
 
 
-# ------------------------------------------------------------------------------------------------------------- opening
+# ------------------------------------------------------------------------------------------ opening
 
 
 @contextmanager
@@ -124,7 +129,9 @@ def _opened(path: Path, by_rows: bool = False) -> Iterator[tuple[Any, Any]]:
 
     if not path.is_file():
         raise WorkbookError(f"no video at {path}. Write it again, or mend the row's path.")
-    with av.open(str(path), options={"max_pixels": STRICT["max_pixels"]}, metadata_errors="replace") as container:
+    with av.open(
+        str(path), options={"max_pixels": STRICT["max_pixels"]}, metadata_errors="replace"
+    ) as container:
         stream = _main_stream(path, container)
         if stream.codec_context is None:
             raise WorkbookError(_unknown_codec(path, f"its codec{_codec_named(path)}"))
@@ -156,20 +163,31 @@ def _reporting(path: Path) -> Iterator[None]:
         yield
     except WorkbookError:
         raise
-    except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, NotImplementedError) as error:
+    except (
+        av.error.DecoderNotFoundError,
+        av.error.PatchWelcomeError,
+        NotImplementedError,
+    ) as error:
         raise WorkbookError(_unknown_codec(path, f"its codec ({_first_line(error)})")) from error
-    except Exception as error:  # PyAV has a class per error number, and other classes for nonsense in headers
-        raise Damaged(f"can't read {path} as a video ({_first_line(error)}). "
-                      f"It is damaged, cut short or no video. {MEND}") from error
+    except (
+        Exception
+    ) as error:  # PyAV has a class per error number, and other classes for nonsense in headers
+        raise Damaged(
+            f"can't read {path} as a video ({_first_line(error)}). "
+            f"It is damaged, cut short or no video. {MEND}"
+        ) from error
 
 
 def _unknown_codec(path: Path, what: str) -> str:
-    return (f"can't read {path}: {what} is unknown here. Re-encode it: "
-            f"ffmpeg -i '{path.name}' -c:v libx264 -pix_fmt yuv420p '{path.stem}.h264.mp4'")
+    return (
+        f"can't read {path}: {what} is unknown here. Re-encode it: "
+        f"ffmpeg -i '{path.name}' -c:v libx264 -pix_fmt yuv420p '{path.stem}.h264.mp4'"
+    )
 
 
 def _codec_named(path: Path) -> str:
-    """What FFmpeg's warning calls the video's codec, with a blank before it; empty where it doesn't warn."""
+    """What FFmpeg's warning calls the video's codec, with a blank before it; empty where it doesn't
+    warn."""
     import av
 
     level = av.logging.get_level()
@@ -187,7 +205,7 @@ def _first_line(error: Exception) -> str:
     return lines[0][:160] or type(error).__name__
 
 
-# ------------------------------------------------------------------------------------------------------------- listing
+# ------------------------------------------------------------------------------------------ listing
 
 
 def _from_packets(path: Path, container: Any, stream: Any) -> Listing | None:
@@ -210,8 +228,12 @@ def _from_packets(path: Path, container: Any, stream: Any) -> Listing | None:
         if packet.stream_index != stream.index:
             continue
         found_frames += 1
-        if packet.is_corrupt and (keys or packet.is_keyframe):  # recordings may begin inside a picture
-            raise Damaged(f"{path} is cut short or damaged: frame {found_frames} isn't whole. {MEND}")
+        if packet.is_corrupt and (
+            keys or packet.is_keyframe
+        ):  # recordings may begin inside a picture
+            raise Damaged(
+                f"{path} is cut short or damaged: frame {found_frames} isn't whole. {MEND}"
+            )
         if packet.is_keyframe and packet.pts is not None:
             keys.append((packet.pts, packet.pts if by_shown or packet.dts is None else packet.dts))
         if not packet.is_discard:
@@ -220,11 +242,17 @@ def _from_packets(path: Path, container: Any, stream: Any) -> Listing | None:
     _compare(path, "bytes", promised(path), path.stat().st_size)
     _compare(path, "frames", promised_frames, found_frames)
     _compare(path, "seconds", promised_seconds, end, slack=max(0.5, 0.02 * promised_seconds))
-    if promised_seconds and end - max(container.start_time or 0, 0) / 1e6 > 10 + 10 * promised_seconds:
-        raise Damaged(f"{path} is damaged: its header says {promised_seconds:g} seconds, its frames' times {end:g}. {MEND}")
+    if (
+        promised_seconds
+        and end - max(container.start_time or 0, 0) / 1e6 > 10 + 10 * promised_seconds
+    ):
+        raise Damaged(
+            f"{path} is damaged: its header says {promised_seconds:g} seconds, its frames' times {end:g}. {MEND}"
+        )
     if not packets:
         raise Damaged(f"{path} holds no frames. It is damaged or cut short. {MEND}")
-    # A broadcast is recorded from the middle of a scene: what is shown before its first key frame can't be decoded.
+    # A broadcast is recorded from the middle of a scene: what is shown before its first key frame
+    # can't be decoded.
     first = min(keys)[0] if keys and container.format.name == "mpegts" else -math.inf
     stamps = sorted(p for p in packets if p is not None and p >= first)
     if None in packets or len(set(stamps)) < len(stamps) or not stamps:
@@ -232,11 +260,19 @@ def _from_packets(path: Path, container: Any, stream: Any) -> Listing | None:
     return _listing(container, stream, stamps, lengths[packets.index(stamps[-1])], sorted(keys))
 
 
-def _listing(container: Any, stream: Any, stamps: Sequence[int], last: int,
-             keys: Sequence[tuple[int, int]] = (), decoded: bool = False) -> Listing:
-    """A listing with seconds and rate; ``last`` is the last frame's length in ticks, 0 where nobody knows."""
+def _listing(
+    container: Any,
+    stream: Any,
+    stamps: Sequence[int],
+    last: int,
+    keys: Sequence[tuple[int, int]] = (),
+    decoded: bool = False,
+) -> Listing:
+    """A listing with seconds and rate; ``last`` is the last frame's length in ticks, 0 where nobody
+    knows."""
     tick = stream.time_base
-    # Players begin with the first stream, or at zero where that is a sound's lead-in. AVI has no such times.
+    # Players begin with the first stream, or at zero where that is a sound's lead-in. AVI has no
+    # such times.
     begin = max(Fraction(container.start_time or 0, 1_000_000), Fraction(0))
     if container.format.name == "avi":
         begin = stamps[0] * tick
@@ -248,7 +284,9 @@ def _listing(container: Any, stream: Any, stamps: Sequence[int], last: int,
     # A stated rate is exact where frames keep to it; clocks of whole milliseconds are not.
     kept = abs(stated * (span + length) - len(stamps)) < 0.5 + 0.01 * len(stamps)
     fps = stated if kept else len(stamps) / (span + length)
-    return Listing(tuple(stamps), times, fps, tuple(k for k, _ in keys), tuple(s for _, s in keys), decoded)
+    return Listing(
+        tuple(stamps), times, fps, tuple(k for k, _ in keys), tuple(s for _, s in keys), decoded
+    )
 
 
 def _from_frames(path: Path, packets: Listing | None = None, again: bool = False) -> Listing:
@@ -266,14 +304,20 @@ def _from_frames(path: Path, packets: Listing | None = None, again: bool = False
             step = 1 / (stream.average_rate or stream.guessed_rate or 1) / stream.time_base
             stamps = [round(k * step) for k in range(len(stamps))]
         elif not forwards:
-            raise Damaged(f"{path} is damaged: its frames' times are missing or go backwards. {MEND}")
+            raise Damaged(
+                f"{path} is damaged: its frames' times are missing or go backwards. {MEND}"
+            )
         return _listing(container, stream, stamps, 0, decoded=True)
 
 
 def _end(packet: Any) -> float:
     """Seconds at which a packet's content ends."""
     stamps = [s for s in (packet.pts, packet.dts) if s is not None]
-    return float((max(stamps) + (packet.duration or 0)) * packet.time_base) if stamps and packet.time_base else 0.0
+    return (
+        float((max(stamps) + (packet.duration or 0)) * packet.time_base)
+        if stamps and packet.time_base
+        else 0.0
+    )
 
 
 def _frames_in_index(container: Any, stream: Any) -> int:
@@ -285,25 +329,32 @@ def _frames_in_index(container: Any, stream: Any) -> int:
 
 def _compare(path: Path, what: str, promised: float, found: float, slack: float = 0.0) -> None:
     if found + slack < promised:
-        raise Damaged(f"{path} is cut short or damaged: by its header it has {promised:.10g} {what}, and {found:.10g} are there. "
-                      f"{MEND}")
+        raise Damaged(
+            f"{path} is cut short or damaged: by its header it has {promised:.10g} {what}, and {found:.10g} are there. "
+            f"{MEND}"
+        )
 
 
-# ------------------------------------------------------------------------------------------------------------ decoding
+# ----------------------------------------------------------------------------------------- decoding
 
 
 def _whole_frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    """The frames, as long as they are decoded without errors and begin with one that needs no other."""
+    """The frames, as long as they are decoded without errors and begin with one that needs no
+    other."""
     for k, frame in enumerate(container.decode(stream)):
-        begins = k == 0 and "mov" not in container.format.name  # whose edit lists may hide the key frame
+        begins = (
+            k == 0 and "mov" not in container.format.name
+        )  # whose edit lists may hide the key frame
         if frame.is_corrupt or (begins and not frame.key_frame):
             raise Damaged(f"{path} is damaged: frame {k + 1} can't be decoded as a whole. {MEND}")
         yield frame
 
 
-def _seek_and_decode(container: Any, stream: Any, known: Listing, stamps: set[int],
-                     shape: Shape, again: bool) -> dict[int, Pixels] | None:
-    """Pictures by stamp, decoding from the key frame before each; None where that finds errors or not every frame."""
+def _seek_and_decode(
+    container: Any, stream: Any, known: Listing, stamps: set[int], shape: Shape, again: bool
+) -> dict[int, Pixels] | None:
+    """Pictures by stamp, decoding from the key frame before each; None where that finds errors or
+    not every frame."""
     import av
 
     found: dict[int, Pixels] = {}
@@ -368,14 +419,17 @@ def _decode_in_order(path: Path, wanted: set[int], shape: Shape, again: bool) ->
 
 
 def upright(frame: Any, stream: Any) -> Pixels:
-    """(H, W, 3) picture as a player shows it: turned as the file says, widened where pixels aren't square."""
+    """(H, W, 3) picture as a player shows it: turned as the file says, widened where pixels aren't
+    square."""
     from .frames import resize
 
     pixels: Pixels = frame.to_ndarray(format="rgb24", threads=1)
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1
     if aspect != 1:
         if not 1 / WIDEST <= aspect <= WIDEST:
-            raise Damaged(f"{stream.container.name} is damaged: pixels {aspect} times as wide as high. {MEND}")
+            raise Damaged(
+                f"{stream.container.name} is damaged: pixels {aspect} times as wide as high. {MEND}"
+            )
         size = max(1, round(frame.width * aspect)), frame.height
         pixels = resize(pixels[None], size)[0]
     return _turned(pixels, frame)

@@ -1,11 +1,26 @@
-"""How long a clip's file should be by the sizes that it states itself: what a cut copy lacks is seen without decoding."""
+"""How long a clip's file should be by the sizes that it states itself: what a cut copy lacks is
+seen without decoding."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import BinaryIO
 
-_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"free", b"skip", b"wide", b"uuid", b"udta", b"meta")
+_BOXES = (
+    b"ftyp",
+    b"styp",
+    b"moov",
+    b"moof",
+    b"mdat",
+    b"mfra",
+    b"sidx",
+    b"free",
+    b"skip",
+    b"wide",
+    b"uuid",
+    b"udta",
+    b"meta",
+)
 _SEGMENT, _CLUSTER = bytes.fromhex("18538067"), bytes.fromhex("1f43b675")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -30,7 +45,7 @@ def promised(path: Path) -> int:
         if head[:3] == b"FLV":
             return _flv(file, size)
         if head[:16] == _ASF and (place := head.find(_ASF_PROPERTIES)) > 0:
-            return int.from_bytes(head[place + 40:place + 48], "little")
+            return int.from_bytes(head[place + 40 : place + 48], "little")
         for first, length in ((0, 188), (4, 192)):
             if head[first::length][:3] == b"GGG":
                 return -(-size // length) * length
@@ -38,7 +53,8 @@ def promised(path: Path) -> int:
 
 
 def _boxes(file: BinaryIO) -> int:
-    """End of the last MP4 box. What follows the boxes, as the trailer of some phones, counts for nothing."""
+    """End of the last MP4 box. What follows the boxes, as the trailer of some phones, counts for
+    nothing."""
     place = 0
     while True:
         file.seek(place)
@@ -63,7 +79,8 @@ def _chunks(file: BinaryIO) -> int:
 
 
 def _elements(file: BinaryIO, length: int) -> int:
-    """End of Matroska's segment, or of its last element where it was written live, without a size."""
+    """End of Matroska's segment, or of its last element where it was written live, without a
+    size."""
     place = 0
     while place < length:
         file.seek(place)
@@ -74,7 +91,7 @@ def _elements(file: BinaryIO, length: int) -> int:
         # No element, or one whose head is cut off.
         if name_width > 4 or size_width > 8 or begin > length:
             return begin if name_width <= 4 and begin > length else 0
-        name, whole = head[:name_width], head[name_width:name_width + size_width]
+        name, whole = head[:name_width], head[name_width : name_width + size_width]
         most = (1 << 7 * size_width) - 1
         size = int.from_bytes(whole, "big") & most
         if size == most and name not in (_SEGMENT, _CLUSTER):
@@ -87,7 +104,8 @@ def _elements(file: BinaryIO, length: int) -> int:
 
 
 def _gif(file: BinaryIO) -> int:
-    """End of a GIF with its last byte, a trailer; one byte more than is there where that is missing."""
+    """End of a GIF with its last byte, a trailer; one byte more than is there where that is
+    missing."""
     file.seek(10)
     flags = file.read(3)[:1]
     file.seek(13 + _palette(flags))

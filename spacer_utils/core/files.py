@@ -13,10 +13,26 @@ from typing import Any
 from .types import BadRow, WorkbookError
 
 UNREADABLE = (ValueError, RecursionError)
-"""What ``json`` raises: not JSON, not UTF-8, a number of thousands of digits; or nested too deeply."""
-MODEL_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.index.json", "*config.json",
-               "tokenizer.json", "vocab.*", "merges.txt", "added_tokens.json", "special_tokens_map.json",
-               "*.model", "*.tiktoken", "chat_template*", "*.jinja", "*/*.jinja")
+"""What ``json`` raises: not JSON, not UTF-8, a number of thousands of digits; or nested too
+deeply."""
+MODEL_FILES = (
+    "*.safetensors",
+    "*.bin",
+    "*.pt",
+    "*.pth",
+    "*.index.json",
+    "*config.json",
+    "tokenizer.json",
+    "vocab.*",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "*.model",
+    "*.tiktoken",
+    "chat_template*",
+    "*.jinja",
+    "*/*.jinja",
+)
 """What a checkpoint's folder may hold that decides what the model says."""
 STATES = ("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*")
 """What looks like weights and is a trainer's own."""
@@ -24,23 +40,29 @@ MEND = "Free some space or make the folder writable (or set SPACER_OUTPUTS to an
 
 
 def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
-    """Write ``data`` (whole, or piece by piece) under a temporary name in the same folder, flush it to disk, then rename.
+    """Write ``data`` (whole, or piece by piece) under a temporary name in the same folder, flush it
+    to disk, then rename.
 
     A pipe or a device is written to, not replaced.
 
     Raises:
-        WorkbookError: the folder can't be written or the disk is full; nothing half-written is left behind.
+        WorkbookError: the folder can't be written or the disk is full; nothing half-written is left
+            behind.
     """
     path = Path(path)
     pieces = (data,) if isinstance(data, bytes | str) else data
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (path.exists() and not path.is_file() and not path.is_dir()) or path.is_relative_to("/dev"):
+        if (path.exists() and not path.is_file() and not path.is_dir()) or path.is_relative_to(
+            "/dev"
+        ):
             with open(path, "wb") as stream:
                 stream.writelines(_bytes(piece) for piece in pieces)
             return path
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+        )
         with os.fdopen(handle, "wb") as file:
             file.writelines(_bytes(piece) for piece in pieces)
             file.flush()
@@ -48,7 +70,9 @@ def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise WorkbookError(f"could not write {path}: {error.strerror or error}. Nothing was changed. {MEND}") from error
+        raise WorkbookError(
+            f"could not write {path}: {error.strerror or error}. Nothing was changed. {MEND}"
+        ) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -84,7 +108,9 @@ def append_jsonl(path: Path, rows: Iterable[Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise WorkbookError(f"could not write {path}: {error.strerror or error}. The rows before are whole. {MEND}") from error
+        raise WorkbookError(
+            f"could not write {path}: {error.strerror or error}. The rows before are whole. {MEND}"
+        ) from error
 
 
 def _drop_torn_line(file: Any) -> None:
@@ -108,12 +134,15 @@ def iterate_jsonl(path: Path, tolerate_torn_end: bool = False) -> Iterator[tuple
     """Yield ``(line number from 1, row)`` of every non-empty line.
 
     Raises:
-        BadRow: a line is not JSON in UTF-8 (a last line without its newline may be, with ``tolerate_torn_end``).
+        BadRow: a line is not JSON in UTF-8 (a last line without its newline may be, with
+            ``tolerate_torn_end``).
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise BadRow(f"{path}, line 1: UTF-16, not UTF-8. Convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
+                raise BadRow(
+                    f"{path}, line 1: UTF-16, not UTF-8. Convert it: iconv -f UTF-16 -t UTF-8 {path.name}"
+                )
             line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if not line.strip():
                 continue
@@ -123,7 +152,9 @@ def iterate_jsonl(path: Path, tolerate_torn_end: bool = False) -> Iterator[tuple
                 if tolerate_torn_end and not line.endswith(b"\n"):
                     return
                 why = error.msg if isinstance(error, json.JSONDecodeError) else error
-                raise BadRow(f"{path}, line {number}: not JSON ({why}). Mend or remove the line.") from error
+                raise BadRow(
+                    f"{path}, line {number}: not JSON ({why}). Mend or remove the line."
+                ) from error
 
 
 def read_jsonl(path: Path, tolerate_torn_end: bool = False) -> list[Any]:
@@ -161,7 +192,8 @@ def _state(path: Path) -> tuple[str, int, int, int, int]:
 
 
 def known_digests(paths: Sequence[str]) -> list[list[Any]]:
-    """What ``remember`` takes to know the digests of these files in another process, as far as this one knows them."""
+    """What ``remember`` takes to know the digests of these files in another process, as far as this
+    one knows them."""
     wanted = set(paths)
     return sorted([*key, digest] for key, digest in _digests.items() if key[0] in wanted)
 
@@ -172,11 +204,19 @@ def remember(rows: Iterable[Sequence[Any]]) -> None:
 
 
 def model_files(model: str) -> dict[str, Path]:
-    """Weights, configuration, processor, tokenizer and templates of a checkpoint's folder; none of a hub id."""
+    """Weights, configuration, processor, tokenizer and templates of a checkpoint's folder; none of
+    a hub id."""
     folder = Path(model)
-    found = {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()} if folder.is_dir() else set()
-    return {path.relative_to(folder).as_posix(): path for path in sorted(found)
-            if not any(path.match(pattern) for pattern in STATES)}
+    found = (
+        {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+        if folder.is_dir()
+        else set()
+    )
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(found)
+        if not any(path.match(pattern) for pattern in STATES)
+    }
 
 
 def model_digest(model: str) -> str:
@@ -188,26 +228,39 @@ def model_digest(model: str) -> str:
 def inside(root: Path, relative: str) -> Path:
     """``root / relative``, proved to lie inside ``root``.
 
-    Links are followed within the folder; from a snapshot of the hub's cache, whose files are links, within its repository.
+    Links are followed within the folder; from a snapshot of the hub's cache, whose files are links,
+    within its repository.
 
     Raises:
-        WorkbookError: the path is absolute or leaves the folder (``../``), also through a symbolic link; or no file can have it.
+        WorkbookError: the path is absolute or leaves the folder (``../``), also through a symbolic
+            link; or no file can have it.
     """
     root = Path(root).resolve()
     path = Path(os.path.normpath(root / relative))
     try:
         real = path.resolve()
     except (ValueError, RuntimeError) as error:  # a null byte or a lone surrogate; a loop of links
-        raise WorkbookError(f"path {relative!r} can't be a file's ({error}). Use a path relative to {root.name}/.") from error
-    if Path(relative).is_absolute() or not path.is_relative_to(root) or not real.is_relative_to(_repository(root)):
-        raise WorkbookError(f"path {relative!r} leaves the dataset's folder. Use a path relative to {root.name}/.")
+        raise WorkbookError(
+            f"path {relative!r} can't be a file's ({error}). Use a path relative to {root.name}/."
+        ) from error
+    if (
+        Path(relative).is_absolute()
+        or not path.is_relative_to(root)
+        or not real.is_relative_to(_repository(root))
+    ):
+        raise WorkbookError(
+            f"path {relative!r} leaves the dataset's folder. Use a path relative to {root.name}/."
+        )
     return path
 
 
 def _repository(root: Path) -> Path:
-    """The hub repository in whose snapshot a folder lies (``datasets--.../snapshots/<revision>``), else the folder itself."""
+    """The hub repository in whose snapshot a folder lies (``datasets--.../snapshots/<revision>``),
+    else the folder itself."""
     for folder in (root, *root.parents):
         snapshots, repository = folder.parent, folder.parent.parent
-        if snapshots.name == "snapshots" and repository.name.startswith(("datasets--", "models--", "spaces--")):
+        if snapshots.name == "snapshots" and repository.name.startswith(
+            ("datasets--", "models--", "spaces--")
+        ):
             return repository
     return root

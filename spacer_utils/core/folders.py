@@ -1,6 +1,8 @@
-"""Folders that runs write to: one process at a time, what stands there and from what it was made, what may be deleted.
+"""Folders that runs write to: one process at a time, what stands there and from what it was made,
+what may be deleted.
 
-A folder's record names every file that a run of ours has written there. Nothing else in the folder is ever deleted.
+A folder's record names every file that a run of ours has written there. Nothing else in the folder
+is ever deleted.
 """
 
 from __future__ import annotations
@@ -49,15 +51,20 @@ class Inputs:
     """Where these files lie."""
 
     @classmethod
-    def of(cls, kind: str, settings: Mapping[str, Any], files: Mapping[str, Path], folder: Path) -> Inputs:
-        """Reads every file once; digests that the record of ``folder`` knows are not computed again.
+    def of(
+        cls, kind: str, settings: Mapping[str, Any], files: Mapping[str, Path], folder: Path
+    ) -> Inputs:
+        """Reads every file once; digests that the record of ``folder`` knows are not computed
+        again.
 
         Args:
             settings: values may be nested mappings.
             files: name as a message shall say it -> the file; one that is missing counts as such.
         """
         Record.of(folder)  # which remembers its digests
-        digests = {name: content_hash(path) if path.is_file() else GONE for name, path in files.items()}
+        digests = {
+            name: content_hash(path) if path.is_file() else GONE for name, path in files.items()
+        }
         plain = json.loads(json.dumps(settings, default=str))
         return cls(kind, dict(_flat(plain)), digests, [str(path) for path in files.values()])
 
@@ -76,7 +83,9 @@ class Inputs:
         for name in dict.fromkeys([*self.files, *before.files]):
             earlier, now = before.files.get(name, GONE), self.files.get(name, GONE)
             if earlier != now:
-                found.append(f"{name} {'is new' if earlier == GONE else 'is gone' if now == GONE else 'has changed'}")
+                found.append(
+                    f"{name} {'is new' if earlier == GONE else 'is gone' if now == GONE else 'has changed'}"
+                )
         return found
 
 
@@ -108,7 +117,9 @@ class Record:
         try:
             row = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             remember(row["digests"])
-            inputs = Inputs(row["kind"], row["settings"], row["files"], [d[0] for d in row["digests"]])
+            inputs = Inputs(
+                row["kind"], row["settings"], row["files"], [d[0] for d in row["digests"]]
+            )
             return cls(folder, inputs, row["finished"], set(row["written"]), dict(row["begun"]))
         except (OSError, ValueError, LookupError, TypeError):
             return cls(folder)
@@ -123,7 +134,8 @@ class Record:
 
     @contextlib.contextmanager
     def saving(self, name: str) -> Iterator[None]:
-        """List all files that appear in a subfolder meanwhile; after a kill they count as half-written."""
+        """List all files that appear in a subfolder meanwhile; after a kill they count as
+        half-written."""
         self.begun[name] = sorted(set(_files(self.folder, name)) - self.written)
         self._save()
         yield
@@ -136,16 +148,26 @@ class Record:
         self._save()
 
     def remove(self, *names: str) -> None:
-        """Delete listed files, and the folders that this leaves empty; a name ends in ``/`` for all files below it."""
-        mine = {w for w in self.written if any(w == n or (n.endswith("/") and w.startswith(n)) for n in names)}
+        """Delete listed files, and the folders that this leaves empty; a name ends in ``/`` for all
+        files below it."""
+        mine = {
+            w
+            for w in self.written
+            if any(w == n or (n.endswith("/") and w.startswith(n)) for n in names)
+        }
         self._delete(mine)
         self.written -= mine
         self._save()
 
     def move(self, source: str, target: str) -> None:
-        """Move the listed files of one subfolder to another, in place of those that are listed there."""
+        """Move the listed files of one subfolder to another, in place of those that are listed
+        there."""
         self.remove(f"{target}/")
-        moved = {w: f"{target}/{w.removeprefix(f'{source}/')}" for w in sorted(self.written) if w.startswith(f"{source}/")}
+        moved = {
+            w: f"{target}/{w.removeprefix(f'{source}/')}"
+            for w in sorted(self.written)
+            if w.startswith(f"{source}/")
+        }
         self.add(moved.values())
         for old, new in moved.items():
             (self.folder / new).parent.mkdir(parents=True, exist_ok=True)
@@ -165,9 +187,16 @@ class Record:
 
     def _save(self) -> None:
         inputs = self.inputs or Inputs(NOBODYS, {}, {})
-        row = {"fingerprint": inputs.fingerprint, "kind": inputs.kind, "finished": self.finished, "settings": inputs.settings,
-               "files": inputs.files, "written": sorted(self.written), "begun": self.begun,
-               "digests": known_digests(inputs.paths)}
+        row = {
+            "fingerprint": inputs.fingerprint,
+            "kind": inputs.kind,
+            "finished": self.finished,
+            "settings": inputs.settings,
+            "files": inputs.files,
+            "written": sorted(self.written),
+            "begun": self.begun,
+            "digests": known_digests(inputs.paths),
+        }
         write_atomic(self.folder / RECORD, json.dumps(row, indent=1, sort_keys=True) + "\n")
 
 
@@ -183,11 +212,15 @@ def held(folder: Path) -> Iterator[None]:
         handle = claim(lock)
     except BlockingIOError:
         owner = lock.read_text().strip() or "unknown"
-        raise WorkbookError(f"another run (process {owner}) is working in {folder}. Wait for it, or name another folder "
-                            "with --out.") from None
+        raise WorkbookError(
+            f"another run (process {owner}) is working in {folder}. Wait for it, or name another folder "
+            "with --out."
+        ) from None
     except OSError as error:
-        raise WorkbookError(f"could not write {lock}: {error.strerror}. Make the folder writable, or name another one with "
-                            "--out.") from error
+        raise WorkbookError(
+            f"could not write {lock}: {error.strerror}. Make the folder writable, or name another one with "
+            "--out."
+        ) from error
     _held.add(handle)
     try:
         yield
@@ -207,7 +240,14 @@ def _let_go() -> None:
 os.register_at_fork(after_in_child=_let_go)
 
 
-def check(folder: Path, inputs: Inputs, names: Collection[str], *, overwrite: bool = False, alone: bool = False) -> Record:
+def check(
+    folder: Path,
+    inputs: Inputs,
+    names: Collection[str],
+    *,
+    overwrite: bool = False,
+    alone: bool = False,
+) -> Record:
     """Whether a run may write to a folder; the folder's record. Nothing is changed.
 
     Args:
@@ -216,34 +256,54 @@ def check(folder: Path, inputs: Inputs, names: Collection[str], *, overwrite: bo
         alone: without ``overwrite`` nothing else may stand in a folder that has no record yet.
 
     Raises:
-        WorkbookError: a finished run of other settings or files of others stand in the way; the message names them.
+        WorkbookError: a finished run of other settings or files of others stand in the way; the
+            message names them.
     """
     record = Record.of(folder)
     half = _half_written(record, names)
-    others = [name for name in _files(record.folder) if name not in record.written and name not in half]
+    others = [
+        name for name in _files(record.folder) if name not in record.written and name not in half
+    ]
     in_the_way = [name for name in others if _any_match(name, names)]
     offer = "or move them away"
     if alone and not in_the_way and record.inputs is None and not overwrite:
         in_the_way = others
         offer = "or give --overwrite (in Python: overwrite=True), which leaves them where they are"
     if in_the_way:
-        raise WorkbookError(f"{folder} holds files that no run of the workbook has listed as its own ({_some(in_the_way)}). Name "
-                            f"another folder with --out, {offer}.")
+        raise WorkbookError(
+            f"{folder} holds files that no run of the workbook has listed as its own ({_some(in_the_way)}). Name "
+            f"another folder with --out, {offer}."
+        )
     old = record.inputs
     if old is None or old.kind == NOBODYS or record.same(inputs) or overwrite:
         return record
     if old.kind != inputs.kind or record.finished:
         state = "a finished" if record.finished else "an unfinished"
-        why = f"not one of {inputs.kind}" if old.kind != inputs.kind else f"with other inputs: {_some(inputs.changes(old))}"
-        raise WorkbookError(f"{folder} holds {state} run of {old.kind}, {why}. Name another folder with --out, "
-                            "or give --overwrite (in Python: overwrite=True) to replace it.")
+        why = (
+            f"not one of {inputs.kind}"
+            if old.kind != inputs.kind
+            else f"with other inputs: {_some(inputs.changes(old))}"
+        )
+        raise WorkbookError(
+            f"{folder} holds {state} run of {old.kind}, {why}. Name another folder with --out, "
+            "or give --overwrite (in Python: overwrite=True) to replace it."
+        )
     return record
 
 
-def begin(folder: Path, inputs: Inputs, names: Collection[str], *, overwrite: bool = False, alone: bool = False) -> Record:
-    """Make a folder ready for a run, which goes on from what the same inputs have left; the arguments of ``check``.
+def begin(
+    folder: Path,
+    inputs: Inputs,
+    names: Collection[str],
+    *,
+    overwrite: bool = False,
+    alone: bool = False,
+) -> Record:
+    """Make a folder ready for a run, which goes on from what the same inputs have left; the
+    arguments of ``check``.
 
-    What a run from other inputs has listed is deleted, and so is what a kill left half written; standard error says why.
+    What a run from other inputs has listed is deleted, and so is what a kill left half written;
+    standard error says why.
 
     Raises:
         WorkbookError: as ``check``; nothing was changed.
@@ -256,7 +316,9 @@ def begin(folder: Path, inputs: Inputs, names: Collection[str], *, overwrite: bo
     if old is not None and not record.same(inputs):
         if old.kind == inputs.kind:
             print(f"{folder}: not used again, {_some(inputs.changes(old))}", file=sys.stderr)
-        record.inputs = Inputs(NOBODYS, {}, {})  # first: what a kill leaves half deleted belongs to no run
+        record.inputs = Inputs(
+            NOBODYS, {}, {}
+        )  # first: what a kill leaves half deleted belongs to no run
         record._save()
         record._delete(record.written)
         record.written = set()
@@ -266,13 +328,19 @@ def begin(folder: Path, inputs: Inputs, names: Collection[str], *, overwrite: bo
 
 
 def _half_written(record: Record, names: Collection[str]) -> set[str]:
-    """Files of subfolders whose writing was cut off; what is not of the kind that a run writes is somebody's own."""
-    return {name for folder, before in record.begun.items() for name in _files(record.folder, folder)
-            if name not in before and name not in record.written and _any_match(name, names)}
+    """Files of subfolders whose writing was cut off; what is not of the kind that a run writes is
+    somebody's own."""
+    return {
+        name
+        for folder, before in record.begun.items()
+        for name in _files(record.folder, folder)
+        if name not in before and name not in record.written and _any_match(name, names)
+    }
 
 
 def _files(folder: Path, below: str = "") -> list[str]:
-    """Relative paths of all files and links, but for the record, the lock and what a killed ``write_atomic`` has left."""
+    """Relative paths of all files and links, but for the record, the lock and what a killed
+    ``write_atomic`` has left."""
     found = []
     for root, folders, files in os.walk(folder / below):
         links = [name for name in folders if os.path.islink(os.path.join(root, name))]

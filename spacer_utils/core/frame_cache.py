@@ -1,6 +1,8 @@
-"""Decoded frames on disk: a file per clip and sampling, together below a limit, shared by processes.
+"""Decoded frames on disk: a file per clip and sampling, together below a limit, shared by
+processes.
 
-The folder belongs to the workbook's outputs. Losing a file of it, or all, costs the time to decode again and nothing else.
+The folder belongs to the workbook's outputs. Losing a file of it, or all, costs the time to decode
+again and nothing else.
 """
 
 from __future__ import annotations
@@ -27,8 +29,11 @@ LIMIT = 10_000_000_000
 """Bytes that a folder may hold; beyond that, what has not been used for longest goes."""
 
 
-def kept(folder: Path, key: str, make: Callable[[], tuple[Pixels, dict[str, Any]]]) -> tuple[Pixels, dict[str, Any]]:
-    """What ``make`` gives, from the folder where it is there: frames, memory-mapped and read-only, and what is known of them.
+def kept(
+    folder: Path, key: str, make: Callable[[], tuple[Pixels, dict[str, Any]]]
+) -> tuple[Pixels, dict[str, Any]]:
+    """What ``make`` gives, from the folder where it is there: frames, memory-mapped and read-only,
+    and what is known of them.
 
     A folder that can't be written is only warned of.
     """
@@ -47,13 +52,15 @@ def kept(folder: Path, key: str, make: Callable[[], tuple[Pixels, dict[str, Any]
 
 
 def _read(path: Path) -> tuple[Pixels, dict[str, Any]] | None:
-    """What a file holds; None where it isn't there, was let go by another process, or is damaged."""
+    """What a file holds; None where it isn't there, was let go by another process, or is
+    damaged."""
     try:
         pixels = np.load(path, mmap_mode="r")
         with open(path, "rb") as file:
             file.seek(pixels.offset + pixels.nbytes)
             about = json.loads(file.read())
-        # The time of use. It may be let go in this moment, which takes nothing from who has it open.
+        # The time of use. It may be let go in this moment, which takes nothing from who has it
+        # open.
         with contextlib.suppress(OSError):
             os.utime(path)
         return pixels, about

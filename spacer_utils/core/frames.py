@@ -29,9 +29,11 @@ decodes: Counter[str] = Counter()
 
 
 def sample_indices(total: int, n: int) -> list[int]:
-    """``min(n, total)`` evenly spaced indices from 0, the rule of transformers' Qwen video processors.
+    """``min(n, total)`` evenly spaced indices from 0, the rule of transformers' Qwen video
+    processors.
 
-    The first frame is always among them, and the spacing is ``total / n``: what Qwen2.5-VL's clock assumes.
+    The first frame is always among them, and the spacing is ``total / n``: what Qwen2.5-VL's clock
+    assumes.
 
     >>> sample_indices(16, 4)
     [0, 4, 8, 12]
@@ -41,7 +43,8 @@ def sample_indices(total: int, n: int) -> list[int]:
 
 
 def linspace_indices(total: int, n: int) -> list[int]:
-    """``n`` indices from the first to the last frame, cut to integers, as lmms-eval and SpaceR-Eval take them.
+    """``n`` indices from the first to the last frame, cut to integers, as lmms-eval and SpaceR-Eval
+    take them.
 
     Repeats indices in clips shorter than ``n``.
     """
@@ -49,12 +52,14 @@ def linspace_indices(total: int, n: int) -> list[int]:
 
 
 def spacer_indices(total: int, fps: float) -> list[int]:
-    """SpaceR-Eval: one frame per whole second, at least 1 and at most 32, first and last included."""
+    """SpaceR-Eval: one frame per whole second, at least 1 and at most 32, first and last
+    included."""
     return linspace_indices(total, max(1, min(32, int(total / fps))))
 
 
 def longvideobench_indices(total: int, fps: float, n: int) -> list[int]:
-    """LongVideoBench: at most ``n`` frames and one per whole second, the spacing cut to whole frames before it is multiplied."""
+    """LongVideoBench: at most ``n`` frames and one per whole second, the spacing cut to whole
+    frames before it is multiplied."""
     n = max(1, min(n, int(total / fps)))
     return [total // n * k for k in range(n)]
 
@@ -64,7 +69,8 @@ def keep_size(width: int, height: int) -> tuple[int, int]:
 
 
 def spacer_size(width: int, height: int, limit: int = 448) -> tuple[int, int]:
-    """(width, height) that SpaceR-Eval resizes a frame to: its helper swaps the two sides, so the picture is squashed.
+    """(width, height) that SpaceR-Eval resizes a frame to: its helper swaps the two sides, so the
+    picture is squashed.
 
     >>> spacer_size(640, 480)
     (336, 448)
@@ -93,7 +99,8 @@ SAMPLINGS: dict[str, Sampling] = {
     "spacer-keep-aspect": Sampling(lambda total, fps, n: spacer_indices(total, fps)),
     "longvideobench": Sampling(longvideobench_indices),
 }
-"""``uniform`` trains; ``uniform32`` is VSI-Bench's official script; ``spacer`` reproduces SpaceR-Eval with its resize."""
+"""``uniform`` trains; ``uniform32`` is VSI-Bench's official script; ``spacer`` reproduces
+SpaceR-Eval with its resize."""
 
 
 def sampling(name: str) -> Sampling:
@@ -117,10 +124,12 @@ class Budget:
     most: int
     """Pixels per frame, at most."""
     whole: int = 0
-    """Frames per token where ``least`` holds for a clip's frames together (Qwen3-VL), 0 where for each."""
+    """Frames per token where ``least`` holds for a clip's frames together (Qwen3-VL), 0 where for
+    each."""
 
     def size(self, width: int, height: int, count: int) -> tuple[int, int]:
-        """(width, height) of ``count`` frames; their own where the processor makes a side longer, or refuses them.
+        """(width, height) of ``count`` frames; their own where the processor makes a side longer,
+        or refuses them.
 
         >>> Budget(28, 3136, 100352).size(1920, 1080, 16)
         (420, 224)
@@ -130,45 +139,62 @@ class Budget:
         wide, high = (round(side / self.factor) * self.factor for side in (width, height))
         if given * wide * high > self.most * frames:
             shrink = math.sqrt(width * height / self.most)
-            wide, high = (max(self.factor, math.floor(side / shrink / self.factor) * self.factor) for side in (width, height))
+            wide, high = (
+                max(self.factor, math.floor(side / shrink / self.factor) * self.factor)
+                for side in (width, height)
+            )
         elif given * wide * high < self.least:
             return width, height
         return (wide, high) if 0 < wide <= width and 0 < high <= height else (width, height)
 
 
 def times(path: Path, frames: Frames) -> list[float]:
-    """Seconds at which the frames that ``load`` gives of a clip are shown; decodes nothing where packets tell.
+    """Seconds at which the frames that ``load`` gives of a clip are shown; decodes nothing where
+    packets tell.
 
     Raises:
         WorkbookError: as ``load``.
     """
     clip = clip_reader.listing(Path(path))
-    return [clip.times[k] for k in sampling(frames.sampling).indices(len(clip.times), clip.fps, frames.num_frames)]
+    return [
+        clip.times[k]
+        for k in sampling(frames.sampling).indices(len(clip.times), clip.fps, frames.num_frames)
+    ]
 
 
-def load(path: Path, frames: Frames, cache: Path | None = None, budget: Budget | None = None) -> tuple[Pixels, Any]:
+def load(
+    path: Path, frames: Frames, cache: Path | None = None, budget: Budget | None = None
+) -> tuple[Pixels, Any]:
     """Sampled frames of a video and their transformers ``VideoMetadata``.
 
-    The metadata holds the clip's own rate and frame count and the index of each frame given, from which Qwen3-VL derives the
-    timestamps it writes and Qwen2.5-VL its seconds per grid step: pass ``do_sample_frames=False``. Where the rate varies,
-    indices are fractions, so that index / fps still is the time at which the frame is shown.
+    The metadata holds the clip's own rate and frame count and the index of each frame given, from
+    which Qwen3-VL derives the timestamps it writes and Qwen2.5-VL its seconds per grid step: pass
+    ``do_sample_frames=False``. Where the rate varies, indices are fractions, so that index / fps
+    still is the time at which the frame is shown.
 
     Args:
-        cache: folder of memory-mapped frames, keyed by the file's content, sampling and size; None decodes every time.
-        budget: where ``frames.size`` is 0, the size that the processor will give the frames: larger ones are made so at once.
+        cache: folder of memory-mapped frames, keyed by the file's content, sampling and size; None
+            decodes every time.
+        budget: where ``frames.size`` is 0, the size that the processor will give the frames: larger
+            ones are made so at once.
 
     Returns:
         (T, H, W, 3) uint8 (read-only when cached) and VideoMetadata.
 
     Raises:
-        WorkbookError: the file is missing, not a video, cut short, damaged, or of an unknown codec; the message names it.
+        WorkbookError: the file is missing, not a video, cut short, damaged, or of an unknown codec;
+            the message names it.
     """
     from .. import training  # noqa: F401, I001  (makes torchvision importable, which transformers' video module imports)
     from transformers.video_utils import VideoMetadata
 
     path, budget = Path(path), None if frames.size else budget
     if cache:
-        size = f"{budget.factor}x{budget.least}-{budget.most}-{budget.whole}" if budget else frames.size
+        size = (
+            f"{budget.factor}x{budget.least}-{budget.most}-{budget.whole}"
+            if budget
+            else frames.size
+        )
         key = f"{content_hash(path)[:32]}-{frames.sampling}-{frames.num_frames}-{size}"
         pixels, about = frame_cache.kept(cache, key, lambda: _decode(path, frames, budget))
     else:
@@ -176,7 +202,9 @@ def load(path: Path, frames: Frames, cache: Path | None = None, budget: Budget |
     return pixels, VideoMetadata(**about, video_backend="pyav")
 
 
-def _decode(path: Path, frames: Frames, budget: Budget | None = None) -> tuple[Pixels, dict[str, Any]]:
+def _decode(
+    path: Path, frames: Frames, budget: Budget | None = None
+) -> tuple[Pixels, dict[str, Any]]:
     rule = sampling(frames.sampling)
     indices: list[int] = []
     sizes: list[tuple[int, int]] = []
@@ -198,8 +226,14 @@ def _decode(path: Path, frames: Frames, budget: Budget | None = None) -> tuple[P
     pictures, clip = clip_reader.read(path, choose, shape)
     decodes[path.name] += 1
     total, fps = len(clip.times), clip.fps
-    about = {"total_num_frames": total, "fps": fps, "width": sizes[1][0], "height": sizes[1][1], "duration": total / fps,
-             "frames_indices": [_whole(clip.times[k] * fps) for k in indices]}
+    about = {
+        "total_num_frames": total,
+        "fps": fps,
+        "width": sizes[1][0],
+        "height": sizes[1][1],
+        "duration": total / fps,
+        "frames_indices": [_whole(clip.times[k] * fps) for k in indices],
+    }
     return np.stack(pictures), about
 
 
@@ -212,7 +246,9 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """(T, H, W, 3) frames at (width, height), bicubic with antialiasing."""
     if pixels.shape[2::-1][:2] == size:
         return pixels
-    return np.stack([np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BICUBIC)) for f in pixels])
+    return np.stack(
+        [np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BICUBIC)) for f in pixels]
+    )
 
 
 def read_frames(path: Path) -> Pixels:

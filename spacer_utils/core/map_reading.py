@@ -1,6 +1,8 @@
-"""What a map says: the answer that it gives to a question, and the steps from one to the other as a model writes them down.
+"""What a map says: the answer that it gives to a question, and the steps from one to the other as a
+model writes them down.
 
-Cells are square and objects are points there, so now and then even the true map says something else than the room.
+Cells are square and objects are points there, so now and then even the true map says something else
+than the room.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from .types import MapCells, Sample
 
 DISTANCES = ("object_rel_distance", "object_rel_distance_farthest")
 CLEAR = 0.5
-"""Cells by which the nearest (farthest) option must be nearer (farther) than the next for a map to decide."""
+"""Cells by which the nearest (farthest) option must be nearer (farther) than the next for a map to
+decide."""
 LETTERS = string.ascii_lowercase
 HOURS = 24
 """Parts of a full turn to which ways are rounded where they are written down."""
@@ -25,7 +28,8 @@ MOST_CELLS = (len(LETTERS) - 1) / 2
 
 
 def reading(sample: Sample, cells: MapCells) -> str | None:
-    """The answer that a map alone gives, a letter or a number; None where it doesn't decide or the question isn't about maps.
+    """The answer that a map alone gives, a letter or a number; None where it doesn't decide or the
+    question isn't about maps.
 
     >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", "object_counting", categories=("tv",))
     >>> reading(room, {"tv": [[1, 2]], "bed": [[5, 5]]})
@@ -58,21 +62,26 @@ def _direction(places: Sequence[list[list[int]]], kind: str) -> str | None:
 def _extreme(places: Sequence[list[list[int]]], categories: Sequence[str], kind: str) -> str | None:
     if len(places[0]) > 1:
         return None
-    nearest = {c: min(math.dist(places[0][0], p) for p in ps) for c, ps in zip(categories[1:], places[1:])}
+    nearest = {
+        c: min(math.dist(places[0][0], p) for p in ps) for c, ps in zip(categories[1:], places[1:])
+    }
     first, second = sorted(nearest, key=nearest.__getitem__, reverse=kind.endswith("farthest"))[:2]
     return first if abs(nearest[first] - nearest[second]) >= CLEAR else None
 
 
 def steps(sample: Sample, cells: MapCells) -> str:
-    """How a map is read, in the form that supervised training imitates: what is asked about, cut out of the map, and what
-    follows from it. Empty where something asked about isn't drawn and for questions that aren't about maps.
+    """How a map is read, in the form that supervised training imitates: what is asked about, cut
+    out of the map, and what follows from it. Empty where something asked about isn't drawn and for
+    questions that aren't about maps.
 
-    Every number that has to be reckoned with is one token: a lowercase letter. Instances are counted as they are cut out. Else,
-    each of the other things lies so many cells to the right or left and up or down from the first one. For directions follow the
-    ways there in ``HOURS`` counter-clockwise from the map's right (``a``; that to the second thing reversed for a turned back),
-    the turn between them, what it is called, and the options up to the one that says so. For distances the options are gone
-    through by their letters; behind the distance of each, in half cells, stands the best option so far with its distance. Of
-    several instances the one nearest to the first thing is taken.
+    Every number that has to be reckoned with is one token: a lowercase letter. Instances are
+    counted as they are cut out. Else, each of the other things lies so many cells to the right or
+    left and up or down from the first one. For directions follow the ways there in ``HOURS``
+    counter-clockwise from the map's right (``a``; that to the second thing reversed for a turned
+    back), the turn between them, what it is called, and the options up to the one that says so. For
+    distances the options are gone through by their letters; behind the distance of each, in half
+    cells, stands the best option so far with its distance. Of several instances the one nearest to
+    the first thing is taken.
 
     >>> from dataclasses import replace
     >>> room = Sample(1, "", "video", "multiple choice", ("A. right", "B. left"), "<answer>B</answer>", "", "",
@@ -94,7 +103,9 @@ def steps(sample: Sample, cells: MapCells) -> str:
         return ""
     first, *others = sample.categories
     here = places[first][0]
-    near: dict[str, list[int]] = {c: min(places[c], key=lambda p: math.dist(here, p)) for c in others}
+    near: dict[str, list[int]] = {
+        c: min(places[c], key=lambda p: math.dist(here, p)) for c in others
+    }
     if kind in SECTORS:
         walked = _directions(here, near, kind, option_texts(sample.options))
     else:
@@ -104,7 +115,9 @@ def steps(sample: Sample, cells: MapCells) -> str:
         near = dict(sorted(near.items(), key=lambda item: letters[same_text(item[0])]))
         far = [math.dist(here, p) for p in near.values()]
         ways = [f"{c} {offset(here, p)}" for c, p in near.items()]
-        walked = best_so_far([letters[same_text(c)] for c in near], far, ways, farthest=kind.endswith("farthest"))
+        walked = best_so_far(
+            [letters[same_text(c)] for c in near], far, ways, farthest=kind.endswith("farthest")
+        )
     cut_out = {c: [list(p)] for c, p in {first: here, **near}.items()}
     return f"{cut_out} -> {walked}"
 
@@ -129,14 +142,18 @@ def turned(target: int, ahead: int) -> str:
 
 
 def looked_up(says: str, options: Mapping[str, str]) -> str:
-    """What is looked for, and the options by letter up to the one that says it, with its letter again; all without a match.
+    """What is looked for, and the options by letter up to the one that says it, with its letter
+    again; all without a match.
 
     >>> looked_up("left", {"A": "right", "B": "left", "C": "back"})
     'left;A right;B left=B'
     """
     texts = list(options.items())
-    found = next((k for k, (_, text) in enumerate(texts) if same_text(text) == same_text(says)), len(texts) - 1)
-    tried = ";".join(f"{letter} {text}" for letter, text in texts[:found + 1])
+    found = next(
+        (k for k, (_, text) in enumerate(texts) if same_text(text) == same_text(says)),
+        len(texts) - 1,
+    )
+    tried = ";".join(f"{letter} {text}" for letter, text in texts[: found + 1])
     return f"{says};{tried}={texts[found][0]}"
 
 
@@ -145,25 +162,37 @@ def half_cells(far: float) -> int:
     return round(2 * min(far, MOST_CELLS))
 
 
-def best_so_far(letters: Sequence[str], far: Sequence[float], ways: Sequence[str], farthest: bool) -> str:
-    """Options by letter with their distances (cells), and behind each the best so far; an equal one does not take its place.
+def best_so_far(
+    letters: Sequence[str], far: Sequence[float], ways: Sequence[str], farthest: bool
+) -> str:
+    """Options by letter with their distances (cells), and behind each the best so far; an equal one
+    does not take its place.
 
     >>> best_so_far(["A", "B"], [2.0, 1.2], ["", ""], farthest=False)
     'nearest;A=e A=e;B=c B=c'
     """
     halves = [half_cells(d) for d in far]
     best = [halves.index((max if farthest else min)(halves[:k])) for k in range(1, len(halves) + 1)]
-    tried = (f"{letter}{way and ' '}{way}={LETTERS[d]} {letters[k]}={LETTERS[halves[k]]}"
-             for letter, way, d, k in zip(letters, ways, halves, best))
+    tried = (
+        f"{letter}{way and ' '}{way}={LETTERS[d]} {letters[k]}={LETTERS[halves[k]]}"
+        for letter, way, d, k in zip(letters, ways, halves, best)
+    )
     return ";".join(("farthest" if farthest else "nearest", *tried))
 
 
-def _directions(here: list[int], near: dict[str, list[int]], kind: str, options: dict[str, str]) -> str:
+def _directions(
+    here: list[int], near: dict[str, list[int]], kind: str, options: dict[str, str]
+) -> str:
     (b, ahead), (c, target) = near.items()
     says = sector(_turn(here, ahead, target, kind), SECTORS[kind])
     one, two = hours(here, ahead, reverse=kind.endswith("backward")), hours(here, target)
-    return ";".join((f"{b} {offset(here, ahead)}={LETTERS[one]}", f"{c} {offset(here, target)}={LETTERS[two]}",
-                     f"{turned(two, one)} {looked_up(says, options) if options else says}"))
+    return ";".join(
+        (
+            f"{b} {offset(here, ahead)}={LETTERS[one]}",
+            f"{c} {offset(here, target)}={LETTERS[two]}",
+            f"{turned(two, one)} {looked_up(says, options) if options else says}",
+        )
+    )
 
 
 def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> float:

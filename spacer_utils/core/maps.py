@@ -1,7 +1,9 @@
-"""Ground-truth cognitive maps: where every object of a scene stands on a small square grid, or in metres.
+"""Ground-truth cognitive maps: where every object of a scene stands on a small square grid, or in
+metres.
 
-Cells are ``[x, y]`` with x to the right and y up, 0 to grid - 1. In the ``scan`` frame the axes are those of the scan, which a
-video does not determine; in the ``first-view`` frame the map is turned so that the first frame looks up (+y).
+Cells are ``[x, y]`` with x to the right and y up, 0 to grid - 1. In the ``scan`` frame the axes are
+those of the scan, which a video does not determine; in the ``first-view`` frame the map is turned
+so that the first frame looks up (+y).
 """
 
 from __future__ import annotations
@@ -30,14 +32,23 @@ def _cell(value: float, start: float, length: float, grid: int) -> int:
 
 
 def scan_cells(scene: Scene, grid: int = GRID) -> MapCells:
-    """Cell of every object's centre: its share of the room's extent along each scan axis; outside the outline, the nearest cell.
+    """Cell of every object's centre: its share of the room's extent along each scan axis; outside
+    the outline, the nearest cell.
 
     Args:
         grid: cells per side; the paper's is 10, a finer one loses less.
     """
     left, bottom, width, height = _extent(scene)
-    return {category: [[_cell(o.box.center[0], left, width, grid), _cell(o.box.center[1], bottom, height, grid)]
-                       for o in scene.instances(category)] for category in scene.categories}
+    return {
+        category: [
+            [
+                _cell(o.box.center[0], left, width, grid),
+                _cell(o.box.center[1], bottom, height, grid),
+            ]
+            for o in scene.instances(category)
+        ]
+        for category in scene.categories
+    }
 
 
 def heading(clip: Clip) -> float:
@@ -53,7 +64,8 @@ def heading(clip: Clip) -> float:
 
 
 def first_view_cells(clip: Clip, grid: int = GRID) -> MapCells:
-    """The scan map in quarter turns, so that the first frame's direction, rounded to a room axis, is up; never mirrored."""
+    """The scan map in quarter turns, so that the first frame's direction, rounded to a room axis,
+    is up; never mirrored."""
     return turn(scan_cells(clip.scene, grid), quarter_turns(clip), grid)
 
 
@@ -63,8 +75,9 @@ def quarter_turns(clip: Clip) -> int:
 
 
 def cameras(clip: Clip) -> list[tuple[float, ...]]:
-    """Per frame, on the first view's map: sine and cosine of where the camera looks (counter-clockwise from up), its place as
-    shares of the room's extent (x, y), and that extent (width, height) in metres."""
+    """Per frame, on the first view's map: sine and cosine of where the camera looks
+    (counter-clockwise from up), its place as shares of the room's extent (x, y), and that extent
+    (width, height) in metres."""
     turns = quarter_turns(clip)
     left, bottom, width, height = _extent(clip.scene)
     found: list[tuple[float, ...]] = []
@@ -73,7 +86,15 @@ def cameras(clip: Clip) -> list[tuple[float, ...]]:
         x, y = (pose[0][3] - left) / width, (pose[1][3] - bottom) / height
         for _ in range(turns):
             x, y = 1 - y, x
-        found.append((math.sin(angle), math.cos(angle), x, y, *((width, height) if turns % 2 == 0 else (height, width))))
+        found.append(
+            (
+                math.sin(angle),
+                math.cos(angle),
+                x,
+                y,
+                *((width, height) if turns % 2 == 0 else (height, width)),
+            )
+        )
     return found
 
 
@@ -83,11 +104,14 @@ def cells(clip: Clip, frame: MapFrame = "first-view", grid: int = GRID) -> MapCe
     Raises:
         WorkbookError: no frame of that name.
     """
-    return scan_cells(clip.scene, grid) if map_frame(frame) == "scan" else first_view_cells(clip, grid)
+    return (
+        scan_cells(clip.scene, grid) if map_frame(frame) == "scan" else first_view_cells(clip, grid)
+    )
 
 
 def metric(clip: Clip) -> dict[str, list[list[float]]]:
-    """Where the objects' centres stand seen from the first camera: ``[right, forward]`` in metres, to the centimetre."""
+    """Where the objects' centres stand seen from the first camera: ``[right, forward]`` in metres,
+    to the centimetre."""
     angle = heading(clip)
     right, forward = (math.sin(angle), -math.cos(angle)), (math.cos(angle), math.sin(angle))
     eye = (clip.poses[0][0][3], clip.poses[0][1][3])
@@ -97,7 +121,10 @@ def metric(clip: Clip) -> dict[str, list[list[float]]]:
         return [round(dx * axis[0] + dy * axis[1], 2) for axis in (right, forward)]
 
     scene = clip.scene
-    return {category: [seen(*o.box.center[:2]) for o in scene.instances(category)] for category in scene.categories}
+    return {
+        category: [seen(*o.box.center[:2]) for o in scene.instances(category)]
+        for category in scene.categories
+    }
 
 
 def read_grid(value: Any) -> int:
@@ -110,15 +137,19 @@ def read_grid(value: Any) -> int:
         return GRID
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 2 <= value <= MOST_CELLS or value != int(value):
-        raise BadRow(f"grid: {brief(value)} is no number of cells per side, a whole number from 2 to {MOST_CELLS}")
+        raise BadRow(
+            f"grid: {brief(value)} is no number of cells per side, a whole number from 2 to {MOST_CELLS}"
+        )
     return int(value)
 
 
 def read_cells(value: Any, grid: int = GRID) -> MapCells:
-    """A map from a file, with whole numbers as ints; a category that is null is left out, as ``datasets`` pads it in.
+    """A map from a file, with whole numbers as ints; a category that is null is left out, as
+    ``datasets`` pads it in.
 
     Raises:
-        BadRow: no map, or one that is not drawn on this grid; the message names the category or the range found.
+        BadRow: no map, or one that is not drawn on this grid; the message names the category or the
+            range found.
 
     >>> read_cells({"tv": [[1, 2.0]], "bed": None})
     {'tv': [[1, 2]]}
@@ -128,18 +159,27 @@ def read_cells(value: Any, grid: int = GRID) -> MapCells:
     there = {category: places for category, places in value.items() if places is not None}
     for category, places in there.items():
         if not isinstance(places, list) or not all(map(_is_place, places)):
-            raise BadRow(f"of {brief(category)} must be a list of [x, y] with two finite numbers each, "
-                         f"not {brief(places)}")
+            raise BadRow(
+                f"of {brief(category)} must be a list of [x, y] with two finite numbers each, "
+                f"not {brief(places)}"
+            )
     numbers = [v for places in there.values() for place in places for v in place]
     if not all(v == int(v) and 0 <= v < grid for v in numbers):
-        raise BadRow(f"has cells from {min(numbers):g} to {max(numbers):g}, not whole numbers from 0 to {grid - 1}. "
-                     f"Convert metres and shares to cells, and declare another grid by its cells per side (grid)")
+        raise BadRow(
+            f"has cells from {min(numbers):g} to {max(numbers):g}, not whole numbers from 0 to {grid - 1}. "
+            f"Convert metres and shares to cells, and declare another grid by its cells per side (grid)"
+        )
     return {category: [[int(x), int(y)] for x, y in places] for category, places in there.items()}
 
 
 def _is_place(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e6 for v in value)
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(
+            isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e6 for v in value
+        )
+    )
 
 
 def turn(cells: MapCells, quarter_turns: int, grid: int = GRID) -> MapCells:
@@ -155,7 +195,8 @@ def turn(cells: MapCells, quarter_turns: int, grid: int = GRID) -> MapCells:
 
 
 def mirror(cells: MapCells, grid: int = GRID) -> MapCells:
-    """The map with left and right exchanged: never a right map, because a video does determine handedness.
+    """The map with left and right exchanged: never a right map, because a video does determine
+    handedness.
 
     >>> mirror({"tv": [[9, 0]]})
     {'tv': [[0, 0]]}

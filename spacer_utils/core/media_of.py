@@ -1,4 +1,5 @@
-"""Which medium a row names: in whatever field and form it stands, never none where there is one, never one of two."""
+"""Which medium a row names: in whatever field and form it stands, never none where there is one,
+never one of two."""
 
 from __future__ import annotations
 
@@ -9,16 +10,49 @@ from typing import Any
 from ..benchmarks.scoring.record import plain
 from .types import BadRow
 
-KINDS = {"path": "", "paths": "", "media": "", "video": "video", "videos": "video", "video_path": "video", "video_paths": "video",
-         "image": "image", "images": "image", "image_path": "image", "image_paths": "image"}
+KINDS = {
+    "path": "",
+    "paths": "",
+    "media": "",
+    "video": "video",
+    "videos": "video",
+    "video_path": "video",
+    "video_paths": "video",
+    "image": "image",
+    "images": "image",
+    "image_path": "image",
+    "image_paths": "image",
+}
 """Field -> kind of its media, empty where the file's name tells."""
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".ogv")
+VIDEOS = (
+    ".mp4",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mov",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".flv",
+    ".wmv",
+    ".3gp",
+    ".ogv",
+)
 MARKS = ("<video>", "<image>", "<audio>")
 """Stand in a question where trainers put its media."""
 TURNS = ("messages", "conversations", "prompt")
 """Fields with the turns of a chat."""
-_OTHERS = ("cognitive_map_id", "scene_id", "data_source", "problem", "question", "solution", "answer")
+_OTHERS = (
+    "cognitive_map_id",
+    "scene_id",
+    "data_source",
+    "problem",
+    "question",
+    "solution",
+    "answer",
+)
 """Fields that may hold a file's name without meaning a medium."""
 
 
@@ -26,15 +60,21 @@ def medium(row: Mapping[str, Any]) -> tuple[str, str]:
     """Path (empty without a medium) and data type of a row.
 
     Raises:
-        BadRow: several media, embedded ones, one that contradicts ``data_type``, or one in a field that isn't known.
+        BadRow: several media, embedded ones, one that contradicts ``data_type``, or one in a field
+            that isn't known.
     """
-    found = {(path.removeprefix("./"), kind or _kind_of(path)) for name, kind in KINDS.items()
-             for path in _paths(row.get(name), name)}
+    found = {
+        (path.removeprefix("./"), kind or _kind_of(path))
+        for name, kind in KINDS.items()
+        for path in _paths(row.get(name), name)
+    }
     found |= {(path.removeprefix("./"), kind) for kind, path in _parts(row)}
     paths = sorted({path for path, _ in found})
     if len(paths) > 1:
-        raise BadRow(f"path: {len(paths)} media ({', '.join(paths[:3])}), and a row has one. Join them into one clip, or split "
-                     "the row")
+        raise BadRow(
+            f"path: {len(paths)} media ({', '.join(paths[:3])}), and a row has one. Join them into one clip, or split "
+            "the row"
+        )
     if not paths:
         _refuse_unread(row)
     kinds = {kind for _, kind in found if kind}
@@ -47,7 +87,9 @@ def medium(row: Mapping[str, Any]) -> tuple[str, str]:
     if not paths and data_type != "text":
         raise BadRow("path: missing")
     if paths and (data_type == "text" or kinds - {data_type}):
-        raise BadRow(f"data_type: {data_type}, but {paths[0]!r} is {min(kinds - {data_type}, default='a medium')}")
+        raise BadRow(
+            f"data_type: {data_type}, but {paths[0]!r} is {min(kinds - {data_type}, default='a medium')}"
+        )
     return (paths[0] if paths else ""), data_type
 
 
@@ -62,17 +104,22 @@ def question(problem: str, data_type: str) -> str:
         own = int(mark == f"<{data_type}>")
         if count > own:
             media = f"one {data_type}" if own else f"no {mark[1:-1]}"
-            raise BadRow(f"problem: {mark} stands there {count} times, and the row has {media}. Give the medium in path, or "
-                         "take the mark out")
+            raise BadRow(
+                f"problem: {mark} stands there {count} times, and the row has {media}. Give the medium in path, or "
+                "take the mark out"
+            )
         problem = problem.strip() if count else problem
         if count and not problem.startswith(mark) and not problem.endswith(mark):
-            raise BadRow(f"problem: {mark} stands inside the text. Put it first: media come before the question")
+            raise BadRow(
+                f"problem: {mark} stands inside the text. Put it first: media come before the question"
+            )
         problem = problem.removeprefix(mark).removesuffix(mark).strip() if count else problem
     return problem
 
 
 def turns(row: Mapping[str, Any]) -> dict[str, str]:
-    """Problem and solution of a row that is a chat of one question and its answer; empty for other rows.
+    """Problem and solution of a row that is a chat of one question and its answer; empty for other
+    rows.
 
     Raises:
         BadRow: several questions.
@@ -84,7 +131,9 @@ def turns(row: Mapping[str, Any]) -> dict[str, str]:
         elif role in ("assistant", "gpt"):
             texts["solution"].append(_said(content))
     if max(map(len, texts.values())) > 1:
-        raise BadRow("messages: a chat of several turns. Give one question and its answer in each row")
+        raise BadRow(
+            "messages: a chat of several turns. Give one question and its answer in each row"
+        )
     return {name: said[0] for name, said in texts.items() if said}
 
 
@@ -100,7 +149,11 @@ def _said(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list | tuple) else ()
-    return "\n".join(part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str))
+    return "\n".join(
+        part["text"]
+        for part in parts
+        if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+    )
 
 
 def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -122,7 +175,9 @@ def _paths(value: Any, name: str) -> list[str]:
         if re.search("[\ud800-\udfff]", value):
             raise BadRow(f"path: {value!r} holds half a character (a lone surrogate)")
         if re.match(r"[a-z]+://|data:", value, re.IGNORECASE):
-            raise BadRow(f"{name}: {value[:60]!r} is an address. Download it and give the file's path")
+            raise BadRow(
+                f"{name}: {value[:60]!r} is an address. Download it and give the file's path"
+            )
         return [value]
     if isinstance(value, list | tuple):
         return [path for one in value for path in _paths(one, name)]
@@ -131,18 +186,28 @@ def _paths(value: Any, name: str) -> list[str]:
             return _paths(value["path"], name)
         if value.get("bytes") is None:
             return [path for key in (*KINDS, "url") for path in _paths(value.get(key), name)]
-    raise BadRow(f"path: {name} holds {type(value).__name__}, not a path. Save the medium as a file, and give its path")
+    raise BadRow(
+        f"path: {name} holds {type(value).__name__}, not a path. Save the medium as a file, and give its path"
+    )
 
 
 def _kind_of(path: str) -> str:
-    return "image" if path.lower().endswith(IMAGES) else "video" if path.lower().endswith(VIDEOS) else ""
+    return (
+        "image"
+        if path.lower().endswith(IMAGES)
+        else "video"
+        if path.lower().endswith(VIDEOS)
+        else ""
+    )
 
 
 def _refuse_unread(row: Mapping[str, Any]) -> None:
     """Refuse a row without a medium that names a file in some other field, for example ``clip``."""
     for name, value in row.items():
         if name not in _OTHERS and name not in TURNS and (file := _file_in(value)):
-            raise BadRow(f"{name}: {file[:60]!r} looks like the row's medium, and {name} isn't read. Call the field path")
+            raise BadRow(
+                f"{name}: {file[:60]!r} looks like the row's medium, and {name} isn't read. Call the field path"
+            )
 
 
 def _file_in(value: Any) -> str:
@@ -150,5 +215,11 @@ def _file_in(value: Any) -> str:
         return "embedded bytes"
     if isinstance(value, str):
         return value if _kind_of(value) and not re.search(r"\s", value) else ""
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    inner = (
+        value.values()
+        if isinstance(value, Mapping)
+        else value
+        if isinstance(value, list | tuple)
+        else ()
+    )
     return next((file for one in inner if (file := _file_in(one))), "")

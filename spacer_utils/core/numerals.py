@@ -1,7 +1,9 @@
-"""The one reader of numbers: digits, fractions, powers, LaTeX and words, in time linear in the text.
+"""The one reader of numbers: digits, fractions, powers, LaTeX and words, in time linear in the
+text.
 
-Why no library: math-verify 0.9 reads 14 of 34 such answers as meant (``1,200`` but neither ``2 1/2`` nor ``1{,}200``,
-``2-3`` as -1, no words), takes 10 s for a thousand brackets, and bounds that by signals, which threads can't have.
+Why no library: math-verify 0.9 reads 14 of 34 such answers as meant (``1,200`` but neither ``2
+1/2`` nor ``1{,}200``, ``2-3`` as -1, no words), takes 10 s for a thousand brackets, and bounds that
+by signals, which threads can't have.
 """
 
 from __future__ import annotations
@@ -17,17 +19,26 @@ from ..benchmarks.scoring.extract import NUMBER_WORDS
 MAX_ANSWER = 8_192
 """Characters of an answer block that are still read; a longer one scores 0."""
 
-# -------------------------------------------------------------------------------------------------------------- characters
+# --------------------------------------------------------------------------------------- characters
 
-_ALIKE = {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-"),
-          "\u066b": ".", "\u066c": ",", "\u2044": "/", "\u2215": "/", "\u034f": "", "\ufe0e": "", "\ufe0f": ""}
+_ALIKE = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-"),
+    "\u066b": ".",
+    "\u066c": ",",
+    "\u2044": "/",
+    "\u2215": "/",
+    "\u034f": "",
+    "\ufe0e": "",
+    "\ufe0f": "",
+}
 _KEPT = ("<super>", "<sub>", "<fraction>")
 """Kinds of characters that become another number when they are normalised: 10² would be 102."""
 
 
 @lru_cache(maxsize=8192)
 def plain_character(character: str) -> str:
-    """NFKC of one character; digits of any script and dashes are ASCII, format characters (no width) are empty.
+    """NFKC of one character; digits of any script and dashes are ASCII, format characters (no
+    width) are empty.
 
     >>> [plain_character(c) for c in "３−\\u200b²"]
     ['3', '-', '', '²']
@@ -49,7 +60,7 @@ def plain(text: str) -> str:
     return text if text.isascii() else "".join(map(plain_character, text))
 
 
-# ------------------------------------------------------------------------------------------------------------------ notation
+# ----------------------------------------------------------------------------------------- notation
 
 _FRACTION = re.compile("([0-9]?)([¼-¾⅐-⅟↉])")
 _RAISED = re.compile("(?<=[0-9])[⁰¹²³⁴-⁹⁺⁻]+")
@@ -61,7 +72,9 @@ _FRAC = re.compile(rf"(\d?)\s*\\[dtc]?frac{_FRAC_ARGUMENT}{_FRAC_ARGUMENT}", re.
 _THIN_SPACE = re.compile(r"\\[,;: ]")
 _TIMES = re.compile(r"\\(?:times|cdot|ast)(?![A-Za-z])")
 _COMMAND = re.compile(r"\\[A-Za-z]+(\s*(?=\{))?")
-_OF_A_UNIT = re.compile(r"(?<![0-9])(?<![0-9] )\^ ?[{(]?[-+]?[0-9]+[})]?|(?<=[A-Za-z}])_\{?[0-9]+\}?")
+_OF_A_UNIT = re.compile(
+    r"(?<![0-9])(?<![0-9] )\^ ?[{(]?[-+]?[0-9]+[})]?|(?<=[A-Za-z}])_\{?[0-9]+\}?"
+)
 
 
 def _notation(text: str) -> str:
@@ -92,16 +105,22 @@ def _vulgar(found: re.Match[str]) -> str:
 
 
 def _latex_fraction(found: re.Match[str]) -> str:
-    above, below = (re.sub(r"[\s,]", "", argument) for argument in (found[2] or found[3] or "", found[4] or found[5] or ""))
+    above, below = (
+        re.sub(r"[\s,]", "", argument)
+        for argument in (found[2] or found[3] or "", found[4] or found[5] or "")
+    )
     return (f"{found[1]} " if found[1] else "") + f"{above}/{below}"
 
 
-# ------------------------------------------------------------------------------------------------------------------- tokens
+# ------------------------------------------------------------------------------------------- tokens
 
-_WHOLE = r"(?:[0-9]{1,3}(?P<mark>[,'_\ ])[0-9]{3}(?:(?P=mark)[0-9]{3})*(?![0-9]|(?P=mark)[0-9])|[0-9]+)"
+_WHOLE = (
+    r"(?:[0-9]{1,3}(?P<mark>[,'_\ ])[0-9]{3}(?:(?P=mark)[0-9]{3})*(?![0-9]|(?P=mark)[0-9])|[0-9]+)"
+)
 _BELOW = r"[0-9]{1,12}+(?:\.[0-9]{1,12}+)?(?![0-9]|\ ?/\ ?[0-9])"
 _RAISED_TO = r"\ *(?:\^|\*\*)\ *[{(]?\ *"
-_TOKEN = re.compile(rf"""
+_TOKEN = re.compile(
+    rf"""
     (?<![A-Za-z0-9./])(?:(?<!\))(?P<sign>[-+])[$*_{{(]{{0,4}})?
     (?P<literal>(?:{_WHOLE}(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{{1,3}}(?!\w))?)
     (?:\ ?/\ ?(?P<below>{_BELOW})
@@ -110,20 +129,53 @@ _TOKEN = re.compile(rf"""
     (?:\ *(?:[×*xX·⋅∙]|times)\ *10{_RAISED_TO}(?P<ten>[-+]?[0-9]{{1,3}}+)(?!\.?[0-9])[{{}})]?)?
     (?:(?P<ordinal>(?:st|nd|rd|th)(?![A-Za-z]))|(?P<kilo>k(?![A-Za-z])))?
     |(?P<word>[A-Za-z]+)
-    """, re.ASCII | re.VERBOSE)
+    """,
+    re.ASCII | re.VERBOSE,
+)
 _PLAIN = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _GAP = re.compile(r"[\s\-{}$*_]*")
 _GAP_AFTER_SCALE = re.compile(r"[\s\-{}$*_]*|,\s+")
 
-_SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_NAMES = {2: "half", 3: "third", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth", 10: "tenth", 12: "twelfth",
-          20: "twentieth", 100: "hundredth", 1000: "thousandth"}
+_SCALES = {
+    "hundred": 100,
+    "thousand": 1_000,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
+}
+_NAMES = {
+    2: "half",
+    3: "third",
+    5: "fifth",
+    6: "sixth",
+    7: "seventh",
+    8: "eighth",
+    9: "ninth",
+    10: "tenth",
+    12: "twelfth",
+    20: "twentieth",
+    100: "hundredth",
+    1000: "thousandth",
+}
 _PART = {name: n for n, name in _NAMES.items()} | {"quarter": 4, "fourth": 4}
 _PARTS = {f"{name}s": n for name, n in _PART.items()} | {"halves": 2}
 _SIGNS = ("minus", "negative")
 _ARTICLES = ("a", "an")
-_KNOWN = {*NUMBER_WORDS, *_SCALES, *(f"{s}s" for s in _SCALES), *_PART, *_PARTS, *_SIGNS, *_ARTICLES, "and", "of", "point", "oh",
-          "first"}
+_KNOWN = {
+    *NUMBER_WORDS,
+    *_SCALES,
+    *(f"{s}s" for s in _SCALES),
+    *_PART,
+    *_PARTS,
+    *_SIGNS,
+    *_ARTICLES,
+    "and",
+    "of",
+    "point",
+    "oh",
+    "first",
+}
 
 Token = Fraction | str
 """A number in digits, a fraction as it is written (``"3/4"``), or a word in lower case."""
@@ -134,7 +186,9 @@ def _chunks(text: str) -> Iterator[list[Token]]:
     chunk: list[Token] = []
     end = 0
     for found in _TOKEN.finditer(text):
-        token = found["word"].lower() if found["word"] else None if found["ordinal"] else _digits(found)
+        token = (
+            found["word"].lower() if found["word"] else None if found["ordinal"] else _digits(found)
+        )
         known = token in _KNOWN if found["word"] else token is not None
         gap = _GAP_AFTER_SCALE if chunk and chunk[-1] in _SCALES else _GAP
         if chunk and not (known and gap.fullmatch(text, end, found.start())):
@@ -174,17 +228,20 @@ def _digits(found: re.Match[str]) -> Token:
     return -value if sign else value
 
 
-# -------------------------------------------------------------------------------------------------------------------- values
+# ------------------------------------------------------------------------------------------- values
 
 
 def number(text: str) -> float | None:
-    """The first number of a text, in digits if there is one in digits, else in words; units are passed over; None without one.
+    """The first number of a text, in digits if there is one in digits, else in words; units are
+    passed over; None without one.
 
-    Read: a sign (any dash, ``minus``), thousands in groups of three (comma, apostrophe, underscore, any space, ``{,}``, ``\\,``),
-    fractions and mixed numbers, powers, ``1.5 × 10^2`` in any spelling, a scale in words (``2.4 million``, ``two dozen``) or
-    ``k``, decimals in words (``one point two``), parts in words (``one and a half``, ``three quarters``), digits of any script.
-    Not read: ordinals (``3rd``), names (``No3``), what is over ``MAX_ANSWER`` characters in. A percentage stays as written, a
-    range is its first number, a comma before other than three digits ends a number, ``M`` is no scale (it may mean metres).
+    Read: a sign (any dash, ``minus``), thousands in groups of three (comma, apostrophe, underscore,
+    any space, ``{,}``, ``\\,``), fractions and mixed numbers, powers, ``1.5 × 10^2`` in any
+    spelling, a scale in words (``2.4 million``, ``two dozen``) or ``k``, decimals in words (``one
+    point two``), parts in words (``one and a half``, ``three quarters``), digits of any script. Not
+    read: ordinals (``3rd``), names (``No3``), what is over ``MAX_ANSWER`` characters in. A
+    percentage stays as written, a range is its first number, a comma before other than three digits
+    ends a number, ``M`` is no scale (it may mean metres).
 
     >>> [number(t) for t in ("about 3½ m", "-2", "1,200", "2-3", "twenty-one", "two hundred and five cm", "a chair")]
     [3.5, -2.0, 1200.0, 2.0, 21.0, 205.0, None]
@@ -230,7 +287,7 @@ def _signed(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
     negative = chunk[k] if isinstance(chunk[k], Fraction) else Fraction(0)
     if isinstance(negative, Fraction) and negative < 0:
         # the sign is of the whole number: -2 and a half is -2.5
-        chunk, start = [-negative, *chunk[k + 1:]], k
+        chunk, start = [-negative, *chunk[k + 1 :]], k
         value, end = _unsigned(chunk, 0)
         return (None if value is None else -value), start + end
     value, end = _unsigned(chunk, k)
@@ -264,7 +321,13 @@ def _part(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
         return Fraction(token), k + 1
     if token == "half" and following in _ARTICLES:
         return Fraction(1, 2), k + 1
-    count = Fraction(1) if token in _ARTICLES else token if isinstance(token, Fraction) else NUMBER_WORDS.get(token)
+    count = (
+        Fraction(1)
+        if token in _ARTICLES
+        else token
+        if isinstance(token, Fraction)
+        else NUMBER_WORDS.get(token)
+    )
     if count is None or isinstance(following, Fraction):
         return None, k
     if following in _PARTS:
@@ -275,7 +338,8 @@ def _part(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
 
 
 def _scaled(value: Fraction, chunk: Sequence[Token], k: int) -> tuple[Fraction, int]:
-    """``value`` of a scale, if one follows: half a million, a quarter of a million, one and a half thousand."""
+    """``value`` of a scale, if one follows: half a million, a quarter of a million, one and a half
+    thousand."""
     at = k
     for fillers in (("of",), _ARTICLES):
         at += at < len(chunk) and chunk[at] in fillers
@@ -284,7 +348,8 @@ def _scaled(value: Fraction, chunk: Sequence[Token], k: int) -> tuple[Fraction, 
 
 
 def _whole(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
-    """A number in words, or in digits with words behind: two hundred and five, 3 thousand 200, one point two million.
+    """A number in words, or in digits with words behind: two hundred and five, 3 thousand 200, one
+    point two million.
 
     "three and four" is 3, because 4 can't follow 3 in one number.
     """
@@ -317,7 +382,9 @@ def _whole(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
         elif token == "and" and last == "scale":
             # two hundred and five, but not two hundred and a half
             part, _ = _part(chunk, k + 1) if following else (None, k)
-            if part is not None or not (isinstance(following, Fraction) or following in NUMBER_WORDS):
+            if part is not None or not (
+                isinstance(following, Fraction) or following in NUMBER_WORDS
+            ):
                 break
         elif not (token in _ARTICLES and not last and following in _SCALES):
             break

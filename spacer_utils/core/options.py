@@ -1,4 +1,5 @@
-"""Options as people publish them: the letters that they have are kept, and those without get theirs in order."""
+"""Options as people publish them: the letters that they have are kept, and those without get theirs
+in order."""
 
 from __future__ import annotations
 
@@ -16,10 +17,13 @@ from .types import BadRow
 _LEAD = r"\*{0,2}(?:(?:option|choice)\s+)?"
 _LETTERED = re.compile(
     rf"{_LEAD}(?:[(\[]([a-z])[)\]][.:]?|([a-z])(?:\s?([.):、])|\s+[-–—]\s|\s(?![-–—])))\*{{0,2}}(\s*)(.*)",
-    re.IGNORECASE | re.DOTALL)
+    re.IGNORECASE | re.DOTALL,
+)
 """Letter in brackets or without, its mark, space, text."""
 _NUMBERED = re.compile(
-    rf"{_LEAD}(?:[(\[](\d\d?)[)\]][.:]?|(\d\d?)([.):、]))(?!\d)\*{{0,2}}(\s*)(.*)", re.IGNORECASE | re.DOTALL)
+    rf"{_LEAD}(?:[(\[](\d\d?)[)\]][.:]?|(\d\d?)([.):、]))(?!\d)\*{{0,2}}(\s*)(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
 _STRANGE = re.compile(r"\W*(?:[a-z]+\W+)?([a-z])(?=\W)", re.IGNORECASE)
 """A letter that may name an option, in a form that isn't known."""
 _SIGN = re.compile(r"[A-Za-z]")
@@ -53,17 +57,22 @@ class Options:
         # "B. tv" where A is the tv
         told = same_text(_mark(solution, _LETTERED).text)
         if named and told and told != same_text(self.texts[named]) and self._called(told):
-            raise BadRow(f"solution: {solution!r} has the letter of one option and the text of another in {listed}")
+            raise BadRow(
+                f"solution: {solution!r} has the letter of one option and the text of another in {listed}"
+            )
         if named and self.published:
             return named
-        # without letters of the source's own, a text that reads like a letter may be meant as either
+        # without letters of the source's own, a text that reads like a letter may be meant as
+        # either
         found = self._called(same_text(solution)) | ({named} if named else set())
         bare = _NUMBER.fullmatch(solution.strip())
         number = bare[1] if bare else _mark(solution, _NUMBERED).name
         found |= {self.numbers[number]} if number in self.numbers else set()
         if len(found) > 1:
-            raise BadRow(f"solution: {solution!r} is none of the options alone: "
-                         f"it may be {' or '.join(sorted(found))} of {listed}")
+            raise BadRow(
+                f"solution: {solution!r} is none of the options alone: "
+                f"it may be {' or '.join(sorted(found))} of {listed}"
+            )
         if not found:
             raise BadRow(f"solution: {solution!r} is none of the options {listed}")
         return found.pop()
@@ -84,7 +93,8 @@ class _Mark:
 
 
 def read(value: Any) -> Options:
-    """Options from a list, a mapping, lines, or the JSON text of one; an empty or null one is absent, and keeps its letter.
+    """Options from a list, a mapping, lines, or the JSON text of one; an empty or null one is
+    absent, and keeps its letter.
 
     Raises:
         BadRow: they are none of these, or their letters or numbers contradict each other.
@@ -97,7 +107,9 @@ def read(value: Any) -> Options:
         return _of_mapping(value)
     if isinstance(value, str):
         if re.match(r"\s*\[\s*['\"]", value):
-            raise BadRow(f"options: {value[:60]!r} is no list that can be read. Give a JSON list of texts")
+            raise BadRow(
+                f"options: {value[:60]!r} is no list that can be read. Give a JSON list of texts"
+            )
         value = [line for line in value.splitlines() if line.strip()]
     if value is not None and not isinstance(value, list | tuple):
         raise BadRow(f"options: {value!r} is neither a list nor a text nor a mapping")
@@ -110,7 +122,9 @@ def read(value: Any) -> Options:
 def _text(entry: Any) -> str:
     if entry is None:
         return ""
-    number = isinstance(entry, int | float) and not isinstance(entry, bool) and abs(entry) < float("inf")
+    number = (
+        isinstance(entry, int | float) and not isinstance(entry, bool) and abs(entry) < float("inf")
+    )
     if not isinstance(entry, str) and not number:
         raise BadRow(f"options: {entry!r} is no text")
     text = str(entry).strip()
@@ -126,14 +140,17 @@ def _mark(text: str, form: re.Pattern[str]) -> _Mark:
     found = form.fullmatch(wide)
     if not found:
         return _Mark()
-    behind = text.strip()[found.start(5):].strip()
+    behind = text.strip()[found.start(5) :].strip()
     sure = bool(found[1] or (found[3] and (found[4] or not behind)))
     return _Mark((found[1] or found[2]).upper(), behind, sure)
 
 
 def _signs(texts: Mapping[int, str]) -> Options | None:
     """Letters alone, as where the options are pictures."""
-    marks = [_Mark(text.upper()) if _SIGN.fullmatch(text) else _mark(text, _LETTERED) for text in texts.values()]
+    marks = [
+        _Mark(text.upper()) if _SIGN.fullmatch(text) else _mark(text, _LETTERED)
+        for text in texts.values()
+    ]
     if not all(mark.name and not mark.text for mark in marks):
         return None
     names = [mark.name for mark in marks]
@@ -150,10 +167,14 @@ def _lettered(texts: Mapping[int, str]) -> Options | None:
         _once(names)
     in_order = len(sure) == len(texts) and names == sorted(names)
     if in_order or (all(names) and _run(names)):
-        return Options({mark.name: mark.text for mark in marks.values() if mark.text}, published=True)
+        return Options(
+            {mark.name: mark.text for mark in marks.values() if mark.text}, published=True
+        )
     if any(mark.name != _letter_at(k) for k, mark in sure.items()):
-        raise BadRow(f"options: the letters in {', '.join(texts.values())} contradict each other. "
-                     "Letter all of them, or none")
+        raise BadRow(
+            f"options: the letters in {', '.join(texts.values())} contradict each other. "
+            "Letter all of them, or none"
+        )
     if not sure:
         return None
     given = {_letter_at(k): sure[k].text if k in sure else text for k, text in texts.items()}
@@ -161,7 +182,8 @@ def _lettered(texts: Mapping[int, str]) -> Options | None:
 
 
 def _numbered(texts: Mapping[int, str]) -> Options | None:
-    """Options with numbers get the letters of these: ``2. tv`` is B, and with a ``0.`` among them C."""
+    """Options with numbers get the letters of these: ``2. tv`` is B, and with a ``0.`` among them
+    C."""
     marks = [_mark(text, _NUMBERED) for text in texts.values()]
     if not all(mark.name for mark in marks):
         return None
@@ -178,13 +200,18 @@ def _in_order(texts: Mapping[int, str]) -> Options:
     found = {_letter_at(k): text for k, text in texts.items()}
     strange = [mark[1].upper() if (mark := _STRANGE.match(text)) else "" for text in texts.values()]
     if all(strange) and _run(strange) and strange != [*found]:
-        raise BadRow(f"options: the letters of {', '.join(texts.values())} can't be read. Write A. text")
+        raise BadRow(
+            f"options: the letters of {', '.join(texts.values())} can't be read. Write A. text"
+        )
     return Options(found)
 
 
 def _of_mapping(value: Mapping[Any, Any]) -> Options:
     """Options under their letters or numbers."""
-    keys = [re.sub(r"^(OPTION|CHOICE)[ _]?|[().:\[\]\s]", "", normalize("NFKC", str(key)).upper()) for key in value]
+    keys = [
+        re.sub(r"^(OPTION|CHOICE)[ _]?|[().:\[\]\s]", "", normalize("NFKC", str(key)).upper())
+        for key in value
+    ]
     _once(keys)
     texts = {key: text for key, entry in zip(keys, value.values()) if (text := _text(entry))}
     if keys and all(key.isdecimal() and len(key) < 3 for key in keys):
@@ -192,7 +219,9 @@ def _of_mapping(value: Mapping[Any, Any]) -> Options:
         if found:
             return found
     if not all(_SIGN.fullmatch(key) for key in keys):
-        raise BadRow(f"options: the keys {', '.join(map(str, value))} are neither letters nor numbers from 1 on")
+        raise BadRow(
+            f"options: the keys {', '.join(map(str, value))} are neither letters nor numbers from 1 on"
+        )
     for key, text in texts.items():
         mark = _mark(text, _LETTERED)
         if mark.sure and mark.name != key:

@@ -15,10 +15,13 @@ from PIL import Image, ImageFile, ImageOps
 
 from .types import WorkbookError
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors are printed beside ours
+logging.getLogger("PIL").addHandler(
+    logging.NullHandler()
+)  # else its errors are printed beside ours
 Pixels = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "GIF", "TIFF", "BMP", "PPM")
-"""What is read. Of Pillow's other formats some have no mark of their own, so that noise passes for them; one starts a program."""
+"""What is read. Of Pillow's other formats some have no mark of their own, so that noise passes for
+them; one starts a program."""
 MOST_PIXELS = 100_000_000
 """Pixels of the largest picture that is decoded: a small file can claim any number of them."""
 PNG_END = b"IEND\xae\x42\x60\x82"
@@ -28,14 +31,16 @@ LONGEST = 200
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 """Tags of TIFF, and a value of the second."""
 BLOCK, MOST_GREY, MOST_COLOUR = 16, 6, 30
-"""Two decoders of one whole file differ in the mean of a block of 16 x 16 pixels by at most 3 levels of grey, and by 20 of a
-colour, where colour planes of half the size are enlarged in two ways (measured on noise, stripes and red text on blue)."""
+"""Two decoders of one whole file differ in the mean of a block of 16 x 16 pixels by at most 3
+levels of grey, and by 20 of a colour, where colour planes of half the size are enlarged in two ways
+(measured on noise, stripes and red text on blue)."""
 
 
 def read_image(path: Path, size: int | None = None) -> Pixels:
     """(H, W, 3) uint8 picture, at ``size`` x ``size`` unless None or 0.
 
-    It is turned as its EXIF block says, what is transparent shows white, and of several frames the first is taken.
+    It is turned as its EXIF block says, what is transparent shows white, and of several frames the
+    first is taken.
 
     Raises:
         WorkbookError: the file is missing, no picture, damaged, or too large; the message names it.
@@ -44,14 +49,19 @@ def read_image(path: Path, size: int | None = None) -> Pixels:
         raise WorkbookError(f"no picture at {path}. Write it again, or mend the row's path.")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of metadata that nobody reads here, and of sizes, which are checked below.
+            # Pillow warns of metadata that nobody reads here, and of sizes, which are checked
+            # below.
             warnings.simplefilter("ignore")
             picture = _decode(path)
     except WorkbookError:
         raise
-    except Exception as error:  # Pillow lets out what its parsers raise: struct.error, zlib.error, KeyError, ...
-        raise WorkbookError(f"can't read {path} as a picture ({_reason(error)}). Write or download it again, "
-                            f"as one of {', '.join(FORMATS)}.") from error
+    except (
+        Exception
+    ) as error:  # Pillow lets out what its parsers raise: struct.error, zlib.error, KeyError, ...
+        raise WorkbookError(
+            f"can't read {path} as a picture ({_reason(error)}). Write or download it again, "
+            f"as one of {', '.join(FORMATS)}."
+        ) from error
     check_shape(path, *picture.size)
     if size:
         picture = picture.resize((size, size), Image.Resampling.BICUBIC)
@@ -59,21 +69,25 @@ def read_image(path: Path, size: int | None = None) -> Pixels:
 
 
 def check_shape(path: Path, width: int, height: int) -> None:
-    """Refuse what no model can see anything in, under every profile alike: those with a fixed size would squash it.
+    """Refuse what no model can see anything in, under every profile alike: those with a fixed size
+    would squash it.
 
     Raises:
         WorkbookError: a side of one pixel, or a strip; the message names the file.
     """
     shorter, longer = sorted((width, height))
     if shorter < 2 or longer > LONGEST * shorter:
-        raise WorkbookError(f"{path} is {width} x {height} pixels, a dot or a strip: sides from 2 pixels on, and the longer at "
-                            f"most {LONGEST} times the shorter, are taken. Crop it, or leave its row out.")
+        raise WorkbookError(
+            f"{path} is {width} x {height} pixels, a dot or a strip: sides from 2 pixels on, and the longer at "
+            f"most {LONGEST} times the shorter, are taken. Crop it, or leave its row out."
+        )
 
 
 def _decode(path: Path) -> Image.Image:
     """The picture in RGB."""
     with _open(path) as image:
-        # The checksums of a PNG, which decoding passes over, and its end, which Pillow can do without.
+        # The checksums of a PNG, which decoding passes over, and its end, which Pillow can do
+        # without.
         image.verify()
         if image.format == "PNG" and PNG_END not in path.read_bytes():
             raise ValueError("its end is missing")
@@ -93,7 +107,9 @@ def _open(path: Path) -> ImageFile.ImageFile:
     width, height = image.size
     if width * height > MOST_PIXELS:
         image.close()
-        raise WorkbookError(f"{path} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it.")
+        raise WorkbookError(
+            f"{path} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it."
+        )
     return image
 
 
@@ -103,7 +119,8 @@ def _reason(error: Exception) -> str:
 
 
 def _whites(image: Image.Image) -> tuple[float, ...]:
-    """Numbers that can be white where a grey has more than 8 bits: of 32 bits the file leaves it open."""
+    """Numbers that can be white where a grey has more than 8 bits: of 32 bits the file leaves it
+    open."""
     tags = getattr(image, "tag_v2", {})
     if image.mode.startswith("I;16"):
         return (2.0 ** tags.get(BITS, (16,))[0] - 1,)
@@ -113,7 +130,8 @@ def _whites(image: Image.Image) -> tuple[float, ...]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """A deep grey picture with 8 bits; white is the least of ``_whites`` that holds its largest number.
+    """A deep grey picture with 8 bits; white is the least of ``_whites`` that holds its largest
+    number.
 
     Raises:
         ValueError: a number is below black, above every white, or none.
@@ -133,7 +151,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scale_clear_colour(image: ImageFile.ImageFile) -> None:
-    """Give the transparent colour of a PNG the depth of the pixels; Pillow leaves it at the file's."""
+    """Give the transparent colour of a PNG the depth of the pixels; Pillow leaves it at the
+    file's."""
     factors = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
     clear = image.info.get("transparency")
     layout = str(image.tile[0].args) if image.format == "PNG" else ""
@@ -154,7 +173,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _hushed(needed: bool) -> Iterator[None]:
-    """Keep what a C library writes to standard error by itself, as libtiff does of every damaged file, from the screen."""
+    """Keep what a C library writes to standard error by itself, as libtiff does of every damaged
+    file, from the screen."""
     if not needed:
         yield
         return
@@ -168,14 +188,19 @@ def _hushed(needed: bool) -> Iterator[None]:
         os.close(nowhere)
 
 
-# ------------------------------------------------------------------------------------------------------- second decoder
+# ----------------------------------------------------------------------------------- second decoder
 
 
 def _has_witness(image: Image.Image) -> bool:
-    """Whether the kind has no checksum, so that damage can pass for a picture, and FFmpeg reads it as well as Pillow."""
+    """Whether the kind has no checksum, so that damage can pass for a picture, and FFmpeg reads it
+    as well as Pillow."""
     plain = image.mode in ("1", "L", "P", "RGB")
     if image.format == "TIFF":
-        return (plain or image.mode == "I;16") and image.info.get("compression") in ("raw", "packbits", "tiff_lzw")
+        return (plain or image.mode == "I;16") and image.info.get("compression") in (
+            "raw",
+            "packbits",
+            "tiff_lzw",
+        )
     if image.format == "WEBP":
         return not getattr(image, "is_animated", False)
     return image.format in ("JPEG", "MPO", "GIF") or (image.format == "BMP" and plain)
@@ -192,14 +217,22 @@ def _second_reading(path: Path) -> Image.Image | None:
     import av
     from av.video.reformatter import Interpolation
 
-    smooth = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
+    smooth = (
+        Interpolation.BICUBIC
+        | Interpolation.FULL_CHR_H_INT
+        | Interpolation.FULL_CHR_H_INP
+        | Interpolation.ACCURATE_RND
+    )
     try:
         with av.open(str(path)) as container:
             codec = container.streams.video[0].codec_context
-            # In other formats than JPEG this would make an error of every tag that FFmpeg doesn't know.
+            # In other formats than JPEG this would make an error of every tag that FFmpeg doesn't
+            # know.
             codec.options = {"err_detect": "explode"} if codec.name == "mjpeg" else {}
             frame = next(container.decode(video=0))
-            return _on_white(Image.fromarray(frame.reformat(format="rgba", interpolation=smooth).to_ndarray()))
+            return _on_white(
+                Image.fromarray(frame.reformat(format="rgba", interpolation=smooth).to_ndarray())
+            )
     except NotImplementedError:
         return None
     except (av.FFmpegError, StopIteration, IndexError) as error:
@@ -207,7 +240,8 @@ def _second_reading(path: Path) -> Image.Image | None:
 
 
 def _agree(picture: Image.Image, witness: Image.Image) -> None:
-    """Compare two decoders' pictures by the means of their blocks, up to the turn that only one of them makes.
+    """Compare two decoders' pictures by the means of their blocks, up to the turn that only one of
+    them makes.
 
     Raises:
         ValueError: they are two pictures.
@@ -220,7 +254,10 @@ def _agree(picture: Image.Image, witness: Image.Image) -> None:
 def _same(a: Image.Image, b: Image.Image) -> bool:
     blocks = max(1, a.width // BLOCK), max(1, a.height // BLOCK)
     for mode, most in (("L", MOST_GREY), ("RGB", MOST_COLOUR)):
-        means = [np.asarray(p.convert(mode).resize(blocks, Image.Resampling.BOX)).astype(int) for p in (a, b)]
+        means = [
+            np.asarray(p.convert(mode).resize(blocks, Image.Resampling.BOX)).astype(int)
+            for p in (a, b)
+        ]
         if np.abs(means[0] - means[1]).max() > most:
             return False
     return True

@@ -1,7 +1,8 @@
-"""Lists and dicts that were stored as text: in JSON, as Python prints them, or as NumPy prints an array.
+"""Lists and dicts that were stored as text: in JSON, as Python prints them, or as NumPy prints an
+array.
 
-Files that went through pandas hold ``str(array)`` where a list was: ``['1' '2']``, with no commas. Python's own reader joins
-strings that stand side by side, so that this would be one option, ``12``.
+Files that went through pandas hold ``str(array)`` where a list was: ``['1' '2']``, with no commas.
+Python's own reader joins strings that stand side by side, so that this would be one option, ``12``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ def read(text: str) -> Any:
     """The list or dict that ``text`` writes.
 
     Raises:
-        ValueError: it writes none; or an array that was cut off (``...``); or strings side by side among commas, which may be
-            one item or several. The message is one line.
+        ValueError: it writes none; or an array that was cut off (``...``); or strings side by side
+            among commas, which may be one item or several. The message is one line.
 
     >>> read("['1' '2']"), read("['a, b' None]"), read('["left", "right"]'), read("{'A': 1}")
     (['1', '2'], ['a, b', None], ['left', 'right'], {'A': 1})
@@ -43,9 +44,13 @@ def read(text: str) -> Any:
         return [_item(token) for token in re.findall(_ITEM, text)]
     outside = re.sub(_STRING, _MARK, text)
     if "..." in outside:
-        raise ValueError(f"{_brief(text)} was cut off when it was printed; write the whole list, as JSON")
+        raise ValueError(
+            f"{_brief(text)} was cut off when it was printed; write the whole list, as JSON"
+        )
     if _SIDE_BY_SIDE.search(outside):
-        raise ValueError(f"{_brief(text)} has texts side by side without a comma; write the list as JSON")
+        raise ValueError(
+            f"{_brief(text)} has texts side by side without a comma; write the list as JSON"
+        )
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:

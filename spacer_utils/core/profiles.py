@@ -1,4 +1,5 @@
-"""One typed table of sizes: the same notebooks run on two cores or on eight GPUs, and only the profile changes."""
+"""One typed table of sizes: the same notebooks run on two cores or on eight GPUs, and only the
+profile changes."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class Data:
     questions_per_type: int
     """At most this many questions of one type from one room."""
     general_rows: int
-    """OCR, free-form, regression, image and video multiple choice rows from the same renders, per split."""
+    """OCR, free-form, regression, image and video multiple choice rows from the same renders, per
+    split."""
     clip_frames: int
     width: int
     """Pixels of the rendered video."""
@@ -37,7 +39,8 @@ class Data:
     fps: float
     trajectory: str = "sweep"
     min_visible_share: float = 0.005
-    """An object counts as seen if it covers this share of some frame that the model is given (specs/data.md section 2)."""
+    """An object counts as seen if it covers this share of some frame that the model is given
+    (specs/data.md section 2)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Frames:
 
     num_frames: int
     size: int
-    """Side of the square frame that the processor sees, pixels; 0 keeps the processor's own resizing."""
+    """Side of the square frame that the processor sees, pixels; 0 keeps the processor's own
+    resizing."""
     max_pixels: int = 128 * 28 * 28
     """Pixels per frame or picture where ``size`` is 0 (paper: 128 x 28 x 28)."""
     sampling: str = "uniform"
@@ -54,7 +58,8 @@ class Frames:
 
 @dataclass(frozen=True)
 class Train:
-    """Optimisation. Paper's values (specs/training.md section 1) stand in the ``gpu-full`` profile."""
+    """Optimisation. Paper's values (specs/training.md section 1) stand in the ``gpu-full``
+    profile."""
 
     sft_steps: int
     sft_batch: int
@@ -73,8 +78,9 @@ class Train:
     top_p: float = 1.0
     """Below 1 it biases the importance ratios; only the paper's own setting uses .95."""
     warmup: float = 0.0
-    """Share of the steps in which the learning rate rises to its value. None in the paper, whose rate is a hundredth; at the
-    small model's, Adam's first steps, full in every weight, threw one seed a KL of 1 nat from its start within seven steps."""
+    """Share of the steps in which the learning rate rises to its value. None in the paper, whose
+    rate is a hundredth; at the small model's, Adam's first steps, full in every weight, threw one
+    seed a KL of 1 nat from its start within seven steps."""
     lora_rank: int = 16
     save_steps: int = 20
     micro_batch: int = 0
@@ -118,7 +124,8 @@ class Profile:
 
     @property
     def outputs(self) -> Path:
-        """``outputs/<profile>``; the environment variable ``SPACER_OUTPUTS`` moves the parent folder."""
+        """``outputs/<profile>``; the environment variable ``SPACER_OUTPUTS`` moves the parent
+        folder."""
         return Path(os.environ.get("SPACER_OUTPUTS", PROJECT / "outputs")) / self.name
 
     @property
@@ -134,10 +141,12 @@ class Profile:
         return str(local) if local.is_dir() else self.model
 
     def with_overrides(self, **overrides: Any) -> Profile:
-        """A copy in which every override that is not None replaces the field of that name, wherever it stands.
+        """A copy in which every override that is not None replaces the field of that name, wherever
+        it stands.
 
         Raises:
-            WorkbookError: no section has a field of that name, or the value is of another kind or out of range.
+            WorkbookError: no section has a field of that name, or the value is of another kind or
+                out of range.
         """
         profile = self
         for key, value in overrides.items():
@@ -145,32 +154,54 @@ class Profile:
                 continue
             parts = {f.name: getattr(self, f.name) for f in fields(self)}
             nested = {name: part for name, part in parts.items() if is_dataclass(part)}
-            sections = [name for name, part in nested.items() if key in {f.name for f in fields(part)}]
+            sections = [
+                name for name, part in nested.items() if key in {f.name for f in fields(part)}
+            ]
             if not sections and (key not in parts or key in nested):
-                known = {key for part in nested.values() for key in vars(part)} | (set(parts) - set(nested))
+                known = {key for part in nested.values() for key in vars(part)} | (
+                    set(parts) - set(nested)
+                )
                 near = difflib.get_close_matches(key, sorted(known), n=1)
                 advice = f"Did you mean {near[0]}?" if near else "See `make profiles`."
                 raise WorkbookError(f"unknown profile field {key!r}. {advice}")
             for usual in [getattr(nested[s], key) for s in sections] or [parts[key]]:
                 _check_kind(key, value, usual)
             if sections:
-                profile = replace(profile, **{s: replace(getattr(profile, s), **{key: value}) for s in sections})
+                profile = replace(
+                    profile, **{s: replace(getattr(profile, s), **{key: value}) for s in sections}
+                )
             else:
                 profile = replace(profile, **{key: value})
         return profile
 
 
-_LEAST: dict[str, int] = dict.fromkeys((
-    "sft_steps", "sft_batch", "rl_steps", "prompts_per_step", "completion_tokens", "lora_rank", "save_steps", "batch",
-    "max_new_tokens", "num_frames", "clip_frames", "questions_per_type"), 1)
+_LEAST: dict[str, int] = dict.fromkeys(
+    (
+        "sft_steps",
+        "sft_batch",
+        "rl_steps",
+        "prompts_per_step",
+        "completion_tokens",
+        "lora_rank",
+        "save_steps",
+        "batch",
+        "max_new_tokens",
+        "num_frames",
+        "clip_frames",
+        "questions_per_type",
+    ),
+    1,
+)
 _LEAST |= {"group_size": 2, "max_pixels": 28 * 28, "width": 28, "height": 28}
-"""Whole numbers that can't be 0: a group of one has no advantage, a frame holds a patch of the vision tower or more."""
+"""Whole numbers that can't be 0: a group of one has no advantage, a frame holds a patch of the
+vision tower or more."""
 _ABOVE_ZERO = ("sft_lr", "rl_lr_full", "rl_lr_lora", "temperature", "top_p", "fps")
 _AT_MOST = {"top_p": 1, "warmup": 1, "min_visible_share": 1}
 
 
 def _check_kind(key: str, value: Any, usual: Any) -> None:
-    """Refuse a value of another kind than the field's usual one, and numbers that the field has no use for."""
+    """Refuse a value of another kind than the field's usual one, and numbers that the field has no
+    use for."""
     least, most = _LEAST.get(key, 0), _AT_MOST.get(key, math.inf)
     number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
     number = number and least <= value <= most and not (key in _ABOVE_ZERO and value == 0)
@@ -180,10 +211,14 @@ def _check_kind(key: str, value: Any, usual: Any) -> None:
     span = "above 0" if key in _ABOVE_ZERO else f"from {least} on"
     span += f" up to {most}" if most < math.inf else ""
     span += " (0, or 28 pixels and more)" if key == "size" else ""
-    whole = isinstance(value, tuple) and bool(value) and all(type(v) is int and v >= 0 for v in value)
+    whole = (
+        isinstance(value, tuple) and bool(value) and all(type(v) is int and v >= 0 for v in value)
+    )
     fits, words = {
-        bool: (isinstance(value, bool), "True or False"), str: (isinstance(value, str), "a text"),
-        int: (number and isinstance(value, int), f"a whole number {span}"), float: (number, f"a number {span}"),
+        bool: (isinstance(value, bool), "True or False"),
+        str: (isinstance(value, str), "a text"),
+        int: (number and isinstance(value, int), f"a whole number {span}"),
+        float: (number, f"a number {span}"),
         tuple: (whole, "whole numbers from 0 on, as in (0, 1)"),
     }[type(usual)]
     if not fits:
@@ -191,54 +226,143 @@ def _check_kind(key: str, value: Any, usual: Any) -> None:
 
 
 _CPU = Profile(
-    name="cpu", purpose="the whole study on the small model", hardware="2 cores, 8 GB",
-    model=NANO_BASE, prompt_style="compact",
-    data=Data(train_rooms=160, heldout_rooms=80, real_rooms=64, questions_per_type=2, general_rows=60,
-              clip_frames=16, width=224, height=224, fps=2.0),
+    name="cpu",
+    purpose="the whole study on the small model",
+    hardware="2 cores, 8 GB",
+    model=NANO_BASE,
+    prompt_style="compact",
+    data=Data(
+        train_rooms=160,
+        heldout_rooms=80,
+        real_rooms=64,
+        questions_per_type=2,
+        general_rows=60,
+        clip_frames=16,
+        width=224,
+        height=224,
+        fps=2.0,
+    ),
     frames=Frames(num_frames=6, size=112),
-    train=Train(sft_steps=80, sft_batch=16, sft_lr=3e-4, rl_steps=40, prompts_per_step=8, group_size=8,
-                rl_lr_full=1e-4, rl_lr_lora=5e-4, completion_tokens=208, warmup=0.25, save_steps=10),
+    train=Train(
+        sft_steps=80,
+        sft_batch=16,
+        sft_lr=3e-4,
+        rl_steps=40,
+        prompts_per_step=8,
+        group_size=8,
+        rl_lr_full=1e-4,
+        rl_lr_lora=5e-4,
+        completion_tokens=208,
+        warmup=0.25,
+        save_steps=10,
+    ),
     evaluation=Evaluation(questions=300, batch=64, max_new_tokens=208),
     min_ram_gb=8,
 )
 
 _GPU_LORA = Profile(
-    name="gpu-lora", purpose="Qwen2.5-VL-7B with LoRA", hardware="one 80 GB GPU",
-    model="Qwen/Qwen2.5-VL-7B-Instruct", prompt_style="spacer",
-    data=Data(train_rooms=1300, heldout_rooms=200, real_rooms=288, questions_per_type=12, general_rows=2000,
-              clip_frames=32, width=448, height=336, fps=2.0, trajectory="walk"),
+    name="gpu-lora",
+    purpose="Qwen2.5-VL-7B with LoRA",
+    hardware="one 80 GB GPU",
+    model="Qwen/Qwen2.5-VL-7B-Instruct",
+    prompt_style="spacer",
+    data=Data(
+        train_rooms=1300,
+        heldout_rooms=200,
+        real_rooms=288,
+        questions_per_type=12,
+        general_rows=2000,
+        clip_frames=32,
+        width=448,
+        height=336,
+        fps=2.0,
+        trajectory="walk",
+    ),
     frames=Frames(num_frames=16, size=0),
-    train=Train(sft_steps=500, sft_batch=8, sft_lr=1e-5, rl_steps=1000, prompts_per_step=8, group_size=8,
-                rl_lr_full=1e-6, rl_lr_lora=1e-5, completion_tokens=1024, lora_rank=64, save_steps=50),
+    train=Train(
+        sft_steps=500,
+        sft_batch=8,
+        sft_lr=1e-5,
+        rl_steps=1000,
+        prompts_per_step=8,
+        group_size=8,
+        rl_lr_full=1e-6,
+        rl_lr_lora=1e-5,
+        completion_tokens=1024,
+        lora_rank=64,
+        save_steps=50,
+    ),
     evaluation=Evaluation(questions=2000, batch=16, max_new_tokens=1024),
-    min_gpus=1, min_gpu_gb=75, min_ram_gb=64, full=False,
+    min_gpus=1,
+    min_gpu_gb=75,
+    min_ram_gb=64,
+    full=False,
 )
 
 PROFILES: dict[str, Profile] = {
     p.name: p
     for p in (
         replace(
-            _CPU, name="smoke", purpose="every cell of every notebook; what CI runs", hardware="2 cores",
-            data=replace(_CPU.data, train_rooms=8, heldout_rooms=4, real_rooms=3, questions_per_type=1, general_rows=8,
-                         width=112, height=112),
-            train=replace(_CPU.train, sft_steps=2, sft_batch=4, rl_steps=2, prompts_per_step=2, group_size=4,
-                          save_steps=1),
+            _CPU,
+            name="smoke",
+            purpose="every cell of every notebook; what CI runs",
+            hardware="2 cores",
+            data=replace(
+                _CPU.data,
+                train_rooms=8,
+                heldout_rooms=4,
+                real_rooms=3,
+                questions_per_type=1,
+                general_rows=8,
+                width=112,
+                height=112,
+            ),
+            train=replace(
+                _CPU.train,
+                sft_steps=2,
+                sft_batch=4,
+                rl_steps=2,
+                prompts_per_step=2,
+                group_size=4,
+                save_steps=1,
+            ),
             evaluation=replace(_CPU.evaluation, questions=12, batch=12),
             min_ram_gb=4,
         ),
         _CPU,
         replace(
-            _CPU, name="gpu-small", purpose="the same study, longer, more seeds", hardware="one GPU", min_gpus=1,
-            data=replace(_CPU.data, train_rooms=2000, heldout_rooms=300, real_rooms=288, general_rows=400),
-            train=replace(_CPU.train, sft_steps=1000, sft_batch=64, rl_steps=1000, prompts_per_step=16, rl_lr_full=3e-5,
-                          warmup=0.05, seeds=(0, 1, 2), save_steps=100),
+            _CPU,
+            name="gpu-small",
+            purpose="the same study, longer, more seeds",
+            hardware="one GPU",
+            min_gpus=1,
+            data=replace(
+                _CPU.data, train_rooms=2000, heldout_rooms=300, real_rooms=288, general_rows=400
+            ),
+            train=replace(
+                _CPU.train,
+                sft_steps=1000,
+                sft_batch=64,
+                rl_steps=1000,
+                prompts_per_step=16,
+                rl_lr_full=3e-5,
+                warmup=0.05,
+                seeds=(0, 1, 2),
+                save_steps=100,
+            ),
             evaluation=replace(_CPU.evaluation, questions=2000, batch=128),
         ),
         _GPU_LORA,
         replace(
-            _GPU_LORA, name="gpu-full", purpose="the paper's setting: Qwen2.5-VL-7B, full", hardware="8 x 80 GB", min_gpus=8,
+            _GPU_LORA,
+            name="gpu-full",
+            purpose="the paper's setting: Qwen2.5-VL-7B, full",
+            hardware="8 x 80 GB",
+            min_gpus=8,
             train=replace(_GPU_LORA.train, top_p=0.95),
-            min_ram_gb=512, reward_set="spacer", full=True,
+            min_ram_gb=512,
+            reward_set="spacer",
+            full=True,
         ),
     )
 }
@@ -249,8 +373,10 @@ def _verify(folder: Path) -> None:
         digest, name = line.split(maxsplit=1)
         if not (folder / name).exists() or sha256(folder / name) != digest:
             place = folder.relative_to(PROJECT)
-            raise WorkbookError(f"{place}/{name} is missing or damaged: it is not the file that was committed. "
-                                f"Run: git checkout -- {place} (or: make base, to train it anew)")
+            raise WorkbookError(
+                f"{place}/{name} is missing or damaged: it is not the file that was committed. "
+                f"Run: git checkout -- {place} (or: make base, to train it anew)"
+            )
 
 
 def get(name: str) -> Profile:
@@ -260,7 +386,9 @@ def get(name: str) -> Profile:
         WorkbookError: no such profile; the message lists those there are.
     """
     if name not in PROFILES:
-        raise WorkbookError(f"unknown profile {name!r}. Known: {', '.join(PROFILES)}. Try: make reproduce PROFILE=cpu")
+        raise WorkbookError(
+            f"unknown profile {name!r}. Known: {', '.join(PROFILES)}. Try: make reproduce PROFILE=cpu"
+        )
     return PROFILES[name]
 
 
@@ -272,5 +400,7 @@ def table() -> list[dict[str, Any]]:
         for f in fields(parts["cpu"]):
             if not is_dataclass(getattr(parts["cpu"], f.name)) and f.name != "name":
                 label = f"{section}.{f.name}" if section else f.name
-                rows.append({"value": label, **{n: getattr(part, f.name) for n, part in parts.items()}})
+                rows.append(
+                    {"value": label, **{n: getattr(part, f.name) for n, part in parts.items()}}
+                )
     return rows

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 LOG = "SPACER_LOG"
-"""Environment variable: file that takes progress lines of a headless run; unset in JupyterLab and in a shell."""
+"""Environment variable: file that takes progress lines of a headless run; unset in JupyterLab and
+in a shell."""
 
 
 class Progress:
-    """A bar in JupyterLab; elsewhere a line every few seconds: headless into the runner's log, so that outputs stay equal."""
+    """A bar in JupyterLab; elsewhere a line every few seconds: headless into the runner's log, so
+    that outputs stay equal."""
 
     EVERY = 5.0
 
@@ -24,7 +26,8 @@ class Progress:
         self._bar: Any = None
 
     def __call__(self, done: int, total: int, metrics: Mapping[str, Any] | None = None) -> None:
-        """Tell how far the work is; ``metrics`` of a training step are in its log and not shown here."""
+        """Tell how far the work is; ``metrics`` of a training step are in its log and not shown
+        here."""
         log = os.environ.get(LOG)
         if log or not interactive():
             self._line(log, done, total)
@@ -37,8 +40,14 @@ class Progress:
             self.last = now
             spent = now - self.started
             left = spent / max(done, 1) * (total - done)
-            with open(log, "a", encoding="utf-8") if log else contextlib.nullcontext(sys.stderr) as file:
-                file.write(f"{self.label} | {done}/{total} | {clock(spent)} elapsed, {clock(left)} left\n")
+            with (
+                open(log, "a", encoding="utf-8")
+                if log
+                else contextlib.nullcontext(sys.stderr) as file
+            ):
+                file.write(
+                    f"{self.label} | {done}/{total} | {clock(spent)} elapsed, {clock(left)} left\n"
+                )
 
     def _draw(self, done: int, total: int) -> None:
         from tqdm.auto import tqdm
@@ -58,4 +67,8 @@ def interactive() -> bool:
 def clock(seconds: float) -> str:
     """``75`` -> ``1:15``."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    return (
+        f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+        if minutes >= 60
+        else f"{minutes}:{rest:02d}"
+    )

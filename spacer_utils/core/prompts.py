@@ -1,7 +1,7 @@
 """From a sample to chat messages and the text that supervised training imitates.
 
-Two styles: ``spacer`` is the paper's template (facts from SpaceR-Eval, see specs section 3), ``compact`` says the same in a
-few words for the nano base, whose context is short.
+Two styles: ``spacer`` is the paper's template (facts from SpaceR-Eval, see specs section 3),
+``compact`` says the same in a few words for the nano base, whose context is short.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TAGS = (
 )
 SPACER_POST = {
     "multiple choice": "Please provide only the single option letter (e.g., A, B, C, D, etc.) "
-                       "within the <answer> </answer> tags.",
+    "within the <answer> </answer> tags.",
     "numerical": "Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags.",
     "OCR": "Please transcribe text from the image/video clearly and provide your text answer within the <answer> </answer> tags.",
     "free-form": "Please provide your text answer within the <answer> </answer> tags.",
@@ -56,7 +56,8 @@ def map_instruction(object_list: tuple[str, ...], grid: int = 10) -> str:
 
 
 def special_token(text: str, special: Collection[str] = ()) -> str:
-    """The first token in a text that a tokenizer takes for a sign of its own, for example a medium's place; empty without one.
+    """The first token in a text that a tokenizer takes for a sign of its own, for example a
+    medium's place; empty without one.
 
     Args:
         special: a tokenizer's own tokens, which are looked for besides.
@@ -71,7 +72,8 @@ def special_token(text: str, special: Collection[str] = ()) -> str:
 def user_text(sample: Sample, style: str = "spacer", with_map: bool = False) -> str:
     """The text part of the user turn.
 
-    ``with_map`` asks for a cognitive map; a sample without one (general rows) never gets the request.
+    ``with_map`` asks for a cognitive map; a sample without one (general rows) never gets the
+    request.
     """
     options = "\nOptions:\n" + "\n".join(sample.options) if sample.options else ""
     objects = tuple(sample.cognitive_map or ())
@@ -84,7 +86,9 @@ def user_text(sample: Sample, style: str = "spacer", with_map: bool = False) -> 
     return f"Question: {sample.problem}{options}\n{PONDER}{ask}{TAGS}\n{SPACER_POST[sample.problem_type]}"
 
 
-def messages(sample: Sample, style: str = "spacer", with_map: bool = False, media: str | None = None) -> list[dict[str, Any]]:
+def messages(
+    sample: Sample, style: str = "spacer", with_map: bool = False, media: str | None = None
+) -> list[dict[str, Any]]:
     """Chat messages of one sample: its media first, then the text.
 
     ``media`` replaces the sample's path (an absolute path, or a key of a frame store).
@@ -100,18 +104,23 @@ def messages(sample: Sample, style: str = "spacer", with_map: bool = False, medi
 def map_text(cells: MapCells) -> str:
     """``{'chair': [[1, 2]]}``: the dict as SpaceR prints it.
 
-    Instances of a category stand in the order of their cells: of all equal maps, the one that can be learned.
+    Instances of a category stand in the order of their cells: of all equal maps, the one that can
+    be learned.
     """
-    return str({category: sorted(list(cell) for cell in points) for category, points in cells.items()})
+    return str(
+        {category: sorted(list(cell) for cell in points) for category, points in cells.items()}
+    )
 
 
 def after_map(cells: MapCells) -> str:
-    """The completion up to the end of this map: how it is read, and the answer, are still to come."""
+    """The completion up to the end of this map: how it is read, and the answer, are still to
+    come."""
     return f"<think><map>{map_text(cells)}</map>"
 
 
 def target(sample: Sample, with_map: bool = False, read: bool = True) -> str:
-    """The completion that supervised training imitates: well formed; in the think block the map, if asked, and how it is read.
+    """The completion that supervised training imitates: well formed; in the think block the map, if
+    asked, and how it is read.
 
     ``read=False`` leaves the reading out: for a model that can't reckon yet it would be noise.
     """

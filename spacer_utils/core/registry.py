@@ -1,4 +1,5 @@
-"""Four open folders: a scene source, question type, reward or benchmark is one file with one decorator.
+"""Four open folders: a scene source, question type, reward or benchmark is one file with one
+decorator.
 
 >>> from spacer_utils.core.registry import REWARDS
 >>> "format" in REWARDS.names()
@@ -34,7 +35,8 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Name -> entry; reads every module of its folder on first use, so a new file appears by itself."""
+    """Name -> entry; reads every module of its folder on first use, so a new file appears by
+    itself."""
 
     def __init__(self, noun: str, folder: str) -> None:
         self.noun = noun
@@ -53,8 +55,10 @@ class Registry(Generic[T]):
             source = inspect.getsourcefile(value)  # type: ignore[arg-type]
             file = str(Path(source or "?").name)
             if name in self._entries and self._entries[name].file != f"{self.folder}/{file}":
-                raise WorkbookError(f"{self.noun} {name!r} is registered twice: in {self._entries[name].file} and "
-                                    f"{self.folder}/{file}. Rename one of them.")
+                raise WorkbookError(
+                    f"{self.noun} {name!r} is registered twice: in {self._entries[name].file} and "
+                    f"{self.folder}/{file}. Rename one of them."
+                )
             line = (inspect.getdoc(value) or "").strip().split("\n")[0]
             self._entries[name] = Entry(name, value, line, f"{self.folder}/{file}", info)
             return value

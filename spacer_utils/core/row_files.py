@@ -21,8 +21,8 @@ def rows_file(folder: Path, split: str = "train") -> Path:
     """``<split>.jsonl`` of a folder.
 
     Raises:
-        MissingArtifact: it isn't there, and a stage of the workbook writes it. BadRow: it isn't there in another's folder;
-            the message says what is.
+        MissingArtifact: it isn't there, and a stage of the workbook writes it. BadRow: it isn't
+            there in another's folder; the message says what is.
     """
     path = folder / f"{split}.jsonl"
     if not path.is_file():
@@ -31,34 +31,56 @@ def rows_file(folder: Path, split: str = "train") -> Path:
 
 
 def remedy(folder: Path) -> str:
-    """How to mend a dataset's folder: the workbook's own is made anew, what is another's is not the workbook's to make."""
-    own = next((p for p in profiles.PROFILES.values() if (p.outputs / "data").resolve() == folder.resolve()), None)
-    return f"Run: make nb02 PROFILE={own.name}" if own else "Put the files there, or name another folder."
+    """How to mend a dataset's folder: the workbook's own is made anew, what is another's is not the
+    workbook's to make."""
+    own = next(
+        (
+            p
+            for p in profiles.PROFILES.values()
+            if (p.outputs / "data").resolve() == folder.resolve()
+        ),
+        None,
+    )
+    return (
+        f"Run: make nb02 PROFILE={own.name}"
+        if own
+        else "Put the files there, or name another folder."
+    )
 
 
 def _missing(path: Path) -> WorkbookError:
     """What to say where a file of rows isn't there."""
     own = remedy(path.parent)
     if "make" in own:
-        return MissingArtifact(f"{path.parent.name}/{path.name}", "02_questions", own.removeprefix("Run: "))
+        return MissingArtifact(
+            f"{path.parent.name}/{path.name}", "02_questions", own.removeprefix("Run: ")
+        )
     if path.is_dir():
         return BadRow(f"{path} is a folder, {_beside(path)}. Give a file: {EXPECTED}.")
     if not path.parent.is_dir():
         return BadRow(f"{path.parent} is no folder. Give the folder that has {path.name}.")
-    return BadRow(f"{path.parent} has no {path.name}, {_beside(path.parent)}. Expected: {path.name} with {EXPECTED}. "
-                  f"Convert a table with pandas: read_parquet(FILE).to_json({path.name!r}, orient='records', lines=True)")
+    return BadRow(
+        f"{path.parent} has no {path.name}, {_beside(path.parent)}. Expected: {path.name} with {EXPECTED}. "
+        f"Convert a table with pandas: read_parquet(FILE).to_json({path.name!r}, orient='records', lines=True)"
+    )
 
 
 def no_rows(path: Path) -> BadRow:
     size = f" ({path.stat().st_size} bytes)" if path.is_file() else ""
-    return BadRow(f"{path} has no rows{size}; {_beside(path.parent, path.name)}. Expected: {EXPECTED}.")
+    return BadRow(
+        f"{path} has no rows{size}; {_beside(path.parent, path.name)}. Expected: {EXPECTED}."
+    )
 
 
 def _beside(folder: Path, but: str = "") -> str:
     """The files of a folder, and of those below it, that may hold rows."""
     kinds = (".jsonl", ".json", ".parquet", ".arrow", ".csv", ".tsv")
-    there = sorted(str(p.relative_to(folder)) for depth in ("*", "*/*") for p in folder.glob(depth)
-                   if p.suffix in kinds and p.name not in (but, MAPS))
+    there = sorted(
+        str(p.relative_to(folder))
+        for depth in ("*", "*/*")
+        for p in folder.glob(depth)
+        if p.suffix in kinds and p.name not in (but, MAPS)
+    )
     if not there:
         return "and no other file of rows"
     more = f" and {len(there) - 6} more" if len(there) > 6 else ""
@@ -87,11 +109,14 @@ def _parquet(path: Path) -> Iterator[Any]:
         for batch in parquet.ParquetFile(path).iter_batches(256):
             yield from batch.to_pylist()
     except (ValueError, OSError, NotImplementedError) as error:  # those of pyarrow are among them
-        raise BadRow(f"{path}: no parquet file that can be read ({error}). Download or write it again.") from error
+        raise BadRow(
+            f"{path}: no parquet file that can be read ({error}). Download or write it again."
+        ) from error
 
 
 def _whole(path: Path) -> list[Any] | None:
-    """The rows of a file that is one JSON value: a list, ``{"data": [...]}`` or a single row; None where each line is a row."""
+    """The rows of a file that is one JSON value: a list, ``{"data": [...]}`` or a single row; None
+    where each line is a row."""
     with open(path, "rb") as file:
         first = next((line for line in file if line.strip(b"\xef\xbb\xbf \t\r\n")), b"")
     if first.strip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
@@ -113,7 +138,11 @@ def _wrapped(value: Any) -> list[Any] | None:
     """The list of rows that an object holds which is no row itself."""
     if not isinstance(value, dict) or {"problem", "question", *TURNS} & set(value):
         return None
-    lists = [v for v in value.values() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)]
+    lists = [
+        v
+        for v in value.values()
+        if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)
+    ]
     return lists[0] if len(lists) == 1 else None
 
 

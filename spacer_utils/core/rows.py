@@ -1,9 +1,10 @@
 """Read rows of SpaceR-151k and its relatives: tolerant of known variants, strict about broken rows.
 
-Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for ``solution``, a chat of one
-question and its answer, media in any field and form of ``media_of``, a solution with or without tags or in ``\\boxed{}``, as a
-number or as an option's text, options as a list, a dict or lines, types with hyphens or underscores; JSON lines, one JSON list,
-``{"data": [...]}`` or parquet.
+Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for
+``solution``, a chat of one question and its answer, media in any field and form of ``media_of``, a
+solution with or without tags or in ``\\boxed{}``, as a number or as an option's text, options as a
+list, a dict or lines, types with hyphens or underscores; JSON lines, one JSON list, ``{"data":
+[...]}`` or parquet.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ ALIASES = {
     "map_grid": ("map_grid", "grid"),
 }
 TYPE_NAMES = {re.sub("[^a-z]", "", t.lower()): t for t in PROBLEM_TYPES} | {
-    "mcq": "multiple choice", "mca": "multiple choice", "choice": "multiple choice", "number": "numerical", "na": "numerical",
+    "mcq": "multiple choice",
+    "mca": "multiple choice",
+    "choice": "multiple choice",
+    "number": "numerical",
+    "na": "numerical",
 }
 TEXTS = ("problem_type", "data_source", "question_type", "scene_id", "cognitive_map_id")
 """Fields that are text or nothing."""
@@ -44,16 +49,20 @@ Maps = dict[str, dict[str, CognitiveMap]]
 """Name of a video -> its path without extension, as far as it is given -> map."""
 
 
-def load(source: Path | str, problems: list[str] | None = None, special: Collection[str] = ()) -> list[Sample]:
-    """Samples of a JSONL or parquet file, a JSON list, or a hub dataset (``owner/name``), maps joined from the file beside them.
+def load(
+    source: Path | str, problems: list[str] | None = None, special: Collection[str] = ()
+) -> list[Sample]:
+    """Samples of a JSONL or parquet file, a JSON list, or a hub dataset (``owner/name``), maps
+    joined from the file beside them.
 
     Args:
-        problems: takes one line per broken row, and the others are returned; without it any broken row is an error.
+        problems: takes one line per broken row, and the others are returned; without it any broken
+            row is an error.
         special: a tokenizer's own tokens, which no text of a row may hold.
 
     Raises:
-        MissingArtifact: no such file, and a stage of the workbook writes it. BadRow: no such file or no row in it, or broken
-            rows; the message gives the line and field of each.
+        MissingArtifact: no such file, and a stage of the workbook writes it. BadRow: no such file
+            or no row in it, or broken rows; the message gives the line and field of each.
     """
     path = Path(source)
     maps = _maps(path.parent / MAPS) if path.exists() and (path.parent / MAPS).exists() else {}
@@ -67,7 +76,9 @@ def load(source: Path | str, problems: list[str] | None = None, special: Collect
         try:
             sample = _join(sample_of(row, place, special), maps, path.parent)
             if sample.problem_id in lines:
-                raise BadRow(f"problem_id {sample.problem_id} is taken by {called} {lines[sample.problem_id]}")
+                raise BadRow(
+                    f"problem_id {sample.problem_id} is taken by {called} {lines[sample.problem_id]}"
+                )
             _same_map(sample, f"{called} {place}", own)
         except WorkbookError as error:
             found.append(f"{source}, {called} {place}: {error}")
@@ -84,15 +95,18 @@ def load(source: Path | str, problems: list[str] | None = None, special: Collect
 
 
 def need_maps(samples: Sequence[Sample], source: Path) -> int:
-    """How many questions about rooms have no map, for a method that rewards one; general questions rightly have none.
+    """How many questions about rooms have no map, for a method that rewards one; general questions
+    rightly have none.
 
     Raises:
         WorkbookError: no row has a map.
     """
     bare = [s for s in samples if not any((s.cognitive_map or {}).values())]
     if len(bare) == len(samples):
-        raise WorkbookError(f"{source}: none of the {len(samples)} rows has a map, and the method rewards maps. Put {MAPS} "
-                            "beside it (video_id, cognitive_map), or choose a method without a map, for example rlvr.")
+        raise WorkbookError(
+            f"{source}: none of the {len(samples)} rows has a map, and the method rewards maps. Put {MAPS} "
+            "beside it (video_id, cognitive_map), or choose a method without a map, for example rlvr."
+        )
     return sum(not s.question_type.startswith(GENERAL) and bool(s.path) for s in bare)
 
 
@@ -133,9 +147,15 @@ def _map_of(maps: Maps, video: str) -> CognitiveMap | None:
     named = maps.get(Path(place).name, {})
     if place in named:
         return named[place]
-    near = [name for name in named if f"/{place}".endswith(f"/{name}") or f"/{name}".endswith(f"/{place}")]
+    near = [
+        name
+        for name in named
+        if f"/{place}".endswith(f"/{name}") or f"/{name}".endswith(f"/{place}")
+    ]
     if len(near) > 1:
-        raise BadRow(f"cognitive_map_id: {video!r} may be {' or '.join(sorted(near)[:3])} in {MAPS}. Name its folder")
+        raise BadRow(
+            f"cognitive_map_id: {video!r} may be {' or '.join(sorted(near)[:3])} in {MAPS}. Name its folder"
+        )
     return named[near[0]] if near else None
 
 
@@ -150,7 +170,9 @@ def _join(sample: Sample, maps: Maps, root: Path) -> Sample:
             raise BadRow(f"cognitive_map_id: {MAPS} has no row {name!r}")
         return sample
     if sample.cognitive_map is not None and sample.cognitive_map != drawn.cognitive_map:
-        raise BadRow(f"cognitive_map: another than that of {drawn.video_id!r} in {MAPS}. Keep one of them")
+        raise BadRow(
+            f"cognitive_map: another than that of {drawn.video_id!r} in {MAPS}. Keep one of them"
+        )
     return sample.joined(drawn)
 
 
@@ -159,8 +181,11 @@ def _same_map(sample: Sample, where: str, known: dict[str, tuple[str, Sample]]) 
     if sample.cognitive_map is None or not sample.path:
         return
     before, other = known.setdefault(sample.path, (where, sample))
-    for mine, theirs in ((sample.cognitive_map, other.cognitive_map), (sample.map_frame, other.map_frame),
-                         (sample.map_grid, other.map_grid)):
+    for mine, theirs in (
+        (sample.cognitive_map, other.cognitive_map),
+        (sample.map_frame, other.map_frame),
+        (sample.map_grid, other.map_grid),
+    ):
         if mine != theirs:
             raise BadRow(f"cognitive_map: {sample.path!r} has another map in {before}")
 
@@ -176,8 +201,18 @@ def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
     """
     row = _object(row)
     chat = media_of.turns(row)
-    row = {**row, **{name: text for name, text in chat.items() if _first(row, ALIASES[name]) is None}}
-    row = {**row, **{name: value for name, names in ALIASES.items() if (value := _first(row, names)) is not None}}
+    row = {
+        **row,
+        **{name: text for name, text in chat.items() if _first(row, ALIASES[name]) is None},
+    }
+    row = {
+        **row,
+        **{
+            name: value
+            for name, names in ALIASES.items()
+            if (value := _first(row, names)) is not None
+        },
+    }
     solution = _solution(_needed(row, "solution", number=True))
     texts = {name: _text(row.get(name), name) for name in TEXTS}
     path, data_type = media_of.medium(row)
@@ -185,28 +220,50 @@ def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
     choices = options.read(row.get("options"))
     kind = re.sub("[^a-z]", "", (texts["problem_type"] or ("mcq" if choices.texts else "")).lower())
     if kind not in TYPE_NAMES:
-        raise BadRow(f"problem_type: {texts['problem_type']!r} is none of {', '.join(PROBLEM_TYPES)}")
+        raise BadRow(
+            f"problem_type: {texts['problem_type']!r} is none of {', '.join(PROBLEM_TYPES)}"
+        )
     cells, grid = row.get("cognitive_map"), read_grid(row.get("map_grid"))
-    sample = Sample.from_row({
-        **texts, "problem_id": _id(row.get("problem_id"), line), "problem": problem, "data_type": data_type,
-        "problem_type": TYPE_NAMES[kind], "options": choices.lines(), "solution": f"<answer>{solution}</answer>", "path": path,
-        "categories": _categories(row.get("categories")), "cognitive_map": None if cells is None else _cells(cells, grid),
-        "map_frame": map_frame(row.get("map_frame")), "map_grid": grid,
-    })
+    sample = Sample.from_row(
+        {
+            **texts,
+            "problem_id": _id(row.get("problem_id"), line),
+            "problem": problem,
+            "data_type": data_type,
+            "problem_type": TYPE_NAMES[kind],
+            "options": choices.lines(),
+            "solution": f"<answer>{solution}</answer>",
+            "path": path,
+            "categories": _categories(row.get("categories")),
+            "cognitive_map": None if cells is None else _cells(cells, grid),
+            "map_frame": map_frame(row.get("map_frame")),
+            "map_grid": grid,
+        }
+    )
     _refuse_tokens(sample, special)
     return _checked(sample, choices)
 
 
 def _refuse_tokens(sample: Sample, special: Collection[str]) -> None:
-    """Refuse a row whose texts hold what a tokenizer reads as a sign of its own, or a medium's mark where none belongs."""
-    texts = {"problem": [sample.problem], "options": sample.options, "solution": [sample.gold], "categories": sample.categories,
-             "cognitive_map": sample.cognitive_map or ()}
+    """Refuse a row whose texts hold what a tokenizer reads as a sign of its own, or a medium's mark
+    where none belongs."""
+    texts = {
+        "problem": [sample.problem],
+        "options": sample.options,
+        "solution": [sample.gold],
+        "categories": sample.categories,
+        "cognitive_map": sample.cognitive_map or (),
+    }
     for name, held in texts.items():
         for text in held:
             if found := special_token(text, special):
-                raise BadRow(f"{name}: holds {found}, which a tokenizer takes for a sign of its own. Write it in other words")
+                raise BadRow(
+                    f"{name}: holds {found}, which a tokenizer takes for a sign of its own. Write it in other words"
+                )
             if mark := next((m for m in media_of.MARKS if m in text), ""):
-                raise BadRow(f"{name}: holds {mark}, where trainers put a medium. Write it in other words")
+                raise BadRow(
+                    f"{name}: holds {mark}, where trainers put a medium. Write it in other words"
+                )
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
@@ -229,7 +286,12 @@ def _needed(row: dict[str, Any], name: str, number: bool = False) -> str:
 
 def _text(value: Any, name: str, number: bool = False) -> str:
     """The text of a field, empty for null; with ``number``, that of a number as well."""
-    if number and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf:
+    if (
+        number
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < math.inf
+    ):
         return str(value)
     if value is None:
         return ""
@@ -251,16 +313,23 @@ def _id(value: Any, line: int) -> int:
 
 
 def _categories(value: Any) -> list[str]:
-    if not isinstance(value, list | tuple | None) or not all(isinstance(c, str) for c in value or ()):
+    if not isinstance(value, list | tuple | None) or not all(
+        isinstance(c, str) for c in value or ()
+    ):
         raise BadRow(f"categories: {brief(value)} is no list of texts")
     return [_text(c, "categories") for c in value or ()]
 
 
 def _cells(value: Any, grid: int) -> MapCells:
     try:
-        return {_text(category, "cognitive_map"): places for category, places in read_cells(value, grid).items()}
+        return {
+            _text(category, "cognitive_map"): places
+            for category, places in read_cells(value, grid).items()
+        }
     except BadRow as error:
-        raise BadRow(str(error) if "cognitive_map" in str(error) else f"cognitive_map: {error}") from error
+        raise BadRow(
+            str(error) if "cognitive_map" in str(error) else f"cognitive_map: {error}"
+        ) from error
 
 
 def _solution(text: str) -> str:
@@ -277,7 +346,8 @@ def _solution(text: str) -> str:
 
 
 def _checked(sample: Sample, choices: options.Options) -> Sample:
-    """The sample; a gold of multiple choice becomes the bare letter, which all that follows compares.
+    """The sample; a gold of multiple choice becomes the bare letter, which all that follows
+    compares.
 
     Raises:
         BadRow: the solution is no answer to such a question.
@@ -286,8 +356,10 @@ def _checked(sample: Sample, choices: options.Options) -> Sample:
         raise BadRow("solution: empty")
     if sample.problem_type == "multiple choice":
         if len(choices.texts) < 2:
-            raise BadRow(f"solution: {sample.gold!r} is none of the options {', '.join(sample.options) or '(none)'}, "
-                         "and a choice needs two")
+            raise BadRow(
+                f"solution: {sample.gold!r} is none of the options {', '.join(sample.options) or '(none)'}, "
+                "and a choice needs two"
+            )
         found = choices.gold(sample.gold)
         return replace(sample, solution=f"<answer>{found}</answer>")
     if sample.problem_type in ("numerical", "regression") and number(sample.gold) is None:

@@ -10,7 +10,8 @@ from typing import Any
 
 
 def word_errors(reference: str, hypothesis: str) -> float:
-    """Word error rate: insertions, deletions and substitutions over the reference's words, at most 1.
+    """Word error rate: insertions, deletions and substitutions over the reference's words, at most
+    1.
 
     >>> word_errors("two red chairs", "two chairs")
     0.3333333333333333
@@ -24,7 +25,8 @@ def word_errors(reference: str, hypothesis: str) -> float:
 
 
 def _edits(a: Sequence[str], b: Sequence[str]) -> int:
-    """Levenshtein distance, bit-parallel (Myers 1999 as simplified by Hyyrö 2003): one big integer per column of the table."""
+    """Levenshtein distance, bit-parallel (Myers 1999 as simplified by Hyyrö 2003): one big integer
+    per column of the table."""
     places: dict[str, int] = {}
     for k, word in enumerate(a):
         places[word] = places.get(word, 0) | 1 << k
@@ -41,15 +43,18 @@ def _edits(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def rouge(reference: str, hypothesis: str) -> float:
-    """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L with Porter stemming, as ``rouge_score.RougeScorer`` gives them.
+    """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L with Porter stemming, as ``rouge_score.RougeScorer``
+    gives them.
 
     >>> round(rouge("the red chair", "a red chair"), 4)
     0.6111
     """
     want, got = _stems(reference), _stems(hypothesis)
-    pairs = [_f(_shared(want, got), len(want), len(got)),
-             _f(_shared(pairwise(want), pairwise(got)), len(want) - 1, len(got) - 1),
-             _f(_common_subsequence(want, got), len(want), len(got))]
+    pairs = [
+        _f(_shared(want, got), len(want), len(got)),
+        _f(_shared(pairwise(want), pairwise(got)), len(want) - 1, len(got) - 1),
+        _f(_common_subsequence(want, got), len(want), len(got)),
+    ]
     return sum(pairs) / 3
 
 

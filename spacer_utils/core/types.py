@@ -1,7 +1,9 @@
-"""The nouns that every part of the workbook shares: scene, clip, cognitive map, sample, answer, score.
+"""The nouns that every part of the workbook shares: scene, clip, cognitive map, sample, answer,
+score.
 
-One datum flows one way: ``Scene`` (metres) -> MP4 + ``Clip`` + ``CognitiveMap`` -> ``Sample`` (one SpaceR-151k row)
--> messages -> text -> ``Answer`` -> ``Score`` -> log row. Everything here is plain data that survives a JSON round trip.
+One datum flows one way: ``Scene`` (metres) -> MP4 + ``Clip`` + ``CognitiveMap`` -> ``Sample`` (one
+SpaceR-151k row) -> messages -> text -> ``Answer`` -> ``Score`` -> log row. Everything here is plain
+data that survives a JSON round trip.
 """
 
 from __future__ import annotations
@@ -18,7 +20,13 @@ MapCells = dict[str, list[list[int]]]
 MapFrame = Literal["first-view", "scan"]
 """Whose axes a map's cells have (see ``maps``)."""
 
-PROBLEM_TYPES: tuple[ProblemType, ...] = ("multiple choice", "numerical", "OCR", "free-form", "regression")
+PROBLEM_TYPES: tuple[ProblemType, ...] = (
+    "multiple choice",
+    "numerical",
+    "OCR",
+    "free-form",
+    "regression",
+)
 PAPER_GRID = 10
 """Cells per side of the paper's maps."""
 IMAGE = "<image>"
@@ -26,7 +34,8 @@ IMAGE = "<image>"
 
 
 class WorkbookError(Exception):
-    """An error that a user can act on: its message says what went wrong, where, and how to fix it."""
+    """An error that a user can act on: its message says what went wrong, where, and how to fix
+    it."""
 
 
 class MissingArtifact(WorkbookError):
@@ -47,7 +56,8 @@ class Box:
     center: tuple[float, float, float]
     """Centre, metres, scan frame."""
     size: tuple[float, float, float]
-    """Extent along the box's own x, y, z axes, metres; the front of a piece of furniture faces its own -y."""
+    """Extent along the box's own x, y, z axes, metres; the front of a piece of furniture faces its
+    own -y."""
     yaw: float = 0.0
     """Turn about +z, radians, counter-clockwise."""
 
@@ -83,7 +93,8 @@ class Scene:
     objects: tuple[SceneObject, ...]
     room_type: str = "other"
     rooms: tuple[tuple[tuple[float, float], ...], ...] = ()
-    """Outlines of the single rooms of a multi-room flat; empty for one room (then ``polygon`` is the room)."""
+    """Outlines of the single rooms of a multi-room flat; empty for one room (then ``polygon`` is
+    the room)."""
     seed: int = 0
     """Drives wall, floor and light."""
 
@@ -101,12 +112,22 @@ class Scene:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Scene:
         objects = tuple(
-            SceneObject(o["instance_id"], o["category"],
-                        Box(tuple(o["box"]["center"]), tuple(o["box"]["size"]), o["box"]["yaw"]), o["seed"])
+            SceneObject(
+                o["instance_id"],
+                o["category"],
+                Box(tuple(o["box"]["center"]), tuple(o["box"]["size"]), o["box"]["yaw"]),
+                o["seed"],
+            )
             for o in row["objects"]
         )
-        return cls(**{**row, "objects": objects, "polygon": _outline(row["polygon"]),
-                      "rooms": tuple(_outline(r) for r in row.get("rooms", ()))})
+        return cls(
+            **{
+                **row,
+                "objects": objects,
+                "polygon": _outline(row["polygon"]),
+                "rooms": tuple(_outline(r) for r in row.get("rooms", ())),
+            }
+        )
 
 
 def _outline(points: Any) -> tuple[tuple[float, float], ...]:
@@ -115,7 +136,8 @@ def _outline(points: Any) -> tuple[tuple[float, float], ...]:
 
 @dataclass(frozen=True)
 class Clip:
-    """What is known about one rendered or scanned video besides its pixels (``videos/<video_id>.json``)."""
+    """What is known about one rendered or scanned video besides its pixels
+    (``videos/<video_id>.json``)."""
 
     video_id: str
     scene: Scene
@@ -127,7 +149,8 @@ class Clip:
     poses: tuple[tuple[tuple[float, ...], ...], ...]
     """(T, 4, 4) camera-to-world, OpenCV axes (x right, y down, z forward), metres."""
     visible_share: dict[int, tuple[float, ...]]
-    """instance id -> (T,) share of the frame's pixels that the instance covers, 0-1, occlusion included."""
+    """instance id -> (T,) share of the frame's pixels that the instance covers, 0-1, occlusion
+    included."""
 
     @property
     def num_frames(self) -> int:
@@ -140,13 +163,15 @@ class Clip:
     def from_json(cls, row: dict[str, Any]) -> Clip:
         known = {f.name for f in fields(cls)}
         row = {k: v for k, v in row.items() if k in known}
-        return cls(**{
-            **row,
-            "scene": Scene.from_json(row["scene"]),
-            "intrinsics": tuple(tuple(r) for r in row["intrinsics"]),
-            "poses": tuple(tuple(tuple(r) for r in p) for p in row["poses"]),
-            "visible_share": {int(k): tuple(v) for k, v in row["visible_share"].items()},
-        })
+        return cls(
+            **{
+                **row,
+                "scene": Scene.from_json(row["scene"]),
+                "intrinsics": tuple(tuple(r) for r in row["intrinsics"]),
+                "poses": tuple(tuple(tuple(r) for r in p) for p in row["poses"]),
+                "visible_share": {int(k): tuple(v) for k, v in row["visible_share"].items()},
+            }
+        )
 
 
 def map_frame(name: Any) -> MapFrame:
@@ -162,7 +187,8 @@ def map_frame(name: Any) -> MapFrame:
 
 @dataclass(frozen=True)
 class CognitiveMap:
-    """Ground-truth map of one video: a row of ``cognitive_map.jsonl`` (SpaceR reads its first three fields)."""
+    """Ground-truth map of one video: a row of ``cognitive_map.jsonl`` (SpaceR reads its first three
+    fields)."""
 
     video_id: str
     cognitive_map: MapCells
@@ -183,7 +209,8 @@ class CognitiveMap:
 
 @dataclass(frozen=True)
 class Sample:
-    """One question: a row of SpaceR-151k plus three fields of ours. It carries all that a reward needs."""
+    """One question: a row of SpaceR-151k plus three fields of ours. It carries all that a reward
+    needs."""
 
     problem_id: int
     problem: str
@@ -216,8 +243,13 @@ class Sample:
 
     def joined(self, drawn: CognitiveMap) -> Sample:
         """The sample with its map."""
-        return replace(self, cognitive_map_id=drawn.video_id, cognitive_map=drawn.cognitive_map,
-                       map_frame=drawn.frame, map_grid=drawn.grid)
+        return replace(
+            self,
+            cognitive_map_id=drawn.video_id,
+            cognitive_map=drawn.cognitive_map,
+            map_frame=drawn.frame,
+            map_grid=drawn.grid,
+        )
 
     def to_row(self) -> dict[str, Any]:
         """The JSONL row: every field but the joined map, its frame and its grid."""
@@ -226,14 +258,21 @@ class Sample:
         return row
 
     def to_json_text(self) -> str:
-        """The whole sample, map included, as one string: a form that pyarrow can't unify across rows."""
+        """The whole sample, map included, as one string: a form that pyarrow can't unify across
+        rows."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Sample:
         known = {f.name for f in fields(cls)}
         row = {k: v for k, v in row.items() if k in known}
-        return cls(**{**row, "options": tuple(row.get("options") or ()), "categories": tuple(row.get("categories") or ())})
+        return cls(
+            **{
+                **row,
+                "options": tuple(row.get("options") or ()),
+                "categories": tuple(row.get("categories") or ()),
+            }
+        )
 
     @classmethod
     def from_json_text(cls, text: str) -> Sample:
@@ -253,7 +292,8 @@ class Answer:
     answer: str | None
     """Inside the answer block, stripped, or None."""
     problems: tuple[str, ...] = ()
-    """Why the completion is not well formed (``no answer block``, ``two answer blocks``, ...); empty when it is."""
+    """Why the completion is not well formed (``no answer block``, ``two answer blocks``, ...);
+    empty when it is."""
 
     @property
     def well_formed(self) -> bool:

@@ -1,6 +1,8 @@
-"""Prove a written dataset: balance, duplicates, conflicts, leaks, answerability, an oracle's second opinion, shortcuts.
+"""Prove a written dataset: balance, duplicates, conflicts, leaks, answerability, an oracle's second
+opinion, shortcuts.
 
-``run`` reads the folder as any user would, row by row; ``card`` turns its findings into the dataset's README.
+``run`` reads the folder as any user would, row by row; ``card`` turns its findings into the
+dataset's README.
 """
 
 from __future__ import annotations
@@ -41,8 +43,12 @@ ENOUGH = 0.99
 Finding = dict[str, Any]
 
 
-def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), wanted: Mapping[str, int] | None = None,
-        ) -> Finding:
+def run(
+    folder: Path,
+    profile: profiles.Profile,
+    problems: Sequence[str] = (),
+    wanted: Mapping[str, int] | None = None,
+) -> Finding:
     """Every check of the dataset below ``folder``; also written to ``audit.json``.
 
     Args:
@@ -51,8 +57,17 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), w
     """
     folder = Path(folder)
     splits = {s: folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").exists()}
-    found: Finding = {"profile": profile.name, "problems": list(problems), "splits": {}, "balance": [], "answerable": [],
-                      "oracle": [], "shortcuts": [], "wanted": dict(wanted or {}), "lost files": {}}
+    found: Finding = {
+        "profile": profile.name,
+        "problems": list(problems),
+        "splits": {},
+        "balance": [],
+        "answerable": [],
+        "oracle": [],
+        "shortcuts": [],
+        "wanted": dict(wanted or {}),
+        "lost files": {},
+    }
     spaces, texts = {}, {}
     for split, path in splits.items():
         rows = [_sample(row, path, line) for line, row in iterate_jsonl(path)]
@@ -64,7 +79,9 @@ def run(folder: Path, profile: profiles.Profile, problems: Sequence[str] = (), w
         found["answerable"].append({"split": split, **checks.answerable()})
         found["oracle"] += [{"split": split, **row} for row in checks.opinions()]
         found["shortcuts"] += [{"split": split, **row} for row in table(rows)]
-        found["lost files"][split] = sorted({s.path for s in rows if s.path and not _holds(folder / s.path)})
+        found["lost files"][split] = sorted(
+            {s.path for s in rows if s.path and not _holds(folder / s.path)}
+        )
         spaces[split], texts[split] = checks.spaces, {question_key(s) for s in rows}
     found["leaks"] = leaks(spaces, texts)
     found["benchmark rooms in train"] = sorted(spaces.get("train", set()) & benchmark_names())
@@ -90,18 +107,24 @@ def question_key(sample: Sample) -> str:
 
 
 def counts(rows: Sequence[Sample]) -> Finding:
-    """Numbers of rows, scenes and files; rows asked twice; questions about one file that are answered in two ways."""
+    """Numbers of rows, scenes and files; rows asked twice; questions about one file that are
+    answered in two ways."""
     asked: dict[tuple[str, str], set[str]] = defaultdict(set)
     again = 0
     for s in rows:
         answers = asked[s.path, s.problem]
         again += bool(answers)
         answers.add(answer_text(s))
-    return {"rows": len(rows), "scenes": len({s.scene_id for s in rows}), "files": len({s.path for s in rows}),
-            "question types": dict(sorted(Counter(s.question_type for s in rows).items())),
-            "problem types": dict(sorted(Counter(s.problem_type for s in rows).items())),
-            "duplicates": again, "conflicts": sum(len(a) > 1 for a in asked.values()),
-            "repeated ids": len(rows) - len({s.problem_id for s in rows})}
+    return {
+        "rows": len(rows),
+        "scenes": len({s.scene_id for s in rows}),
+        "files": len({s.path for s in rows}),
+        "question types": dict(sorted(Counter(s.question_type for s in rows).items())),
+        "problem types": dict(sorted(Counter(s.problem_type for s in rows).items())),
+        "duplicates": again,
+        "conflicts": sum(len(a) > 1 for a in asked.values()),
+        "repeated ids": len(rows) - len({s.problem_id for s in rows}),
+    }
 
 
 def answer_text(sample: Sample) -> str:
@@ -110,24 +133,36 @@ def answer_text(sample: Sample) -> str:
 
 
 def answer_class(sample: Sample) -> str | None:
-    """The class whose frequency is flattened (its question type says how); None where any answer is as welcome as another."""
+    """The class whose frequency is flattened (its question type says how); None where any answer is
+    as welcome as another."""
     classes = QUESTIONS.entry(sample.question_type).info.get("classes")
     return classes(answer_text(sample)) if classes else None
 
 
 def balance(rows: Sequence[Sample]) -> list[Finding]:
-    """Per question type: answer classes and letters with the commonest one's multiple of its uniform share."""
+    """Per question type: answer classes and letters with the commonest one's multiple of its
+    uniform share."""
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in rows:
         by_type[s.question_type].append(s)
     table = []
     for name, mine in sorted(by_type.items()):
         classes = Counter(c for s in mine if (c := answer_class(s)) is not None)
-        sizes = {k: Counter(s.gold for s in mine if len(s.options) == k) for k in sorted({len(s.options) for s in mine} - {0})}
+        sizes = {
+            k: Counter(s.gold for s in mine if len(s.options) == k)
+            for k in sorted({len(s.options) for s in mine} - {0})
+        }
         letters = {k: {chr(65 + i): c[chr(65 + i)] for i in range(k)} for k, c in sizes.items()}
-        table.append({"question_type": name, "n": len(mine), "answers": dict(sorted(classes.items())),
-                      "answer excess": _excess(classes), "letters": letters,
-                      "letter excess": _letter_excess(letters)})
+        table.append(
+            {
+                "question_type": name,
+                "n": len(mine),
+                "answers": dict(sorted(classes.items())),
+                "answer excess": _excess(classes),
+                "letters": letters,
+                "letter excess": _letter_excess(letters),
+            }
+        )
     return table
 
 
@@ -137,7 +172,8 @@ def _excess(classes: dict[str, int]) -> float | None:
 
 
 def _letter_excess(letters: dict[int, dict[str, int]]) -> float | None:
-    """Of the letter that is right most often for the options it stands among: how often, over a fair share; None without letters.
+    """Of the letter that is right most often for the options it stands among: how often, over a
+    fair share; None without letters.
 
     Args:
         letters: number of options -> letter -> how often it is right.
@@ -172,23 +208,42 @@ class Checks:
             if s.cognitive_map_id:
                 self.spaces.add(clip(s.cognitive_map_id).scene.space_id)
                 self.asked += 1
-                self.hits.update(n for n in FRAME_COUNTS if answerable(s, clip(s.cognitive_map_id), n, self.share))
-            if s.problem_type in ("numerical", "regression") and len(self.gaps[s.question_type]) < CHECKED:
+                self.hits.update(
+                    n
+                    for n in FRAME_COUNTS
+                    if answerable(s, clip(s.cognitive_map_id), n, self.share)
+                )
+            if (
+                s.problem_type in ("numerical", "regression")
+                and len(self.gaps[s.question_type]) < CHECKED
+            ):
                 second = opinion(s, clip(s.cognitive_map_id or FRAME.sub("", Path(s.path).stem)))
                 if second is not None:
                     self.gaps[s.question_type].append((abs(float(s.gold) - second[0]), second[1]))
 
     def answerable(self) -> Finding:
-        share = {f"{n} frames (%)": 100 * self.hits[n] / self.asked if self.asked else None for n in FRAME_COUNTS}
+        share = {
+            f"{n} frames (%)": 100 * self.hits[n] / self.asked if self.asked else None
+            for n in FRAME_COUNTS
+        }
         return {"n": self.asked, **share}
 
     def opinions(self) -> list[Finding]:
-        return [{"question_type": name, "checked": len(gaps), "largest difference": max(g for g, _ in gaps),
-                 "disagree": sum(gap > tolerance for gap, tolerance in gaps)} for name, gaps in sorted(self.gaps.items()) if gaps]
+        return [
+            {
+                "question_type": name,
+                "checked": len(gaps),
+                "largest difference": max(g for g, _ in gaps),
+                "disagree": sum(gap > tolerance for gap, tolerance in gaps),
+            }
+            for name, gaps in sorted(self.gaps.items())
+            if gaps
+        ]
 
 
 def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
-    """Whether ``frames`` evenly spaced frames show what is asked about: one instance of each category, for a count all."""
+    """Whether ``frames`` evenly spaced frames show what is asked about: one instance of each
+    category, for a count all."""
     view = View(clip, tuple(sample_indices(clip.num_frames, frames)), share)
     enough = all if sample.question_type == "object_counting" else any
     named = [clip.scene.instances(c) for c in sample.categories]
@@ -196,33 +251,64 @@ def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
 
 
 def leaks(spaces: dict[str, set[str]], texts: dict[str, set[str]]) -> Finding:
-    """Physical spaces and whole questions (text, options and answer) of the training split that an evaluation split has too."""
+    """Physical spaces and whole questions (text, options and answer) of the training split that an
+    evaluation split has too."""
     train = spaces.get("train", set())
-    return {split: {"shared spaces": sorted(train & mine), "question texts in train (%)": 100 * len(texts[split] & texts["train"])
-                    / max(len(texts[split]), 1)} for split, mine in spaces.items() if split != "train"} if train else {}
+    return (
+        {
+            split: {
+                "shared spaces": sorted(train & mine),
+                "question texts in train (%)": 100
+                * len(texts[split] & texts["train"])
+                / max(len(texts[split]), 1),
+            }
+            for split, mine in spaces.items()
+            if split != "train"
+        }
+        if train
+        else {}
+    )
 
 
 def failures(found: Finding) -> list[str]:
     """What a user must not accept, one line each."""
     lines = []
     for split, row in found["splits"].items():
-        lines += [f"{split}: {row[k]} {k}" for k in ("duplicates", "conflicts", "repeated ids") if row[k]]
+        lines += [
+            f"{split}: {row[k]} {k}" for k in ("duplicates", "conflicts", "repeated ids") if row[k]
+        ]
     for row in found["balance"]:
         if row["n"] >= FLAT_FROM and (row["answer excess"] or 0.0) > CAP + 0.01:
-            lines.append(f"{row['split']}, {row['question_type']}: an answer at {row['answer excess']:.2f} x its uniform share")
+            lines.append(
+                f"{row['split']}, {row['question_type']}: an answer at {row['answer excess']:.2f} x its uniform share"
+            )
         if row["n"] >= FLAT_FROM and (row["letter excess"] or 0.0) > 1.1:
-            lines.append(f"{row['split']}, {row['question_type']}: a letter at {row['letter excess']:.2f} x its uniform share")
-    lines += [f"{split}: shares {len(row['shared spaces'])} physical spaces with train" for split, row in found["leaks"].items()
-              if row["shared spaces"]]
+            lines.append(
+                f"{row['split']}, {row['question_type']}: a letter at {row['letter excess']:.2f} x its uniform share"
+            )
+    lines += [
+        f"{split}: shares {len(row['shared spaces'])} physical spaces with train"
+        for split, row in found["leaks"].items()
+        if row["shared spaces"]
+    ]
     if rooms := found["benchmark rooms in train"]:
         lines.append(f"train: {len(rooms)} rooms of VSI-Bench, {rooms[0]} among them")
     have = found["splits"].get("train", {}).get("question types", {})
-    lines += [f"train, {t}: {have.get(t, 0)} rows of {n} wanted" for t, n in found["wanted"].items()
-              if have.get(t, 0) < ENOUGH * n]
-    lines += [f"{row['split']}, {row['question_type']}: the oracle disagrees with {row['disagree']} of {row['checked']} truths"
-              for row in found["oracle"] if row["disagree"]]
-    lines += [f"{split}: {len(paths)} files that rows name are missing or empty, {paths[0]} among them"
-              for split, paths in found["lost files"].items() if paths]
+    lines += [
+        f"train, {t}: {have.get(t, 0)} rows of {n} wanted"
+        for t, n in found["wanted"].items()
+        if have.get(t, 0) < ENOUGH * n
+    ]
+    lines += [
+        f"{row['split']}, {row['question_type']}: the oracle disagrees with {row['disagree']} of {row['checked']} truths"
+        for row in found["oracle"]
+        if row["disagree"]
+    ]
+    lines += [
+        f"{split}: {len(paths)} files that rows name are missing or empty, {paths[0]} among them"
+        for split, paths in found["lost files"].items()
+        if paths
+    ]
     return lines
 
 
@@ -234,7 +320,13 @@ def markdown(rows: Iterable[Finding]) -> str:
     names = list(dict.fromkeys(k for row in rows for k in row))
 
     def cell(value: Any) -> str:
-        return f"{value:.1f}" if isinstance(value, float) else "" if value is None else str(value).replace("|", "/")
+        return (
+            f"{value:.1f}"
+            if isinstance(value, float)
+            else ""
+            if value is None
+            else str(value).replace("|", "/")
+        )
 
     lines = [names, ["---"] * len(names), *([cell(row.get(n)) for n in names] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
@@ -244,17 +336,40 @@ def card(found: Finding) -> str:
     """The dataset's README: what it is, how to load it, and what the audit found."""
     data = "\n".join(f"      - split: {s}\n        path: {s}.jsonl" for s in found["splits"])
     asked = {t for row in found["splits"].values() for t in row["question types"]}
-    types = [{"question type": e.name, "problem type": e.info.get("problem_type"), "unit": e.info.get("unit"),
-              **{s: row["question types"].get(e.name, 0) for s, row in found["splits"].items()}, "truth": e.description}
-             for e in QUESTIONS if e.name in asked]
+    types = [
+        {
+            "question type": e.name,
+            "problem type": e.info.get("problem_type"),
+            "unit": e.info.get("unit"),
+            **{s: row["question types"].get(e.name, 0) for s, row in found["splits"].items()},
+            "truth": e.description,
+        }
+        for e in QUESTIONS
+        if e.name in asked
+    ]
     fields = ("rows", "scenes", "files", "duplicates", "conflicts")
     sizes = [{"split": s, **{k: row[k] for k in fields}} for s, row in found["splits"].items()]
-    flat = [{k: row[k] for k in ("split", "question_type", "n", "answer excess", "letter excess")} for row in found["balance"]]
-    seen = [{**row, "split": s, "shared spaces": len(row["shared spaces"])} for s, row in found["leaks"].items()]
-    return CARD.format(data=data, profile=found["profile"], types=markdown(types), sizes=markdown(sizes), flat=markdown(flat),
-                       leaks=markdown(seen), answerable=markdown(found["answerable"]), oracle=markdown(found["oracle"]),
-                       shortcuts=markdown(found["shortcuts"]), problems="\n".join(f"* {p}" for p in found["problems"]) or "None.",
-                       failures="\n".join(f"* {f}" for f in found["failures"]) or "None.")
+    flat = [
+        {k: row[k] for k in ("split", "question_type", "n", "answer excess", "letter excess")}
+        for row in found["balance"]
+    ]
+    seen = [
+        {**row, "split": s, "shared spaces": len(row["shared spaces"])}
+        for s, row in found["leaks"].items()
+    ]
+    return CARD.format(
+        data=data,
+        profile=found["profile"],
+        types=markdown(types),
+        sizes=markdown(sizes),
+        flat=markdown(flat),
+        leaks=markdown(seen),
+        answerable=markdown(found["answerable"]),
+        oracle=markdown(found["oracle"]),
+        shortcuts=markdown(found["shortcuts"]),
+        problems="\n".join(f"* {p}" for p in found["problems"]) or "None.",
+        failures="\n".join(f"* {f}" for f in found["failures"]) or "None.",
+    )
 
 
 CARD = """---

@@ -1,7 +1,8 @@
-"""Choose questions so that their answers give nothing away: flat answer classes, even letters, no telling word.
+"""Choose questions so that their answers give nothing away: flat answer classes, even letters, no
+telling word.
 
-Rooms pass by twice, one at a time: once to count what there is, once to choose. Every question type is balanced by itself, so
-another type changes nothing.
+Rooms pass by twice, one at a time: once to count what there is, once to choose. Every question type
+is balanced by itself, so another type changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ..questions.view import Candidate
 CAP = 1.5
 """No answer class takes more than this multiple of its uniform share."""
 SCARCITY = 3.0
-"""Weight of a class's scarcity against the balance of traits when candidates of one room compete."""
+"""Weight of a class's scarcity against the balance of traits when candidates of one room
+compete."""
 CHANCE = 1.8
 """Standard deviations that a trait may be off before the choice leans against it."""
 LETTERS = "ABCDEFGHIJ"
@@ -43,7 +45,8 @@ def thin(candidates: Sequence[Candidate], limit: int, rng: np.random.Generator) 
 
 
 def quotas(available: Mapping[str, int], target: int) -> dict[str, int]:
-    """How many to take of each answer class: as flat as the supply allows, none above ``CAP`` times the uniform share.
+    """How many to take of each answer class: as flat as the supply allows, none above ``CAP`` times
+    the uniform share.
 
     >>> quotas({"left": 500, "right": 300, "back": 20, "front": 10}, target=1000)
     {'back': 20, 'front': 10, 'left': 45, 'right': 45}
@@ -53,7 +56,8 @@ def quotas(available: Mapping[str, int], target: int) -> dict[str, int]:
     if len(classes) < 2:
         return {c: total for c in classes}
     while True:
-        # The least supplied class bounds the set, because the others may not outgrow their share of it.
+        # The least supplied class bounds the set, because the others may not outgrow their share of
+        # it.
         top = max(1, int(CAP * total / len(classes)))
         reachable = sum(min(available[c], top) for c in classes)
         if reachable >= total:
@@ -74,7 +78,8 @@ def _level(bounds: Mapping[str, int], total: int) -> dict[str, int]:
 
 @dataclass
 class Selector:
-    """Takes the rooms of one question type in order and remembers which candidates it has chosen."""
+    """Takes the rooms of one question type in order and remembers which candidates it has
+    chosen."""
 
     quota: dict[str, int]
     available: Counter[str]
@@ -84,11 +89,14 @@ class Selector:
     chosen: list[tuple[Choice, str]] = field(default_factory=list)
 
     def room(self, number: int, candidates: Sequence[Candidate]) -> None:
-        """Choose up to ``per_room`` of a room: scarce classes first, then what evens out the traits."""
+        """Choose up to ``per_room`` of a room: scarce classes first, then what evens out the
+        traits."""
         supply = room_supply(candidates, self.per_room)
         open_ = list(range(len(candidates)))
         for _ in range(self.per_room):
-            ranked = [(self._worth(candidates[k]), -k) for k in open_ if self._wanted(candidates[k])]
+            ranked = [
+                (self._worth(candidates[k]), -k) for k in open_ if self._wanted(candidates[k])
+            ]
             if not ranked:
                 break
             k = -max(ranked)[1]
@@ -97,14 +105,18 @@ class Selector:
         self.available.subtract(supply)
 
     def _wanted(self, candidate: Candidate) -> bool:
-        """Whether the class has places left and no trait gets further out of balance than one question can mend.
+        """Whether the class has places left and no trait gets further out of balance than one
+        question can mend.
 
-        A scarce answer class is taken in any case: of the others there is enough to mend the traits with.
+        A scarce answer class is taken in any case: of the others there is enough to mend the traits
+        with.
         """
         if self.quota.get(candidate.balance, 0) <= 0:
             return False
         scarce = candidate.balance and self._scarcity(candidate) >= 1
-        return bool(scarce) or self._lean(candidate) <= sum(v * v for v in candidate.traits.values())
+        return bool(scarce) or self._lean(candidate) <= sum(
+            v * v for v in candidate.traits.values()
+        )
 
     def _scarcity(self, candidate: Candidate) -> float:
         """Places left in the candidate's class for each candidate that is still to come."""
@@ -113,12 +125,15 @@ class Selector:
     def _lean(self, candidate: Candidate) -> float:
         """How much the candidate adds to traits that are further off than chance would leave them.
 
-        Exactly even sums would be telling again: what was right in some rooms would be wrong in the others.
+        Exactly even sums would be telling again: what was right in some rooms would be wrong in the
+        others.
         """
         lean = 0.0
         for trait, value in candidate.traits.items():
             total = self.sums.get(trait, 0.0)
-            lean += value * math.copysign(max(abs(total) - CHANCE * math.sqrt(self.energy.get(trait, 0.0)), 0.0), total)
+            lean += value * math.copysign(
+                max(abs(total) - CHANCE * math.sqrt(self.energy.get(trait, 0.0)), 0.0), total
+            )
         return lean
 
     def _worth(self, candidate: Candidate) -> float:
@@ -137,18 +152,28 @@ def room_supply(candidates: Sequence[Candidate], per_room: int) -> Counter[str]:
     return Counter({c: min(n, per_room) for c, n in Counter(k.balance for k in candidates).items()})
 
 
-def choose(rooms: Callable[[], Iterable[Mapping[str, Sequence[Candidate]]]], targets: Mapping[str, int],
-           per_room: Mapping[str, int], seed: int) -> dict[str, list[Choice]]:
-    """Question type -> choices in order of the rooms; ``rooms()`` starts a fresh pass over the same rooms."""
+def choose(
+    rooms: Callable[[], Iterable[Mapping[str, Sequence[Candidate]]]],
+    targets: Mapping[str, int],
+    per_room: Mapping[str, int],
+    seed: int,
+) -> dict[str, list[Choice]]:
+    """Question type -> choices in order of the rooms; ``rooms()`` starts a fresh pass over the same
+    rooms."""
     supply: dict[str, Counter[str]] = {t: Counter() for t in targets}
     for room in rooms():
         for t in targets:
             supply[t] += room_supply(room.get(t, ()), per_room[t])
-    selectors = {t: Selector(quotas(supply[t], targets[t]), supply[t], per_room[t]) for t in targets}
+    selectors = {
+        t: Selector(quotas(supply[t], targets[t]), supply[t], per_room[t]) for t in targets
+    }
     for number, room in enumerate(rooms()):
         for t, selector in selectors.items():
             selector.room(number, room.get(t, ()))
-    return {t: trim(s.chosen, np.random.default_rng([seed, crc32(t.encode())])) for t, s in selectors.items()}
+    return {
+        t: trim(s.chosen, np.random.default_rng([seed, crc32(t.encode())]))
+        for t, s in selectors.items()
+    }
 
 
 def trim(chosen: Sequence[tuple[Choice, str]], rng: np.random.Generator) -> list[Choice]:
@@ -170,7 +195,8 @@ class Letters:
     counts: Counter[tuple[Any, ...]] = field(default_factory=Counter)
 
     def deal(self, candidate: Candidate, rng: np.random.Generator) -> tuple[tuple[str, ...], str]:
-        """Options with letters (``A. chair``) and the right letter; the wrong options are shuffled."""
+        """Options with letters (``A. chair``) and the right letter; the wrong options are
+        shuffled."""
         size = len(candidate.options)
         kind = candidate.balance or candidate.answer
         order = [int(k) for k in rng.permutation(size)]

@@ -1,7 +1,8 @@
-"""The SpaceR-style dataset on disk: rooms -> clips -> candidate questions -> balanced choice -> rows, maps, videos, card, audit.
+"""The SpaceR-style dataset on disk: rooms -> clips -> candidate questions -> balanced choice ->
+rows, maps, videos, card, audit.
 
-    python -m spacer_utils.dataset.build --profile smoke
-    python -m spacer_utils.dataset.build --size paper --engine ray --workers 8
+python -m spacer_utils.dataset.build --profile smoke
+python -m spacer_utils.dataset.build --size paper --engine ray --workers 8
 """
 
 from __future__ import annotations
@@ -44,20 +45,31 @@ FINGERPRINT = "[0-9a-f]" * 16
 """What a build's own folder in ``WORK`` is called: a folder with one is ours."""
 MIXES: dict[str, dict[str, int]] = {
     "paper": {
-        "object_rel_direction_easy": 10907, "object_rel_direction_medium": 8800, "object_rel_direction_hard": 10907,
-        "object_abs_distance": 15000, "obj_appearance_order": 15000, "object_size_estimation": 11702,
-        "room_size_estimation": 2600, "object_rel_distance": 11335, "object_counting": 5064,
-        "general_ocr": 7499, "general_regression": 7499, "general_image_choice": 14999,
-        "general_free_form": 11699, "general_video_choice": 18299,
+        "object_rel_direction_easy": 10907,
+        "object_rel_direction_medium": 8800,
+        "object_rel_direction_hard": 10907,
+        "object_abs_distance": 15000,
+        "obj_appearance_order": 15000,
+        "object_size_estimation": 11702,
+        "room_size_estimation": 2600,
+        "object_rel_distance": 11335,
+        "object_counting": 5064,
+        "general_ocr": 7499,
+        "general_regression": 7499,
+        "general_image_choice": 14999,
+        "general_free_form": 11699,
+        "general_video_choice": 18299,
     },
 }
-"""Training rows of each type from ``MIX_ROOMS`` rooms: 91,315 spatial, 29,997 image and 29,998 video (SpaceR-151k)."""
+"""Training rows of each type from ``MIX_ROOMS`` rooms: 91,315 spatial, 29,997 image and 29,998
+video (SpaceR-151k)."""
 MIX_ROOMS = 1300
 UNEVEN = 3
-"""No clip gives more than this multiple of the rows of a type that it would give if all gave the same."""
+"""No clip gives more than this multiple of the rows of a type that it would give if all gave the
+same."""
 
 
-# --------------------------------------------------------------------------------------------------------------- the whole
+# ---------------------------------------------------------------------------------------- the whole
 
 
 @dataclass(frozen=True)
@@ -71,9 +83,16 @@ class Plan:
     jobs: list[Job]
 
 
-def plan(split: Split, clips: int, profile: profiles.Profile, mix: Mapping[str, int] | None,
-         sources: Sequence[Mapping[str, Any]] = (), **about: Any) -> Plan:
-    """Targets of every type: ``questions_per_type`` from every clip, general types by ``general_rows``, or a fixed mix.
+def plan(
+    split: Split,
+    clips: int,
+    profile: profiles.Profile,
+    mix: Mapping[str, int] | None,
+    sources: Sequence[Mapping[str, Any]] = (),
+    **about: Any,
+) -> Plan:
+    """Targets of every type: ``questions_per_type`` from every clip, general types by
+    ``general_rows``, or a fixed mix.
 
     Args:
         sources: fields of the jobs that differ from one clip to the next.
@@ -81,13 +100,25 @@ def plan(split: Split, clips: int, profile: profiles.Profile, mix: Mapping[str, 
     targets, per_clip = {}, {}
     for entry in QUESTIONS:
         share = entry.info.get("share")
-        usual = round(share * profile.data.general_rows) if share else clips * profile.data.questions_per_type
+        usual = (
+            round(share * profile.data.general_rows)
+            if share
+            else clips * profile.data.questions_per_type
+        )
         targets[entry.name] = usual if mix is None else mix.get(entry.name, 0)
         even = math.ceil(UNEVEN * targets[entry.name] / max(clips, 1))
         per_clip[entry.name] = even if share or mix is not None else profile.data.questions_per_type
     most = max(per_clip.values())
-    return Plan(targets, per_clip, [Job(split, k, profile=profile, per_clip=most, **about, **(sources[k] if sources else {}))
-                                    for k in range(clips)])
+    return Plan(
+        targets,
+        per_clip,
+        [
+            Job(
+                split, k, profile=profile, per_clip=most, **about, **(sources[k] if sources else {})
+            )
+            for k in range(clips)
+        ],
+    )
 
 
 def mix_for(name: str, rooms: int) -> dict[str, int]:
@@ -95,8 +126,14 @@ def mix_for(name: str, rooms: int) -> dict[str, int]:
     return {t: round(n * rooms / MIX_ROOMS) for t, n in MIXES[name].items()}
 
 
-def plans_of(profile: profiles.Profile, mix: str | None, takes: int, layouts: Path | None, scanned: tuple[str, Path] | None,
-             **about: Any) -> dict[str, Plan]:
+def plans_of(
+    profile: profiles.Profile,
+    mix: str | None,
+    takes: int,
+    layouts: Path | None,
+    scanned: tuple[str, Path] | None,
+    **about: Any,
+) -> dict[str, Plan]:
     """What every split shall hold."""
     data = profile.data
     wanted = mix_for(mix, data.train_rooms) if mix else None
@@ -104,60 +141,117 @@ def plans_of(profile: profiles.Profile, mix: str | None, takes: int, layouts: Pa
         release, folder = scanned
         reader = scans.open_dataset(release, folder)
         plans = {}
-        for split, most, counts in (("train", data.train_rooms, wanted), ("heldout", data.heldout_rooms, None)):
+        for split, most, counts in (
+            ("train", data.train_rooms, wanted),
+            ("heldout", data.heldout_rooms, None),
+        ):
             found = scans.usable_scans(reader, release, folder, split, about["seed"])[:most]  # type: ignore[arg-type]
-            sources = [{"scan": (release, str(folder), scan_id), "scan_state": scans.state_of(release, folder, scan_id)}
-                       for scan_id in found]
+            sources = [
+                {
+                    "scan": (release, str(folder), scan_id),
+                    "scan_state": scans.state_of(release, folder, scan_id),
+                }
+                for scan_id in found
+            ]
             plans[split] = plan(split, len(found), profile, counts, sources, **about)  # type: ignore[arg-type]
     else:
-        plans = {"train": plan("train", data.train_rooms * takes, profile, wanted, takes=takes, **about),
-                 "heldout": plan("heldout", data.heldout_rooms, profile, None, **about)}
+        plans = {
+            "train": plan("train", data.train_rooms * takes, profile, wanted, takes=takes, **about),
+            "heldout": plan("heldout", data.heldout_rooms, profile, None, **about),
+        }
     if layouts is not None:
-        rooms = SCENES["real_layouts"]("real_layouts", data.real_rooms, about["seed"], folder=layouts)
+        rooms = SCENES["real_layouts"](
+            "real_layouts", data.real_rooms, about["seed"], folder=layouts
+        )
         sources = [{"scene": scene} for scene in rooms]
         plans["real_layouts"] = plan("real_layouts", len(sources), profile, None, sources, **about)
     return plans
 
 
-def build(profile: profiles.Profile, out: Path, seed: int = 0, workers: int = 1, real_layouts: Path | None = None,
-          progress: Callable[[int, int], None] | None = None, *, engine: str = "local", mix: str | None = None,
-          takes: int = 1, scanned: tuple[str, Path] | None = None, overwrite: bool = False) -> dict[str, Any]:
-    """Write the whole dataset below ``out`` and return its audit; a killed build goes on where it was.
+def build(
+    profile: profiles.Profile,
+    out: Path,
+    seed: int = 0,
+    workers: int = 1,
+    real_layouts: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    engine: str = "local",
+    mix: str | None = None,
+    takes: int = 1,
+    scanned: tuple[str, Path] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write the whole dataset below ``out`` and return its audit; a killed build goes on where it
+    was.
 
     Args:
         workers: processes; 1 or more give the same bytes.
         real_layouts: folder of the real rooms' metadata; None leaves that split out.
         progress: called with (clips done, clips in all).
         engine: ``local`` or ``ray`` (all machines must see ``out``).
-        mix: name in ``MIXES`` for the training split; None takes ``questions_per_type`` of each type from every clip.
+        mix: name in ``MIXES`` for the training split; None takes ``questions_per_type`` of each
+            type from every clip.
         takes: clips of each training room.
-        scanned: (``scannet``, ``scannetpp`` or ``arkitscenes``, its folder): train and hold out real scans, with their own
-            frames, instead of procedural rooms. The rooms of VSI-Bench are never among them.
+        scanned: (``scannet``, ``scannetpp`` or ``arkitscenes``, its folder): train and hold out
+            real scans, with their own frames, instead of procedural rooms. The rooms of VSI-Bench
+            are never among them.
         overwrite: replace a finished dataset of other settings.
 
     Raises:
-        WorkbookError: the real rooms can't be read, ``out`` holds what no build has made or a finished dataset of other settings,
-            another process builds there, the disk refuses, or no room could be used.
+        WorkbookError: the real rooms can't be read, ``out`` holds what no build has made or a
+            finished dataset of other settings, another process builds there, the disk refuses, or
+            no room could be used.
     """
     out = Path(out).absolute()
     work = out / WORK / _fingerprint(profile, seed, mix, takes, scanned)
-    plans = plans_of(profile, mix, takes, real_layouts, scanned, seed=seed, out=str(out), work=str(work))
-    inputs = _inputs(out, profile, {split: p.jobs for split, p in plans.items()}, seed=seed, mix=mix, takes=takes,
-                     scanned=scanned and scanned[0], types=QUESTIONS.names(), code=_code())
+    plans = plans_of(
+        profile, mix, takes, real_layouts, scanned, seed=seed, out=str(out), work=str(work)
+    )
+    inputs = _inputs(
+        out,
+        profile,
+        {split: p.jobs for split, p in plans.items()},
+        seed=seed,
+        mix=mix,
+        takes=takes,
+        scanned=scanned and scanned[0],
+        types=QUESTIONS.names(),
+        code=_code(),
+    )
     _claim(out, work)
     with folders.held(out):
-        known = folders.Record.of(out).inputs is not None  # else ``_claim`` has let in an empty folder, or one of old builds
+        known = (
+            folders.Record.of(out).inputs is not None
+        )  # else ``_claim`` has let in an empty folder, or one of old builds
         record = folders.begin(out, inputs, WRITES if known else (), overwrite=overwrite)
         record.add([f"{split}.jsonl" for split in plans] + [MAPS, "README.md", "audit.json"])
-        found = _made(profile, out, work, plans, seed, mix, partial(run, workers=workers, engine=engine), progress)
+        found = _made(
+            profile,
+            out,
+            work,
+            plans,
+            seed,
+            mix,
+            partial(run, workers=workers, engine=engine),
+            progress,
+        )
         record.finish()
     return found
 
 
-def _inputs(out: Path, profile: profiles.Profile, jobs: Mapping[str, Sequence[Job]], **settings: Any) -> folders.Inputs:
+def _inputs(
+    out: Path, profile: profiles.Profile, jobs: Mapping[str, Sequence[Job]], **settings: Any
+) -> folders.Inputs:
     """All that decides the dataset."""
-    rooms = {f"rooms of {split}": _digest(job.file.name for job in mine) for split, mine in jobs.items()}
-    about = {"profile": {"data": asdict(profile.data), "frames": asdict(profile.frames)}, **settings, **rooms}
+    rooms = {
+        f"rooms of {split}": _digest(job.file.name for job in mine) for split, mine in jobs.items()
+    }
+    about = {
+        "profile": {"data": asdict(profile.data), "frames": asdict(profile.frames)},
+        **settings,
+        **rooms,
+    }
     return folders.Inputs.of("dataset", about, {}, out)
 
 
@@ -165,13 +259,23 @@ def _digest(names: Iterable[str]) -> str:
     return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
 
 
-def _made(profile: profiles.Profile, out: Path, work: Path, plans: Mapping[str, Plan], seed: int, mix: str | None,
-          run: Callable[..., Any], progress: Callable[[int, int], None] | None) -> dict[str, Any]:
+def _made(
+    profile: profiles.Profile,
+    out: Path,
+    work: Path,
+    plans: Mapping[str, Plan],
+    seed: int,
+    mix: str | None,
+    run: Callable[..., Any],
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
     """Film, choose, write and prove; the audit."""
     jobs = [job for p in plans.values() for job in p.jobs]
     problems = [p for p in run(do_clip, jobs, progress=progress) if p]
     if len(problems) == len(jobs):
-        raise WorkbookError(f"no room could be used: {problems[0] if problems else 'the profile asks for none'}")
+        raise WorkbookError(
+            f"no room could be used: {problems[0] if problems else 'the profile asks for none'}"
+        )
     for split, mine in plans.items():
         _write_split(out / f"{split}.jsonl", mine, seed, run)
     write_jsonl(out / MAPS, (row["map"] for job in jobs if not (row := job.left())["problem"]))
@@ -189,11 +293,15 @@ def _claim(out: Path, work: Path) -> None:
     """
     try:
         if out.exists() and any(out.iterdir()) and not _works(out):
-            raise WorkbookError(f"{out} holds files that no build of a dataset has made, and a build would replace some of them. "
-                                "Name a new or an empty folder.")
+            raise WorkbookError(
+                f"{out} holds files that no build of a dataset has made, and a build would replace some of them. "
+                "Name a new or an empty folder."
+            )
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WorkbookError(f"could not write {out}: {error.strerror}. Nothing was changed. {MEND}") from error
+        raise WorkbookError(
+            f"could not write {out}: {error.strerror}. Nothing was changed. {MEND}"
+        ) from error
 
 
 def _works(out: Path) -> list[Path]:
@@ -221,23 +329,48 @@ def _by_clip(chosen: Mapping[str, Sequence[Choice]], clips: int) -> list[list[tu
     return table
 
 
-def _rows(jobs: Iterable[Job], chosen: Iterable[list[tuple[str, int]]], seed: int) -> Iterator[dict[str, Any]]:
+def _rows(
+    jobs: Iterable[Job], chosen: Iterable[list[tuple[str, int]]], seed: int
+) -> Iterator[dict[str, Any]]:
     letters: dict[str, Letters] = {}
     for job, picked in zip(jobs, chosen):
         row = job.left()
         for t, k in picked:
             rng = stream(seed, row["video_id"], f"letters {t} {k}")
             dealer = letters.setdefault(t, Letters())
-            yield sample(candidates_of(row, t)[k], t, row["video_id"], row["scene_id"], row["source"], dealer, rng).to_row()
+            yield sample(
+                candidates_of(row, t)[k],
+                t,
+                row["video_id"],
+                row["scene_id"],
+                row["source"],
+                dealer,
+                rng,
+            ).to_row()
 
 
 def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
-    """Remove media that builds have made and no row of this one names, and what others have left in the work folder."""
-    made = {name for folder in _works(out) for file in folder.glob("*.json") for name in media_names(file)}
+    """Remove media that builds have made and no row of this one names, and what others have left in
+    the work folder."""
+    made = {
+        name
+        for folder in _works(out)
+        for file in folder.glob("*.json")
+        for name in media_names(file)
+    }
     known = {f"videos/{row['video_id']}" for job in jobs if not (row := job.left())["problem"]}
-    known |= {row["path"].rsplit(".", 1)[0] for split in SPLITS if (out / f"{split}.jsonl").exists()
-              for _, row in iterate_jsonl(out / f"{split}.jsonl")}
-    for path in [p for folder in ("videos", "images") for p in sorted((out / folder).rglob("*")) if p.is_file()]:
+    known |= {
+        row["path"].rsplit(".", 1)[0]
+        for split in SPLITS
+        if (out / f"{split}.jsonl").exists()
+        for _, row in iterate_jsonl(out / f"{split}.jsonl")
+    }
+    for path in [
+        p
+        for folder in ("videos", "images")
+        for p in sorted((out / folder).rglob("*"))
+        if p.is_file()
+    ]:
         whole = path.with_name(folders.TORN.sub(r"\1", path.name))
         name = whole.relative_to(out).with_suffix("").as_posix()
         if name in made and (name not in known or path != whole):
@@ -250,7 +383,8 @@ def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
 
 
 def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
-    """What the clips' results depend on: settings, question types, and the code and statistics that make them."""
+    """What the clips' results depend on: settings, question types, and the code and statistics that
+    make them."""
     about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names(), _code())
     return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 
@@ -258,9 +392,25 @@ def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
 def _code() -> str:
     """Digest of the code and statistics that make a dataset."""
     package = profiles.PROJECT / "spacer_utils"
-    code = sorted(p for folder in ("questions", "scenes", "render") for p in (package / folder).rglob("*.py"))
-    modules = ("dataset/clips", "dataset/samples", "dataset/balance", "core/mp4", "core/frames", "core/clip_reader", "core/clip_sizes", "core/maps", "dataset/signs", "core/types")
-    code += [*(package / f"{name}.py" for name in modules), package / "assets" / "layout_statistics.json"]
+    code = sorted(
+        p for folder in ("questions", "scenes", "render") for p in (package / folder).rglob("*.py")
+    )
+    modules = (
+        "dataset/clips",
+        "dataset/samples",
+        "dataset/balance",
+        "core/mp4",
+        "core/frames",
+        "core/clip_reader",
+        "core/clip_sizes",
+        "core/maps",
+        "dataset/signs",
+        "core/types",
+    )
+    code += [
+        *(package / f"{name}.py" for name in modules),
+        package / "assets" / "layout_statistics.json",
+    ]
     digest = hashlib.blake2b(digest_size=8)
     for path in code:
         digest.update(path.read_bytes())
@@ -281,13 +431,17 @@ def shell_progress(every: float = 10.0) -> Callable[[int, int], None]:
         if now - told >= every or done >= total:
             told = now
             left = (now - begun) / done * (total - done)
-            print(f"{done} of {total} clips, {done / (now - begun):.2f} per second, {left / 60:.1f} min left", file=sys.stderr)
+            print(
+                f"{done} of {total} clips, {done / (now - begun):.2f} per second, {left / 60:.1f} min left",
+                file=sys.stderr,
+            )
 
     return tell
 
 
 def _at_least(low: int) -> Callable[[str], int]:
     """Type of an argument: a whole number of so much or more."""
+
     def number(text: str) -> int:
         if int(text) < low:
             raise argparse.ArgumentTypeError(f"{text} is less than {low}")
@@ -297,25 +451,61 @@ def _at_least(low: int) -> Callable[[str], int]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build one dataset, print where it is and which checks failed: 1 if any did, 2 on an error that the user can mend."""
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.dataset.build", description=build.__doc__)
+    """Build one dataset, print where it is and which checks failed: 1 if any did, 2 on an error
+    that the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="python -m spacer_utils.dataset.build", description=build.__doc__
+    )
     parser.add_argument("--profile", default=None, help="default: cpu; gpu-lora for --size paper")
-    parser.add_argument("--size", choices=SIZES, default="profile", help="paper: SpaceR-151k's mix, 1,300 rooms filmed twice")
-    parser.add_argument("--rooms", type=_at_least(1), help="training rooms, not the profile's; a fixed mix shrinks with them")
+    parser.add_argument(
+        "--size",
+        choices=SIZES,
+        default="profile",
+        help="paper: SpaceR-151k's mix, 1,300 rooms filmed twice",
+    )
+    parser.add_argument(
+        "--rooms",
+        type=_at_least(1),
+        help="training rooms, not the profile's; a fixed mix shrinks with them",
+    )
     parser.add_argument("--seed", type=_at_least(0), default=0)
     parser.add_argument("--workers", type=_at_least(1), default=os.cpu_count() or 1)
     parser.add_argument("--engine", choices=ENGINES, default="local")
     parser.add_argument("--real-layouts", type=Path, default=os.environ.get("REAL_LAYOUTS") or None)
-    parser.add_argument("--scans", type=Path, help="folder of real scans to use instead of procedural rooms")
-    parser.add_argument("--release", choices=scans.RELEASES, default="scannet", help="which dataset --scans holds")
-    parser.add_argument("--out", type=Path, help="default: outputs/<profile>/data, outputs/<size>/data")
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished dataset of other settings")
+    parser.add_argument(
+        "--scans", type=Path, help="folder of real scans to use instead of procedural rooms"
+    )
+    parser.add_argument(
+        "--release", choices=scans.RELEASES, default="scannet", help="which dataset --scans holds"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="default: outputs/<profile>/data, outputs/<size>/data"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a finished dataset of other settings"
+    )
     a = parser.parse_args(argv)
     try:
-        profile = profiles.get(a.profile or ("gpu-lora" if a.size == "paper" else "cpu")).with_overrides(train_rooms=a.rooms)
-        out = a.out or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size) / "data"
-        found = build(profile, out, a.seed, a.workers, a.real_layouts, shell_progress(), engine=a.engine,
-                      scanned=(a.release, a.scans) if a.scans else None, overwrite=a.overwrite, **SIZES[a.size])
+        profile = profiles.get(
+            a.profile or ("gpu-lora" if a.size == "paper" else "cpu")
+        ).with_overrides(train_rooms=a.rooms)
+        out = (
+            a.out
+            or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size)
+            / "data"
+        )
+        found = build(
+            profile,
+            out,
+            a.seed,
+            a.workers,
+            a.real_layouts,
+            shell_progress(),
+            engine=a.engine,
+            scanned=(a.release, a.scans) if a.scans else None,
+            overwrite=a.overwrite,
+            **SIZES[a.size],
+        )
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,5 @@
-"""One clip of a dataset: which room, filmed how, asked what; it leaves its findings in a work folder."""
+"""One clip of a dataset: which room, filmed how, asked what; it leaves its findings in a work
+folder."""
 
 from __future__ import annotations
 
@@ -20,11 +21,17 @@ from ..scenes.procedural import shopping_list
 from . import signs
 from .samples import ask, check, true_map, view_of
 
-WORDING: dict[Split, tuple[str, ...]] = {"train": ("spacer",), "heldout": WORDINGS, "real_layouts": ("vsi",)}
+WORDING: dict[Split, tuple[str, ...]] = {
+    "train": ("spacer",),
+    "heldout": WORDINGS,
+    "real_layouts": ("vsi",),
+}
 TURNS = ((0, False), (9, False), (6, True), (4, True))
-"""By turns, a room has so many things that are the only one of their name (what most questions need), and a crowd or not."""
+"""By turns, a room has so many things that are the only one of their name (what most questions
+need), and a crowd or not."""
 CROWDS = (5, 6, 7, 8, 6, 7, 8)
-"""Crowded rooms have, by turns, that many instances of their commonest category: counts that real rooms seldom show."""
+"""Crowded rooms have, by turns, that many instances of their commonest category: counts that real
+rooms seldom show."""
 
 ROOM_TRIES = 1000
 """Numbers that every place of a dataset has to choose its procedural room from."""
@@ -52,9 +59,13 @@ class Job:
 
     @property
     def file(self) -> Path:
-        """Where the finished job leaves its result; another real room in this place, or other questions, leave another file."""
+        """Where the finished job leaves its result; another real room in this place, or other
+        questions, leave another file."""
         about = repr((self.per_clip, self.scene, self.scan, self.scan_state)).encode()
-        return Path(self.work) / f"{self.split}-{self.index:06d}-{hashlib.blake2b(about, digest_size=8).hexdigest()}.json"
+        return (
+            Path(self.work)
+            / f"{self.split}-{self.index:06d}-{hashlib.blake2b(about, digest_size=8).hexdigest()}.json"
+        )
 
     def left(self) -> dict[str, Any]:
         """What the finished job left in the work folder."""
@@ -67,12 +78,19 @@ def scene_of(job: Job) -> Scene:
     if job.scene is not None:
         return job.scene
     room = job.index // job.takes
-    scene: Scene = next(iter(SCENES["procedural"](job.split, 1, job.seed, first=room_number(job.split, job.seed, room))))
+    scene: Scene = next(
+        iter(
+            SCENES["procedural"](
+                job.split, 1, job.seed, first=room_number(job.split, job.seed, room)
+            )
+        )
+    )
     return scene
 
 
 def room_number(split: Split, seed: int, room: int) -> int:
-    """Number of the procedural room that stands at place ``room``: the first of its own thousand that has what its turn wants."""
+    """Number of the procedural room that stands at place ``room``: the first of its own thousand
+    that has what its turn wants."""
     singles, crowded = TURNS[room % len(TURNS)]
     crowd = CROWDS[room // 2 % len(CROWDS)]
     for number in range(room * ROOM_TRIES, (room + 1) * ROOM_TRIES):
@@ -87,17 +105,20 @@ def filmed(job: Job) -> tuple[Any, Clip]:
     if job.scan:
         release, folder, scan_id = job.scan
         reader = scans.open_dataset(release, folder)
-        return scans.film(reader, release, scans.read_scan(reader, release, scan_id, job.split), job.profile.data)
+        return scans.film(
+            reader, release, scans.read_scan(reader, release, scan_id, job.split), job.profile.data
+        )
     take = job.index % job.takes
     frames, clip = film(scene_of(job), job.profile.data, job.seed + 7919 * take)
     return frames, replace(clip, video_id=f"{clip.video_id}-take{take}") if take else clip
 
 
 def do_clip(job: Job) -> str:
-    """Film one clip, ask about it, and leave the result in the work folder; returns what went wrong, or nothing.
+    """Film one clip, ask about it, and leave the result in the work folder; returns what went
+    wrong, or nothing.
 
-    A room that can't be used is reported and the others go on; it is tried again by the next build, but a clip that is already
-    there and whole is not done again.
+    A room that can't be used is reported and the others go on; it is tried again by the next build,
+    but a clip that is already there and whole is not done again.
     """
     if _is_done(job):
         return ""
@@ -110,9 +131,14 @@ def do_clip(job: Job) -> str:
         path = f"videos/{clip.video_id}.mp4"
         inside(Path(job.out), path)  # which a room's name may lead out of
         write_clip(frames, clip, Path(job.out) / "videos")
-        row |= {"video_id": clip.video_id, "files": {path: _state(job, path)}, "scene_id": clip.scene.scene_id,
-                "source": clip.scene.source, "map": true_map(view).to_json(),
-                "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()}}
+        row |= {
+            "video_id": clip.video_id,
+            "files": {path: _state(job, path)},
+            "scene_id": clip.scene.scene_id,
+            "source": clip.scene.source,
+            "map": true_map(view).to_json(),
+            "candidates": {t: [asdict(c) for c in found] for t, found in candidates.items()},
+        }
     except WorkbookError as error:
         if isinstance(error.__cause__, OSError):
             raise
@@ -143,22 +169,35 @@ def _state(job: Job, path: str) -> list[str]:
 
 def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]:
     """The candidates of one type that a clip left."""
-    return [Candidate(**{**c, "categories": tuple(c["categories"]), "options": tuple(c["options"])})
-            for c in row.get("candidates", {}).get(question_type, ())]
+    return [
+        Candidate(**{**c, "categories": tuple(c["categories"]), "options": tuple(c["options"])})
+        for c in row.get("candidates", {}).get(question_type, ())
+    ]
 
 
 def media_names(file: Path) -> set[str]:
-    """Names, without their endings, of a clip's video and of all that its candidates may have had made, by what its job left."""
+    """Names, without their endings, of a clip's video and of all that its candidates may have had
+    made, by what its job left."""
     try:
         row = json.loads(file.read_text())
     except ValueError:
         return set()  # damaged by something that is not us
-    paths = [c["media"]["path"] for found in row.get("candidates", {}).values() for c in found if "path" in c["media"]]
-    return set() if row["problem"] else {f"videos/{row['video_id']}", *(path.rsplit(".", 1)[0] for path in paths)}
+    paths = [
+        c["media"]["path"]
+        for found in row.get("candidates", {}).values()
+        for c in found
+        if "path" in c["media"]
+    ]
+    return (
+        set()
+        if row["problem"]
+        else {f"videos/{row['video_id']}", *(path.rsplit(".", 1)[0] for path in paths)}
+    )
 
 
 def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
-    """Make the pictures and clips that the chosen general questions about a clip need, but for those that are there and whole."""
+    """Make the pictures and clips that the chosen general questions about a clip need, but for
+    those that are there and whole."""
     clip, chosen = job
     row, out = clip.left(), Path(clip.out)
     recipes = {m["path"]: m for t, k in chosen if (m := candidates_of(row, t)[k].media)}

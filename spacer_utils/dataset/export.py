@@ -1,9 +1,11 @@
-"""The dataset and its rewards in the forms of ms-swift, EasyR1 and verl: rows as they read them, and a reward file they load.
+"""The dataset and its rewards in the forms of ms-swift, EasyR1 and verl: rows as they read them,
+and a reward file they load.
 
-Forms followed (read at these commits): modelscope/ms-swift 1f9e821, docs/source_en/Instruction/GRPO/DeveloperGuide/
-reward_function.md (``ORM.__call__(completions, **columns)``; from version 4 in ``swift.rewards``); hiyouga/EasyR1 46c6c21,
-verl/workers/reward/function.py and examples/reward_function; volcengine/verl 904e7bf, docs/preparation/reward_function.rst and
-verl/utils/dataset/rl_dataset.py.
+Forms followed (read at these commits): modelscope/ms-swift 1f9e821,
+docs/source_en/Instruction/GRPO/DeveloperGuide/ reward_function.md (``ORM.__call__(completions,
+**columns)``; from version 4 in ``swift.rewards``); hiyouga/EasyR1 46c6c21,
+verl/workers/reward/function.py and examples/reward_function; volcengine/verl 904e7bf,
+docs/preparation/reward_function.rst and verl/utils/dataset/rl_dataset.py.
 """
 
 from __future__ import annotations
@@ -68,8 +70,11 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
 '''
 
 
-def terms(sample: str, completion: Any, reward_set: str, gate: sets.Gate, names: Sequence[str]) -> dict[str, float | None]:
-    """What each term counts for one completion, as in our own training; None where it does not apply.
+def terms(
+    sample: str, completion: Any, reward_set: str, gate: sets.Gate, names: Sequence[str]
+) -> dict[str, float | None]:
+    """What each term counts for one completion, as in our own training; None where it does not
+    apply.
 
     Args:
         sample: ``Sample.to_json_text()``, which every exported row carries.
@@ -79,39 +84,64 @@ def terms(sample: str, completion: Any, reward_set: str, gate: sets.Gate, names:
     return {name: adapter.value(name, rewards, s, answer) for name in names}
 
 
-def weighed(sample: str, completion: Any, reward_set: str, gate: sets.Gate, weights: Mapping[str, float],
-            total: str) -> dict[str, float]:
-    """Every term (0 where it does not apply) and, called ``total``, their weighted mean over those that apply: 1 for gold."""
-    found = {k: v for k, v in terms(sample, completion, reward_set, gate, list(weights)).items() if v is not None}
+def weighed(
+    sample: str,
+    completion: Any,
+    reward_set: str,
+    gate: sets.Gate,
+    weights: Mapping[str, float],
+    total: str,
+) -> dict[str, float]:
+    """Every term (0 where it does not apply) and, called ``total``, their weighted mean over those
+    that apply: 1 for gold."""
+    found = {
+        k: v
+        for k, v in terms(sample, completion, reward_set, gate, list(weights)).items()
+        if v is not None
+    }
     share = sum(weights[k] for k in found)
     mean = sum(weights[k] * v for k, v in found.items()) / share if share else 0.0
     return {total: mean, **{k: found.get(k, 0.0) for k in weights}}
 
 
 def _common(s: Sample, data: Path, style: str, with_map: bool) -> tuple[str, dict[str, list[str]]]:
-    media: dict[str, list[str]] = {} if s.data_type == "text" else {s.data_type: [str(inside(data, s.path))]}
+    media: dict[str, list[str]] = (
+        {} if s.data_type == "text" else {s.data_type: [str(inside(data, s.path))]}
+    )
     marks = "".join(f"<{kind}>" * len(paths) for kind, paths in media.items())
     return marks + prompts.user_text(s, style, with_map), media
 
 
 def ms_swift(samples: Sequence[Sample], out: Path, common: Common) -> None:
-    """``train.jsonl``: messages, videos or images, and the column ``sample`` that the reward gets."""
+    """``train.jsonl``: messages, videos or images, and the column ``sample`` that the reward
+    gets."""
+
     def row(s: Sample) -> Row:
         text, media = common(s)
-        return {"messages": [{"role": "user", "content": text}], **{f"{kind}s": paths for kind, paths in media.items()},
-                "sample": s.to_json_text()}
+        return {
+            "messages": [{"role": "user", "content": text}],
+            **{f"{kind}s": paths for kind, paths in media.items()},
+            "sample": s.to_json_text(),
+        }
 
     write_jsonl(out / "train.jsonl", [row(s) for s in samples])
 
 
 def easyr1(samples: Sequence[Sample], out: Path, common: Common) -> None:
-    """``train_<kind>.parquet``: one file per kind, since EasyR1 takes every row of a file with a column of images for one."""
+    """``train_<kind>.parquet``: one file per kind, since EasyR1 takes every row of a file with a
+    column of images for one."""
     for kind in sorted({s.data_type for s in samples}):
         rows: list[Row] = []
         for s in samples:
             if s.data_type == kind:
                 text, media = common(s)
-                rows.append({"prompt": text, "answer": s.to_json_text(), **{f"{k}s": paths for k, paths in media.items()}})
+                rows.append(
+                    {
+                        "prompt": text,
+                        "answer": s.to_json_text(),
+                        **{f"{k}s": paths for k, paths in media.items()},
+                    }
+                )
         _parquet(out / f"train_{kind}.parquet", rows)
 
 
@@ -120,12 +150,17 @@ def verl(samples: Sequence[Sample], out: Path, common: Common) -> None:
     rows: list[Row] = []
     for index, s in enumerate(samples):
         text, media = common(s)
-        rows.append({
-            "data_source": s.data_source or "spacer", "prompt": [{"role": "user", "content": text}], "ability": s.problem_type,
-            "images": [{"image": p} for p in media.get("image", [])], "videos": [{"video": p} for p in media.get("video", [])],
-            "reward_model": {"style": "rule", "ground_truth": s.to_json_text()},
-            "extra_info": {"index": index, "split": "train", "question_type": s.question_type},
-        })
+        rows.append(
+            {
+                "data_source": s.data_source or "spacer",
+                "prompt": [{"role": "user", "content": text}],
+                "ability": s.problem_type,
+                "images": [{"image": p} for p in media.get("image", [])],
+                "videos": [{"video": p} for p in media.get("video", [])],
+                "reward_model": {"style": "rule", "ground_truth": s.to_json_text()},
+                "extra_info": {"index": index, "split": "train", "question_type": s.question_type},
+            }
+        )
     _parquet(out / "train.parquet", rows)
 
 
@@ -141,11 +176,23 @@ def _parquet(path: Path, rows: Sequence[Row]) -> None:
 WRITES = ("reward.py", "train.jsonl", "train.parquet", "train_*.parquet")
 """Paths that an export writes in its folder."""
 FORMS: dict[str, tuple[Callable[[Sequence[Sample], Path, Common], None], str]] = {
-    "ms-swift": (ms_swift, MS_SWIFT), "easyr1": (easyr1, EASYR1), "verl": (verl, VERL)}
+    "ms-swift": (ms_swift, MS_SWIFT),
+    "easyr1": (easyr1, EASYR1),
+    "verl": (verl, VERL),
+}
 
 
-def export(to: str, profile: Profile, method: str, out: Path, data: Path | None = None, *, overwrite: bool = False) -> list[Path]:
-    """Write the training rows of a profile and the reward of a method for another trainer; the files written.
+def export(
+    to: str,
+    profile: Profile,
+    method: str,
+    out: Path,
+    data: Path | None = None,
+    *,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the training rows of a profile and the reward of a method for another trainer; the
+    files written.
 
     Args:
         to: one of ``FORMS``.
@@ -153,32 +200,65 @@ def export(to: str, profile: Profile, method: str, out: Path, data: Path | None 
         overwrite: replace another export of ours in ``out``.
 
     Raises:
-        WorkbookError: an unknown trainer or method, a reward that others can't give (of several completions, or of tokens), or
-            a folder that holds a dataset, files of others where the export would write, or another export.
+        WorkbookError: an unknown trainer or method, a reward that others can't give (of several
+            completions, or of tokens), or a folder that holds a dataset, files of others where the
+            export would write, or another export.
         MissingArtifact: the data are not there.
     """
     if to not in FORMS or method not in METHODS:
-        raise WorkbookError(f"can't export {method!r} to {to!r}. Trainers: {', '.join(FORMS)}. Methods: {', '.join(METHODS)}.")
+        raise WorkbookError(
+            f"can't export {method!r} to {to!r}. Trainers: {', '.join(FORMS)}. Methods: {', '.join(METHODS)}."
+        )
     weights = METHODS[method].terms or {}
     if not weights or "temporal" in weights or METHODS[method].credit != "completion":
-        raise WorkbookError(f"the reward of {method} is not one of whole, single completions. Export another: sg_rlvr.")
+        raise WorkbookError(
+            f"the reward of {method} is not one of whole, single completions. Export another: sg_rlvr."
+        )
     data = data or profile.outputs / "data"
     source = rows_file(data)
     if out.resolve() == data.resolve() or (out / MAPS).exists():
-        raise WorkbookError(f"{out} holds a dataset, whose rows the export would replace. Name another folder with --out.")
+        raise WorkbookError(
+            f"{out} holds a dataset, whose rows the export would replace. Name another folder with --out."
+        )
     write, template = FORMS[to]
     samples = load(source)
     if METHODS[method].with_map:
         need_maps(samples, source)
-    settings = {"to": to, "method": method, "data": str(data.resolve()),
-                "prompt_style": profile.prompt_style, "reward_set": profile.reward_set}
+    settings = {
+        "to": to,
+        "method": method,
+        "data": str(data.resolve()),
+        "prompt_style": profile.prompt_style,
+        "reward_set": profile.reward_set,
+    }
     rows = {name: data / name for name in ("train.jsonl", MAPS) if (data / name).exists()}
-    record = folders.begin(out, folders.Inputs.of("export", settings, rows, out), WRITES, overwrite=overwrite)
-    record.add(("reward.py", "train.jsonl", "train.parquet", *(f"train_{kind}.parquet" for kind in ("image", "text", "video"))))
-    write(samples, out, lambda s: _common(s, data.resolve(), profile.prompt_style, METHODS[method].with_map))
-    write_atomic(out / "reward.py", template.format(
-        method=method, reward_set=profile.reward_set, gate=METHODS[method].gate, terms=json.dumps(dict(weights)),
-        names=tuple(weights),
-        functions=" ".join(f"spacer_{n}" for n in weights), weights=" ".join(str(w) for w in weights.values())))
+    record = folders.begin(
+        out, folders.Inputs.of("export", settings, rows, out), WRITES, overwrite=overwrite
+    )
+    record.add(
+        (
+            "reward.py",
+            "train.jsonl",
+            "train.parquet",
+            *(f"train_{kind}.parquet" for kind in ("image", "text", "video")),
+        )
+    )
+    write(
+        samples,
+        out,
+        lambda s: _common(s, data.resolve(), profile.prompt_style, METHODS[method].with_map),
+    )
+    write_atomic(
+        out / "reward.py",
+        template.format(
+            method=method,
+            reward_set=profile.reward_set,
+            gate=METHODS[method].gate,
+            terms=json.dumps(dict(weights)),
+            names=tuple(weights),
+            functions=" ".join(f"spacer_{n}" for n in weights),
+            weights=" ".join(str(w) for w in weights.values()),
+        ),
+    )
     record.finish()
     return sorted(p for p in out.iterdir() if p.name in record.written)

@@ -1,7 +1,7 @@
 """An independent second opinion on every numeric truth: dense points instead of formulas.
 
-It shares no code with ``questions.geometry``: boxes are sampled on their surfaces, floors are rasterised, instances are counted
-in the visibility table.
+It shares no code with ``questions.geometry``: boxes are sampled on their surfaces, floors are
+rasterised, instances are counted in the visibility table.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def distance(a: Box, b: Box) -> float:
 
 
 def floor_area(clip: Clip, cells: int = 400) -> float:
-    """Square metres of floor by counting the cells of a grid whose middle lies in a room (winding angles)."""
+    """Square metres of floor by counting the cells of a grid whose middle lies in a room (winding
+    angles)."""
     rooms = [np.array(r) for r in clip.scene.rooms or (clip.scene.polygon,)]
     low, high = np.concatenate(rooms).min(0), np.concatenate(rooms).max(0)
     sides = (high - low) / cells
@@ -55,13 +56,16 @@ def floor_area(clip: Clip, cells: int = 400) -> float:
     covered = np.zeros(middle.shape, bool)
     for room in rooms:
         corners = room[:, 0] + 1j * room[:, 1]
-        turns = sum(np.angle((b - middle) / (a - middle)) for a, b in zip(corners, np.roll(corners, -1)))
+        turns = sum(
+            np.angle((b - middle) / (a - middle)) for a, b in zip(corners, np.roll(corners, -1))
+        )
         covered |= np.abs(turns) > np.pi
     return float(covered.sum() * sides[0] * sides[1])
 
 
 def longest(points: Array) -> float:
-    """Longest side in metres of the tightest upright box around the points, found by turning it in steps of a quarter degree."""
+    """Longest side in metres of the tightest upright box around the points, found by turning it in
+    steps of a quarter degree."""
     angles = np.radians(np.arange(0, 90, 0.25))
     a = np.ptp(points[:, :2] @ np.stack([np.cos(angles), np.sin(angles)]), axis=0)
     b = np.ptp(points[:, :2] @ np.stack([-np.sin(angles), np.cos(angles)]), axis=0)
@@ -70,11 +74,16 @@ def longest(points: Array) -> float:
 
 
 def opinion(sample: Sample, clip: Clip) -> tuple[float, float] | None:
-    """(value, tolerance) of a numeric question in the unit of its answer; None where the oracle has no opinion."""
+    """(value, tolerance) of a numeric question in the unit of its answer; None where the oracle has
+    no opinion."""
     things = clip.scene.objects
     boxes = [[o.box for o in things if o.category == c] for c in sample.categories]
     if sample.question_type == "object_counting":
-        ids = [i for i in clip.visible_share if any(o.instance_id == i and o.category == sample.categories[0] for o in things)]
+        ids = [
+            i
+            for i in clip.visible_share
+            if any(o.instance_id == i and o.category == sample.categories[0] for o in things)
+        ]
         return float(len(ids)), 0.0
     if sample.question_type == "object_abs_distance":
         return distance(boxes[0][0], boxes[1][0]), 0.05 + STEP

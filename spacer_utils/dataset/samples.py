@@ -28,13 +28,21 @@ def stream(seed: int, scene_id: str, question_type: str) -> np.random.Generator:
 
 def view_of(clip: Clip, profile: profiles.Profile) -> View:
     """The clip as the profile's model is given it."""
-    indices = sampling(profile.frames.sampling).indices(clip.num_frames, clip.fps, profile.frames.num_frames)
+    indices = sampling(profile.frames.sampling).indices(
+        clip.num_frames, clip.fps, profile.frames.num_frames
+    )
     return View(clip, tuple(sorted(set(indices))), profile.data.min_visible_share)
 
 
-def ask(view: View, seed: int, wordings: Sequence[str], per_clip: int,
-        types: Collection[str] | None = None) -> dict[str, list[Candidate]]:
-    """Candidates of every registered question type (or of ``types``), several for each of the ``per_clip`` that may be chosen."""
+def ask(
+    view: View,
+    seed: int,
+    wordings: Sequence[str],
+    per_clip: int,
+    types: Collection[str] | None = None,
+) -> dict[str, list[Candidate]]:
+    """Candidates of every registered question type (or of ``types``), several for each of the
+    ``per_clip`` that may be chosen."""
     found = {}
     for entry in QUESTIONS:
         if types is None or entry.name in types:
@@ -55,40 +63,69 @@ def check(clip: Clip) -> None:
     """Refuse a clip that can't have true answers.
 
     Raises:
-        WorkbookError: instance ids repeat, a box has no extent, or a pose or box is not finite; the message names the item.
+        WorkbookError: instance ids repeat, a box has no extent, or a pose or box is not finite; the
+            message names the item.
     """
     scene = clip.scene
     ids = [o.instance_id for o in scene.objects]
     for o in scene.objects:
         where = f"scene {scene.scene_id}: {o.category} (instance {o.instance_id})"
         if ids.count(o.instance_id) > 1:
-            raise WorkbookError(f"{where} shares its id with another object. Give every object its own instance_id.")
+            raise WorkbookError(
+                f"{where} shares its id with another object. Give every object its own instance_id."
+            )
         if not np.isfinite([*o.box.center, *o.box.size, o.box.yaw]).all() or min(o.box.size) <= 0:
-            raise WorkbookError(f"{where} has box {o.box}. Sizes must be positive and all numbers finite.")
+            raise WorkbookError(
+                f"{where} has box {o.box}. Sizes must be positive and all numbers finite."
+            )
     bad = [k for k, pose in enumerate(clip.poses) if not np.isfinite(pose).all()]
     if bad:
-        raise WorkbookError(f"clip {clip.video_id}: pose of frame {bad[0]} is not finite. Film the room again or drop the frame.")
+        raise WorkbookError(
+            f"clip {clip.video_id}: pose of frame {bad[0]} is not finite. Film the room again or drop the frame."
+        )
 
 
-def sample(candidate: Candidate, question_type: str, video_id: str, scene_id: str, source: str, letters: Letters,
-           rng: np.random.Generator) -> Sample:
+def sample(
+    candidate: Candidate,
+    question_type: str,
+    video_id: str,
+    scene_id: str,
+    source: str,
+    letters: Letters,
+    rng: np.random.Generator,
+) -> Sample:
     """The row that a chosen candidate becomes."""
     options, answer = letters.deal(candidate, rng) if candidate.options else ((), candidate.answer)
     path = str(candidate.media.get("path", f"videos/{video_id}.mp4"))
     key = hashlib.blake2b(f"{path}|{candidate.problem}".encode(), digest_size=6)
     return Sample(
-        problem_id=int.from_bytes(key.digest(), "big"), problem=candidate.problem, data_type=candidate.data_type,
-        problem_type=candidate.problem_type, options=options, solution=f"<answer>{answer}</answer>", path=path,
-        data_source=source, question_type=question_type, scene_id=scene_id, categories=candidate.categories,
+        problem_id=int.from_bytes(key.digest(), "big"),
+        problem=candidate.problem,
+        data_type=candidate.data_type,
+        problem_type=candidate.problem_type,
+        options=options,
+        solution=f"<answer>{answer}</answer>",
+        path=path,
+        data_source=source,
+        question_type=question_type,
+        scene_id=scene_id,
+        categories=candidate.categories,
         cognitive_map_id="" if "general" in QUESTIONS.entry(question_type).info else video_id,
     )
 
 
-def room_samples(clip: Clip, profile: profiles.Profile, seed: int = 0, wordings: Sequence[str] = ("spacer",),
-                 types: Collection[str] | None = None) -> list[Sample]:
-    """Questions about a single clip, map attached, at most ``questions_per_type`` of each type: for a stream of fresh rooms.
+def room_samples(
+    clip: Clip,
+    profile: profiles.Profile,
+    seed: int = 0,
+    wordings: Sequence[str] = ("spacer",),
+    types: Collection[str] | None = None,
+) -> list[Sample]:
+    """Questions about a single clip, map attached, at most ``questions_per_type`` of each type: for
+    a stream of fresh rooms.
 
-    Answers and letters are as even as one clip allows; questions that need pictures of their own are left out.
+    Answers and letters are as even as one clip allows; questions that need pictures of their own
+    are left out.
     """
     view = view_of(clip, profile)
     per_clip, letters = profile.data.questions_per_type, Letters()
@@ -97,7 +134,9 @@ def room_samples(clip: Clip, profile: profiles.Profile, seed: int = 0, wordings:
     for name, candidates in ask(view, seed, wordings, per_clip, types).items():
         rng = stream(seed, clip.scene.scene_id, f"letters {name}")
         for candidate in [c for c in candidates if not c.media][:per_clip]:
-            row = sample(candidate, name, clip.video_id, clip.scene.scene_id, clip.scene.source, letters, rng)
+            row = sample(
+                candidate, name, clip.video_id, clip.scene.scene_id, clip.scene.source, letters, rng
+            )
             rows.append(row.joined(drawn) if row.cognitive_map_id else row)
     return rows
 
@@ -107,5 +146,10 @@ def text_rows(samples: Iterable[Sample]) -> list[Sample]:
 
     They teach a small base model the geometry for almost nothing.
     """
-    return [replace(s, data_type="text", path="", problem=f"Map: {map_text(s.cognitive_map)}\n{s.problem}")
-            for s in samples if s.cognitive_map and QUESTIONS.entry(s.question_type).info.get("from_map")]
+    return [
+        replace(
+            s, data_type="text", path="", problem=f"Map: {map_text(s.cognitive_map)}\n{s.problem}"
+        )
+        for s in samples
+        if s.cognitive_map and QUESTIONS.entry(s.question_type).info.get("from_map")
+    ]

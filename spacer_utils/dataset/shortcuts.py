@@ -1,4 +1,5 @@
-"""What answers can be had without the video: constant, per-category and text-only predictors on scene-disjoint folds."""
+"""What answers can be had without the video: constant, per-category and text-only predictors on
+scene-disjoint folds."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ Predictor = Callable[[Sequence[Sample], Sequence[Sample]], list[float]]
 
 
 def table(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """One row per choice or numeric question type: chance, and what each predictor scores, in %; MRA for numbers."""
+    """One row per choice or numeric question type: chance, and what each predictor scores, in %;
+    MRA for numbers."""
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in samples:
         if s.problem_type in ("multiple choice", "numerical"):
@@ -35,15 +37,25 @@ def table(samples: Sequence[Sample]) -> list[dict[str, Any]]:
         mine = mine[:: max(1, len(mine) // MOST)]
         choice = mine[0].problem_type == "multiple choice"
         predictors: dict[str, Predictor] = {
-            "constant": constant, "per category": per_category, "text only": text_choice if choice else text_number}
+            "constant": constant,
+            "per category": per_category,
+            "text only": text_choice if choice else text_number,
+        }
         chance = 100 * float(np.mean([1 / len(s.options) for s in mine])) if choice else None
-        rows.append({"question_type": name, "n": len(mine), "chance": chance,
-                     **{k: crossed(mine, p) for k, p in predictors.items()}})
+        rows.append(
+            {
+                "question_type": name,
+                "n": len(mine),
+                "chance": chance,
+                **{k: crossed(mine, p) for k, p in predictors.items()},
+            }
+        )
     return rows
 
 
 def crossed(samples: Sequence[Sample], predictor: Predictor) -> float | None:
-    """Mean score in % with training and test rows from different scenes; None where all rows are from one fold."""
+    """Mean score in % with training and test rows from different scenes; None where all rows are
+    from one fold."""
     folds = [crc32(s.scene_id.encode()) % FOLDS for s in samples]
     scores: list[float] = []
     for fold in range(FOLDS):
@@ -84,7 +96,8 @@ def best_number(values: Sequence[float]) -> float:
 
 
 def per_category(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]:
-    """For each first-named category the answer that was right most often (among the options there are), or the best number."""
+    """For each first-named category the answer that was right most often (among the options there
+    are), or the best number."""
     pools: dict[str, list[Sample]] = defaultdict(list)
     for s in train:
         pools[(s.categories or ("",))[0]].append(s)
@@ -103,11 +116,21 @@ def per_category(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]
 
 
 def option_features(sample: Sample, option: str) -> list[str]:
-    """What a reader sees of an option: itself, its letter, its parts in order, itself beside the categories asked about."""
+    """What a reader sees of an option: itself, its letter, its parts in order, itself beside the
+    categories asked about."""
     text, parts = _text(option), _text(option).split(", ")
-    found = [text, f"letter {option[0]}", *parts, *(f"{a}<{b}" for k, a in enumerate(parts) for b in parts[k + 1:])]
+    found = [
+        text,
+        f"letter {option[0]}",
+        *parts,
+        *(f"{a}<{b}" for k, a in enumerate(parts) for b in parts[k + 1 :]),
+    ]
     found += [f"{k} {p}" for k, p in enumerate(parts)]
-    return found + [f"{k} {c}|{text}" for k, c in enumerate(sample.categories)] + [f"{c}|{text}" for c in sample.categories]
+    return (
+        found
+        + [f"{k} {c}|{text}" for k, c in enumerate(sample.categories)]
+        + [f"{c}|{text}" for c in sample.categories]
+    )
 
 
 def _matrix(features: Sequence[Sequence[str]]) -> csr_array:
@@ -117,13 +140,19 @@ def _matrix(features: Sequence[Sequence[str]]) -> csr_array:
     return csr_array((np.ones(len(flat)), flat, ends), shape=(len(columns), WIDTH))
 
 
-def text_choice(train: Sequence[Sample], test: Sequence[Sample], penalty: float = 1.0) -> list[float]:
+def text_choice(
+    train: Sequence[Sample], test: Sequence[Sample], penalty: float = 1.0
+) -> list[float]:
     """Conditional logistic regression over the options' text features."""
 
     def table_of(rows: Sequence[Sample]) -> tuple[csr_array, np.ndarray, np.ndarray]:
         starts = np.cumsum([0] + [len(s.options) for s in rows])[:-1]
         right = np.array([[o[0] for o in s.options].index(s.gold) for s in rows])
-        return _matrix([option_features(s, o) for s in rows for o in s.options]), starts, starts + right
+        return (
+            _matrix([option_features(s, o) for s in rows for o in s.options]),
+            starts,
+            starts + right,
+        )
 
     x, starts, gold = table_of(train)
 
@@ -133,7 +162,9 @@ def text_choice(train: Sequence[Sample], test: Sequence[Sample], penalty: float 
         p /= np.repeat(np.add.reduceat(p, starts), np.diff([*starts, len(z)]))
         residual = p.copy()
         residual[gold] -= 1
-        return float(-np.log(np.maximum(p[gold], 1e-12)).sum() + penalty / 2 * w @ w), x.T @ residual + penalty * w
+        return float(
+            -np.log(np.maximum(p[gold], 1e-12)).sum() + penalty / 2 * w @ w
+        ), x.T @ residual + penalty * w
 
     w = minimize(loss, np.zeros(WIDTH), jac=True, method="L-BFGS-B", options={"maxiter": 30}).x
     x, starts, gold = table_of(test)

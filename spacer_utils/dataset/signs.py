@@ -1,7 +1,8 @@
-"""Pictures and clips of the general rows, made from a room's own video by the recipe that its question carries.
+"""Pictures and clips of the general rows, made from a room's own video by the recipe that its
+question carries.
 
-A recipe names its file (``path``) and either one ``frame`` (with a ``sign`` or a ``gauge`` to paint on the wall at ``corners``),
-or an ``order`` of frames that becomes a clip of its own.
+A recipe names its file (``path``) and either one ``frame`` (with a ``sign`` or a ``gauge`` to paint
+on the wall at ``corners``), or an ``order`` of frames that becomes a clip of its own.
 """
 
 from __future__ import annotations
@@ -40,12 +41,18 @@ def make(recipes: Sequence[Mapping[str, Any]], clip: Clip, out: Path) -> None:
     for recipe in recipes:
         path = inside(out, recipe["path"])
         if "order" in recipe:
-            write_clip(frames[recipe["order"]], reordered(clip, recipe["order"], path.stem), out / "videos")
+            write_clip(
+                frames[recipe["order"]], reordered(clip, recipe["order"], path.stem), out / "videos"
+            )
         else:
             picture = Image.fromarray(frames[recipe["frame"]])
             if "corners" in recipe:
                 corners = project(clip, recipe["frame"], recipe["corners"])[0]
-                picture = hang(picture, sign(recipe["sign"]) if "sign" in recipe else gauge(recipe["gauge"]), corners)
+                picture = hang(
+                    picture,
+                    sign(recipe["sign"]) if "sign" in recipe else gauge(recipe["gauge"]),
+                    corners,
+                )
             buffer = io.BytesIO()
             picture.save(buffer, "JPEG", quality=92)
             write_atomic(path, buffer.getvalue())
@@ -55,8 +62,12 @@ def reordered(clip: Clip, order: Sequence[int], name: str) -> Clip:
     """The clip that shows the frames of another in the given order."""
     shares = {i: tuple(row[k] for k in order) for i, row in clip.visible_share.items()}
     folder = clip.video_id.rpartition("/")[0]
-    return replace(clip, video_id=f"{folder}/{name}" if folder else name, visible_share=shares,
-                   poses=tuple(clip.poses[k] for k in order))
+    return replace(
+        clip,
+        video_id=f"{folder}/{name}" if folder else name,
+        visible_share=shares,
+        poses=tuple(clip.poses[k] for k in order),
+    )
 
 
 def sign(text: str) -> Image.Image:
@@ -66,8 +77,11 @@ def sign(text: str) -> Image.Image:
     draw.rectangle((4, 4, panel.width - 5, panel.height - 5), outline=INK, width=6)
     words = text.split()
     lines = [words[0], " ".join(words[1:])] if len(words) > 1 else words
-    size = next(s for s in range(96, 8, -2)
-                if max(draw.textlength(line, ImageFont.load_default(s)) for line in lines) < 0.88 * SIDE)
+    size = next(
+        s
+        for s in range(96, 8, -2)
+        if max(draw.textlength(line, ImageFont.load_default(s)) for line in lines) < 0.88 * SIDE
+    )
     for k, line in enumerate(lines):
         height = panel.height * (2 * k + 1) / (2 * len(lines))
         draw.text((SIDE / 2, height), line, INK, ImageFont.load_default(size), anchor="mm")
@@ -79,7 +93,9 @@ def gauge(value: float) -> Image.Image:
     panel = Image.new("RGB", (SIDE, SIDE), PAPER)
     draw = ImageDraw.Draw(panel)
     middle, radius = SIDE / 2, 0.46 * SIDE
-    draw.ellipse((middle - radius, middle - radius, middle + radius, middle + radius), outline=INK, width=8)
+    draw.ellipse(
+        (middle - radius, middle - radius, middle + radius, middle + radius), outline=INK, width=8
+    )
 
     def point(v: float, share: float) -> tuple[float, float]:
         angle = math.radians(225 - 2.7 * v)
@@ -97,12 +113,21 @@ def hang(picture: Image.Image, panel: Image.Image, corners: npt.NDArray[np.float
     """The picture with the panel at four pixel corners (4, 2), clockwise from the top left."""
     wide = round(2 * float(np.linalg.norm(corners[1] - corners[0])))
     if wide < panel.width:  # shrink well first: a warp alone would lose strokes
-        panel = panel.resize((max(wide, 8), max(wide * panel.height // panel.width, 8)), Image.Resampling.LANCZOS)
+        panel = panel.resize(
+            (max(wide, 8), max(wide * panel.height // panel.width, 8)), Image.Resampling.LANCZOS
+        )
     rows, values = [], []
     for (x, y), (u, v) in zip(corners, [(0, 0), (panel.width, 0), panel.size, (0, panel.height)]):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         values += [u, v]
-    warp = tuple(float(c) for c in np.linalg.solve(np.array(rows, dtype=float), np.array(values, dtype=float)))
-    warped = panel.transform(picture.size, Image.Transform.PERSPECTIVE, warp, Image.Resampling.BICUBIC)
-    mask = Image.new("L", panel.size, 255).transform(picture.size, Image.Transform.PERSPECTIVE, warp, Image.Resampling.BILINEAR)
+    warp = tuple(
+        float(c)
+        for c in np.linalg.solve(np.array(rows, dtype=float), np.array(values, dtype=float))
+    )
+    warped = panel.transform(
+        picture.size, Image.Transform.PERSPECTIVE, warp, Image.Resampling.BICUBIC
+    )
+    mask = Image.new("L", panel.size, 255).transform(
+        picture.size, Image.Transform.PERSPECTIVE, warp, Image.Resampling.BILINEAR
+    )
     return Image.composite(warped, picture, mask)

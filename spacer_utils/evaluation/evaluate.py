@@ -1,7 +1,8 @@
 """Generate answers with a checkpoint: batched, resumable, and with every video decoded once.
 
-Predictions are appended a whole batch at a time, and batches are a fixed partition of the items, so a run that was killed
-and resumed gives the very predictions of an undisturbed one. Under ``accelerate launch`` each process takes every n-th batch.
+Predictions are appended a whole batch at a time, and batches are a fixed partition of the items, so
+a run that was killed and resumed gives the very predictions of an undisturbed one. Under
+``accelerate launch`` each process takes every n-th batch.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Item:
     text: str
     """The user turn."""
     media: tuple[tuple[str, str], ...] = ()
-    """``("video" | "image", absolute path)`` in order; they come before the text, or where it says ``<image>``."""
+    """``("video" | "image", absolute path)`` in order; they come before the text, or where it says
+    ``<image>``."""
     begun: str = ""
     """How the completion begins: the model only goes on with it."""
 
@@ -52,44 +54,71 @@ class Prediction:
     """The token budget ended before the model did."""
 
 
-def items_from_samples(samples: Iterable[Sample], root: Path, style: str, with_map: bool, told: bool = False) -> list[Item]:
-    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``. ``told``: completions begin with the true map."""
+def items_from_samples(
+    samples: Iterable[Sample], root: Path, style: str, with_map: bool, told: bool = False
+) -> list[Item]:
+    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``. ``told``:
+    completions begin with the true map."""
     return [
-        Item(str(s.problem_id), prompts.user_text(s, style, with_map),
-             () if s.data_type == "text" else ((s.data_type, str(inside(root, s.path))),),
-             begun=prompts.after_map(s.cognitive_map) if told and s.cognitive_map else "")
+        Item(
+            str(s.problem_id),
+            prompts.user_text(s, style, with_map),
+            () if s.data_type == "text" else ((s.data_type, str(inside(root, s.path))),),
+            begun=prompts.after_map(s.cognitive_map) if told and s.cognitive_map else "",
+        )
         for s in samples
     ]
 
 
 def _inputs(model: str, items: Sequence[Item], out: Path, **settings: Any) -> folders.Inputs:
-    """All that decides the answers: the model, the questions, the media that they name, every setting."""
+    """All that decides the answers: the model, the questions, the media that they name, every
+    setting."""
     media = sorted({path for item in items for _, path in item.media})
     missing = [p for p in media if not os.path.exists(p)]
     if missing:
         from ..core.row_files import remedy
 
-        raise WorkbookError(f"{len(missing)} media files of the evaluation are missing, for example {missing[0]}. "
-                            f"{remedy(Path(missing[0]).parent.parent)}")
-    common = Path(os.path.commonpath([os.path.dirname(p) for p in media])).parent if media else Path()
+        raise WorkbookError(
+            f"{len(missing)} media files of the evaluation are missing, for example {missing[0]}. "
+            f"{remedy(Path(missing[0]).parent.parent)}"
+        )
+    common = (
+        Path(os.path.commonpath([os.path.dirname(p) for p in media])).parent if media else Path()
+    )
     names = {path: os.path.relpath(path, common) for path in media}
     asked = [(i.key, i.text + i.begun, [names[p] for _, p in i.media]) for i in items]
     settings["questions"] = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     settings["model"] = "a folder" if Path(model).is_dir() else model
     files = {f"{name} of the model": path for name, path in model_files(model).items()}
-    return folders.Inputs.of("evaluation", settings, {**files, **{names[p]: Path(p) for p in media}}, out)
+    return folders.Inputs.of(
+        "evaluation", settings, {**files, **{names[p]: Path(p) for p in media}}, out
+    )
 
 
 def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
-    """The fixed partition: items with the same media stand together, so that each clip is decoded once."""
+    """The fixed partition: items with the same media stand together, so that each clip is decoded
+    once."""
     ordered = sorted(items, key=lambda i: (i.media, len(i.text), i.key))
-    return [ordered[k:k + size] for k in range(0, len(ordered), size)]
+    return [ordered[k : k + size] for k in range(0, len(ordered), size)]
 
 
-def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, batch: int, max_new_tokens: int,
-             mode: Mode = "video", seed: int = 0, device: str | None = None, cache: Path | None = None,
-             backend: Backend = "transformers", overwrite: bool = False, beside: Sequence[str] = (),
-             progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
+def generate(
+    model: str,
+    items: Sequence[Item],
+    out: Path,
+    *,
+    frames: Frames,
+    batch: int,
+    max_new_tokens: int,
+    mode: Mode = "video",
+    seed: int = 0,
+    device: str | None = None,
+    cache: Path | None = None,
+    backend: Backend = "transformers",
+    overwrite: bool = False,
+    beside: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Prediction]:
     """Greedy answers to every item, from ``out/predictions*.jsonl`` where they are there already.
 
     Args:
@@ -100,14 +129,26 @@ def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, ba
         progress: called with (items done, items in all) after every batch.
 
     Raises:
-        WorkbookError: two items share a key, a medium can't be read (the message names it), or finished predictions of other
-            inputs, somebody's files or another process are in the way.
+        WorkbookError: two items share a key, a medium can't be read (the message names it), or
+            finished predictions of other inputs, somebody's files or another process are in the
+            way.
     """
     if len({i.key for i in items}) != len(items):
-        raise WorkbookError("two items of the evaluation share a key. Give every question its own problem_id.")
+        raise WorkbookError(
+            "two items of the evaluation share a key. Give every question its own problem_id."
+        )
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    inputs = _inputs(model, items, out, frames=asdict(frames), batch=batch, max_new_tokens=max_new_tokens, mode=mode, seed=seed,
-                     backend=backend)
+    inputs = _inputs(
+        model,
+        items,
+        out,
+        frames=asdict(frames),
+        batch=batch,
+        max_new_tokens=max_new_tokens,
+        mode=mode,
+        seed=seed,
+        backend=backend,
+    )
     record = folders.Record.of(out)
     if record.finished and record.same(inputs) and record.written.issuperset(beside):
         done = _found(out)
@@ -115,7 +156,9 @@ def generate(model: str, items: Sequence[Item], out: Path, *, frames: Frames, ba
             return {i.key: done[i.key] for i in items}
     with folders.held(out) if rank == 0 else contextlib.nullcontext():
         if rank == 0:
-            record = folders.begin(out, inputs, ("predictions.*.jsonl", *beside), overwrite=overwrite)
+            record = folders.begin(
+                out, inputs, ("predictions.*.jsonl", *beside), overwrite=overwrite
+            )
             record.add([*(f"predictions.{k}.jsonl" for k in range(world)), *beside])
         _meet(world)
         done = _found(out)
@@ -145,45 +188,97 @@ def _meet(world: int) -> None:
         PartialState().wait_for_everyone()
 
 
-def answer(model: str, samples: Sequence[Sample], root: Path, out: Path, profile: Profile, *, with_map: bool, told: bool = False,
-           seed: int = 0, mode: Mode = "video", overwrite: bool = False,
-           progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
-    """Answers of one checkpoint to a dataset's samples with a profile's frames, batch and token budget; see ``generate``.
+def answer(
+    model: str,
+    samples: Sequence[Sample],
+    root: Path,
+    out: Path,
+    profile: Profile,
+    *,
+    with_map: bool,
+    told: bool = False,
+    seed: int = 0,
+    mode: Mode = "video",
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Prediction]:
+    """Answers of one checkpoint to a dataset's samples with a profile's frames, batch and token
+    budget; see ``generate``.
 
-    Decoded frames are shared with training through ``frames`` in the profile's outputs. With ``told`` completions begin with the
-    true map.
+    Decoded frames are shared with training through ``frames`` in the profile's outputs. With
+    ``told`` completions begin with the true map.
     """
     items = items_from_samples(samples, root, profile.prompt_style, with_map, told)
     return _with_profile(model, items, root, out, profile, seed, mode, overwrite, progress)
 
 
-def answer_told(model: str, told: Sequence[Case], root: Path, out: Path, profile: Profile, *, seed: int = 0,
-                overwrite: bool = False, progress: Callable[[int, int], None] | None = None) -> dict[str, Prediction]:
-    """What a checkpoint answers after maps that it did not draw, by ``Case.key``; outputs are whole completions, map included."""
+def answer_told(
+    model: str,
+    told: Sequence[Case],
+    root: Path,
+    out: Path,
+    profile: Profile,
+    *,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Prediction]:
+    """What a checkpoint answers after maps that it did not draw, by ``Case.key``; outputs are whole
+    completions, map included."""
     asked = items_from_samples([c.sample for c in told], root, profile.prompt_style, with_map=True)
     items = [replace(item, key=c.key, begun=c.begun) for item, c in zip(asked, told)]
     return _with_profile(model, items, root, out, profile, seed, "video", overwrite, progress)
 
 
-def _with_profile(model: str, items: Sequence[Item], root: Path, out: Path, profile: Profile, seed: int, mode: Mode,
-                  overwrite: bool, progress: Callable[[int, int], None] | None) -> dict[str, Prediction]:
-    return generate(model, items, out, frames=profile.frames, batch=profile.evaluation.batch,
-                    max_new_tokens=profile.evaluation.max_new_tokens, mode=mode, seed=seed, cache=profile.outputs / "frames",
-                    overwrite=overwrite, progress=progress)
+def _with_profile(
+    model: str,
+    items: Sequence[Item],
+    root: Path,
+    out: Path,
+    profile: Profile,
+    seed: int,
+    mode: Mode,
+    overwrite: bool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Prediction]:
+    return generate(
+        model,
+        items,
+        out,
+        frames=profile.frames,
+        batch=profile.evaluation.batch,
+        max_new_tokens=profile.evaluation.max_new_tokens,
+        mode=mode,
+        seed=seed,
+        cache=profile.outputs / "frames",
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def _found(out: Path) -> dict[str, Prediction]:
     """What this run has answered so far, in all processes."""
-    rows = [row for path in sorted(out.glob("predictions.*.jsonl")) for batch in read_jsonl(path, tolerate_torn_end=True)
-            for row in batch]
+    rows = [
+        row
+        for path in sorted(out.glob("predictions.*.jsonl"))
+        for batch in read_jsonl(path, tolerate_torn_end=True)
+        for row in batch
+    ]
     return {row["key"]: Prediction(**row) for row in rows}
 
 
 class Engine:
     """A loaded checkpoint that answers batches of items."""
 
-    def __init__(self, model: str, frames: Frames, mode: Mode = "video", seed: int = 0, device: str | None = None,
-                 cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        frames: Frames,
+        mode: Mode = "video",
+        seed: int = 0,
+        device: str | None = None,
+        cache: Path | None = None,
+    ) -> None:
         """``cache`` is a folder of decoded frames to share (see ``video.load``).
 
         Raises:
@@ -196,27 +291,46 @@ class Engine:
         disable_progress_bar()
         vision.repair_positions()
         self.mode, self.seed = mode, seed
-        self.device = device or (f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
+        self.device = device or (
+            f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+        )
         dtype = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
         self.processor = models.load_processor(model)
         self.model = models.load(model, dtype).to(self.device).eval()
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         self._sight = vision.SharedVision(self.model)
-        self._filters, self._stop = rollouts.rules(self.model.generation_config, self.processor, self.device)
+        self._filters, self._stop = rollouts.rules(
+            self.model.generation_config, self.processor, self.device
+        )
 
     def _encode(self, items: Sequence[Item]) -> Any:
         from ..training.encoder import Prompt
 
-        prompts = [Prompt(i.text.replace(IMAGE, ""), (), i.begun) if self.mode == "blind" else Prompt(i.text, i.media, i.begun)
-                   for i in items]
+        prompts = [
+            Prompt(i.text.replace(IMAGE, ""), (), i.begun)
+            if self.mode == "blind"
+            else Prompt(i.text, i.media, i.begun)
+            for i in items
+        ]
         self.encoder.rows = {path: i.key for i in reversed(items) for _, path in i.media}
-        return self.encoder.encode(prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None)
+        return self.encoder.encode(
+            prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None
+        )
 
-    def _texts(self, items: Sequence[Item], found: Iterable[tuple[list[int], bool]]) -> list[Prediction]:
+    def _texts(
+        self, items: Sequence[Item], found: Iterable[tuple[list[int], bool]]
+    ) -> list[Prediction]:
         decode = self.processor.tokenizer.decode
-        texts = [(tokens[:len(tokens) - ended], ended) for tokens, ended in found]
-        return [Prediction(item.key, item.begun + decode(tokens, skip_special_tokens=True), len(tokens), not ended)
-                for item, (tokens, ended) in zip(items, texts)]
+        texts = [(tokens[: len(tokens) - ended], ended) for tokens, ended in found]
+        return [
+            Prediction(
+                item.key,
+                item.begun + decode(tokens, skip_special_tokens=True),
+                len(tokens),
+                not ended,
+            )
+            for item, (tokens, ended) in zip(items, texts)
+        ]
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
         """Greedy completions of one batch, the checkpoint's own repetition penalty included."""
@@ -225,18 +339,37 @@ class Engine:
         from ..training.rollouts import complete
 
         with torch.inference_mode():
-            return self._texts(items, complete(self.model, self._sight, self._encode(items), self.processor, max_new_tokens,
-                                               self._filters, self._stop))
+            return self._texts(
+                items,
+                complete(
+                    self.model,
+                    self._sight,
+                    self._encode(items),
+                    self.processor,
+                    max_new_tokens,
+                    self._filters,
+                    self._stop,
+                ),
+            )
 
 
 class VllmEngine(Engine):
-    """The same questions through vLLM, on a GPU; the ids that it generates from are checked against ours."""
+    """The same questions through vLLM, on a GPU; the ids that it generates from are checked against
+    ours."""
 
-    def __init__(self, model: str, frames: Frames, mode: Mode = "video", seed: int = 0, device: str | None = None,
-                 cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        frames: Frames,
+        mode: Mode = "video",
+        seed: int = 0,
+        device: str | None = None,
+        cache: Path | None = None,
+    ) -> None:
         """
         Raises:
-            WorkbookError: vllm is missing or of an unproven version, or the checkpoint is not whole.
+            WorkbookError: vllm is missing or of an unproven version, or the checkpoint is not
+                whole.
         """
         from ..training import rollouts, vllm_rollouts as engine, encoder as media, models  # isort: skip
         from transformers import GenerationConfig
@@ -249,8 +382,12 @@ class VllmEngine(Engine):
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         settings = GenerationConfig.from_pretrained(model)
         self._stop = rollouts.rules(settings, self.processor)[1]
-        self._sampling = partial(SamplingParams, temperature=0.0, repetition_penalty=settings.repetition_penalty or 1.0,
-                                 logit_bias={token: -100.0 for token in media.vision_tokens(self.processor)})
+        self._sampling = partial(
+            SamplingParams,
+            temperature=0.0,
+            repetition_penalty=settings.repetition_penalty or 1.0,
+            logit_bias={token: -100.0 for token in media.vision_tokens(self.processor)},
+        )
         self.llm = LLM(model=model, seed=seed)
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
@@ -259,31 +396,49 @@ class VllmEngine(Engine):
 
         batch = self._encode(items)
         sent = engine.requests(batch, range(len(items)), self.encoder)
-        outputs = self.llm.generate([{k: v for k, v in r.items() if k != "expanded"} for r in sent],
-                                    self._sampling(max_tokens=max_new_tokens), use_tqdm=False)
+        outputs = self.llm.generate(
+            [{k: v for k, v in r.items() if k != "expanded"} for r in sent],
+            self._sampling(max_tokens=max_new_tokens),
+            use_tqdm=False,
+        )
         engine.same(sent, [o.prompt_token_ids for o in outputs])
         written = [list(o.outputs[0].token_ids) for o in outputs]
-        ends = [next((k + 1 for k, token in enumerate(tokens) if token in self._stop), None) for tokens in written]
-        return self._texts(items, [(tokens[:end], end is not None) for tokens, end in zip(written, ends)])
+        ends = [
+            next((k + 1 for k, token in enumerate(tokens) if token in self._stop), None)
+            for tokens in written
+        ]
+        return self._texts(
+            items, [(tokens[:end], end is not None) for tokens, end in zip(written, ends)]
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``python -m spacer_utils.evaluation.evaluate``, also by ``accelerate launch``: one checkpoint's answers to one split."""
+    """``python -m spacer_utils.evaluation.evaluate``, also by ``accelerate launch``: one
+    checkpoint's answers to one split."""
     from ..analysis.scores import spread
     from ..core import profiles
     from ..core.progress import Progress
     from ..core.row_files import rows_file
     from ..core.rows import load, need_maps
 
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.evaluation.evaluate", description="Answer a split; resumes by itself.")
+    parser = argparse.ArgumentParser(
+        prog="python -m spacer_utils.evaluation.evaluate",
+        description="Answer a split; resumes by itself.",
+    )
     parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
     parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")
-    parser.add_argument("--data", type=Path, help="folder with <split>.jsonl (default: outputs/<profile>/data)")
+    parser.add_argument(
+        "--data", type=Path, help="folder with <split>.jsonl (default: outputs/<profile>/data)"
+    )
     parser.add_argument("--split", default="heldout")
     parser.add_argument("--mode", default="video", choices=["video", "blind", "shuffled"])
     parser.add_argument("--map", action="store_true", help="ask for a cognitive map")
-    parser.add_argument("--out", type=Path, required=True, help="a folder of its own for the predictions")
-    parser.add_argument("--overwrite", action="store_true", help="replace finished predictions of other inputs")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="a folder of its own for the predictions"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace finished predictions of other inputs"
+    )
     args = parser.parse_args(argv)
     profile = profiles.get(args.profile)
     data = args.data or profile.outputs / "data"
@@ -292,8 +447,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         samples = spread(load(source), profile.evaluation.questions)
         if args.map:
             need_maps(samples, source)
-        found = answer(args.model, samples, data, args.out, profile, with_map=args.map, mode=args.mode,
-                       overwrite=args.overwrite, progress=Progress(args.split))
+        found = answer(
+            args.model,
+            samples,
+            data,
+            args.out,
+            profile,
+            with_map=args.map,
+            mode=args.mode,
+            overwrite=args.overwrite,
+            progress=Progress(args.split),
+        )
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,8 @@
-"""Lets lmms-eval run this workbook's checkpoints: ``lmms_eval --model spacer_workbook --model_args pretrained=FOLDER``.
+"""Lets lmms-eval run this workbook's checkpoints: ``lmms_eval --model spacer_workbook --model_args
+pretrained=FOLDER``.
 
-The entry point ``lmms_eval.models`` of this package names ``manifest``; nothing here is needed, or imported, without lmms-eval.
+The entry point ``lmms_eval.models`` of this package names ``manifest``; nothing here is needed, or
+imported, without lmms-eval.
 """
 
 from __future__ import annotations
@@ -27,33 +29,51 @@ def manifest() -> Any:
 
 
 class WorkbookModel(Base):  # type: ignore[misc]
-    """A checkpoint behind lmms-eval's simple interface, with the frames and the batches of a profile."""
+    """A checkpoint behind lmms-eval's simple interface, with the frames and the batches of a
+    profile."""
 
     is_simple = True
 
-    def __init__(self, pretrained: str, profile: str = "cpu", batch_size: int | str = 0, device: str | None = None,
-                 **_: Any) -> None:
+    def __init__(
+        self,
+        pretrained: str,
+        profile: str = "cpu",
+        batch_size: int | str = 0,
+        device: str | None = None,
+        **_: Any,
+    ) -> None:
         super().__init__()
         self.settings = profiles.get(profile)
         self.batch = int(batch_size) or self.settings.evaluation.batch
         self.engine = evaluate.Engine(pretrained, self.settings.frames, device=device)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """Greedy texts in the order of the requests ``(context, gen_kwargs, doc_to_visual, doc_id, task, split)``."""
+        """Greedy texts in the order of the requests ``(context, gen_kwargs, doc_to_visual, doc_id,
+        task, split)``."""
         with tempfile.TemporaryDirectory() as folder:
             items: dict[int, list[evaluate.Item]] = {}
             for number, request in enumerate(requests):
                 context, options, doc_to_visual, doc_id, task, split = request.args
                 visuals = doc_to_visual(self.task_dict[task][split][doc_id])
-                media = tuple(_medium(v, Path(folder) / f"{number}_{k}.png") for k, v in enumerate(visuals))
-                budget = int(options.get("max_new_tokens") or self.settings.evaluation.max_new_tokens)
+                media = tuple(
+                    _medium(v, Path(folder) / f"{number}_{k}.png") for k, v in enumerate(visuals)
+                )
+                budget = int(
+                    options.get("max_new_tokens") or self.settings.evaluation.max_new_tokens
+                )
                 items.setdefault(budget, []).append(evaluate.Item(str(number), context, media))
-            found = {p.key: p.output for budget, group in items.items() for batch in evaluate.batches(group, self.batch)
-                     for p in self.engine.answer(batch, budget)}
+            found = {
+                p.key: p.output
+                for budget, group in items.items()
+                for batch in evaluate.batches(group, self.batch)
+                for p in self.engine.answer(batch, budget)
+            }
         return [found[str(number)] for number in range(len(requests))]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        raise NotImplementedError("the workbook's benchmarks are scored on generated text, not on likelihoods")
+        raise NotImplementedError(
+            "the workbook's benchmarks are scored on generated text, not on likelihoods"
+        )
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         raise NotImplementedError("the workbook's benchmarks have one round")

@@ -1,7 +1,9 @@
-"""Endless batches of rooms that nobody has seen: drawn as they are needed, labelled pixel by pixel, and asked about.
+"""Endless batches of rooms that nobody has seen: drawn as they are needed, labelled pixel by pixel,
+and asked about.
 
-A few thousand stored rooms are memorised within a few passes; a small frame costs milliseconds to draw, so every sample of the
-nano base's training shows another room. Only the frames that the model is given are drawn, and no codec stands between.
+A few thousand stored rooms are memorised within a few passes; a small frame costs milliseconds to
+draw, so every sample of the nano base's training shows another room. Only the frames that the model
+is given are drawn, and no codec stands between.
 """
 
 from __future__ import annotations
@@ -33,15 +35,18 @@ from .map_questions import Readings
 
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 """How every prompt with a clip begins."""
-SPATIAL = tuple(e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning")
+SPATIAL = tuple(
+    e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning"
+)
 """What a room of the training is asked."""
 SHORT_MAP = 12
-"""Instances in the maps of text-only rows, where there are such: a row of a full room costs as much as four others."""
+"""Instances in the maps of text-only rows, where there are such: a row of a full room costs as much
+as four others."""
 REORDERED = 0.5
 """Share of text-only rows that want their map in another order."""
 WITH_MAP = 1
-"""Of the questions about one clip, this many ask for a map before the answer: a second would teach the same map at the price of
-several plain answers."""
+"""Of the questions about one clip, this many ask for a map before the answer: a second would teach
+the same map at the price of several plain answers."""
 
 
 @dataclass
@@ -58,7 +63,8 @@ class RoomBatch:
     camera: torch.Tensor
     """Dense labels of all vision tokens in order, see ``perception.Labels``."""
     rows: Rows
-    """Questions about each clip, as many about one as about another; or the prompt up to the end of the clip."""
+    """Questions about each clip, as many about one as about another; or the prompt up to the end of
+    the clip."""
     text: Rows
     """Text-only rows about the same rooms, and about made-up maps where these are read."""
 
@@ -81,9 +87,11 @@ class FreshRooms:
     questions: int = 0
     """Questions about each room; with 0 the prompts end with the clip."""
     find: bool = False
-    """Ask for the cells of all things that the room has once, in random order, instead of a question type."""
+    """Ask for the cells of all things that the room has once, in random order, instead of a
+    question type."""
     crowded: bool = False
-    """Choose rooms as a dataset does: most have many things that are the only one of their name, some a crowd of one thing."""
+    """Choose rooms as a dataset does: most have many things that are the only one of their name,
+    some a crowd of one thing."""
     readings: Readings | None = None
     """Have the maps read before the answer; these stand beside the other text-only rows then."""
 
@@ -94,7 +102,9 @@ class FreshRooms:
         if self.questions:
             chosen = [s for samples in asked for s in self._chosen(samples, rng)]
             shown = [c for c in clips for _ in range(self.questions)]
-            with_map = np.arange(len(chosen)) % self.questions < (self.questions if self.find else WITH_MAP)
+            with_map = np.arange(len(chosen)) % self.questions < (
+                self.questions if self.find else WITH_MAP
+            )
             data, rows = self._rows(chosen, with_map, shown)
         else:
             data = self._processed([START] * len(clips), clips)
@@ -111,66 +121,112 @@ class FreshRooms:
     def _chosen(self, samples: list[Sample], rng: np.random.Generator) -> list[Sample]:
         """What one room is asked."""
         if not self.find:
-            return [samples[int(k)] for k in rng.choice(len(samples), self.questions, replace=False)]
+            return [
+                samples[int(k)] for k in rng.choice(len(samples), self.questions, replace=False)
+            ]
         once = _once(samples)
-        return [counting(dict(once[int(k)] for k in rng.permutation(len(once)))) for _ in range(self.questions)]
+        return [
+            counting(dict(once[int(k)] for k in rng.permutation(len(once))))
+            for _ in range(self.questions)
+        ]
 
     def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
         """Rows in which the map of one of the rooms is told and has to be written down again."""
         candidates = text_rows(s for samples in asked for s in samples)
-        candidates = [s for s in candidates if sum(map(len, (s.cognitive_map or {}).values())) <= SHORT_MAP] or candidates
-        picked = [candidates[int(k)] for k in rng.permutation(len(candidates))[:self.text_rows]]
+        candidates = [
+            s for s in candidates if sum(map(len, (s.cognitive_map or {}).values())) <= SHORT_MAP
+        ] or candidates
+        picked = [candidates[int(k)] for k in rng.permutation(len(candidates))[: self.text_rows]]
         return told(picked, self.processor, self.profile, rng, REORDERED)
 
-    def _drawn(self, rng: np.random.Generator) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
+    def _drawn(
+        self, rng: np.random.Generator
+    ) -> tuple[list[perception.Labels], list[npt.NDArray[np.uint8]], list[list[Sample]]]:
         """Dense labels, frames and questions of this batch's rooms."""
         found = list(islice(self._rooms(rng), self.rooms))
-        return ([self._labels(frames, clip) for _, frames, clip in found],
-                [np.stack([f.rgb for f in frames]) for _, frames, _ in found], [samples for samples, _, _ in found])
+        return (
+            [self._labels(frames, clip) for _, frames, clip in found],
+            [np.stack([f.rgb for f in frames]) for _, frames, _ in found],
+            [samples for samples, _, _ in found],
+        )
 
     def _rooms(self, rng: np.random.Generator) -> Iterator[tuple[list[Sample], list[Frame], Clip]]:
-        """Rooms without end; one with too few questions, or with nowhere to stand, is passed over."""
+        """Rooms without end; one with too few questions, or with nowhere to stand, is passed
+        over."""
         while True:
             number = int(rng.integers(2**31))
-            number = room_number("train", self.seed, number // ROOM_TRIES) if self.crowded else number
+            number = (
+                room_number("train", self.seed, number // ROOM_TRIES) if self.crowded else number
+            )
             room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=number)))
             with contextlib.suppress(WorkbookError):
                 frames, clip = given_frames(room, self.profile, self.seed)
                 samples = room_samples(clip, self.profile, self.seed, types=SPATIAL)
-                if len(samples) >= self.questions and text_rows(samples) and (_once(samples) or not self.find):
+                if (
+                    len(samples) >= self.questions
+                    and text_rows(samples)
+                    and (_once(samples) or not self.find)
+                ):
                     yield samples, frames, clip
 
     @property
     def _token_side(self) -> int:
         """Pixels of a vision token's side."""
-        return int(self.processor.video_processor.patch_size * self.processor.video_processor.merge_size)
+        return int(
+            self.processor.video_processor.patch_size * self.processor.video_processor.merge_size
+        )
 
     def _labels(self, frames: list[Frame], clip: Clip) -> perception.Labels:
         tokens = perception.token_ids(self.processor.tokenizer, clip.scene.categories)
         ids, depth = np.stack([f.ids for f in frames]), np.stack([f.depth for f in frames])
         return perception.labels(clip, ids, depth, object_cells(clip), tokens, self._token_side)
 
-    def _rows(self, samples: list[Sample], with_map: npt.NDArray[np.bool_],
-              clips: list[npt.NDArray[np.uint8]]) -> tuple[Any, Rows]:
+    def _rows(
+        self,
+        samples: list[Sample],
+        with_map: npt.NDArray[np.bool_],
+        clips: list[npt.NDArray[np.uint8]],
+    ) -> tuple[Any, Rows]:
         read = self.readings is not None
-        texts, lengths = zip(*(written(s, self.processor, self.profile, with_map=bool(ask), read=read, media="clip")
-                               for s, ask in zip(samples, with_map)))
+        texts, lengths = zip(
+            *(
+                written(
+                    s, self.processor, self.profile, with_map=bool(ask), read=read, media="clip"
+                )
+                for s, ask in zip(samples, with_map)
+            )
+        )
         data = self._processed(list(texts), clips)
         return data, Rows.labelled(data, list(lengths))
 
     def _processed(self, texts: list[str], clips: list[npt.NDArray[np.uint8]]) -> Any:
         count, fps = len(clips[0]), given_fps(self.profile)
-        times = VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(range(count)), duration=count / fps)
-        return self.processor(text=texts, videos=clips, video_metadata=[times] * len(clips), do_sample_frames=False,
-                              padding=True, return_tensors="pt")
+        times = VideoMetadata(
+            total_num_frames=count, fps=fps, frames_indices=list(range(count)), duration=count / fps
+        )
+        return self.processor(
+            text=texts,
+            videos=clips,
+            video_metadata=[times] * len(clips),
+            do_sample_frames=False,
+            padding=True,
+            return_tensors="pt",
+        )
 
 
 def _once(samples: list[Sample]) -> list[tuple[str, list[list[int]]]]:
     """Categories that a room has once, with their cell."""
-    return [(c, cells) for s in samples[:1] for c, cells in (s.cognitive_map or {}).items() if len(cells) == 1]
+    return [
+        (c, cells)
+        for s in samples[:1]
+        for c, cells in (s.cognitive_map or {}).items()
+        if len(cells) == 1
+    ]
 
 
-def _joined(dense: list[perception.Labels]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _joined(
+    dense: list[perception.Labels],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     def joined(kind: str) -> torch.Tensor:
         return torch.from_numpy(np.concatenate([getattr(d, kind) for d in dense]))
 
@@ -179,25 +235,43 @@ def _joined(dense: list[perception.Labels]) -> tuple[torch.Tensor, torch.Tensor,
 
 def given_fps(profile: Profile) -> float:
     """Rate of the frames that the model is given of a whole clip, per second."""
-    given = sampling(profile.frames.sampling).indices(profile.data.clip_frames, profile.data.fps, profile.frames.num_frames)
+    given = sampling(profile.frames.sampling).indices(
+        profile.data.clip_frames, profile.data.fps, profile.frames.num_frames
+    )
     return profile.data.fps * (len(given) - 1) / (given[-1] - given[0])
 
 
 def given_frames(scene: Scene, profile: Profile, seed: int) -> tuple[list[Frame], Clip]:
-    """Film a scene as ``video.film`` does, but draw only the frames that the model is given, in its size.
+    """Film a scene as ``video.film`` does, but draw only the frames that the model is given, in its
+    size.
 
     Returns:
         The frames, and a clip of just them.
     """
     data, side = profile.data, profile.frames.size
     rng = np.random.default_rng([seed, crc32(scene.scene_id.encode()), crc32(b"camera")])
-    poses = camera.trajectory(scene, data.trajectory, data.clip_frames, data.fps, data.width, data.height, rng)
-    given = sampling(profile.frames.sampling).indices(data.clip_frames, data.fps, profile.frames.num_frames)
+    poses = camera.trajectory(
+        scene, data.trajectory, data.clip_frames, data.fps, data.width, data.height, rng
+    )
+    given = sampling(profile.frames.sampling).indices(
+        data.clip_frames, data.fps, profile.frames.num_frames
+    )
     matrix, renderer = camera.intrinsics(side, side), Renderer(scene)
     frames = [renderer.render(poses[k], matrix, side, side) for k in given]
-    share = {o.instance_id: tuple(float((f.ids == o.instance_id).mean()) for f in frames) for o in scene.objects}
-    clip = Clip(scene.scene_id, scene, given_fps(profile), side, side, tuple(map(tuple, matrix.tolist())),
-                tuple(tuple(map(tuple, p)) for p in poses[given].tolist()), share)
+    share = {
+        o.instance_id: tuple(float((f.ids == o.instance_id).mean()) for f in frames)
+        for o in scene.objects
+    }
+    clip = Clip(
+        scene.scene_id,
+        scene,
+        given_fps(profile),
+        side,
+        side,
+        tuple(map(tuple, matrix.tolist())),
+        tuple(tuple(map(tuple, p)) for p in poses[given].tolist()),
+        share,
+    )
     return frames, clip
 
 

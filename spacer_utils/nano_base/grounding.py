@@ -1,10 +1,12 @@
-"""Supervised attention of the nano base: where it looks when it has named a thing and is about to write that thing's cell.
+"""Supervised attention of the nano base: where it looks when it has named a thing and is about to
+write that thing's cell.
 
-The dense labels (``perception``) make vision tokens know what they show and where that stands; the layers above still have to
-find the right tokens by name. Through the written cell alone they found them only slowly: of 96 tokens two or three matter, and
-what is known of their cells is uncertain. So two heads of the first such layer are told at which tokens to look, as attention
-in translation has been (Mi et al. 2016, EMNLP, "Supervised attentions"). Nothing of it is left in the checkpoint but the
-weights.
+The dense labels (``perception``) make vision tokens know what they show and where that stands; the
+layers above still have to find the right tokens by name. Through the written cell alone they found
+them only slowly: of 96 tokens two or three matter, and what is known of their cells is uncertain.
+So two heads of the first such layer are told at which tokens to look, as attention in translation
+has been (Mi et al. 2016, EMNLP, "Supervised attentions"). Nothing of it is left in the checkpoint
+but the weights.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ HEADS = 2
 
 @contextlib.contextmanager
 def inputs_of(layer: torch.nn.Module) -> Iterator[dict[str, Any]]:
-    """What a decoder layer is given by the forward inside the context: ``hidden`` and its keyword arguments."""
+    """What a decoder layer is given by the forward inside the context: ``hidden`` and its keyword
+    arguments."""
     given: dict[str, Any] = {}
 
     def keep(_: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -36,18 +39,28 @@ def inputs_of(layer: torch.nn.Module) -> Iterator[dict[str, Any]]:
         hook.remove()
 
 
-def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels: torch.Tensor, names: torch.Tensor,
-                   tokenizer: Any, places: torch.Tensor | None = None) -> torch.Tensor:
-    """Mean negative logarithm of the attention, by the supervised heads, to the vision tokens of the thing just named.
+def grounding_loss(
+    layer: Any,
+    given: dict[str, Any],
+    ids: torch.Tensor,
+    labels: torch.Tensor,
+    names: torch.Tensor,
+    tokenizer: Any,
+    places: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean negative logarithm of the attention, by the supervised heads, to the vision tokens of
+    the thing just named.
 
     Args:
         layer: a decoder layer of Qwen3-VL.
         given: what it was given, see ``inputs_of``.
-        ids, labels: (B, L) tokens and targets; the loss is taken where a cell of a map is to follow: only a first one without
-            ``places``.
-        names: (B, L) what each vision token shows as the key's token id, -1 elsewhere. A thing that no token shows is left out.
-        places: (B, L) the cell in which that thing stands as the cell's token id, -1 elsewhere. If given, only the tokens of the
-            very instance whose cell follows are right, and every cell of a key counts.
+        ids, labels: (B, L) tokens and targets; the loss is taken where a cell of a map is to
+            follow: only a first one without ``places``.
+        names: (B, L) what each vision token shows as the key's token id, -1 elsewhere. A thing that
+            no token shows is left out.
+        places: (B, L) the cell in which that thing stands as the cell's token id, -1 elsewhere. If
+            given, only the tokens of the very instance whose cell follows are right, and every cell
+            of a key counts.
     """
     from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb
 
@@ -56,7 +69,9 @@ def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels:
     query = attention.q_norm(attention.q_proj(read).view(shape))[:, :, :HEADS].transpose(1, 2)
     key = attention.k_norm(attention.k_proj(read).view(shape))[:, :, :HEADS].transpose(1, 2)
     query, key = apply_rotary_pos_emb(query, key, *given["position_embeddings"])
-    scores = (query @ key.transpose(2, 3) * attention.scaling).masked_fill(~given["attention_mask"], -torch.inf)
+    scores = (query @ key.transpose(2, 3) * attention.scaling).masked_fill(
+        ~given["attention_mask"], -torch.inf
+    )
     if places is None:
         same = ids[:, :, None] == names[:, None, :]
     else:
@@ -70,12 +85,19 @@ def grounding_loss(layer: Any, given: dict[str, Any], ids: torch.Tensor, labels:
     row, column = (asked & same.any(2)).nonzero(as_tuple=True)
     chosen = scores[row, :, column]  # (Q, heads, L)
     right = chosen.masked_fill(~same[row, column][:, None], -torch.inf)
-    loss: torch.Tensor = (chosen.logsumexp(2) - right.logsumexp(2)).mean() if len(row) else query.sum() * 0
+    loss: torch.Tensor = (
+        (chosen.logsumexp(2) - right.logsumexp(2)).mean() if len(row) else query.sum() * 0
+    )
     return loss
 
 
 def _last_key(ids: torch.Tensor, tokenizer: Any) -> torch.Tensor:
     """(B, L) at every token, the key that was written last."""
     keys = torch.tensor(tokenizer.convert_tokens_to_ids(list(KEYS.values())), device=ids.device)
-    at = torch.arange(ids.shape[1], device=ids.device).where(torch.isin(ids, keys), 0).cummax(1).values
+    at = (
+        torch.arange(ids.shape[1], device=ids.device)
+        .where(torch.isin(ids, keys), 0)
+        .cummax(1)
+        .values
+    )
     return ids.gather(1, at)

@@ -1,8 +1,10 @@
-"""Made-up maps told as text, to be written down again: where the nano base learns to copy names and cells.
+"""Made-up maps told as text, to be written down again: where the nano base learns to copy names and
+cells.
 
-To look a name up and copy what stands beside it takes several attention heads that only help together. On the maps of whole
-rooms no model of this size found them within 400 steps; on maps of up to three categories they form within a hundred. So the
-maps grow. They are random: nothing about rooms can be learned by heart here.
+To look a name up and copy what stands beside it takes several attention heads that only help
+together. On the maps of whole rooms no model of this size found them within 400 steps; on maps of
+up to three categories they form within a hundred. So the maps grow. They are random: nothing about
+rooms can be learned by heart here.
 """
 
 from __future__ import annotations
@@ -54,10 +56,15 @@ class Rows:
         longest = max(self.ids.shape[1], others.ids.shape[1])
 
         def joined(mine: torch.Tensor, theirs: torch.Tensor, filler: int) -> torch.Tensor:
-            return torch.cat([F.pad(t, (longest - t.shape[1], 0), value=filler) for t in (mine, theirs)])
+            return torch.cat(
+                [F.pad(t, (longest - t.shape[1], 0), value=filler) for t in (mine, theirs)]
+            )
 
-        return Rows(joined(self.ids, others.ids, 0), joined(self.mask, others.mask, 0),
-                    joined(self.labels, others.labels, IGNORE))
+        return Rows(
+            joined(self.ids, others.ids, 0),
+            joined(self.mask, others.mask, 0),
+            joined(self.labels, others.labels, IGNORE),
+        )
 
     def to(self, device: str) -> Rows:
         return Rows(self.ids.to(device), self.mask.to(device), self.labels.to(device))
@@ -70,7 +77,8 @@ class ToldMaps:
     processor: Any
     profile: Profile
     rows: int
-    """Rows per batch of the shortest maps; fewer as the maps grow, so that steps cost about the same."""
+    """Rows per batch of the shortest maps; fewer as the maps grow, so that steps cost about the
+    same."""
     seed: int
     steps: int
     """Steps over which the maps grow."""
@@ -88,8 +96,12 @@ class ToldMaps:
 def invented(most: int, rng: np.random.Generator) -> Sample:
     """A counting question about a random map of up to ``most`` categories."""
     chosen = rng.choice(len(CATEGORIES), int(rng.integers(1, most + 1)), replace=False)
-    cells: MapCells = {tuple(CATEGORIES)[k]: rng.integers(0, maps.GRID, (int(rng.choice(PER_CATEGORY)), 2)).tolist()
-                       for k in chosen}
+    cells: MapCells = {
+        tuple(CATEGORIES)[k]: rng.integers(
+            0, maps.GRID, (int(rng.choice(PER_CATEGORY)), 2)
+        ).tolist()
+        for k in chosen
+    }
     first = int(rng.integers(len(cells)))
     return counting(cells, first)
 
@@ -97,31 +109,58 @@ def invented(most: int, rng: np.random.Generator) -> Sample:
 def counting(cells: MapCells, asked: int = 0) -> Sample:
     """The question of how many there are of one of a map's categories."""
     category = tuple(cells)[asked]
-    return Sample(problem_id=0, problem=TEMPLATE.format(category=category), data_type="video", problem_type="numerical",
-                  options=(), solution=f"<answer>{len(cells[category])}</answer>", path="", data_source="told maps",
-                  question_type="object_counting", cognitive_map=cells)
+    return Sample(
+        problem_id=0,
+        problem=TEMPLATE.format(category=category),
+        data_type="video",
+        problem_type="numerical",
+        options=(),
+        solution=f"<answer>{len(cells[category])}</answer>",
+        path="",
+        data_source="told maps",
+        question_type="object_counting",
+        cognitive_map=cells,
+    )
 
 
-def told(samples: list[Sample], processor: Any, profile: Profile, rng: np.random.Generator, reordered: float) -> Rows:
-    """Text-only rows about samples with maps, in which the map is told and has to be written down again.
+def told(
+    samples: list[Sample],
+    processor: Any,
+    profile: Profile,
+    rng: np.random.Generator,
+    reordered: float,
+) -> Rows:
+    """Text-only rows about samples with maps, in which the map is told and has to be written down
+    again.
 
     Args:
-        reordered: share of rows that want the categories in another order: names have to be looked up.
+        reordered: share of rows that want the categories in another order: names have to be looked
+            up.
     """
     words, texts, lengths = processor.tokenizer, [], []
     for sample in text_rows(samples):
         cells = list((sample.cognitive_map or {}).items())
         if rng.random() < reordered:
-            sample = replace(sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells))))
+            sample = replace(
+                sample, cognitive_map=dict(cells[int(k)] for k in rng.permutation(len(cells)))
+            )
         text, length = written(sample, processor, profile, with_map=True)
         texts.append(text)
         lengths.append(length)
     return Rows.labelled(words(texts, padding=True, return_tensors="pt"), lengths)
 
 
-def written(sample: Sample, processor: Any, profile: Profile, *, with_map: bool, read: bool = False,
-            media: str | None = None) -> tuple[str, int]:
-    """A row's prompt and completion as one text, and the completion's number of tokens; see ``prompts.target`` for ``read``."""
+def written(
+    sample: Sample,
+    processor: Any,
+    profile: Profile,
+    *,
+    with_map: bool,
+    read: bool = False,
+    media: str | None = None,
+) -> tuple[str, int]:
+    """A row's prompt and completion as one text, and the completion's number of tokens; see
+    ``prompts.target`` for ``read``."""
     message = prompts.messages(sample, profile.prompt_style, with_map, media=media)
     end = prompts.target(sample, with_map, read) + processor.tokenizer.eos_token
     text = processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True) + end

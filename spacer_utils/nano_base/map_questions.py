@@ -1,10 +1,12 @@
-"""Made-up maps with a question that they answer: where the nano base learns to reckon with cells, and then to read a map.
+"""Made-up maps with a question that they answer: where the nano base learns to reckon with cells,
+and then to read a map.
 
-From answers alone a small model doesn't find out how to read: in thousands of rows the letter of a direction or of the nearest
-thing stayed a guess. Written out (``map_reading.steps``), each step is small, but whole questions hold too few slow ones: how two
-ways differ, which of two distances is better, which option says what was found. So the rows of stage ``reckon`` are short and
-hold many: cut-out maps with their steps, and drills of one kind of step. Stage ``reading`` has whole questions. The maps
-are random: nothing about rooms can be learned by heart here.
+From answers alone a small model doesn't find out how to read: in thousands of rows the letter of a
+direction or of the nearest thing stayed a guess. Written out (``map_reading.steps``), each step is
+small, but whole questions hold too few slow ones: how two ways differ, which of two distances is
+better, which option says what was found. So the rows of stage ``reckon`` are short and hold many:
+cut-out maps with their steps, and drills of one kind of step. Stage ``reading`` has whole
+questions. The maps are random: nothing about rooms can be learned by heart here.
 """
 
 from __future__ import annotations
@@ -44,17 +46,27 @@ from .map_copies import PER_CATEGORY, Rows
 Pieces = tuple[str, ...]
 """A row's text: every second piece is wanted, the others are given."""
 
-LEADS = {"object_rel_direction_hard": "facing the", "object_rel_direction_backward": "facing directly away from the",
-         "object_rel_distance": "closest to", "object_rel_distance_farthest": "farthest from"}
+LEADS = {
+    "object_rel_direction_hard": "facing the",
+    "object_rel_direction_backward": "facing directly away from the",
+    "object_rel_distance": "closest to",
+    "object_rel_distance_farthest": "farthest from",
+}
 """Questions of the short rows with a map, and the words that stand for each there."""
-KINDS = ("object_counting", *object_rel_direction.TEMPLATES, "object_rel_distance", "object_rel_distance_farthest")
+KINDS = (
+    "object_counting",
+    *object_rel_direction.TEMPLATES,
+    "object_rel_distance",
+    "object_rel_distance_farthest",
+)
 """Questions of the whole rows."""
 FEWEST, MOST = 1, 5
 """Categories beside those asked about, at most, in the maps of the first steps and of the last."""
 DRILLS = ("ways", "distances", "turns", "best", "options", "object_counting")
 """Short rows without a cut-out map."""
 OFFSETS, TURNS, LOOKUPS = 6, 12, 3
-"""In a row: offsets, each with its way or distance; turns; comparisons, or directions looked up among the options."""
+"""In a row: offsets, each with its way or distance; turns; comparisons, or directions looked up
+among the options."""
 GROW = (0.3, 0.8)
 """Shares of the steps between which the maps grow from the one to the other."""
 
@@ -74,7 +86,8 @@ class Readings:
     short: bool = False
     """Nothing but steps."""
     drills: int = 0
-    """Further rows per batch of stage ``reckon``'s drills, which are forgotten where only whole questions follow."""
+    """Further rows per batch of stage ``reckon``'s drills, which are forgotten where only whole
+    questions follow."""
 
     def draw(self, step: int) -> Rows:
         """The batch of one step; what follows from the map, or from the options, is labelled."""
@@ -83,9 +96,16 @@ class Readings:
         grown = float(np.clip((step / self.steps - start) / (end - start), 0.0, 1.0))
         kinds = (*LEADS, *DRILLS) if self.short else KINDS
         picked = [kinds[(step * self.rows + k) % len(kinds)] for k in range(self.rows)]
-        rows = [self._short(kind, rng) if self.short else self._whole(kind, round(FEWEST + grown * (MOST - FEWEST)), rng)
-                for kind in picked]
-        rows += [self._short(DRILLS[(step * self.drills + k) % len(DRILLS)], rng) for k in range(self.drills)]
+        rows = [
+            self._short(kind, rng)
+            if self.short
+            else self._whole(kind, round(FEWEST + grown * (MOST - FEWEST)), rng)
+            for kind in picked
+        ]
+        rows += [
+            self._short(DRILLS[(step * self.drills + k) % len(DRILLS)], rng)
+            for k in range(self.drills)
+        ]
         return _tokenised(rows, self.processor.tokenizer)
 
     def _short(self, kind: str, rng: np.random.Generator) -> Pieces:
@@ -93,7 +113,9 @@ class Readings:
             return _drill(kind, rng)
         asked = names(5 if "distance" in kind else 3, rng)
         cells, sample = {c: [cell(rng)] for c in asked}, question(kind, asked, {}, rng)
-        given, wanted = steps(replace(sample, options=sample.options if "distance" in kind else ()), cells).split(" ->")
+        given, wanted = steps(
+            replace(sample, options=sample.options if "distance" in kind else ()), cells
+        ).split(" ->")
         return f"{LEADS[kind]} <map></map> {given} ->", f"{wanted}</think>"
 
     def _whole(self, kind: str, more: int, rng: np.random.Generator) -> Pieces:
@@ -104,14 +126,17 @@ class Readings:
             if cells and says is not None:
                 break
         message = messages(sample, self.profile.prompt_style, with_map=True)
-        prompt = self.processor.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        prompt = self.processor.apply_chat_template(
+            message, tokenize=False, add_generation_prompt=True
+        )
         read = steps(sample, cells)
         end = f"{read and ' '}{read}</think><answer>{says}</answer>{self.processor.tokenizer.eos_token}"
         return prompt + after_map(cells), end
 
 
 def _drill(kind: str, rng: np.random.Generator) -> Pieces:
-    """Several steps of one kind; what was drawn by lot is given, and what follows from it is wanted."""
+    """Several steps of one kind; what was drawn by lot is given, and what follows from it is
+    wanted."""
     lead, pieces = "<map></map> ->", list[str]()
     if kind in ("ways", "distances"):
         lead += " nearest" if kind == "distances" else ""
@@ -126,7 +151,9 @@ def _drill(kind: str, rng: np.random.Generator) -> Pieces:
     elif kind == "best":
         for _ in range(LOOKUPS):
             far = rng.uniform(0, MOST_CELLS, 4).tolist()
-            word, *options = best_so_far("ABCD", far, [""] * 4, farthest=bool(rng.integers(2))).split(";")
+            word, *options = best_so_far(
+                "ABCD", far, [""] * 4, farthest=bool(rng.integers(2))
+            ).split(";")
             pieces += [f" {word}", ""]
             for option in options:
                 given, wanted = option.split(" ")
@@ -136,23 +163,33 @@ def _drill(kind: str, rng: np.random.Generator) -> Pieces:
         texts = rng.permutation(list(sectors)).tolist()
         lead = "\n".join((*lettered(texts), lead))
         for k in rng.integers(0, len(texts), LOOKUPS).tolist():
-            pieces += [f" {texts[k]}", looked_up(texts[k], dict(zip("ABCD", texts))).removeprefix(texts[k])]
+            pieces += [
+                f" {texts[k]}",
+                looked_up(texts[k], dict(zip("ABCD", texts))).removeprefix(texts[k]),
+            ]
     else:
         asked, other = names(2, rng)
-        cells = {c: [cell(rng) for _ in range(int(rng.choice(PER_CATEGORY)))] for c in rng.permutation([asked, other]).tolist()}
+        cells = {
+            c: [cell(rng) for _ in range(int(rng.choice(PER_CATEGORY)))]
+            for c in rng.permutation([asked, other]).tolist()
+        }
         lead, pieces = asked + after_map(cells), ["", f" {counted(asked, cells[asked])}</think>"]
     return lead + pieces[0], *pieces[1:]
 
 
 def _tokenised(rows: Sequence[Pieces], words: Any) -> Rows:
-    """Rows padded on the left, of which every second piece is labelled. Labels on what was drawn by lot drown the rest: with them
-    turns were still guessed after 350 batches."""
+    """Rows padded on the left, of which every second piece is labelled. Labels on what was drawn by
+    lot drown the rest: with them turns were still guessed after 350 batches."""
     pieces = [[words(text)["input_ids"] if text else [] for text in row] for row in rows]
-    data = words.pad({"input_ids": [[t for ids in row for t in ids] for row in pieces]}, return_tensors="pt")
+    data = words.pad(
+        {"input_ids": [[t for ids in row for t in ids] for row in pieces]}, return_tensors="pt"
+    )
     labels = torch.full_like(data["input_ids"], IGNORE)
     for row, parts in enumerate(pieces):
         wanted = [bool(k % 2) for k, ids in enumerate(parts) for _ in ids]
-        labels[row, -len(wanted):] = torch.where(torch.tensor(wanted), data["input_ids"][row, -len(wanted):], IGNORE)
+        labels[row, -len(wanted) :] = torch.where(
+            torch.tensor(wanted), data["input_ids"][row, -len(wanted) :], IGNORE
+        )
     return Rows(data["input_ids"], data["attention_mask"], labels)
 
 
@@ -173,12 +210,19 @@ def invented(kind: str, more: int, rng: np.random.Generator) -> Sample:
     asks = 1 if kind == "object_counting" else 5 if "distance" in kind else 3
     chosen = names(asks + int(rng.integers(0, more + 1)), rng)
     counts = [int(rng.choice(PER_CATEGORY)) for _ in chosen]
-    counts[0] = int(rng.integers(0, object_counting.HIGHEST + 1)) if kind == "object_counting" else 1
+    counts[0] = (
+        int(rng.integers(0, object_counting.HIGHEST + 1)) if kind == "object_counting" else 1
+    )
     if "direction" in kind:
         counts[:asks] = [1] * asks
     drawn = {c: [cell(rng) for _ in range(n)] for c, n in zip(chosen, counts) if n}
     order = list(drawn)
-    return question(kind, chosen[:asks], {order[int(k)]: drawn[order[int(k)]] for k in rng.permutation(len(order))}, rng)
+    return question(
+        kind,
+        chosen[:asks],
+        {order[int(k)]: drawn[order[int(k)]] for k in rng.permutation(len(order))},
+        rng,
+    )
 
 
 def question(kind: str, asked: list[str], cells: MapCells, rng: np.random.Generator) -> Sample:
@@ -192,6 +236,16 @@ def question(kind: str, asked: list[str], cells: MapCells, rng: np.random.Genera
         extreme = "farthest from" if kind.endswith("farthest") else "closest to"
         template, options = object_rel_distance.TEMPLATES["spacer"], asked[1:]
         problem = template.format(options=", ".join(options), extreme=extreme, target=asked[0])
-    return Sample(problem_id=0, problem=problem, data_type="text", problem_type="multiple choice" if options else "numerical",
-                  options=lettered(options), solution="", path="",
-                  data_source="made-up maps", question_type=kind, categories=tuple(asked), cognitive_map=cells)
+    return Sample(
+        problem_id=0,
+        problem=problem,
+        data_type="text",
+        problem_type="multiple choice" if options else "numerical",
+        options=lettered(options),
+        solution="",
+        path="",
+        data_source="made-up maps",
+        question_type=kind,
+        categories=tuple(asked),
+        cognitive_map=cells,
+    )

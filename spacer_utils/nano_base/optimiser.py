@@ -13,11 +13,16 @@ from .perception import Heads
 class Optimiser:
     """AdamW with warm-up and a cosine that ends near zero."""
 
-    def __init__(self, model: torch.nn.Module, heads: Heads, lr: float, warmup: int, steps: int) -> None:
+    def __init__(
+        self, model: torch.nn.Module, heads: Heads, lr: float, warmup: int, steps: int
+    ) -> None:
         self.parameters = [*model.parameters(), *heads.parameters()]
         matrices = [p for p in self.parameters if p.ndim > 1]
         others = [p for p in self.parameters if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": matrices, "weight_decay": 0.05},
+            {"params": others, "weight_decay": 0.0},
+        ]
         self.adam = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
 
         def share(step: int) -> float:

@@ -1,10 +1,12 @@
 """Dense supervision of the nano base: what stands behind every vision token, and where on the map.
 
-A small model that only reads maps finds the objects very slowly; told at every vision token *which* category it sees and *in
-which cell* that object stands, it learns to look first and to write second (specs, training section 3). Names and cells are read
-through the language head itself, so that what a token knows and what the model would write are the same vectors: attention that
-copies (``nano``) could write a cell as soon as it looks at the right token. Read by heads of their own, cells were known to
-within two cells and yet not written after hundreds of steps. The heads for the rest are thrown away afterwards.
+A small model that only reads maps finds the objects very slowly; told at every vision token *which*
+category it sees and *in which cell* that object stands, it learns to look first and to write second
+(specs, training section 3). Names and cells are read through the language head itself, so that what
+a token knows and what the model would write are the same vectors: attention that copies (``nano``)
+could write a cell as soon as it looks at the right token. Read by heads of their own, cells were
+known to within two cells and yet not written after hundreds of steps. The heads for the rest are
+thrown away afterwards.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from ..core.types import Clip
 from .nano import CELLS, KEYS
 
 NOTHING = "<|vision_pad|>"
-"""The token that stands for walls, floor and ceiling: Qwen's vocabulary has it, and nothing else uses it."""
+"""The token that stands for walls, floor and ceiling: Qwen's vocabulary has it, and nothing else
+uses it."""
 SPREAD = 0.7
-"""Deviation, in cells, of the target around an object's cell: a guess next door is worth something."""
+"""Deviation, in cells, of the target around an object's cell: a guess next door is worth
+something."""
 MIN_SHARE = 0.04
 """A vision token shows an object if it covers this share of the token's pixels."""
 
@@ -40,13 +44,20 @@ class Labels:
     cell: npt.NDArray[np.int64]
     """(N, 2) map cell (x, y) of that object, -1 where there is none."""
     place: npt.NDArray[np.float32]
-    """(N, 3) log depth of the token's centre; log distance and horizontal offset (half frames) of the object, 0 where none."""
+    """(N, 3) log depth of the token's centre; log distance and horizontal offset (half frames) of
+    the object, 0 where none."""
     camera: npt.NDArray[np.float32]
     """(N, 6) ``maps.cameras`` of the token's frame, the room's extent as logarithms."""
 
 
-def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32], cells: dict[int, tuple[int, int]],
-           token_of: dict[str, int], side: int) -> Labels:
+def labels(
+    clip: Clip,
+    ids: npt.NDArray[np.int32],
+    depth: npt.NDArray[np.float32],
+    cells: dict[int, tuple[int, int]],
+    token_of: dict[str, int],
+    side: int,
+) -> Labels:
     """Targets from the id and depth buffers.
 
     Args:
@@ -58,7 +69,9 @@ def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32
     frames, height, width = ids.shape
     rows, columns = height // side, width // side
     found, objects = _covering(clip, ids, side), clip.scene.objects
-    middle = depth.reshape(frames, rows, side, columns, side)[:, :, side // 2, :, side // 2].reshape(-1)
+    middle = depth.reshape(frames, rows, side, columns, side)[
+        :, :, side // 2, :, side // 2
+    ].reshape(-1)
     name = np.full(len(found), token_of[NOTHING], np.int64)
     cell = np.full((len(found), 2), -1, np.int64)
     place = np.zeros((len(found), 3), np.float32)
@@ -69,31 +82,47 @@ def labels(clip: Clip, ids: npt.NDArray[np.int32], depth: npt.NDArray[np.float32
         o = objects[found[token]]
         name[token], cell[token] = token_of[o.category], cells[o.instance_id]
         x, _, z, _ = views[token // (rows * columns)] @ np.array([*o.box.center, 1.0])
-        place[token, 1:] = np.log(max(float(np.hypot(x, z)), 0.1)), np.clip(focal * x / max(float(z), 0.1), -2, 2)
+        place[token, 1:] = (
+            np.log(max(float(np.hypot(x, z)), 0.1)),
+            np.clip(focal * x / max(float(z), 0.1), -2, 2),
+        )
     camera = np.repeat(np.array(maps.cameras(clip), np.float32), rows * columns, 0)
     camera[:, 4:] = np.log(camera[:, 4:])
     return Labels(name, cell, place, camera)
 
 
 def _covering(clip: Clip, ids: npt.NDArray[np.int32], side: int) -> npt.NDArray[np.int64]:
-    """(N,) index of the object that covers most of each vision token, -1 where none covers ``MIN_SHARE``."""
+    """(N,) index of the object that covers most of each vision token, -1 where none covers
+    ``MIN_SHARE``."""
     frames, height, width = ids.shape
-    blocks = ids.reshape(frames, height // side, side, width // side, side).transpose(0, 1, 3, 2, 4).reshape(-1, side * side)
+    blocks = (
+        ids.reshape(frames, height // side, side, width // side, side)
+        .transpose(0, 1, 3, 2, 4)
+        .reshape(-1, side * side)
+    )
     objects = clip.scene.objects
-    share = np.stack([(blocks == o.instance_id).mean(1) for o in objects], 1) if objects else np.zeros((len(blocks), 1))
+    share = (
+        np.stack([(blocks == o.instance_id).mean(1) for o in objects], 1)
+        if objects
+        else np.zeros((len(blocks), 1))
+    )
     return np.where(share.max(1) >= MIN_SHARE, share.argmax(1), -1)
 
 
 def shown(clip: Clip, ids: Sequence[npt.NDArray[np.int32]], side: int) -> list[list[list[str]]]:
-    """Per frame, row and column: the category that the vision token there is told, or an empty text."""
+    """Per frame, row and column: the category that the vision token there is told, or an empty
+    text."""
     names = np.array([*(o.category for o in clip.scene.objects), ""])
     rows, columns = ids[0].shape[0] // side, ids[0].shape[1] // side
-    told: list[list[list[str]]] = names[_covering(clip, np.stack(ids), side)].reshape(len(ids), rows, columns).tolist()
+    told: list[list[list[str]]] = (
+        names[_covering(clip, np.stack(ids), side)].reshape(len(ids), rows, columns).tolist()
+    )
     return told
 
 
 class Words:
-    """Token ids: of ``NOTHING`` and all categories' keys, ascending, and of the cells in their order."""
+    """Token ids: of ``NOTHING`` and all categories' keys, ascending, and of the cells in their
+    order."""
 
     def __init__(self, tokenizer: Any, device: str = "cpu") -> None:
         ids = tokenizer.convert_tokens_to_ids
@@ -103,7 +132,8 @@ class Words:
 
 
 class Heads(nn.Module):
-    """What is read off a vision token besides words: depth, distance and offset; the camera in the room."""
+    """What is read off a vision token besides words: depth, distance and offset; the camera in the
+    room."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -111,9 +141,15 @@ class Heads(nn.Module):
         self.camera = nn.Linear(hidden, 6)
 
 
-def seen_loss(features: torch.Tensor, embed: torch.Tensor, heads: Heads, name: torch.Tensor,
-              place: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Losses of the vision tower alone: names by the language model's own word vectors, and where in the picture.
+def seen_loss(
+    features: torch.Tensor,
+    embed: torch.Tensor,
+    heads: Heads,
+    name: torch.Tensor,
+    place: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """Losses of the vision tower alone: names by the language model's own word vectors, and where
+    in the picture.
 
     Args:
         features: (N, hidden) tokens as the language model receives them.
@@ -124,32 +160,54 @@ def seen_loss(features: torch.Tensor, embed: torch.Tensor, heads: Heads, name: t
     guess = heads.place(features)
     weight = torch.cat([torch.ones_like(shown), shown, shown], 1).float()
     off = F.smooth_l1_loss(guess, place, reduction="none", beta=0.2)
-    return {"seen": _name_loss(features @ embed.T, name), "place": (off * weight).sum() / weight.sum()}
+    return {
+        "seen": _name_loss(features @ embed.T, name),
+        "place": (off * weight).sum() / weight.sum(),
+    }
 
 
-def known_loss(hidden: torch.Tensor, logits: torch.Tensor, heads: Heads, words: Words, name: torch.Tensor, cell: torch.Tensor,
-               camera: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Losses of the language model at its vision tokens: names and cells by the language head, cameras by a head of their own.
+def known_loss(
+    hidden: torch.Tensor,
+    logits: torch.Tensor,
+    heads: Heads,
+    words: Words,
+    name: torch.Tensor,
+    cell: torch.Tensor,
+    camera: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """Losses of the language model at its vision tokens: names and cells by the language head,
+    cameras by a head of their own.
 
-    A token says two words at once, so each is chosen among its like. Targets of cells are spread over their neighbours: with
-    those and vectors that resemble each other (``nano``), 80 steps taught what 230 had without.
+    A token says two words at once, so each is chosen among its like. Targets of cells are spread
+    over their neighbours: with those and vectors that resemble each other (``nano``), 80 steps
+    taught what 230 had without.
 
     Args:
         logits: (N, vocabulary) of the language head.
     """
     inside = cell[:, 0] >= 0
     off = torch.cdist(cell[inside].float(), _grid(cell.device))
-    near = torch.softmax(-off ** 2 / (2 * SPREAD ** 2), 1)
-    where = F.cross_entropy(logits[inside][:, words.cell], near) if inside.any() else hidden.sum() * 0
+    near = torch.softmax(-(off**2) / (2 * SPREAD**2), 1)
+    where = (
+        F.cross_entropy(logits[inside][:, words.cell], near) if inside.any() else hidden.sum() * 0
+    )
     stands = F.smooth_l1_loss(heads.camera(hidden), camera, beta=0.1)
-    return {"known": _name_loss(logits[:, words.name], torch.searchsorted(words.name, name)),
-            "cell": where, "camera": stands}
+    return {
+        "known": _name_loss(logits[:, words.name], torch.searchsorted(words.name, name)),
+        "cell": where,
+        "camera": stands,
+    }
 
 
 def cells_off(logits: torch.Tensor, words: Words, cell: torch.Tensor) -> torch.Tensor:
-    """Mean distance in cells between the expected and the true cell of the tokens that show an object."""
+    """Mean distance in cells between the expected and the true cell of the tokens that show an
+    object."""
     inside = cell[:, 0] >= 0
-    off: torch.Tensor = (logits[inside][:, words.cell].softmax(-1) @ _grid(cell.device) - cell[inside]).norm(dim=1).mean()
+    off: torch.Tensor = (
+        (logits[inside][:, words.cell].softmax(-1) @ _grid(cell.device) - cell[inside])
+        .norm(dim=1)
+        .mean()
+    )
     return off
 
 
@@ -165,7 +223,8 @@ def _grid(device: torch.device) -> torch.Tensor:
 
 
 def _name_loss(logits: torch.Tensor, name: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in which ``NOTHING``, two tokens of three, weighs as much as all objects together."""
+    """Cross-entropy in which ``NOTHING``, two tokens of three, weighs as much as all objects
+    together."""
     each = F.cross_entropy(logits, name, reduction="none")
     common = name == name.mode().values
     return 0.5 * (each[common].mean() + (each[~common].mean() if (~common).any() else 0.0))

@@ -1,12 +1,15 @@
-"""How the nano base is made (``make base``, notebook A1): read first, then look, then find, then write maps and answers.
+"""How the nano base is made (``make base``, notebook A1): read first, then look, then find, then
+write maps and answers.
 
-Stage ``read`` tells random maps as text and has them written down again: to copy names and cells is what maps of videos need
-too. Stage ``look`` asks nothing: the vision tower and the lower layers of the language model are told, at every vision token,
-what it shows, in which map cell that stands, and where the camera is. Stage ``find`` asks for the cells of all things that a
-room has once, stages ``learn`` and ``again`` for whole maps and answers, and stage ``crowd`` for those of rooms as full as a
-dataset's. Stages ``reckon`` and ``reading`` are text alone again: what a map says about a question, step by step. Stages
-``answer`` and ``settle`` are ``crowd`` with every map read before the answer. Wherever something is asked about a clip,
-attention is told where to look (``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from
+Stage ``read`` tells random maps as text and has them written down again: to copy names and cells is
+what maps of videos need too. Stage ``look`` asks nothing: the vision tower and the lower layers of
+the language model are told, at every vision token, what it shows, in which map cell that stands,
+and where the camera is. Stage ``find`` asks for the cells of all things that a room has once,
+stages ``learn`` and ``again`` for whole maps and answers, and stage ``crowd`` for those of rooms as
+full as a dataset's. Stages ``reckon`` and ``reading`` are text alone again: what a map says about a
+question, step by step. Stages ``answer`` and ``settle`` are ``crowd`` with every map read before
+the answer. Wherever something is asked about a clip, attention is told where to look
+(``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from
 ``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
 """
 
@@ -54,18 +57,21 @@ class Recipe:
     find_steps: int
     learn_steps: int
     again_steps: int
-    """Steps of a second ``learn``, from a warm restart of the learning rate (Loshchilov and Hutter 2017, arXiv 1608.03983): twice
-    the rooms, half the questions about each, and so twice the maps."""
+    """Steps of a second ``learn``, from a warm restart of the learning rate (Loshchilov and Hutter
+    2017, arXiv 1608.03983): twice the rooms, half the questions about each, and so twice the
+    maps."""
     crowd_steps: int
-    """Steps like ``again`` in rooms chosen as a dataset's are, a third more categories than in a room as it comes: without them,
-    told the true map so far, the base wrote single things of unchosen rooms 1.4 cells off and those of a dataset's 2.5 (medians).
-    Attention is told at every cell, not only at a key's first, and which of several instances is meant."""
+    """Steps like ``again`` in rooms chosen as a dataset's are, a third more categories than in a
+    room as it comes: without them, told the true map so far, the base wrote single things of
+    unchosen rooms 1.4 cells off and those of a dataset's 2.5 (medians). Attention is told at every
+    cell, not only at a key's first, and which of several instances is meant."""
     reckon_steps: int
     reading_steps: int
     answer_steps: int
     settle_steps: int
-    """Steps of a second ``answer`` from a warm restart, with half the text-only rows: the first had to bring back what text alone
-    had made the model forget of seeing, and cells were still getting better when it ended."""
+    """Steps of a second ``answer`` from a warm restart, with half the text-only rows: the first had
+    to bring back what text alone had made the model forget of seeing, and cells were still getting
+    better when it ended."""
     batch: int = 16
     """Rooms per step; half as many in stage ``learn``."""
     questions: int = 4
@@ -73,8 +79,9 @@ class Recipe:
     told_maps: int = 40
     """Rows per step of stage ``read``, while its maps are short."""
     text_rows: int = 4
-    """Text-only rows per step beside the clips of the other stages. Stage ``answer`` also has as many made-up maps to read and as
-    many drills, stage ``settle`` half of each, stage ``reading`` twice as many drills."""
+    """Text-only rows per step beside the clips of the other stages. Stage ``answer`` also has as
+    many made-up maps to read and as many drills, stage ``settle`` half of each, stage ``reading``
+    twice as many drills."""
     reckonings: int = 30
     """Rows per step of stage ``reckon``, few, because more steps help more than more rows."""
     lr: float = 1.5e-3
@@ -90,28 +97,72 @@ class Recipe:
     reckon_threads: int = 2
     """Threads in stages ``reckon`` and ``reading``, whose rows are drawn in no time."""
     workers: int = 1
-    """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any number."""
+    """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any
+    number."""
 
 
-STAGES = ("read", "look", "find", "learn", "again", "crowd", "reckon", "reading", "answer", "settle")
-WRITES = ("metrics.jsonl", *(f"{stage}.pt" for stage in STAGES), "start", "model", "model/recipe.json",
-          *(f"{folder}/{name}" for folder in ("start", "model") for name in MODEL_FILES))
+STAGES = (
+    "read",
+    "look",
+    "find",
+    "learn",
+    "again",
+    "crowd",
+    "reckon",
+    "reading",
+    "answer",
+    "settle",
+)
+WRITES = (
+    "metrics.jsonl",
+    *(f"{stage}.pt" for stage in STAGES),
+    "start",
+    "model",
+    "model/recipe.json",
+    *(f"{folder}/{name}" for folder in ("start", "model") for name in MODEL_FILES),
+)
 """Paths that a training writes in its folder."""
-SHORT = Recipe(read_steps=2, look_steps=4, find_steps=2, learn_steps=3, again_steps=1, crowd_steps=1, reckon_steps=1,
-               reading_steps=1, answer_steps=1, settle_steps=1, batch=4, told_maps=8, reckonings=6, text_rows=2, warmup=2,
-               save_steps=2)
+SHORT = Recipe(
+    read_steps=2,
+    look_steps=4,
+    find_steps=2,
+    learn_steps=3,
+    again_steps=1,
+    crowd_steps=1,
+    reckon_steps=1,
+    reading_steps=1,
+    answer_steps=1,
+    settle_steps=1,
+    batch=4,
+    told_maps=8,
+    reckonings=6,
+    text_rows=2,
+    warmup=2,
+    save_steps=2,
+)
 """Enough to see that every stage runs."""
-FULL = Recipe(read_steps=300, look_steps=1000, find_steps=250, learn_steps=500, again_steps=450, crowd_steps=600,
-              reckon_steps=1300, reading_steps=300, answer_steps=400, settle_steps=300)
+FULL = Recipe(
+    read_steps=300,
+    look_steps=1000,
+    find_steps=250,
+    learn_steps=500,
+    again_steps=450,
+    crowd_steps=600,
+    reckon_steps=1300,
+    reading_steps=300,
+    answer_steps=400,
+    settle_steps=300,
+)
 """The whole recipe, on two cores: one trains and one draws."""
 MEND = "The last saved state stays. Lower the recipe's learning rate."
 LOW = 0.6
-"""Share of the language model's layers, the lower ones, that end in the dense labels: what a vision token knows must stand
-there early, because the layers above look it up by name when they write."""
+"""Share of the language model's layers, the lower ones, that end in the dense labels: what a vision
+token knows must stand there early, because the layers above look it up by name when they write."""
 
 
 def whole() -> Recipe:
-    """What ``make base`` runs here: ``FULL``, on a GPU with four times the rooms per step, drawn by all cores but two."""
+    """What ``make base`` runs here: ``FULL``, on a GPU with four times the rooms per step, drawn by
+    all cores but two."""
     if not torch.cuda.is_available():
         return FULL
     return replace(FULL, batch=4 * FULL.batch, workers=max(1, (os.cpu_count() or 1) - 2))
@@ -119,56 +170,109 @@ def whole() -> Recipe:
 
 def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of text-only rows."""
-    loss = written_loss(model, model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state, rows.labels)
+    loss = written_loss(
+        model,
+        model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state,
+        rows.labels,
+    )
     return loss, {"text_only": float(loss.detach())}
 
 
-def look_step(model: Any, heads: Heads, batch: RoomBatch, processor: Any) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of the dense labels on one batch, for which only the lower layers run, and of its text-only rows."""
+def look_step(
+    model: Any, heads: Heads, batch: RoomBatch, processor: Any
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of the dense labels on one batch, for which only the lower layers run, and of its
+    text-only rows."""
     text = model.model.language_model
     every, ids = text.layers, batch.rows.ids
-    text.layers = every[:low_layers(model)]
+    text.layers = every[: low_layers(model)]
     try:
         with _outputs(model.model.visual) as seen:
-            hidden = model.model(input_ids=ids, attention_mask=batch.rows.mask, pixel_values_videos=batch.pixels,
-                                 video_grid_thw=batch.grid, mm_token_type_ids=token_types(ids, processor)).last_hidden_state
+            hidden = model.model(
+                input_ids=ids,
+                attention_mask=batch.rows.mask,
+                pixel_values_videos=batch.pixels,
+                video_grid_thw=batch.grid,
+                mm_token_type_ids=token_types(ids, processor),
+            ).last_hidden_state
     finally:
         text.layers = every
     known = hidden[ids == model.config.video_token_id]
-    losses, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), known, processor)
+    losses, found = dense_losses(
+        model, heads, batch, torch.cat(seen[0].pooler_output), known, processor
+    )
     told, also = read_step(model, batch.text)
     return torch.stack(list(losses.values())).sum() + told, {**found, **also}
 
 
-def learn_step(model: Any, heads: Heads, batch: RoomBatch, recipe: Recipe, processor: Any, *,
-               instances: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of maps, answers and dense labels on one batch, its text-only rows included; each clip stands before its questions.
+def learn_step(
+    model: Any,
+    heads: Heads,
+    batch: RoomBatch,
+    recipe: Recipe,
+    processor: Any,
+    *,
+    instances: bool = False,
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Loss of maps, answers and dense labels on one batch, its text-only rows included; each clip
+    stands before its questions.
 
     Args:
-        instances: tell attention at every cell of a map which instance is meant, not only at a key's first what thing.
+        instances: tell attention at every cell of a map which instance is meant, not only at a
+            key's first what thing.
     """
     text, given = model.model.language_model, packed(model, batch, processor)
     above, shows = text.layers[low_layers(model)], given["input_ids"] == model.config.video_token_id
     with _outputs(model.model.visual) as seen, inputs_of(above) as low:
-        hidden = model.model(**{k: v for k, v in given.items() if k != "labels"}, pixel_values_videos=batch.pixels,
-                             video_grid_thw=batch.grid).last_hidden_state
-    dense, found = dense_losses(model, heads, batch, torch.cat(seen[0].pooler_output), text.norm(low["hidden"][shows]), processor)
+        hidden = model.model(
+            **{k: v for k, v in given.items() if k != "labels"},
+            pixel_values_videos=batch.pixels,
+            video_grid_thw=batch.grid,
+        ).last_hidden_state
+    dense, found = dense_losses(
+        model,
+        heads,
+        batch,
+        torch.cat(seen[0].pooler_output),
+        text.norm(low["hidden"][shows]),
+        processor,
+    )
     nowhere = torch.full_like(given["input_ids"], -1)
-    places = nowhere.masked_scatter(shows, cell_tokens(batch.cell, processor.tokenizer)) if instances else None
-    ground = grounding_loss(above, low, given["input_ids"], given["labels"], nowhere.masked_scatter(shows, batch.name),
-                            processor.tokenizer, places)
+    places = (
+        nowhere.masked_scatter(shows, cell_tokens(batch.cell, processor.tokenizer))
+        if instances
+        else None
+    )
+    ground = grounding_loss(
+        above,
+        low,
+        given["input_ids"],
+        given["labels"],
+        nowhere.masked_scatter(shows, batch.name),
+        processor.tokenizer,
+        places,
+    )
     written = written_loss(model, hidden, given["labels"])
     told, also = read_step(model, batch.text)
     total = written + told + recipe.ground_weight * ground + torch.stack(list(dense.values())).sum()
-    return total, {"text": float(written.detach()), "ground": float(ground.detach()), **found, **also}
+    return total, {
+        "text": float(written.detach()),
+        "ground": float(ground.detach()),
+        **found,
+        **also,
+    }
 
 
 def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tensor]:
     """The model's text arguments, and labels: one sequence per clip with all its questions."""
     rows, each = batch.rows, len(batch.rows.ids) // len(batch.grid)
     types = token_types(rows.ids, processor)
-    positions, _ = model.model.get_rope_index(rows.ids, mm_token_type_ids=types, attention_mask=rows.mask,
-                                              video_grid_thw=batch.grid.repeat_interleave(each, 0))
+    positions, _ = model.model.get_rope_index(
+        rows.ids,
+        mm_token_type_ids=types,
+        attention_mask=rows.mask,
+        video_grid_thw=batch.grid.repeat_interleave(each, 0),
+    )
     columns = torch.arange(rows.ids.shape[1], device=rows.ids.device)
     last = (columns * (types > 0)).amax(1, keepdim=True)
     clip = rows.mask.bool() & (columns <= last + 1)  # with the token that closes it
@@ -176,20 +280,31 @@ def packed(model: Any, batch: RoomBatch, processor: Any) -> dict[str, torch.Tens
     return packing.pack(members, clip, positions, rows.ids, rows.mask, rows.labels, types).inputs
 
 
-def dense_losses(model: Any, heads: Heads, batch: RoomBatch, features: torch.Tensor, known: torch.Tensor,
-                 processor: Any) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """What the tower says of each vision token and what the lower layers know of it, as losses and for the log.
+def dense_losses(
+    model: Any,
+    heads: Heads,
+    batch: RoomBatch,
+    features: torch.Tensor,
+    known: torch.Tensor,
+    processor: Any,
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """What the tower says of each vision token and what the lower layers know of it, as losses and
+    for the log.
 
     Args:
         features: (N, hidden) tokens as the language model receives them.
         known: (N, hidden) their normed states after the lower layers.
     """
     logits, words = model.lm_head(known), Words(processor.tokenizer, str(known.device))
-    losses = {**seen_loss(features, model.get_input_embeddings().weight, heads, batch.name, batch.place),
-              **known_loss(known, logits, heads, words, batch.name, batch.cell, batch.camera)}
+    losses = {
+        **seen_loss(features, model.get_input_embeddings().weight, heads, batch.name, batch.place),
+        **known_loss(known, logits, heads, words, batch.name, batch.cell, batch.camera),
+    }
     off = cells_off(logits, words, batch.cell)
-    return losses, {**_floats({**losses, "cells_off": off}),
-                    "recall": recall(logits.detach(), words, batch.name)}
+    return losses, {
+        **_floats({**losses, "cells_off": off}),
+        "recall": recall(logits.detach(), words, batch.name),
+    }
 
 
 def low_layers(model: Any) -> int:
@@ -219,25 +334,37 @@ def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
     return {k: float(v.detach()) for k, v in losses.items()}
 
 
-def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, overwrite: bool = False,
-          progress: Progress | None = None) -> Path:
-    """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands in ``out/model``.
+def train(
+    out: Path,
+    profile: Profile,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands
+    in ``out/model``.
 
     Args:
-        out: a folder of its own; what an unfinished training of another recipe, seed or size of frames has left there goes.
+        out: a folder of its own; what an unfinished training of another recipe, seed or size of
+            frames has left there goes.
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
-        overwrite: replace a finished base of other settings; only files that the workbook has written there are deleted.
+        overwrite: replace a finished base of other settings; only files that the workbook has
+            written there are deleted.
 
     Raises:
-        WorkbookError: a loss, a gradient or a weight that is to be saved is not finite; or a finished base of other settings,
-            somebody's files or another process are in the way.
+        WorkbookError: a loss, a gradient or a weight that is to be saved is not finite; or a
+            finished base of other settings, somebody's files or another process are in the way.
     """
     from transformers import logging
 
     logging.disable_progress_bar()
     with folders.held(out):
-        record = folders.begin(out, _inputs(out, profile, recipe, seed), WRITES, overwrite=overwrite, alone=True)
+        record = folders.begin(
+            out, _inputs(out, profile, recipe, seed), WRITES, overwrite=overwrite, alone=True
+        )
         record.add(("metrics.jsonl", *(f"{stage}.pt" for stage in STAGES)))
         with record.saving("start"):
             nano.build(out / "start", seed=seed)
@@ -248,7 +375,9 @@ def train(out: Path, profile: Profile, recipe: Recipe, *, seed: int = 0, overwri
     return target
 
 
-def _taught(out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Progress | None) -> tuple[Any, Any]:
+def _taught(
+    out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Progress | None
+) -> tuple[Any, Any]:
     """The model after all stages, and its processor."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     processor = models.load_processor(out / "start")
@@ -265,11 +394,23 @@ def _taught(out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Pr
     crowd = draw(recipe.batch, stage="crowd", questions=recipe.questions // 2, crowded=True)
     readings = partial(Readings, processor, profile, seed=seed)
     reckon = readings(recipe.reckonings, stage="reckon", steps=recipe.reckon_steps, short=True)
-    reading = readings(recipe.reckonings, stage="reading", steps=recipe.reading_steps, drills=2 * recipe.text_rows)
-    answer = draw(recipe.batch, stage="answer", questions=recipe.questions // 2, crowded=True,
-                  readings=readings(recipe.text_rows, stage="answer", steps=1, drills=recipe.text_rows))
+    reading = readings(
+        recipe.reckonings, stage="reading", steps=recipe.reading_steps, drills=2 * recipe.text_rows
+    )
+    answer = draw(
+        recipe.batch,
+        stage="answer",
+        questions=recipe.questions // 2,
+        crowded=True,
+        readings=readings(recipe.text_rows, stage="answer", steps=1, drills=recipe.text_rows),
+    )
     half = recipe.text_rows // 2
-    settle = replace(answer, stage="settle", text_rows=half, readings=readings(half, stage="settle", steps=1, drills=half))
+    settle = replace(
+        answer,
+        stage="settle",
+        text_rows=half,
+        readings=readings(half, stage="settle", steps=1, drills=half),
+    )
 
     def read_aloud(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
         return read_step(model, rows)
@@ -279,7 +420,13 @@ def _taught(out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Pr
 
     stages: list[tuple[str, int, float, Batches, Any]] = [
         ("read", recipe.read_steps, recipe.lr, read, read_aloud),
-        ("look", recipe.look_steps, recipe.lr, look, lambda batch: look_step(model, heads, batch, processor)),
+        (
+            "look",
+            recipe.look_steps,
+            recipe.lr,
+            look,
+            lambda batch: look_step(model, heads, batch, processor),
+        ),
         ("find", recipe.find_steps, recipe.asking_lr, find, asked),
         ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked),
         ("again", recipe.again_steps, recipe.again_lr, again, asked),
@@ -287,10 +434,13 @@ def _taught(out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Pr
         ("reckon", recipe.reckon_steps, recipe.lr, reckon, read_aloud),
         ("reading", recipe.reading_steps, recipe.asking_lr, reading, read_aloud),
         ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True)),
-        ("settle", recipe.settle_steps, recipe.again_lr, settle, partial(asked, instances=True))]
+        ("settle", recipe.settle_steps, recipe.again_lr, settle, partial(asked, instances=True)),
+    ]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
-        torch.set_num_threads(recipe.reckon_threads if stage in ("reckon", "reading") else recipe.threads)
+        torch.set_num_threads(
+            recipe.reckon_threads if stage in ("reckon", "reading") else recipe.threads
+        )
         optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
         _forget(out / "metrics.jsonl", stage, first)
@@ -299,10 +449,20 @@ def _taught(out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Pr
             loss, found = loss_of(batch.to(device))
             loss.backward()
             norm = optimiser.clip()
-            finite.numbers({"loss": float(loss.detach()), "gradient": norm}, f"step {step + 1} of stage {stage}", MEND)
+            finite.numbers(
+                {"loss": float(loss.detach()), "gradient": norm},
+                f"step {step + 1} of stage {stage}",
+                MEND,
+            )
             optimiser.step()
-            row = {"stage": stage, "step": step + 1, "loss": float(loss.detach()), **found, "grad_norm": norm,
-                   "seconds": round(time.monotonic() - began, 3)}
+            row = {
+                "stage": stage,
+                "step": step + 1,
+                "loss": float(loss.detach()),
+                **found,
+                "grad_norm": norm,
+                "seconds": round(time.monotonic() - began, 3),
+            }
             append_jsonl(out / "metrics.jsonl", [row])
             if progress:
                 progress(before + step + 1, total, row)
@@ -314,10 +474,18 @@ def _taught(out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Pr
 
 
 def _inputs(out: Path, profile: Profile, recipe: Recipe, seed: int) -> folders.Inputs:
-    """All that decides a step's weights; savings, processes that draw rooms and a dataset's numbers of rooms do not."""
+    """All that decides a step's weights; savings, processes that draw rooms and a dataset's numbers
+    of rooms do not."""
     data = replace(profile.data, train_rooms=0, heldout_rooms=0, real_rooms=0, general_rows=0)
-    settings = {**asdict(recipe), "save_steps": None, "workers": None, "seed": seed, "data": asdict(data),
-                "frames": asdict(profile.frames), "prompt_style": profile.prompt_style}
+    settings = {
+        **asdict(recipe),
+        "save_steps": None,
+        "workers": None,
+        "seed": seed,
+        "data": asdict(data),
+        "frames": asdict(profile.frames),
+        "prompt_style": profile.prompt_style,
+    }
     rooms = PROJECT / "spacer_utils/assets/layout_statistics.json"
     return folders.Inputs.of("training of the base", settings, {rooms.name: rooms}, out)
 
@@ -337,8 +505,11 @@ class Batches(Protocol):
 
 
 def ahead(batches: Batches, first: int, workers: int) -> Iterator[Any]:
-    """Batches from step ``first`` on without end, drawn by processes of their own while the trainer computes."""
-    return iter(DataLoader(_Stream(batches, first), batch_size=None, num_workers=workers, prefetch_factor=4))
+    """Batches from step ``first`` on without end, drawn by processes of their own while the trainer
+    computes."""
+    return iter(
+        DataLoader(_Stream(batches, first), batch_size=None, num_workers=workers, prefetch_factor=4)
+    )
 
 
 class _Stream(IterableDataset[Any]):
@@ -354,7 +525,12 @@ class _Stream(IterableDataset[Any]):
 
 def _save(path: Path, model: Any, heads: Heads, optimiser: Optimiser, step: int) -> None:
     buffer = io.BytesIO()
-    state = {"model": model.state_dict(), "heads": heads.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+    state = {
+        "model": model.state_dict(),
+        "heads": heads.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+    }
     torch.save(state, buffer)
     write_atomic(path, buffer.getvalue())
 
@@ -371,16 +547,21 @@ def _restore(path: Path, model: Any, heads: Heads, optimiser: Optimiser) -> int:
 
 
 def _finish(out: Path, model: Any, processor: Any, recipe: Recipe, seed: int) -> Path:
-    """The plain checkpoint, in bfloat16: half the bytes, and less than a hundredth of each weight is lost."""
+    """The plain checkpoint, in bfloat16: half the bytes, and less than a hundredth of each weight
+    is lost."""
     target = out / "model"
     model.to(torch.bfloat16).save_pretrained(target, safe_serialization=True)
     processor.save_pretrained(target)
-    write_atomic(target / "recipe.json", json.dumps({"recipe": asdict(recipe), "seed": seed}, indent=1) + "\n")
+    write_atomic(
+        target / "recipe.json",
+        json.dumps({"recipe": asdict(recipe), "seed": seed}, indent=1) + "\n",
+    )
     return target
 
 
 def publish(run: Path, target: Path, card: str) -> Path:
-    """Copy a finished base into the package, with its log to three digits and the checksums that ``profiles`` holds it to.
+    """Copy a finished base into the package, with its log to three digits and the checksums that
+    ``profiles`` holds it to.
 
     Args:
         run: folder of ``train``.
@@ -389,8 +570,16 @@ def publish(run: Path, target: Path, card: str) -> Path:
     files = {p.name: p.read_bytes() for p in sorted((run / "model").iterdir())}
     for name, data in {**files, "README.md": card.encode()}.items():
         write_atomic(target / name, data)
-    write_jsonl(target / "metrics.jsonl", ({k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in row.items()}
-                                           for row in read_jsonl(run / "metrics.jsonl")))
-    sums = "".join(f"{sha256(target / name)}  {name}\n" for name in sorted([*files, "README.md", "metrics.jsonl"]))
+    write_jsonl(
+        target / "metrics.jsonl",
+        (
+            {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in row.items()}
+            for row in read_jsonl(run / "metrics.jsonl")
+        ),
+    )
+    sums = "".join(
+        f"{sha256(target / name)}  {name}\n"
+        for name in sorted([*files, "README.md", "metrics.jsonl"])
+    )
     write_atomic(target / CHECKSUMS, sums)
     return target

@@ -1,4 +1,5 @@
-"""Plane geometry of upright boxes: exact distances between surfaces, turns, sectors, and a robot's straight legs."""
+"""Plane geometry of upright boxes: exact distances between surfaces, turns, sectors, and a robot's
+straight legs."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def footprint(box: Box) -> Array:
 
 
 def plan_distances(a: Array, b: Array) -> Array:
-    """(n, m) distances between the areas of convex quadrilaterals (n, 4, 2) and (m, 4, 2); 0 where they overlap."""
+    """(n, m) distances between the areas of convex quadrilaterals (n, 4, 2) and (m, 4, 2); 0 where
+    they overlap."""
     distance = np.minimum(_corner_distances(a, b), _corner_distances(b, a).T)
     distance[~(_apart(a, b) | _apart(b, a).T)] = 0.0
     return distance
@@ -32,7 +34,9 @@ def _corner_distances(corners: Array, shapes: Array) -> Array:
     """(n, m) from the corners of n shapes to the nearest edge of m others."""
     edges = np.roll(shapes, -1, axis=1) - shapes
     reach = corners[:, None, :, None, :] - shapes[None, :, None, :, :]
-    along = (reach * edges[None, :, None]).sum(-1) / np.maximum((edges**2).sum(-1), 1e-12)[None, :, None]
+    along = (reach * edges[None, :, None]).sum(-1) / np.maximum((edges**2).sum(-1), 1e-12)[
+        None, :, None
+    ]
     gap = reach - np.clip(along, 0.0, 1.0)[..., None] * edges[None, :, None]
     nearest: Array = np.sqrt((gap**2).sum(-1).min(axis=(2, 3)))
     return nearest
@@ -49,7 +53,8 @@ def _apart(a: Array, b: Array) -> npt.NDArray[np.bool_]:
 
 
 def surface_distances(boxes: Sequence[Box]) -> Array:
-    """(n, n) least distances in metres between upright boxes; exact: prisms are closest where plan and height gaps are."""
+    """(n, n) least distances in metres between upright boxes; exact: prisms are closest where plan
+    and height gaps are."""
     if not boxes:
         return np.zeros((0, 0))
     shapes = np.stack([footprint(b) for b in boxes])
@@ -62,30 +67,38 @@ def surface_distances(boxes: Sequence[Box]) -> Array:
 
 
 def turn(origin: Point, ahead: Point, target: Point) -> float:
-    """Degrees in (-180, 180] to turn at ``origin`` from facing ``ahead`` to facing ``target``; left is positive."""
+    """Degrees in (-180, 180] to turn at ``origin`` from facing ``ahead`` to facing ``target``; left
+    is positive."""
     ax, ay = ahead[0] - origin[0], ahead[1] - origin[1]
     bx, by = target[0] - origin[0], target[1] - origin[1]
     return float(np.degrees(np.arctan2(ax * by - ay * bx, ax * bx + ay * by)))
 
 
 def sector(angle: float, sectors: dict[str, tuple[float, float]]) -> str:
-    """Name of the sector whose [start, stop) holds the angle, degrees counter-clockwise from ahead; stop may exceed 180."""
-    return next(name for name, (start, stop) in sectors.items() if (angle - start) % 360 < stop - start)
+    """Name of the sector whose [start, stop) holds the angle, degrees counter-clockwise from ahead;
+    stop may exceed 180."""
+    return next(
+        name for name, (start, stop) in sectors.items() if (angle - start) % 360 < stop - start
+    )
 
 
 def boundary_gap(angle: float, sectors: dict[str, tuple[float, float]]) -> float:
     """Degrees from the angle to the nearest sector boundary."""
-    return min(abs((angle - edge + 180) % 360 - 180) for edges in sectors.values() for edge in edges)
+    return min(
+        abs((angle - edge + 180) % 360 - 180) for edges in sectors.values() for edge in edges
+    )
 
 
 def leg_clearance(start: Point, stop: Point, shapes: Array) -> float:
-    """Distance from a straight leg to the nearest of n convex quadrilaterals (n, 4, 2), metres; infinite without any."""
+    """Distance from a straight leg to the nearest of n convex quadrilaterals (n, 4, 2), metres;
+    infinite without any."""
     leg = np.array([[start, stop, stop, start]], dtype=float)
     return float(plan_distances(leg, shapes).min()) if len(shapes) else np.inf
 
 
 def ray_entry(origin: Array, target: Array, shape: Array) -> float:
-    """Share (0-1) of the way from ``origin`` to ``target`` at which the ray enters a convex shape; 1 if it never does."""
+    """Share (0-1) of the way from ``origin`` to ``target`` at which the ray enters a convex shape;
+    1 if it never does."""
     edges = np.roll(shape, -1, axis=0) - shape
     outward = np.stack([edges[:, 1], -edges[:, 0]], axis=-1)
     height, speed = ((shape - origin) * outward).sum(-1), outward @ (target - origin)
@@ -95,7 +108,8 @@ def ray_entry(origin: Array, target: Array, shape: Array) -> float:
 
 
 def wall_clearance(points: Array, outline: Array) -> Array:
-    """(n,) distances in metres from points (n, 2) to the outline (m, 2) of a floor; negative outside."""
+    """(n,) distances in metres from points (n, 2) to the outline (m, 2) of a floor; negative
+    outside."""
     edges = np.roll(outline, -1, axis=0) - outline
     reach = points[:, None] - outline
     along = np.clip((reach * edges).sum(-1) / np.maximum((edges**2).sum(-1), 1e-12), 0.0, 1.0)
@@ -110,5 +124,7 @@ def contains(points: Array, outline: Array) -> npt.NDArray[np.bool_]:
     a, b = outline, np.roll(outline, -1, axis=0)
     above = (a[:, 1] > y) != (b[:, 1] > y)
     height = np.where(above, b[:, 1] - a[:, 1], 1.0)
-    held: npt.NDArray[np.bool_] = ((x < a[:, 0] + (y - a[:, 1]) / height * (b[:, 0] - a[:, 0])) & above).sum(1) % 2 == 1
+    held: npt.NDArray[np.bool_] = (
+        (x < a[:, 0] + (y - a[:, 1]) / height * (b[:, 0] - a[:, 0])) & above
+    ).sum(1) % 2 == 1
     return held

@@ -8,9 +8,37 @@ from ..core.registry import QUESTIONS
 from .projection import panel_corners
 from .view import Candidate, View
 
-FIRST = ("NORTH", "SOUTH", "EAST", "WEST", "GREEN", "RED", "BLUE", "GOLD", "QUIET", "OPEN", "MAIN", "UPPER", "LOWER", "OLD",
-         "NEW")
-SECOND = ("ROOM", "LAB", "HALL", "STORE", "GATE", "DESK", "WING", "EXIT", "OFFICE", "STUDIO", "LIBRARY", "KITCHEN")
+FIRST = (
+    "NORTH",
+    "SOUTH",
+    "EAST",
+    "WEST",
+    "GREEN",
+    "RED",
+    "BLUE",
+    "GOLD",
+    "QUIET",
+    "OPEN",
+    "MAIN",
+    "UPPER",
+    "LOWER",
+    "OLD",
+    "NEW",
+)
+SECOND = (
+    "ROOM",
+    "LAB",
+    "HALL",
+    "STORE",
+    "GATE",
+    "DESK",
+    "WING",
+    "EXIT",
+    "OFFICE",
+    "STUDIO",
+    "LIBRARY",
+    "KITCHEN",
+)
 ASPECT = 2.4
 FRAMES = 12
 
@@ -23,7 +51,19 @@ def general_ocr(view: View, rng: np.random.Generator, wording: str) -> list[Cand
         corners = panel_corners(view.clip, frame, rng, ASPECT)
         if corners is not None:
             words = f"{rng.choice(FIRST)} {rng.choice(SECOND)} {int(rng.integers(1, 100))}"
-            media = {"path": f"images/{view.clip.video_id}-f{frame:03d}-sign.jpg", "frame": frame, "sign": words,
-                     "corners": corners.round(4).tolist()}
-            candidates.append(Candidate("What does the sign on the wall say?", "OCR", words, data_type="image", media=media))
+            media = {
+                "path": f"images/{view.clip.video_id}-f{frame:03d}-sign.jpg",
+                "frame": frame,
+                "sign": words,
+                "corners": corners.round(4).tolist(),
+            }
+            candidates.append(
+                Candidate(
+                    "What does the sign on the wall say?",
+                    "OCR",
+                    words,
+                    data_type="image",
+                    media=media,
+                )
+            )
     return candidates

@@ -1,4 +1,5 @@
-"""General row: which way the camera turns, when it turns faster, and what it shows first and last."""
+"""General row: which way the camera turns, when it turns faster, and what it shows first and
+last."""
 
 from __future__ import annotations
 
@@ -18,10 +19,13 @@ LEAST_TURN = 45.0
 """Degrees over the whole clip, all in one direction."""
 
 
-@QUESTIONS.register("general_video_choice", problem_type="multiple choice", general="video", share=0.2)
+@QUESTIONS.register(
+    "general_video_choice", problem_type="multiple choice", general="video", share=0.2
+)
 def general_video_choice(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Turn to the left or right (the clip forwards or backwards), faster first or second half (every other frame dropped), or
-    the one of four objects that the first or the last frame shows."""
+    """Turn to the left or right (the clip forwards or backwards), faster first or second half
+    (every other frame dropped), or the one of four objects that the first or the last frame
+    shows."""
     return _turns(view) + _shown(view, rng)
 
 
@@ -29,10 +33,21 @@ def _shown(view: View, rng: np.random.Generator) -> list[Candidate]:
     found = []
     for when in (BEGINNING, END):
         shares = {o.category: view.ends(o, when) for o in view.singles}
-        there, away = [c for c, s in shares.items() if s.min() >= SHARE], [c for c, s in shares.items() if s.max() == 0]
+        there, away = (
+            [c for c, s in shares.items() if s.min() >= SHARE],
+            [c for c, s in shares.items() if s.max() == 0],
+        )
         for right, *wrong in [(c, *others) for c in there for others in draws(rng, away, 3, TRIES)]:
             names = tuple(str(n) for n in rng.permutation([right, *wrong]))
-            found.append(choice(SHOWN.format(when=when, options=", ".join(names)), right, names, names, balance=when))
+            found.append(
+                choice(
+                    SHOWN.format(when=when, options=", ".join(names)),
+                    right,
+                    names,
+                    names,
+                    balance=when,
+                )
+            )
     return found
 
 
@@ -40,7 +55,10 @@ def _turns(view: View) -> list[Candidate]:
     clip = view.clip
     heading = yaws(clip)
     steps, count = np.diff(heading), clip.num_frames
-    if abs(heading[-1] - heading[0]) < LEAST_TURN or (steps * np.sign(heading[-1] - heading[0]) < -1.0).any():
+    if (
+        abs(heading[-1] - heading[0]) < LEAST_TURN
+        or (steps * np.sign(heading[-1] - heading[0]) < -1.0).any()
+    ):
         return []
     forwards = list(range(count))
     found = []
@@ -61,6 +79,12 @@ def _even(steps: np.ndarray) -> bool:
     return bool(np.abs(steps).min() > 0.7 * np.abs(steps).max())
 
 
-def _ask(view: View, problem: str, answer: str, options: tuple[str, ...], name: str, order: list[int]) -> Candidate:
-    media = {"path": f"videos/{view.clip.video_id}-{name}.mp4", "order": order} if name != "forwards" else {}
+def _ask(
+    view: View, problem: str, answer: str, options: tuple[str, ...], name: str, order: list[int]
+) -> Candidate:
+    media = (
+        {"path": f"videos/{view.clip.video_id}-{name}.mp4", "order": order}
+        if name != "forwards"
+        else {}
+    )
     return choice(problem, answer, options, (), balance=answer, media=media)

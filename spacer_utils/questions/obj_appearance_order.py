@@ -11,13 +11,15 @@ from .view import GENERIC, Candidate, View, draws
 
 TEMPLATE = "What will be the first-time appearance order of the following categories in the video: {categories}?"
 HINT = 0.2
-"""A category that shows this part of the threshold earlier must not change the order: half-hidden objects are no trap."""
+"""A category that shows this part of the threshold earlier must not change the order: half-hidden
+objects are no trap."""
 TRIES = 150
 
 
 @QUESTIONS.register("obj_appearance_order", problem_type="multiple choice", unit="")
 def obj_appearance_order(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Order of the given frames in which four categories are first seen; no two enter in the same frame."""
+    """Order of the given frames in which four categories are first seen; no two enter in the same
+    frame."""
     clear, hinted = first_frames(view, view.min_share), first_frames(view, HINT * view.min_share)
     candidates = []
     for names in draws(rng, sorted(set(clear) & set(view.categories)), 4, TRIES):
@@ -39,10 +41,21 @@ def first_frames(view: View, share: float) -> dict[str, int]:
 
 
 def _ask(names: tuple[str, ...], order: list[str], rng: np.random.Generator) -> Candidate:
-    # The wrong orders are drawn evenly from all others: near-copies of the right one would mark it as their middle.
+    # The wrong orders are drawn evenly from all others: near-copies of the right one would mark it
+    # as their middle.
     others = [p for p in permutations(names) if list(p) != order]
     wrong = [others[int(i)] for i in rng.choice(len(others), 3, replace=False)]
     options = tuple(", ".join(p) for p in (order, *wrong))
     traits = {f"place {n}": order.index(n) - 1.5 for n in names}
-    traits |= {f"{a} before {b}": 0.5 * (1 if order.index(a) < order.index(b) else -1) for a, b in combinations(sorted(names), 2)}
-    return Candidate(TEMPLATE.format(categories=", ".join(names)), "multiple choice", options[0], names, options, traits=traits)
+    traits |= {
+        f"{a} before {b}": 0.5 * (1 if order.index(a) < order.index(b) else -1)
+        for a, b in combinations(sorted(names), 2)
+    }
+    return Candidate(
+        TEMPLATE.format(categories=", ".join(names)),
+        "multiple choice",
+        options[0],
+        names,
+        options,
+        traits=traits,
+    )

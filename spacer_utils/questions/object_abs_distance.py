@@ -20,14 +20,27 @@ BINS = (0.8, 1.4, 2.0, 2.8, 3.8)
 """Metres: edges of the answer classes that are flattened."""
 
 
-@QUESTIONS.register("object_abs_distance", problem_type="numerical", unit="m", classes=lambda gold: bin_name(float(gold), BINS))
+@QUESTIONS.register(
+    "object_abs_distance",
+    problem_type="numerical",
+    unit="m",
+    classes=lambda gold: bin_name(float(gold), BINS),
+)
 def object_abs_distance(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Least distance between the boxes of two unique objects, metres with one decimal; at least 0.2 m."""
+    """Least distance between the boxes of two unique objects, metres with one decimal; at least 0.2
+    m."""
     candidates = []
     for pair in combinations(view.singles, 2):
         distance = view.distance(*pair)
         if distance >= LEAST:
             a, b = (pair[k].category for k in rng.permutation(2))
-            candidates.append(Candidate(TEMPLATES[wording].format(a=a, b=b), "numerical", f"{distance:.1f}", (a, b),
-                                        balance=bin_name(round(distance, 1), BINS)))
+            candidates.append(
+                Candidate(
+                    TEMPLATES[wording].format(a=a, b=b),
+                    "numerical",
+                    f"{distance:.1f}",
+                    (a, b),
+                    balance=bin_name(round(distance, 1), BINS),
+                )
+            )
     return candidates

@@ -12,20 +12,33 @@ from .view import Candidate, View, choice, draws
 Sectors = dict[str, tuple[float, float]]
 EASY: Sectors = {"left": (0, 180), "right": (180, 360)}
 MEDIUM: Sectors = {"left": (0, 135), "back": (135, 225), "right": (225, 360)}
-HARD: Sectors = {"front-left": (0, 90), "back-left": (90, 180), "back-right": (180, 270), "front-right": (270, 360)}
+HARD: Sectors = {
+    "front-left": (0, 90),
+    "back-left": (90, 180),
+    "back-right": (180, 270),
+    "front-right": (270, 360),
+}
 """Degrees counter-clockwise from straight ahead."""
 OPENING = "If I am standing by the {a} and facing the {b}, is the {c} "
-QUADRANTS = ("to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian "
-             "plane (if I am standing at the origin and facing along the positive y-axis).")
+QUADRANTS = (
+    "to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian "
+    "plane (if I am standing at the origin and facing along the positive y-axis)."
+)
 TEMPLATES = {
     "object_rel_direction_easy": OPENING + "to the left or the right of the {b}?",
-    "object_rel_direction_medium": OPENING + "to my left, right, or back? An object is to my back if I would have to turn at "
-                                   "least 135 degrees in order to face it.",
+    "object_rel_direction_medium": OPENING
+    + "to my left, right, or back? An object is to my back if I would have to turn at "
+    "least 135 degrees in order to face it.",
     "object_rel_direction_hard": OPENING + QUADRANTS,
-    "object_rel_direction_backward": OPENING.replace("facing the", "facing directly away from the") + QUADRANTS,
+    "object_rel_direction_backward": OPENING.replace("facing the", "facing directly away from the")
+    + QUADRANTS,
 }
-SECTORS = {"object_rel_direction_easy": EASY, "object_rel_direction_medium": MEDIUM, "object_rel_direction_hard": HARD,
-           "object_rel_direction_backward": HARD}
+SECTORS = {
+    "object_rel_direction_easy": EASY,
+    "object_rel_direction_medium": MEDIUM,
+    "object_rel_direction_hard": HARD,
+    "object_rel_direction_backward": HARD,
+}
 MARGIN = 10.0
 """Degrees to the nearest sector boundary."""
 LARGEST_FOOTPRINT, LEAST_GAP = 1.0, 1.0
@@ -33,26 +46,50 @@ LARGEST_FOOTPRINT, LEAST_GAP = 1.0, 1.0
 TRIES = 150
 
 
-@QUESTIONS.register("object_rel_direction_easy", problem_type="multiple choice", unit="", from_map=True, classes=str)
-def object_rel_direction_easy(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+@QUESTIONS.register(
+    "object_rel_direction_easy", problem_type="multiple choice", unit="", from_map=True, classes=str
+)
+def object_rel_direction_easy(
+    view: View, rng: np.random.Generator, wording: str
+) -> list[Candidate]:
     """Left or right of the object that one faces."""
     return _ask(view, rng, "object_rel_direction_easy")
 
 
-@QUESTIONS.register("object_rel_direction_medium", problem_type="multiple choice", unit="", from_map=True, classes=str)
-def object_rel_direction_medium(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+@QUESTIONS.register(
+    "object_rel_direction_medium",
+    problem_type="multiple choice",
+    unit="",
+    from_map=True,
+    classes=str,
+)
+def object_rel_direction_medium(
+    view: View, rng: np.random.Generator, wording: str
+) -> list[Candidate]:
     """Left, right or back (135 degrees or more)."""
     return _ask(view, rng, "object_rel_direction_medium")
 
 
-@QUESTIONS.register("object_rel_direction_hard", problem_type="multiple choice", unit="", from_map=True, classes=str)
-def object_rel_direction_hard(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+@QUESTIONS.register(
+    "object_rel_direction_hard", problem_type="multiple choice", unit="", from_map=True, classes=str
+)
+def object_rel_direction_hard(
+    view: View, rng: np.random.Generator, wording: str
+) -> list[Candidate]:
     """One of four quadrants."""
     return _ask(view, rng, "object_rel_direction_hard")
 
 
-@QUESTIONS.register("object_rel_direction_backward", problem_type="multiple choice", unit="", from_map=True, classes=str)
-def object_rel_direction_backward(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
+@QUESTIONS.register(
+    "object_rel_direction_backward",
+    problem_type="multiple choice",
+    unit="",
+    from_map=True,
+    classes=str,
+)
+def object_rel_direction_backward(
+    view: View, rng: np.random.Generator, wording: str
+) -> list[Candidate]:
     """One of four quadrants for someone who turns their back to the second object."""
     return _ask(view, rng, "object_rel_direction_backward")
 
@@ -66,19 +103,31 @@ def _ask(view: View, rng: np.random.Generator, kind: str) -> list[Candidate]:
         if answer is not None:
             names = (a.category, b.category, c.category)
             problem = TEMPLATES[kind].format(a=names[0], b=names[1], c=names[2])
-            candidates.append(choice(problem, answer, tuple(sectors), names, balance=answer,
-                                     contexts=[f"{role} {name}" for role, name in zip("abc", names)]))
+            candidates.append(
+                choice(
+                    problem,
+                    answer,
+                    tuple(sectors),
+                    names,
+                    balance=answer,
+                    contexts=[f"{role} {name}" for role, name in zip("abc", names)],
+                )
+            )
     return candidates
 
 
-def direction(view: View, a: SceneObject, b: SceneObject, c: SceneObject, sectors: Sectors, backward: bool) -> str | None:
-    """Sector of ``c`` for someone at ``a`` who faces ``b`` (or away from it); None where it is not clear-cut."""
+def direction(
+    view: View, a: SceneObject, b: SceneObject, c: SceneObject, sectors: Sectors, backward: bool
+) -> str | None:
+    """Sector of ``c`` for someone at ``a`` who faces ``b`` (or away from it); None where it is not
+    clear-cut."""
     if min(view.distance(a, b), view.distance(a, c), view.distance(b, c)) < LEAST_GAP:
         return None
     half_turn = 180.0 if backward else 0.0
     angle = turn(a.box.center, b.box.center, c.box.center) + half_turn
     answer = sector(angle, sectors)
     corners = [turn(a.box.center, b.box.center, corner) + half_turn for corner in footprint(c.box)]
-    # A footprint corner stands for two corners of the box: at most two of the eight may lie in another sector.
+    # A footprint corner stands for two corners of the box: at most two of the eight may lie in
+    # another sector.
     strays = 2 * sum(sector(corner, sectors) != answer for corner in corners)
     return answer if boundary_gap(angle, sectors) >= MARGIN and strays <= 2 else None

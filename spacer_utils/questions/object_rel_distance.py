@@ -27,18 +27,27 @@ def object_rel_distance(view: View, rng: np.random.Generator, wording: str) -> l
     return _ask(view, rng, wording, "closest to")
 
 
-@QUESTIONS.register("object_rel_distance_farthest", problem_type="multiple choice", unit="", from_map=True)
-def object_rel_distance_farthest(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Farthest of four categories from a unique object; each category counts with its nearest instance."""
+@QUESTIONS.register(
+    "object_rel_distance_farthest", problem_type="multiple choice", unit="", from_map=True
+)
+def object_rel_distance_farthest(
+    view: View, rng: np.random.Generator, wording: str
+) -> list[Candidate]:
+    """Farthest of four categories from a unique object; each category counts with its nearest
+    instance."""
     return _ask(view, rng, wording, "farthest from")
 
 
 def category_distances(view: View, target: SceneObject) -> dict[str, float]:
-    """Category -> metres from its nearest instance to the target; left out where that instance is never seen or mistakable."""
+    """Category -> metres from its nearest instance to the target; left out where that instance is
+    never seen or mistakable."""
     row = view.distances[view.place[target.instance_id]]
     nearest: dict[str, tuple[float, bool]] = {}
     for thing, distance in zip(view.objects, row):
-        if thing.category != target.category and distance < nearest.get(thing.category, (np.inf, True))[0]:
+        if (
+            thing.category != target.category
+            and distance < nearest.get(thing.category, (np.inf, True))[0]
+        ):
             nearest[thing.category] = (float(distance), view.is_seen(thing))
     return {c: d for c, (d, seen) in nearest.items() if seen and c in view.categories}
 
@@ -53,6 +62,16 @@ def _ask(view: View, rng: np.random.Generator, wording: str, extreme: str) -> li
             ranked = sorted(distances[o] for o in options)
             if all(b - a >= margin for a, b in pairwise(ranked)):
                 answer = pick(options, key=distances.__getitem__)
-                problem = TEMPLATES[wording].format(options=", ".join(options), extreme=extreme, target=target.category)
-                candidates.append(choice(problem, answer, options, (target.category, *options), contexts=(target.category,)))
+                problem = TEMPLATES[wording].format(
+                    options=", ".join(options), extreme=extreme, target=target.category
+                )
+                candidates.append(
+                    choice(
+                        problem,
+                        answer,
+                        options,
+                        (target.category, *options),
+                        contexts=(target.category,),
+                    )
+                )
     return candidates

@@ -8,17 +8,21 @@ from ..core.registry import QUESTIONS
 from ..scenes.floor_plan import area
 from .view import Candidate, View
 
-TEMPLATE = ("What is the size of this room (in square meters)? If multiple rooms are shown, "
-            "estimate the size of the combined space.")
+TEMPLATE = (
+    "What is the size of this room (in square meters)? If multiple rooms are shown, "
+    "estimate the size of the combined space."
+)
 TOLERANCE = 0.01
 """Share by which the walls' area may differ from the published one."""
 
 
 @QUESTIONS.register("room_size_estimation", problem_type="numerical", unit="m²")
 def room_size_estimation(view: View, rng: np.random.Generator, wording: str) -> list[Candidate]:
-    """Floor area in square metres with one decimal; once per clip, where the walls that are shown enclose that much.
+    """Floor area in square metres with one decimal; once per clip, where the walls that are shown
+    enclose that much.
 
-    A real layout's area is its scan's; where its objects reach further, the walls that we build around them enclose more.
+    A real layout's area is its scan's; where its objects reach further, the walls that we build
+    around them enclose more.
     """
     scene = view.clip.scene
     enclosed = sum(abs(area(outline)) for outline in scene.rooms or (scene.polygon,))

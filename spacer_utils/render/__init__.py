@@ -1,4 +1,5 @@
-"""Rendering: procedural furniture, room shells, and a rasteriser that gives colour, instance ids and metric depth."""
+"""Rendering: procedural furniture, room shells, and a rasteriser that gives colour, instance ids
+and metric depth."""
 
 from .renderer import Frame, Renderer
 

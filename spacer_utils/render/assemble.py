@@ -41,13 +41,18 @@ class Mesh:
 def join(meshes: Sequence[Mesh]) -> Mesh:
     """One mesh out of several."""
     shift = np.cumsum([0] + [len(m.vertices) for m in meshes[:-1]])
-    columns = {f.name: np.concatenate([getattr(m, f.name) for m in meshes]) for f in fields(Mesh) if f.name != "faces"}
+    columns = {
+        f.name: np.concatenate([getattr(m, f.name) for m in meshes])
+        for f in fields(Mesh)
+        if f.name != "faces"
+    }
     faces = np.concatenate([m.faces + np.int32(s) for m, s in zip(meshes, shift)])
     return Mesh(faces=faces, **columns)
 
 
 def assemble(groups: Sequence[Parts], boxes: Sequence[Box], ids: Sequence[int]) -> Mesh:
-    """Mesh of many pieces of furniture: group ``i`` is scaled and turned to fill ``boxes[i]`` exactly.
+    """Mesh of many pieces of furniture: group ``i`` is scaled and turned to fill ``boxes[i]``
+    exactly.
 
     Args:
         groups: parts of each piece, not empty.
@@ -61,7 +66,10 @@ def assemble(groups: Sequence[Parts], boxes: Sequence[Box], ids: Sequence[int]) 
     size = np.array([p.size for p in parts])[of_part]
     at = np.array([p.at for p in parts])[of_part]
     bevel = np.array([p.bevel for p in parts])[of_part, None]
-    vertices = np.concatenate([t.vertices for t in templates]) * size + np.concatenate([t.inset for t in templates]) * bevel
+    vertices = (
+        np.concatenate([t.vertices for t in templates]) * size
+        + np.concatenate([t.inset for t in templates]) * bevel
+    )
     normals = np.concatenate([t.normals for t in templates]) / size
     turns = np.array([np.eye(3) if p.turn is None else p.turn for p in parts])
     askew = np.array([p.turn is not None for p in parts])[of_part]
@@ -70,14 +78,19 @@ def assemble(groups: Sequence[Parts], boxes: Sequence[Box], ids: Sequence[int]) 
         vertices[askew] = _rotate(matrices, vertices[askew])
         normals[askew] = _rotate(matrices, normals[askew])
     vertices += at
-    group_of = np.repeat(np.arange(len(groups)), [sum(len(p.template.vertices) for p in g) for g in groups])
+    group_of = np.repeat(
+        np.arange(len(groups)), [sum(len(p.template.vertices) for p in g) for g in groups]
+    )
     vertices, normals = _fit(vertices, normals, group_of, boxes)
     repeat = np.array([len(t.faces) for t in templates])
     faces = np.concatenate([t.faces for t in templates])
     faces = faces + np.repeat(np.cumsum(counts) - counts, repeat)[:, None].astype(np.int32)
     index = atlas().index
     return Mesh(
-        vertices, normals, _texture_positions(parts, size, at, of_part), faces,
+        vertices,
+        normals,
+        _texture_positions(parts, size, at, of_part),
+        faces,
         np.repeat(np.array([p.fill.color for p in parts], np.float32), repeat, axis=0),
         np.repeat(np.array([p.fill.glows for p in parts]), repeat),
         np.repeat(np.array([index[p.fill.texture] for p in parts], np.int32), repeat),
@@ -87,7 +100,11 @@ def assemble(groups: Sequence[Parts], boxes: Sequence[Box], ids: Sequence[int]) 
 
 def _rotate(matrices: Floats, vectors: Floats) -> Floats:
     """Row-wise product, written out so that its bits don't depend on a BLAS."""
-    return matrices[:, :, 0] * vectors[:, :1] + matrices[:, :, 1] * vectors[:, 1:2] + matrices[:, :, 2] * vectors[:, 2:]
+    return (
+        matrices[:, :, 0] * vectors[:, :1]
+        + matrices[:, :, 1] * vectors[:, 1:2]
+        + matrices[:, :, 2] * vectors[:, 2:]
+    )
 
 
 def _texture_positions(parts: Parts, size: Floats, at: Floats, of_part: NDArray[np.intp]) -> Floats:
@@ -99,7 +116,9 @@ def _texture_positions(parts: Parts, size: Floats, at: Floats, of_part: NDArray[
     return np.where(covered, fit, (tile + np.take_along_axis(at, axes, 1)) / TILE)
 
 
-def _fit(vertices: Floats, normals: Floats, group_of: NDArray[np.intp], boxes: Sequence[Box]) -> tuple[Floats, Floats]:
+def _fit(
+    vertices: Floats, normals: Floats, group_of: NDArray[np.intp], boxes: Sequence[Box]
+) -> tuple[Floats, Floats]:
     """Stretches every group to its box along the box's own axes, then turns and moves it there."""
     starts = np.searchsorted(group_of, np.arange(len(boxes)))
     low, high = np.minimum.reduceat(vertices, starts), np.maximum.reduceat(vertices, starts)
@@ -108,5 +127,9 @@ def _fit(vertices: Floats, normals: Floats, group_of: NDArray[np.intp], boxes: S
     normals = normals / scale[group_of]
     normals /= np.sqrt((normals * normals).sum(1, keepdims=True)) + 1e-12
     yaw = [b.yaw for b in boxes]
-    turn = np.array([[[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0], [0, 0, 1]] for a in yaw])[group_of]
-    return _rotate(turn, vertices) + np.array([b.center for b in boxes])[group_of], _rotate(turn, normals)
+    turn = np.array(
+        [[[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0], [0, 0, 1]] for a in yaw]
+    )[group_of]
+    return _rotate(turn, vertices) + np.array([b.center for b in boxes])[group_of], _rotate(
+        turn, normals
+    )

@@ -22,8 +22,21 @@ from ..core.profiles import Data
 from ..core.types import Clip, Scene, WorkbookError
 from . import camera
 
-__all__ = ["SAMPLINGS", "Budget", "content_hash", "decodes", "encode", "film", "load", "read_clip", "read_image",
-           "sample_indices", "seen_categories", "seen_instances", "write_clip"]
+__all__ = [
+    "SAMPLINGS",
+    "Budget",
+    "content_hash",
+    "decodes",
+    "encode",
+    "film",
+    "load",
+    "read_clip",
+    "read_image",
+    "sample_indices",
+    "seen_categories",
+    "seen_instances",
+    "write_clip",
+]
 
 Pixels = npt.NDArray[np.uint8]
 CRF = 20
@@ -34,13 +47,16 @@ def film(scene: Scene, data: Data, seed: int = 0, *, shadow: bool = True) -> tup
     """Render a clip of the scene along ``data.trajectory``.
 
     Returns:
-        (T, H, W, 3) uint8 frames and the clip with poses, intrinsics and the visible share of every instance in every frame.
+        (T, H, W, 3) uint8 frames and the clip with poses, intrinsics and the visible share of every
+        instance in every frame.
     """
     from . import Renderer
 
     rng = np.random.default_rng([seed, crc32(scene.scene_id.encode()), crc32(b"camera")])
     width, height = data.width, data.height
-    poses = np.round(camera.trajectory(scene, data.trajectory, data.clip_frames, data.fps, width, height, rng), 6)
+    poses = np.round(
+        camera.trajectory(scene, data.trajectory, data.clip_frames, data.fps, width, height, rng), 6
+    )
     matrix = camera.intrinsics(width, height)
     renderer = Renderer(scene, shadow=shadow)
     pictures, counts = [], []
@@ -51,10 +67,16 @@ def film(scene: Scene, data: Data, seed: int = 0, *, shadow: bool = True) -> tup
         counts.append(np.bincount(frame.ids.ravel(), minlength=most))
     share = np.round(np.array(counts) / (width * height), 6)
     clip = Clip(
-        video_id=scene.scene_id, scene=scene, fps=data.fps, width=width, height=height,
+        video_id=scene.scene_id,
+        scene=scene,
+        fps=data.fps,
+        width=width,
+        height=height,
         intrinsics=tuple(tuple(float(v) for v in row) for row in matrix),
         poses=tuple(tuple(tuple(float(v) for v in row) for row in p) for p in poses),
-        visible_share={o.instance_id: tuple(float(v) for v in share[:, o.instance_id]) for o in scene.objects},
+        visible_share={
+            o.instance_id: tuple(float(v) for v in share[:, o.instance_id]) for o in scene.objects
+        },
     )
     return np.stack(pictures), clip
 
@@ -69,12 +91,24 @@ def encode(frames: Pixels, fps: float) -> bytes:
 
     _, height, width, _ = frames.shape
     if width % 2 or height % 2:
-        raise WorkbookError(f"frames of {width} x {height} pixels: H.264 with yuv420p needs even sides. Change width or height.")
-    # Without "mbtree": "0", up to one clip in a hundred came out otherwise than the last time, a macroblock here and there.
-    options = {"crf": str(CRF), "preset": "veryfast", "bf": "0", "g": "16", "threads": "1", "mbtree": "0"}
+        raise WorkbookError(
+            f"frames of {width} x {height} pixels: H.264 with yuv420p needs even sides. Change width or height."
+        )
+    # Without "mbtree": "0", up to one clip in a hundred came out otherwise than the last time, a
+    # macroblock here and there.
+    options = {
+        "crf": str(CRF),
+        "preset": "veryfast",
+        "bf": "0",
+        "g": "16",
+        "threads": "1",
+        "mbtree": "0",
+    }
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream = container.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
+        )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for picture in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -83,15 +117,21 @@ def encode(frames: Pixels, fps: float) -> bytes:
 
 
 def write_clip(frames: Pixels, clip: Clip, folder: Path) -> Path:
-    """Write ``<video_id>.mp4`` and, once that is whole, ``<video_id>.json`` into ``folder``; the MP4's path.
+    """Write ``<video_id>.mp4`` and, once that is whole, ``<video_id>.json`` into ``folder``; the
+    MP4's path.
 
     Raises:
         WorkbookError: frames and clip disagree in length, sides are odd, or the disk refuses.
     """
     if len(frames) != clip.num_frames:
-        raise WorkbookError(f"clip {clip.video_id}: {len(frames)} frames but {clip.num_frames} poses.")
+        raise WorkbookError(
+            f"clip {clip.video_id}: {len(frames)} frames but {clip.num_frames} poses."
+        )
     path = write_atomic(Path(folder) / f"{clip.video_id}.mp4", encode(frames, clip.fps))
-    write_atomic(path.with_suffix(".json"), json.dumps(clip.to_json(), separators=(",", ":"), allow_nan=False) + "\n")
+    write_atomic(
+        path.with_suffix(".json"),
+        json.dumps(clip.to_json(), separators=(",", ":"), allow_nan=False) + "\n",
+    )
     return path
 
 
@@ -104,15 +144,17 @@ def read_clip(path: Path) -> Clip:
     try:
         clip = Clip.from_json(json.loads(Path(path).read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorkbookError(f"can't read {path} as a clip's description ({type(error).__name__}: {error}). Run: make nb02") \
-            from error
+        raise WorkbookError(
+            f"can't read {path} as a clip's description ({type(error).__name__}: {error}). Run: make nb02"
+        ) from error
     if not np.isfinite(np.array(clip.poses)).all():
         raise WorkbookError(f"{path}: a camera pose is not finite. Film the scene again.")
     return clip
 
 
 def seen_instances(clip: Clip, frames: Iterable[int], threshold: float) -> dict[int, int]:
-    """Instance id -> first of the frame indices ``frames`` in which it covers at least ``threshold`` of the picture.
+    """Instance id -> first of the frame indices ``frames`` in which it covers at least
+    ``threshold`` of the picture.
 
     Args:
         frames: indices of the frames that the model is given, ascending.
@@ -129,7 +171,8 @@ def seen_instances(clip: Clip, frames: Iterable[int], threshold: float) -> dict[
 
 
 def seen_categories(clip: Clip, frames: Iterable[int], threshold: float) -> dict[str, int]:
-    """Category -> first of ``frames`` in which one of its instances is seen; see ``seen_instances``."""
+    """Category -> first of ``frames`` in which one of its instances is seen; see
+    ``seen_instances``."""
     category = {o.instance_id: o.category for o in clip.scene.objects}
     first: dict[str, int] = {}
     for instance, k in seen_instances(clip, frames, threshold).items():

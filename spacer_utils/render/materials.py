@@ -1,4 +1,5 @@
-"""What parts are made of: a tint times a texture, and the choices that vary from one instance to the next."""
+"""What parts are made of: a tint times a texture, and the choices that vary from one instance to
+the next."""
 
 from __future__ import annotations
 
@@ -45,14 +46,30 @@ DARK, BLACK, CHROME = plain(0.2, 0.2, 0.22), plain(0.07, 0.07, 0.08), plain(0.78
 BRASS, GLOW = plain(0.82, 0.68, 0.36), lit(1.5, 1.42, 1.15)
 STEEL = textured("metal")
 
-CLOTH: tuple[Color, ...] = ((0.74, 0.22, 0.2), (0.22, 0.38, 0.64), (0.3, 0.5, 0.33), (0.82, 0.72, 0.52), (0.45, 0.45, 0.48),
-                            (0.24, 0.27, 0.34), (0.86, 0.8, 0.7), (0.55, 0.33, 0.52), (0.9, 0.62, 0.2))
-VIVID: tuple[Color, ...] = ((0.85, 0.16, 0.16), (0.12, 0.36, 0.8), (0.1, 0.58, 0.3), (0.95, 0.6, 0.1), (0.55, 0.2, 0.65),
-                            (0.1, 0.6, 0.65))
+CLOTH: tuple[Color, ...] = (
+    (0.74, 0.22, 0.2),
+    (0.22, 0.38, 0.64),
+    (0.3, 0.5, 0.33),
+    (0.82, 0.72, 0.52),
+    (0.45, 0.45, 0.48),
+    (0.24, 0.27, 0.34),
+    (0.86, 0.8, 0.7),
+    (0.55, 0.33, 0.52),
+    (0.9, 0.62, 0.2),
+)
+VIVID: tuple[Color, ...] = (
+    (0.85, 0.16, 0.16),
+    (0.12, 0.36, 0.8),
+    (0.1, 0.58, 0.3),
+    (0.95, 0.6, 0.1),
+    (0.55, 0.2, 0.65),
+    (0.1, 0.6, 0.65),
+)
 
 
 class Look:
-    """Random choices of one instance, drawn from its keyed stream in the order in which its recipe asks."""
+    """Random choices of one instance, drawn from its keyed stream in the order in which its recipe
+    asks."""
 
     def __init__(self, seed: list[int]) -> None:
         self.rng = np.random.default_rng(seed)

@@ -1,4 +1,5 @@
-"""The rasteriser and shader in numpy alone: slow, with the same ids and depth; an independent check, and a way without numba."""
+"""The rasteriser and shader in numpy alone: slow, with the same ids and depth; an independent
+check, and a way without numba."""
 
 from __future__ import annotations
 
@@ -9,8 +10,11 @@ from .optics import NEAR, TINY, Cover, Floats, Image, Ints, Light, Stage
 from .textures import LEVELS, SIDE, atlas
 
 
-def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: int, threads: int = 1) -> Cover:
-    """What each pixel of a camera sees; arguments as ``raster.visible`` (one thread, whatever is asked)."""
+def visible(
+    vertices: Floats, faces: Ints, camera: Floats, width: int, height: int, threads: int = 1
+) -> Cover:
+    """What each pixel of a camera sees; arguments as ``raster.visible`` (one thread, whatever is
+    asked)."""
     x, y, z = vertices.T
     clip = np.stack([((row[0] * x + row[1] * y) + row[2] * z) + row[3] for row in camera], 1)
     edges, bounds, index = _set_up(clip, faces, width, height)
@@ -18,7 +22,11 @@ def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: i
     u, v = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
     for t, (left, right, top, bottom) in enumerate(bounds.tolist()):
         window = (slice(top, bottom + 1), slice(left, right + 1))
-        weights = [edges[t, 3 * k] * u[window[1]] + (edges[t, 3 * k + 1] * v[window[0]] + edges[t, 3 * k + 2]) for k in range(3)]
+        weights = [
+            edges[t, 3 * k] * u[window[1]]
+            + (edges[t, 3 * k + 1] * v[window[0]] + edges[t, 3 * k + 2])
+            for k in range(3)
+        ]
         near = (weights[0] + weights[1]) + weights[2]
         wins = (near > nearness[window]) & (near < 1.0 / NEAR)
         for weight in weights:
@@ -38,18 +46,31 @@ def _set_up(clip: Floats, faces: Ints, width: int, height: int) -> tuple[Floats,
     before = (w > NEAR).all(1)
     scale = np.where(w > NEAR, w, 1.0)
     u, v = x / scale, y / scale
-    low = [np.where(before, np.maximum(np.ceil(c.min(1) - 0.5), 0), 0).astype(np.int32) for c in (u, v)]
-    high = [np.where(before, np.minimum(np.floor(c.max(1) - 0.5), n - 1), n - 1).astype(np.int32)
-            for c, n in ((u, width), (v, height))]
+    low = [
+        np.where(before, np.maximum(np.ceil(c.min(1) - 0.5), 0), 0).astype(np.int32) for c in (u, v)
+    ]
+    high = [
+        np.where(before, np.minimum(np.floor(c.max(1) - 0.5), n - 1), n - 1).astype(np.int32)
+        for c, n in ((u, width), (v, height))
+    ]
     rows = []
     for k in range(3):
         i, j = (k + 1) % 3, (k + 2) % 3
-        rows.append([y[:, i] * w[:, j] - y[:, j] * w[:, i], x[:, j] * w[:, i] - x[:, i] * w[:, j],
-                     x[:, i] * y[:, j] - x[:, j] * y[:, i]])
+        rows.append(
+            [
+                y[:, i] * w[:, j] - y[:, j] * w[:, i],
+                x[:, j] * w[:, i] - x[:, i] * w[:, j],
+                x[:, i] * y[:, j] - x[:, j] * y[:, i],
+            ]
+        )
     det = (x[:, 0] * rows[0][0] + y[:, 0] * rows[0][1]) + w[:, 0] * rows[0][2]
     keep = (np.abs(det) >= TINY) & (high[0] >= low[0]) & (high[1] >= low[1])
     edges = np.stack([c[keep] * (1.0 / det[keep]) for row in rows for c in row], 1)
-    return edges, np.stack([low[0], high[0], low[1], high[1]], 1)[keep], index[keep].astype(np.int32)
+    return (
+        edges,
+        np.stack([low[0], high[0], low[1], high[1]], 1)[keep],
+        index[keep].astype(np.int32),
+    )
 
 
 def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1) -> Image:
@@ -65,7 +86,9 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     weights = (edges @ pixel[:, :, None])[:, :, 0] * depth[:, None]
     corners = mesh.faces[face]
     uv = (weights[:, :, None] * mesh.uv[corners]).sum(1)
-    slope = (edges[:, :, :2] - weights[:, :, None] * edges[:, :, :2].sum(1, keepdims=True)) * depth[:, None, None]
+    slope = (edges[:, :, :2] - weights[:, :, None] * edges[:, :, :2].sum(1, keepdims=True)) * depth[
+        :, None, None
+    ]
     spread = ((mesh.uv[corners].transpose(0, 2, 1) @ slope) ** 2).sum(1).max(1) * SIDE * SIDE
     level = np.clip(np.ceil(np.log2(np.maximum(spread, 1e-12) / 2) / 2), 0, LEVELS - 1).astype(int)
     normal = (weights[:, :, None] * mesh.normals[corners]).sum(1)
@@ -100,7 +123,9 @@ def _texels(row: Ints, level: NDArray[np.int_], uv: Floats) -> Floats:
     return np.where((row >= 0)[:, None], total, 255.0)
 
 
-def _light(stage: Stage, face: Ints, normal: Floats, to_eye: Floats, eye: Floats) -> tuple[Floats, Floats]:
+def _light(
+    stage: Stage, face: Ints, normal: Floats, to_eye: Floats, eye: Floats
+) -> tuple[Floats, Floats]:
     """Brightness and highlight of each pixel."""
     normal = normal / np.sqrt((normal * normal).sum(1, keepdims=True) + 1e-30)
     lamp, light = stage.lamp_of[face], stage.light
@@ -109,7 +134,11 @@ def _light(stage: Stage, face: Ints, normal: Floats, to_eye: Floats, eye: Floats
     beam = to_lamp / np.sqrt(square)[:, None]
     facing = np.maximum((normal * beam).sum(1), 0.0)
     shadowed = stage.cubes.shape[2] > 1
-    share = _lit_share(stage.cubes, lamp, light.lift * normal - to_lamp, light) if shadowed else np.ones(len(face))
+    share = (
+        _lit_share(stage.cubes, lamp, light.lift * normal - to_lamp, light)
+        if shadowed
+        else np.ones(len(face))
+    )
     half = beam + to_eye / np.sqrt((to_eye * to_eye).sum(1))[:, None]
     power = ((normal * half).sum(1) ** 2 / ((half * half).sum(1) + 1e-9)) ** 16
     bright = light.ambient * (1.0 + light.sky * (normal[:, 2] + 0.5 * normal[:, 0] - 1.0))
@@ -122,7 +151,9 @@ def _lit_share(cubes: NDArray[np.float32], lamp: Ints, offset: Floats, light: Li
     axis = np.argmax(np.abs(offset), axis=1)
     along = np.take_along_axis(offset, axis[:, None], 1)[:, 0]
     reach = np.abs(along)
-    across = np.take_along_axis(offset, np.array([[1, 2], [0, 2], [0, 1]])[axis], 1) / reach[:, None]
+    across = (
+        np.take_along_axis(offset, np.array([[1, 2], [0, 2], [0, 1]])[axis], 1) / reach[:, None]
+    )
     half = cubes.shape[2] / 2
     at = across * (half - light.margin) + half - 1
     low = at.astype(int)
@@ -132,5 +163,9 @@ def _lit_share(cubes: NDArray[np.float32], lamp: Ints, offset: Floats, light: Li
     lit = np.zeros(len(at))
     for dy in range(3):
         for dx in range(3):
-            lit += edge[1][dy] * edge[0][dx] * (cubes[lamp, 2 * axis + (along < 0), low[:, 1] + dy, low[:, 0] + dx] < limit)
+            lit += (
+                edge[1][dy]
+                * edge[0][dx]
+                * (cubes[lamp, 2 * axis + (along < 0), low[:, 1] + dy, low[:, 0] + dx] < limit)
+            )
     return lit / 4.0

@@ -23,12 +23,14 @@ MARGIN = 2
 
 
 class Light(NamedTuple):
-    """How surfaces are lit. Kernels get these numbers as arguments: what they compile in would outlive an edit in their cache."""
+    """How surfaces are lit. Kernels get these numbers as arguments: what they compile in would
+    outlive an edit in their cache."""
 
     ambient: float = 0.46
     """Light from everywhere."""
     sky: float = 0.12
-    """Share of it by which what faces up is brighter; half of that for what faces +x, to tell walls from each other."""
+    """Share of it by which what faces up is brighter; half of that for what faces +x, to tell walls
+    from each other."""
     power: float = 0.58
     """Light of the lamp, divided by ``near + far * distance**2``."""
     near: float = 0.6
@@ -64,7 +66,8 @@ class Stage(NamedTuple):
     lamps: Floats
     """(lamps, 3) positions, one in each room."""
     cubes: NDArray[np.float32]
-    """(lamps, 6, S, S) 1 / distance along the face's axis to the first caster; S = 1 without shadows."""
+    """(lamps, 6, S, S) 1 / distance along the face's axis to the first caster; S = 1 without
+    shadows."""
     light: Light = Light()
 
 

@@ -1,9 +1,11 @@
-"""Visibility buffer: which triangle covers each pixel centre, and how deep it lies (numba, any number of threads).
+"""Visibility buffer: which triangle covers each pixel centre, and how deep it lies (numba, any
+number of threads).
 
-Triangles are rasterised in homogeneous coordinates, so nothing is clipped: for the three vertices' clip rows X, Y, W the inverse
-of that 3 x 3 matrix gives at pixel (x, y) each vertex's weight divided by depth; all non-negative means inside, their sum is
-1 / depth. Both sides of a triangle are drawn, as a ray would hit them. Every pixel is computed by itself in float64 and in one
-written order: the bits don't depend on threads, and ``numpy_backend`` repeats them.
+Triangles are rasterised in homogeneous coordinates, so nothing is clipped: for the three vertices'
+clip rows X, Y, W the inverse of that 3 x 3 matrix gives at pixel (x, y) each vertex's weight
+divided by depth; all non-negative means inside, their sum is 1 / depth. Both sides of a triangle
+are drawn, as a ray would hit them. Every pixel is computed by itself in float64 and in one written
+order: the bits don't depend on threads, and ``numpy_backend`` repeats them.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def kernel(function: F) -> F:
     """Compiles a function, once per machine where the cache can be written.
 
-    Not with fast-math, which would let bits depend on the machine. The cache notices edits of the kernel's own file only: numbers
-    from elsewhere must come in as arguments.
+    Not with fast-math, which would let bits depend on the machine. The cache notices edits of the
+    kernel's own file only: numbers from elsewhere must come in as arguments.
     """
     compiled = partial(njit, nogil=True, error_model="numpy")
     try:
@@ -35,7 +37,9 @@ def kernel(function: F) -> F:
         return cast(F, compiled(function))
 
 
-def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: int, threads: int = 1) -> Cover:
+def visible(
+    vertices: Floats, faces: Ints, camera: Floats, width: int, height: int, threads: int = 1
+) -> Cover:
     """What each pixel of a camera sees.
 
     Args:
@@ -45,12 +49,17 @@ def visible(vertices: Floats, faces: Ints, camera: Floats, width: int, height: i
     """
     edges, bounds, index = set_up(project(vertices, camera), faces, width, height, NEAR, TINY)
     nearness, owner = np.empty((height, width)), np.empty((height, width), np.int32)
-    in_bands(threads, height, lambda first, last: cover(edges, bounds, first, last, NEAR, nearness, owner))
+    in_bands(
+        threads,
+        height,
+        lambda first, last: cover(edges, bounds, first, last, NEAR, nearness, owner),
+    )
     return Cover(edges, index, nearness, owner)
 
 
 def in_bands(threads: int, height: int, work: Callable[[int, int], None]) -> None:
-    """Calls ``work(first, last)`` on bands of rows, on as many threads (kernels release the interpreter's lock)."""
+    """Calls ``work(first, last)`` on bands of rows, on as many threads (kernels release the
+    interpreter's lock)."""
     if threads == 1:
         work(0, height)
         return
@@ -72,7 +81,8 @@ def project(vertices: Floats, camera: Floats) -> Any:
 
 @kernel
 def set_up(clip: Floats, faces: Ints, width: int, height: int, near: float, tiny: float) -> Any:
-    """Edge functions (v, 9), pixel bounds (v, 4: x0, x1, y0, y1) and face index (v,) of the ``v`` triangles in view."""
+    """Edge functions (v, 9), pixel bounds (v, 4: x0, x1, y0, y1) and face index (v,) of the ``v``
+    triangles in view."""
     total = faces.shape[0]
     edges = np.empty((total, 9))
     bounds = np.empty((total, 4), np.int32)
@@ -112,15 +122,23 @@ def set_up(clip: Floats, faces: Ints, width: int, height: int, near: float, tiny
         edges[count, 6] = (y0 * w1 - y1 * w0) * inverse
         edges[count, 7] = (x1 * w0 - x0 * w1) * inverse
         edges[count, 8] = (x0 * y1 - x1 * y0) * inverse
-        bounds[count, 0], bounds[count, 1], bounds[count, 2], bounds[count, 3] = left, right, top, bottom
+        bounds[count, 0], bounds[count, 1], bounds[count, 2], bounds[count, 3] = (
+            left,
+            right,
+            top,
+            bottom,
+        )
         index[count] = t
         count += 1
     return edges[:count], bounds[:count], index[:count]
 
 
 @kernel
-def cover(edges: Floats, bounds: Ints, first: int, last: int, near: float, nearness: Floats, owner: Ints) -> None:
-    """Fills rows ``first`` to ``last - 1`` of 1 / depth and of the owning triangle's row in ``edges`` (-1: none)."""
+def cover(
+    edges: Floats, bounds: Ints, first: int, last: int, near: float, nearness: Floats, owner: Ints
+) -> None:
+    """Fills rows ``first`` to ``last - 1`` of 1 / depth and of the owning triangle's row in
+    ``edges`` (-1: none)."""
     nearness[first:last] = 0.0
     owner[first:last] = -1
     limit = 1.0 / near

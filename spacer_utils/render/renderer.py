@@ -38,18 +38,28 @@ class Renderer:
         scene: what to draw; every instance fills its box exactly.
         shadow: soft shadows (costs one shadow map for each room, once).
         backend: ``numba``, or the slow ``numpy`` with the same ids and depth.
-        threads: bands of rows drawn at the same time; the pixels don't depend on it. None reads ``NUMBA_NUM_THREADS``, else 1.
+        threads: bands of rows drawn at the same time; the pixels don't depend on it. None reads
+            ``NUMBA_NUM_THREADS``, else 1.
 
     Raises:
-        WorkbookError: a category that nobody can draw, a box without volume, or an id that two instances share.
+        WorkbookError: a category that nobody can draw, a box without volume, or an id that two
+            instances share.
     """
 
-    def __init__(self, scene: Scene, *, shadow: bool = True, backend: Literal["numba", "numpy"] = "numba",
-                 threads: int | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        shadow: bool = True,
+        backend: Literal["numba", "numpy"] = "numba",
+        threads: int | None = None,
+    ) -> None:
         _check(scene)
         self.threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", "1"))
         numpy = backend == "numpy"
-        self._visible = import_module(f".{'numpy_backend' if numpy else 'raster'}", __package__).visible
+        self._visible = import_module(
+            f".{'numpy_backend' if numpy else 'raster'}", __package__
+        ).visible
         self._paint = import_module(f".{'numpy_backend' if numpy else 'shade'}", __package__).paint
         self.stage = _stage(scene)
         if shadow:
@@ -60,28 +70,40 @@ class Renderer:
 
         Args:
             pose: (4, 4) camera-to-world, OpenCV axes (x right, y down, z forward), metres.
-            intrinsics: (3, 3) pinhole matrix in pixels; the centre of the first pixel is (0.5, 0.5).
+            intrinsics: (3, 3) pinhole matrix in pixels; the centre of the first pixel is (0.5,
+                0.5).
 
         Raises:
             WorkbookError: the pose is not a finite 4 x 4 matrix.
         """
         pose = np.asarray(pose, np.float64)
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
-            raise WorkbookError(f"camera pose of shape {pose.shape} with {np.isnan(pose).sum()} NaN: it must be a finite (4, 4) "
-                                "camera-to-world matrix. Leave this frame out.")
+            raise WorkbookError(
+                f"camera pose of shape {pose.shape} with {np.isnan(pose).sum()} NaN: it must be a finite (4, 4) "
+                "camera-to-world matrix. Leave this frame out."
+            )
         mesh = self.stage.mesh
-        seen = self._visible(mesh.vertices, mesh.faces, camera_rows(pose, intrinsics), width, height, self.threads)
-        return Frame(*self._paint(self.stage, seen, pose[:3, 3].copy(), ray_matrix(pose, intrinsics), self.threads))
+        seen = self._visible(
+            mesh.vertices, mesh.faces, camera_rows(pose, intrinsics), width, height, self.threads
+        )
+        return Frame(
+            *self._paint(
+                self.stage, seen, pose[:3, 3].copy(), ray_matrix(pose, intrinsics), self.threads
+            )
+        )
 
     def _shadow_maps(self, casters: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Shadow maps of every lamp, see ``Stage.cubes``; each triangle casts a shadow in the light of its own lamp."""
+        """Shadow maps of every lamp, see ``Stage.cubes``; each triangle casts a shadow in the light
+        of its own lamp."""
         stage = self.stage
         cubes = np.zeros((len(stage.lamps), 6, SHADOW_SIDE, SHADOW_SIDE), np.float32)
         for number, lamp in enumerate(stage.lamps):
             faces = stage.mesh.faces[casters & (stage.lamp_of == number)]
             for face in range(6):
                 rows = cube_rows(lamp, face, SHADOW_SIDE)
-                cubes[number, face] = self._visible(stage.mesh.vertices, faces, rows, *cubes.shape[2:], self.threads).nearness
+                cubes[number, face] = self._visible(
+                    stage.mesh.vertices, faces, rows, *cubes.shape[2:], self.threads
+                ).nearness
         return cubes
 
 
@@ -91,22 +113,30 @@ def _check(scene: Scene) -> None:
     for o in scene.objects:
         numbers = (*o.box.center, *o.box.size, o.box.yaw)
         if not np.isfinite(numbers).all() or min(o.box.size) <= 0:
-            raise WorkbookError(f"scene {scene.scene_id}: instance {o.instance_id} ({o.category}) has the box {o.box}. "
-                                "Sizes must be positive and all numbers finite; mend or drop it.")
+            raise WorkbookError(
+                f"scene {scene.scene_id}: instance {o.instance_id} ({o.category}) has the box {o.box}. "
+                "Sizes must be positive and all numbers finite; mend or drop it."
+            )
         if o.instance_id < 1 or o.instance_id in seen:
-            raise WorkbookError(f"scene {scene.scene_id}: instance id {o.instance_id} ({o.category}) is below 1 or taken. "
-                                "Number the instances 1, 2, 3, ...")
+            raise WorkbookError(
+                f"scene {scene.scene_id}: instance id {o.instance_id} ({o.category}) is below 1 or taken. "
+                "Number the instances 1, 2, 3, ..."
+            )
         seen.add(o.instance_id)
 
 
 def _stage(scene: Scene) -> Stage:
     """Mesh of shell and furniture; a lamp in every room, and which one lights each triangle."""
     rooms = shell.outlines(scene)
-    lamps = np.array([(*_inner_point(outline), LAMP_HEIGHT * scene.ceiling_height) for outline in rooms])
+    lamps = np.array(
+        [(*_inner_point(outline), LAMP_HEIGHT * scene.ceiling_height) for outline in rooms]
+    )
     mesh, lamp_of = shell.build(scene)
     if scene.objects:
         groups = [furniture.parts(o.category, o.box.size, o.seed) for o in scene.objects]
-        things = assemble(groups, [o.box for o in scene.objects], [o.instance_id for o in scene.objects])
+        things = assemble(
+            groups, [o.box for o in scene.objects], [o.instance_id for o in scene.objects]
+        )
         lamp = np.zeros(int(things.ids.max()) + 1, np.int32)
         for o in scene.objects:
             lamp[o.instance_id] = _room_of(o.box.center, rooms, lamps)
@@ -115,7 +145,8 @@ def _stage(scene: Scene) -> Stage:
 
 
 def _casters(scene: Scene, stage: Stage) -> NDArray[np.bool_]:
-    """(m,) triangles that cast shadows: not the shell, nor what reaches up to the lamps (it may hold one)."""
+    """(m,) triangles that cast shadows: not the shell, nor what reaches up to the lamps (it may
+    hold one)."""
     top = stage.lamps[0, 2] - 0.05
     high = [o.instance_id for o in scene.objects if o.box.center[2] + o.box.size[2] / 2 > top]
     return (stage.mesh.ids > 0) & ~np.isin(stage.mesh.ids, high)
@@ -144,8 +175,14 @@ def _inside(points: Floats, corners: Floats) -> NDArray[np.bool_]:
     return np.asarray((crosses & (x < reach)).sum(1) % 2 == 1)
 
 
-def _room_of(center: tuple[float, float, float], rooms: tuple[shell.Outline, ...], lamps: Floats) -> int:
+def _room_of(
+    center: tuple[float, float, float], rooms: tuple[shell.Outline, ...], lamps: Floats
+) -> int:
     """Room that holds a point, or the one with the nearest lamp."""
     point = np.array([center[:2]])
-    inside = [k for k, outline in enumerate(rooms) if len(rooms) == 1 or _inside(point, np.array(outline))[0]]
+    inside = [
+        k
+        for k, outline in enumerate(rooms)
+        if len(rooms) == 1 or _inside(point, np.array(outline))[0]
+    ]
     return inside[0] if inside else int(np.argmin(((lamps[:, :2] - point) ** 2).sum(1)))

@@ -25,10 +25,37 @@ def paint(stage: Stage, seen: Cover, eye: Floats, ray: Floats, threads: int = 1)
     mesh, textures = stage.mesh, atlas()
     height, width = seen.owner.shape
     plane = planes(seen.edges, seen.triangle, mesh.faces, mesh.vertices, mesh.uv, mesh.normals, eye)
-    image = (np.empty((height, width, 3), np.uint8), np.empty((height, width), np.int32), np.empty((height, width), np.float32))
-    in_bands(threads, height, lambda first, last: shade(
-        plane, seen.triangle, mesh.colors, mesh.glows, mesh.textures, mesh.ids, stage.lamp_of, stage.lamps, stage.cubes,
-        textures.texels, textures.offsets, SIDE, stage.light, eye, ray, seen.nearness, seen.owner, first, last, *image))
+    image = (
+        np.empty((height, width, 3), np.uint8),
+        np.empty((height, width), np.int32),
+        np.empty((height, width), np.float32),
+    )
+    in_bands(
+        threads,
+        height,
+        lambda first, last: shade(
+            plane,
+            seen.triangle,
+            mesh.colors,
+            mesh.glows,
+            mesh.textures,
+            mesh.ids,
+            stage.lamp_of,
+            stage.lamps,
+            stage.cubes,
+            textures.texels,
+            textures.offsets,
+            SIDE,
+            stage.light,
+            eye,
+            ray,
+            seen.nearness,
+            seen.owner,
+            first,
+            last,
+            *image,
+        ),
+    )
     return image
 
 
@@ -48,7 +75,8 @@ def texel(texels: Any, start: int, side: int, u: float, v: float, color: Floats)
 
 @kernel
 def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float, light: Light) -> float:
-    """Share of the lamp that reaches the offset (x, y, z) from it: 3 x 3 filter on a cube map of 1 / distance."""
+    """Share of the lamp that reaches the offset (x, y, z) from it: 3 x 3 filter on a cube map of 1
+    / distance."""
     ax, ay, az = abs(x), abs(y), abs(z)
     if ax >= ay and ax >= az:
         face, reach, u, v = (0 if x > 0 else 1), ax, y / ax, z / ax
@@ -64,14 +92,19 @@ def lit_share(cubes: Any, lamp: int, x: float, y: float, z: float, light: Light)
     lit = 0.0
     for j in range(3):
         row = cubes[lamp, face, low + j]
-        share = (1 - fx) * (row[left] < limit) + (row[left + 1] < limit) + fx * (row[left + 2] < limit)
+        share = (
+            (1 - fx) * (row[left] < limit) + (row[left + 1] < limit) + fx * (row[left + 2] < limit)
+        )
         lit += share * (1 - fy if j == 0 else (fy if j == 2 else 1.0))
     return lit / 4.0
 
 
 @kernel
-def mip_level(plane: Floats, o: int, u: float, v: float, depth: float, side: int, levels: int) -> int:
-    """Level whose texels are about one pixel wide, from the exact derivatives of the texture position."""
+def mip_level(
+    plane: Floats, o: int, u: float, v: float, depth: float, side: int, levels: int
+) -> int:
+    """Level whose texels are about one pixel wide, from the exact derivatives of the texture
+    position."""
     spread = 0.0
     for d in range(2):
         du = (plane[o, UV + d] - u * plane[o, d]) * depth
@@ -86,8 +119,19 @@ def mip_level(plane: Floats, o: int, u: float, v: float, depth: float, side: int
 
 
 @kernel
-def glint(nx: float, ny: float, nz: float, lx: float, ly: float, lz: float, ex: float, ey: float, ez: float) -> float:
-    """32nd power of the cosine between the normal and the middle of the directions to the lamp and to the eye."""
+def glint(
+    nx: float,
+    ny: float,
+    nz: float,
+    lx: float,
+    ly: float,
+    lz: float,
+    ex: float,
+    ey: float,
+    ez: float,
+) -> float:
+    """32nd power of the cosine between the normal and the middle of the directions to the lamp and
+    to the eye."""
     away = 1.0 / math.sqrt(ex * ex + ey * ey + ez * ez)
     hx, hy, hz = lx + ex * away, ly + ey * away, lz + ez * away
     dot = nx * hx + ny * hy + nz * hz
@@ -99,11 +143,20 @@ def glint(nx: float, ny: float, nz: float, lx: float, ly: float, lz: float, ex: 
 
 
 @kernel
-def planes(edges: Floats, index: Ints, faces: Ints, vertices: Floats, uv: Floats, normals: Floats, eye: Floats) -> Any:
-    """(v, 18) for each triangle in view: coefficients of x, y and 1 that give 1 / depth, and u, v and the normal over depth.
+def planes(
+    edges: Floats,
+    index: Ints,
+    faces: Ints,
+    vertices: Floats,
+    uv: Floats,
+    normals: Floats,
+    eye: Floats,
+) -> Any:
+    """(v, 18) for each triangle in view: coefficients of x, y and 1 that give 1 / depth, and u, v
+    and the normal over depth.
 
-    The normals of a triangle seen from behind are turned round, all three or none: turned one pixel at a time, the rim of every
-    rounded edge would go dark.
+    The normals of a triangle seen from behind are turned round, all three or none: turned one pixel
+    at a time, the rim of every rounded edge would go dark.
     """
     plane = np.empty((edges.shape[0], 18))
     for o in range(edges.shape[0]):
@@ -118,14 +171,37 @@ def planes(edges: Floats, index: Ints, faces: Ints, vertices: Floats, uv: Floats
             for k in range(2):
                 plane[o, UV + 3 * k + d] = e0 * uv[a, k] + e1 * uv[b, k] + e2 * uv[c, k]
             for k in range(3):
-                plane[o, NORMAL + 3 * k + d] = side * (e0 * normals[a, k] + e1 * normals[b, k] + e2 * normals[c, k])
+                plane[o, NORMAL + 3 * k + d] = side * (
+                    e0 * normals[a, k] + e1 * normals[b, k] + e2 * normals[c, k]
+                )
     return plane
 
 
 @kernel
-def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, ids: Ints, lamp_of: Ints, lamps: Floats,
-          cubes: Any, texels: Any, offsets: Any, side: int, light: Light, eye: Floats, ray: Floats, nearness: Floats, owner: Ints,
-          first: int, last: int, rgb: Any, id_image: Ints, depth_image: Any) -> None:
+def shade(
+    plane: Floats,
+    index: Ints,
+    colors: Any,
+    glows: Any,
+    textures: Ints,
+    ids: Ints,
+    lamp_of: Ints,
+    lamps: Floats,
+    cubes: Any,
+    texels: Any,
+    offsets: Any,
+    side: int,
+    light: Light,
+    eye: Floats,
+    ray: Floats,
+    nearness: Floats,
+    owner: Ints,
+    first: int,
+    last: int,
+    rgb: Any,
+    id_image: Ints,
+    depth_image: Any,
+) -> None:
     """Shades rows ``first`` to ``last - 1``.
 
     Args:
@@ -162,7 +238,11 @@ def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, i
                 scale = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-30)
                 nx, ny, nz = nx * scale, ny * scale, nz * scale
                 lamp = lamp_of[t]
-                lx, ly, lz = lamps[lamp, 0] - eye[0] + ex, lamps[lamp, 1] - eye[1] + ey, lamps[lamp, 2] - eye[2] + ez
+                lx, ly, lz = (
+                    lamps[lamp, 0] - eye[0] + ex,
+                    lamps[lamp, 1] - eye[1] + ey,
+                    lamps[lamp, 2] - eye[2] + ez,
+                )
                 square = lx * lx + ly * ly + lz * lz
                 inverse = 1.0 / math.sqrt(square)
                 facing = (nx * lx + ny * ly + nz * lz) * inverse
@@ -170,9 +250,24 @@ def shade(plane: Floats, index: Ints, colors: Any, glows: Any, textures: Ints, i
                 if facing > 0:
                     share = 1.0
                     if shadowed:
-                        share = lit_share(cubes, lamp, light.lift * nx - lx, light.lift * ny - ly, light.lift * nz - lz, light)
+                        share = lit_share(
+                            cubes,
+                            lamp,
+                            light.lift * nx - lx,
+                            light.lift * ny - ly,
+                            light.lift * nz - lz,
+                            light,
+                        )
                     bright += light.power * share * facing / (light.near + light.far * square)
                     if ids[t] > 0:
-                        shine = light.gloss * share * glint(nx, ny, nz, lx * inverse, ly * inverse, lz * inverse, ex, ey, ez)
+                        shine = (
+                            light.gloss
+                            * share
+                            * glint(
+                                nx, ny, nz, lx * inverse, ly * inverse, lz * inverse, ex, ey, ez
+                            )
+                        )
             for k in range(3):
-                rgb[y, x, k] = int(min(max(color[k] * colors[t, k] * bright + shine + 0.5, 0.0), 255.0))
+                rgb[y, x, k] = int(
+                    min(max(color[k] * colors[t, k] * bright + shine + 0.5, 0.0), 255.0)
+                )

@@ -1,7 +1,8 @@
 """Primitive solids as unit templates, and parts: a template with a size, a place and a material.
 
-A template is computed once per process and reused by every room; placing thousands of them is one vectorised step
-(``assemble``). A template fills the cube [-0.5, 0.5]^3, except for ``tube`` which is built in metres.
+A template is computed once per process and reused by every room; placing thousands of them is one
+vectorised step (``assemble``). A template fills the cube [-0.5, 0.5]^3, except for ``tube`` which
+is built in metres.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Profile = tuple[tuple[float, float], ...]
 """``((radius, height), ...)`` from bottom to top, outside first; radius 0-0.5, height 0-1."""
 
 CREASE = math.cos(math.radians(50))
-"""Neighbouring strips of a lathe that turn by less than this share a normal (smooth); others keep an edge."""
+"""Neighbouring strips of a lathe that turn by less than this share a normal (smooth); others keep
+an edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,8 @@ class Template:
     inset: Floats
     """(n, 3) direction in which a bevel moves each vertex; zeros but for a bevelled box."""
     tile_uv: Floats
-    """(n, 2) texture position in units of the part's size along ``tile_axes``: textures keep their metric scale."""
+    """(n, 2) texture position in units of the part's size along ``tile_axes``: textures keep their
+    metric scale."""
     tile_axes: NDArray[np.intp]
     """(n, 2) axes whose size scales ``tile_uv``."""
     fit_uv: Floats
@@ -67,8 +70,11 @@ Parts = list[Part]
 def turn_about(axis: str, degrees: float) -> Floats:
     """(3, 3) rotation about ``x``, ``y`` or ``z``."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    rows = {"x": ((1, 0, 0), (0, c, -s), (0, s, c)), "y": ((c, 0, s), (0, 1, 0), (-s, 0, c)),
-            "z": ((c, -s, 0), (s, c, 0), (0, 0, 1))}
+    rows = {
+        "x": ((1, 0, 0), (0, c, -s), (0, s, c)),
+        "y": ((c, 0, s), (0, 1, 0), (-s, 0, c)),
+        "z": ((c, -s, 0), (s, c, 0), (0, 0, 1)),
+    }
     return np.array(rows[axis], dtype=np.float64)
 
 
@@ -81,8 +87,10 @@ def turned(parts: Iterable[Part], axis: str, degrees: float, pivot: Vec = (0, 0,
     turn = turn_about(axis, degrees)
     centre = np.array(pivot)
     return [
-        p._replace(at=tuple((turn @ (np.array(p.at) - centre) + centre).tolist()),
-                   turn=turn if p.turn is None else turn @ p.turn)
+        p._replace(
+            at=tuple((turn @ (np.array(p.at) - centre) + centre).tolist()),
+            turn=turn if p.turn is None else turn @ p.turn,
+        )
         for p in parts
     ]
 
@@ -118,7 +126,9 @@ def _box_template(bevelled: bool) -> Template:
     points, outward, tile_axes = np.array(corners) / 2, np.array(normals), np.array(axes)
     tile = np.take_along_axis(points, tile_axes, 1)
     inset = -2 * points * (outward == 0) if bevelled else np.zeros_like(points)
-    return Template(points, outward, inset, tile, tile_axes, tile + 0.5, np.array(triangles, np.int32))
+    return Template(
+        points, outward, inset, tile, tile_axes, tile + 0.5, np.array(triangles, np.int32)
+    )
 
 
 def _bevel_faces(place: dict[tuple[int, Corner], int]) -> list[list[int]]:
@@ -129,14 +139,16 @@ def _bevel_faces(place: dict[tuple[int, Corner], int]) -> list[list[int]]:
         for su, sv in product((-1, 1), repeat=2):
             low, high = (_corner((axis, u, v), (end, su, sv)) for end in (-1, 1))
             strip = [place[u, low], place[v, low], place[v, high], place[u, high]]
-            faces.append(strip[::su * sv])
+            faces.append(strip[:: su * sv])
     for x, y, z in product((-1, 1), repeat=3):
         triple = [place[axis, (x, y, z)] for axis in range(3)]
-        faces.append(triple[::x * y * z])
+        faces.append(triple[:: x * y * z])
     return faces
 
 
-def box(x: float, y: float, z: float, at: Vec, fill: Material, bevel: float = 0.0, fit: bool = False) -> Part:
+def box(
+    x: float, y: float, z: float, at: Vec, fill: Material, bevel: float = 0.0, fit: bool = False
+) -> Part:
     """Box centred at ``at``; a bevel shades like a rounded edge."""
     bevel = min(bevel, 0.45 * min(x, y, z))
     return Part(_box_template(bevel > 0), (x, y, z), at, fill, None, bevel, fit)
@@ -155,19 +167,38 @@ def _lathe_template(profile: Profile, segments: int, roundness: float) -> Templa
     start, end = normal.copy(), normal.copy()
     for k in range(len(normal) - 1):
         if normal[k] @ normal[k + 1] > CREASE:
-            end[k] = start[k + 1] = (normal[k] + normal[k + 1]) / np.linalg.norm(normal[k] + normal[k + 1])
+            end[k] = start[k + 1] = (normal[k] + normal[k + 1]) / np.linalg.norm(
+                normal[k] + normal[k + 1]
+            )
     rings = np.stack([line[:-1], line[1:]], 1).reshape(-1, 2)
     tilt = np.stack([start, end], 1).reshape(-1, 2)
     angle = np.linspace(0, 2 * math.pi, segments + 1)
-    around = np.stack([_signed_power(np.cos(angle), roundness), _signed_power(np.sin(angle), roundness)], 1)
-    outward = np.stack([_signed_power(np.cos(angle), 2 - roundness), _signed_power(np.sin(angle), 2 - roundness)], 1)
+    around = np.stack(
+        [_signed_power(np.cos(angle), roundness), _signed_power(np.sin(angle), roundness)], 1
+    )
+    outward = np.stack(
+        [_signed_power(np.cos(angle), 2 - roundness), _signed_power(np.sin(angle), 2 - roundness)],
+        1,
+    )
     vertices = _swept(rings, around)
     normals = _swept(tilt, outward)
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(step, axis=1))])[np.repeat(np.arange(len(line)), 2)[1:-1]]
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(step, axis=1))])[
+        np.repeat(np.arange(len(line)), 2)[1:-1]
+    ]
     tile = np.stack(np.broadcast_arrays(angle / 2, length[:, None]), -1).reshape(-1, 2)
-    faces = _grid_faces(len(rings), segments + 1)[np.repeat(np.arange(len(rings) - 1) % 2 == 0, 2 * segments)]
+    faces = _grid_faces(len(rings), segments + 1)[
+        np.repeat(np.arange(len(rings) - 1) % 2 == 0, 2 * segments)
+    ]
     axes = np.tile(np.array([0, 2]), (len(vertices), 1))
-    return Template(vertices, normals, np.zeros_like(vertices), tile, axes, vertices[:, :2] + 0.5, _with_area(vertices, faces))
+    return Template(
+        vertices,
+        normals,
+        np.zeros_like(vertices),
+        tile,
+        axes,
+        vertices[:, :2] + 0.5,
+        _with_area(vertices, faces),
+    )
 
 
 def _swept(line: Floats, around: Floats) -> Floats:
@@ -189,50 +220,104 @@ def _with_area(vertices: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.asarray(faces[np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) > 1e-9])
 
 
-def lathe(profile: Profile, x: float, y: float, z: float, at: Vec, fill: Material, *, axis: str = "z", segments: int = 20,
-          roundness: float = 1.0, fit: bool = False) -> Part:
+def lathe(
+    profile: Profile,
+    x: float,
+    y: float,
+    z: float,
+    at: Vec,
+    fill: Material,
+    *,
+    axis: str = "z",
+    segments: int = 20,
+    roundness: float = 1.0,
+    fit: bool = False,
+) -> Part:
     """Surface of revolution, ``x`` and ``y`` wide and ``z`` high before it is laid along ``axis``.
 
     ``roundness`` 1 is a circle, 0.4 a rounded rectangle. With ``axis="y"`` the top faces the front.
     """
-    return Part(_lathe_template(profile, segments, roundness), (x, y, z), at, fill, LYING[axis], 0.0, fit)
+    return Part(
+        _lathe_template(profile, segments, roundness), (x, y, z), at, fill, LYING[axis], 0.0, fit
+    )
 
 
 CYLINDER: Profile = ((0, 0), (0.5, 0), (0.5, 1), (0, 1))
 
 
-def cylinder(diameter: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 14) -> Part:
+def cylinder(
+    diameter: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 14
+) -> Part:
     """Closed cylinder centred at ``at``, its height along ``axis``."""
     return lathe(CYLINDER, diameter, diameter, height, at, fill, axis=axis, segments=segments)
 
 
-def cone(bottom: float, top: float, height: float, at: Vec, fill: Material, axis: str = "z", segments: int = 20) -> Part:
+def cone(
+    bottom: float,
+    top: float,
+    height: float,
+    at: Vec,
+    fill: Material,
+    axis: str = "z",
+    segments: int = 20,
+) -> Part:
     """Closed frustum with the given end diameters, centred at ``at``."""
     wide = max(bottom, top)
-    profile = ((0.0, 0.0), (round(bottom / wide / 2, 2), 0.0), (round(top / wide / 2, 2), 1.0), (0.0, 1.0))
+    profile = (
+        (0.0, 0.0),
+        (round(bottom / wide / 2, 2), 0.0),
+        (round(top / wide / 2, 2), 1.0),
+        (0.0, 1.0),
+    )
     return lathe(profile, wide, wide, height, at, fill, axis=axis, segments=segments)
 
 
 @cache
 def _ball_template(flat: float, upright: float, around: int, rings: int) -> Template:
-    u, v = np.meshgrid(np.linspace(-math.pi, math.pi, around + 1), np.linspace(-math.pi / 2, math.pi / 2, rings + 1))
+    u, v = np.meshgrid(
+        np.linspace(-math.pi, math.pi, around + 1),
+        np.linspace(-math.pi / 2, math.pi / 2, rings + 1),
+    )
 
     def surface(e: float, f: float) -> Floats:
         ring = _signed_power(np.cos(v), f)
-        return np.stack([ring * _signed_power(np.cos(u), e), ring * _signed_power(np.sin(u), e), _signed_power(np.sin(v), f)],
-                        -1).reshape(-1, 3)
+        return np.stack(
+            [
+                ring * _signed_power(np.cos(u), e),
+                ring * _signed_power(np.sin(u), e),
+                _signed_power(np.sin(v), f),
+            ],
+            -1,
+        ).reshape(-1, 3)
 
     vertices = surface(flat, upright) / 2
     normals = surface(2 - flat, 2 - upright)
     faces = _grid_faces(rings + 1, around + 1)
     tile = np.stack([u, v], -1).reshape(-1, 2) / 2
-    return Template(vertices, normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12), np.zeros_like(vertices), tile,
-                    np.tile(np.array([0, 2]), (len(vertices), 1)), vertices[:, [0, 2]] + 0.5, _with_area(vertices, faces))
+    return Template(
+        vertices,
+        normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12),
+        np.zeros_like(vertices),
+        tile,
+        np.tile(np.array([0, 2]), (len(vertices), 1)),
+        vertices[:, [0, 2]] + 0.5,
+        _with_area(vertices, faces),
+    )
 
 
-def ball(x: float, y: float, z: float, at: Vec, fill: Material, flat: float = 1.0, upright: float = 1.0, around: int = 16,
-         rings: int = 8) -> Part:
-    """Superellipsoid: exponents 1 give an ellipsoid, smaller ones a cushion with a boxy outline or section."""
+def ball(
+    x: float,
+    y: float,
+    z: float,
+    at: Vec,
+    fill: Material,
+    flat: float = 1.0,
+    upright: float = 1.0,
+    around: int = 16,
+    rings: int = 8,
+) -> Part:
+    """Superellipsoid: exponents 1 give an ellipsoid, smaller ones a cushion with a boxy outline or
+    section."""
     return Part(_ball_template(flat, upright, around, rings), (x, y, z), at, fill)
 
 
@@ -241,25 +326,45 @@ def _tube_template(path: tuple[Vec, ...], radius: float, segments: int) -> Templ
     points = np.array(path, dtype=np.float64)
     along = np.gradient(points, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
-    side = np.cross(along, (0.0, 0.0, 1.0) if np.ptp(points[:, 2]) < 0.9 * np.ptp(points, axis=0).sum() else (1.0, 0.0, 0.0))
+    side = np.cross(
+        along,
+        (0.0, 0.0, 1.0)
+        if np.ptp(points[:, 2]) < 0.9 * np.ptp(points, axis=0).sum()
+        else (1.0, 0.0, 0.0),
+    )
     lost = np.linalg.norm(side, axis=1) < 1e-6
     side[lost] = np.cross(along[lost], (0.6, 0.8, 0.0))
     side /= np.linalg.norm(side, axis=1, keepdims=True)
     other = np.cross(side, along)
     angle = np.linspace(0, 2 * math.pi, segments + 1)
-    normals = (np.cos(angle)[None, :, None] * side[:, None] + np.sin(angle)[None, :, None] * other[:, None])
+    normals = (
+        np.cos(angle)[None, :, None] * side[:, None] + np.sin(angle)[None, :, None] * other[:, None]
+    )
     vertices = (points[:, None] + radius * normals).reshape(-1, 3)
-    tile = np.stack(np.broadcast_arrays(angle * radius, np.arange(len(points))[:, None] * 0.05), -1).reshape(-1, 2)
-    return Template(vertices, normals.reshape(-1, 3), np.zeros_like(vertices), tile, np.zeros((len(vertices), 2), np.intp),
-                    tile, _grid_faces(len(points), segments + 1))
+    tile = np.stack(
+        np.broadcast_arrays(angle * radius, np.arange(len(points))[:, None] * 0.05), -1
+    ).reshape(-1, 2)
+    return Template(
+        vertices,
+        normals.reshape(-1, 3),
+        np.zeros_like(vertices),
+        tile,
+        np.zeros((len(vertices), 2), np.intp),
+        tile,
+        _grid_faces(len(points), segments + 1),
+    )
 
 
-def tube(path: Iterable[Vec], diameter: float, fill: Material, segments: int = 8, at: Vec = (0, 0, 0)) -> Part:
+def tube(
+    path: Iterable[Vec], diameter: float, fill: Material, segments: int = 8, at: Vec = (0, 0, 0)
+) -> Part:
     """Bent rod through ``path`` (metres)."""
     return Part(_tube_template(tuple(path), diameter / 2, segments), (1.0, 1.0, 1.0), at, fill)
 
 
-def arc(radius_x: float, radius_z: float, start: float, end: float, steps: int = 9) -> list[tuple[float, float]]:
+def arc(
+    radius_x: float, radius_z: float, start: float, end: float, steps: int = 9
+) -> list[tuple[float, float]]:
     """(x, z) points on an ellipse; degrees."""
     angles = [math.radians(start + (end - start) * k / (steps - 1)) for k in range(steps)]
     return [(radius_x * math.cos(a), radius_z * math.sin(a)) for a in angles]
@@ -276,8 +381,15 @@ def _sheet_template(folds: int, bend: float, taper: float) -> Template:
     lean = np.zeros_like(u) if folds else 2 * bend * (v + 0.5)
     normals = np.stack([slope, -np.ones_like(u), -lean], -1).reshape(-1, 3)
     tile = np.stack([u, v], -1).reshape(-1, 2)
-    return Template(vertices, normals, np.zeros_like(vertices), tile, np.tile(np.array([0, 2]), (len(tile), 1)), tile + 0.5,
-                    _grid_faces(rows, columns))
+    return Template(
+        vertices,
+        normals,
+        np.zeros_like(vertices),
+        tile,
+        np.tile(np.array([0, 2]), (len(tile), 1)),
+        tile + 0.5,
+        _grid_faces(rows, columns),
+    )
 
 
 def drape(x: float, y: float, z: float, at: Vec, fill: Material, folds: int = 5) -> Part:
@@ -285,15 +397,31 @@ def drape(x: float, y: float, z: float, at: Vec, fill: Material, folds: int = 5)
     return Part(_sheet_template(folds, 0.0, 0.0), (x, y, z), at, fill)
 
 
-def leaf(width: float, length: float, root: Vec, fill: Material, azimuth: float, lean: float) -> Part:
-    """Curved leaf that starts at ``root``, leaning ``lean`` degrees from the vertical towards ``azimuth``."""
+def leaf(
+    width: float, length: float, root: Vec, fill: Material, azimuth: float, lean: float
+) -> Part:
+    """Curved leaf that starts at ``root``, leaning ``lean`` degrees from the vertical towards
+    ``azimuth``."""
     turn = turn_about("z", azimuth) @ turn_about("x", lean)
     at = turn @ (0.0, 0.0, length / 2) + np.array(root)
-    return Part(_sheet_template(0, 0.35, 0.9), (width, length, length), tuple(at.tolist()), fill, turn)
+    return Part(
+        _sheet_template(0, 0.35, 0.9), (width, length, length), tuple(at.tolist()), fill, turn
+    )
 
 
-def legs(x: float, y: float, z: float, thick: float, fill: Material, inset: float = 0.0, round_: bool = False) -> Parts:
+def legs(
+    x: float,
+    y: float,
+    z: float,
+    thick: float,
+    fill: Material,
+    inset: float = 0.0,
+    round_: bool = False,
+) -> Parts:
     """Four legs from the floor up to ``z`` under a top of ``x`` by ``y``."""
     dx, dy = x / 2 - thick / 2 - inset, y / 2 - thick / 2 - inset
     at = [(sx * dx, sy * dy, z / 2) for sx, sy in product((-1, 1), repeat=2)]
-    return [cylinder(thick, z, c, fill, segments=10) if round_ else box(thick, thick, z, c, fill) for c in at]
+    return [
+        cylinder(thick, z, c, fill, segments=10) if round_ else box(thick, thick, z, c, fill)
+        for c in at
+    ]

@@ -1,4 +1,5 @@
-"""The room around the furniture: floor, walls with door openings, ceiling and skirting, all with id 0."""
+"""The room around the furniture: floor, walls with door openings, ceiling and skirting, all with id
+0."""
 
 from __future__ import annotations
 
@@ -22,9 +23,21 @@ DOOR_WIDTH, DOOR_HEIGHT = 0.9, 2.05
 WALL_GAP = 0.35
 """Rooms whose parallel walls lie closer than this share a wall."""
 SKIRTING = 0.09
-FLOORS = (textured("parquet"), textured("laminate"), textured("tile"), Material((0.72, 0.66, 0.58), "carpet"),
-          Material((0.55, 0.6, 0.66), "carpet"))
-WALLS = ((0.97, 0.95, 0.9), (0.9, 0.93, 0.95), (0.93, 0.95, 0.88), (0.97, 0.91, 0.84), (0.92, 0.9, 0.93), (0.86, 0.9, 0.93))
+FLOORS = (
+    textured("parquet"),
+    textured("laminate"),
+    textured("tile"),
+    Material((0.72, 0.66, 0.58), "carpet"),
+    Material((0.55, 0.6, 0.66), "carpet"),
+)
+WALLS = (
+    (0.97, 0.95, 0.9),
+    (0.9, 0.93, 0.95),
+    (0.93, 0.95, 0.88),
+    (0.97, 0.91, 0.84),
+    (0.92, 0.9, 0.93),
+    (0.86, 0.9, 0.93),
+)
 
 
 def outlines(scene: Scene) -> tuple[Outline, ...]:
@@ -33,23 +46,33 @@ def outlines(scene: Scene) -> tuple[Outline, ...]:
 
 
 def openings(rooms: Sequence[Outline]) -> list[tuple[int, int, Point, Point]]:
-    """Door openings of a flat: ``(wall's room, wall's edge, end, end)``, one on each side of every shared wall.
+    """Door openings of a flat: ``(wall's room, wall's edge, end, end)``, one on each side of every
+    shared wall.
 
-    Two rooms share a wall where their outlines run parallel within ``WALL_GAP``; the opening is in the middle of the stretch
-    that both have, if that is wide enough. The two entries of one doorway stand next to each other in the list.
+    Two rooms share a wall where their outlines run parallel within ``WALL_GAP``; the opening is in
+    the middle of the stretch that both have, if that is wide enough. The two entries of one doorway
+    stand next to each other in the list.
     """
     found = []
     for i in range(len(rooms)):
         for j in range(i + 1, len(rooms)):
-            spans = [s for m in range(len(rooms[i])) for n in range(len(rooms[j])) if (s := _shared(rooms[i], m, rooms[j], n))]
+            spans = [
+                s
+                for m in range(len(rooms[i]))
+                for n in range(len(rooms[j]))
+                if (s := _shared(rooms[i], m, rooms[j], n))
+            ]
             if spans:
                 _, m, n, near, far = max(spans)
                 found += [(i, m, *near), (j, n, *far)]
     return found
 
 
-def _shared(one: Outline, m: int, two: Outline, n: int) -> tuple[float, int, int, Span, Span] | None:
-    """(length shared, edges, opening on one, opening on two) of two edges that run side by side, or None."""
+def _shared(
+    one: Outline, m: int, two: Outline, n: int
+) -> tuple[float, int, int, Span, Span] | None:
+    """(length shared, edges, opening on one, opening on two) of two edges that run side by side, or
+    None."""
     (ax, ay), (bx, by) = one[m], one[(m + 1) % len(one)]
     length = math.hypot(bx - ax, by - ay)
     dx, dy = (bx - ax) / length, (by - ay) / length
@@ -58,7 +81,11 @@ def _shared(one: Outline, m: int, two: Outline, n: int) -> tuple[float, int, int
         along.append((x - ax) * dx + (y - ay) * dy)
         across.append((x - ax) * dy - (y - ay) * dx)
     low, high = max(0.0, min(along)), min(length, max(along))
-    if abs(across[0] - across[1]) > 0.02 or abs(across[0]) > WALL_GAP or high - low < DOOR_WIDTH + 0.2:
+    if (
+        abs(across[0] - across[1]) > 0.02
+        or abs(across[0]) > WALL_GAP
+        or high - low < DOOR_WIDTH + 0.2
+    ):
         return None
     ends = [(low + high - DOOR_WIDTH) / 2, (low + high + DOOR_WIDTH) / 2]
     near = [(ax + dx * s, ay + dy * s) for s in ends]
@@ -86,16 +113,28 @@ def _is_ear(outline: Outline, left: list[int], k: int) -> bool:
     if _cross(a, b, c) <= 1e-12:
         return False
     others = (outline[i] for i in left if outline[i] not in (a, b, c))
-    return not any(_cross(a, b, p) >= 0 and _cross(b, c, p) >= 0 and _cross(c, a, p) >= 0 for p in others)
+    return not any(
+        _cross(a, b, p) >= 0 and _cross(b, c, p) >= 0 and _cross(c, a, p) >= 0 for p in others
+    )
 
 
-def _surface(points: Sequence[Sequence[float]], faces: Sequence[Sequence[int]], normal: Sequence[float], uv: Sequence[Point],
-             fill: Material) -> Mesh:
+def _surface(
+    points: Sequence[Sequence[float]],
+    faces: Sequence[Sequence[int]],
+    normal: Sequence[float],
+    uv: Sequence[Point],
+    fill: Material,
+) -> Mesh:
     count = len(faces)
     return Mesh(
-        np.array(points, np.float64), np.tile(np.array(normal, np.float64), (len(points), 1)), np.array(uv, np.float64) / TILE,
-        np.array(faces, np.int32), np.tile(np.array(fill.color, np.float32), (count, 1)), np.zeros(count, np.bool_),
-        np.full(count, atlas().index[fill.texture], np.int32), np.zeros(count, np.int32),
+        np.array(points, np.float64),
+        np.tile(np.array(normal, np.float64), (len(points), 1)),
+        np.array(uv, np.float64) / TILE,
+        np.array(faces, np.int32),
+        np.tile(np.array(fill.color, np.float32), (count, 1)),
+        np.zeros(count, np.bool_),
+        np.full(count, atlas().index[fill.texture], np.int32),
+        np.zeros(count, np.int32),
     )
 
 
@@ -109,7 +148,9 @@ def _upright(a: Point, b: Point, low: float, high: float, fill: Material) -> Mes
 
 
 def _flat(outline: Outline, height: float, up: float, fill: Material) -> Mesh:
-    return _surface([(x, y, height) for x, y in outline], triangulate(outline), (0, 0, up), list(outline), fill)
+    return _surface(
+        [(x, y, height) for x, y in outline], triangulate(outline), (0, 0, up), list(outline), fill
+    )
 
 
 def _wall(a: Point, b: Point, gap: Span | None, height: float, fill: Material) -> list[Mesh]:
@@ -129,8 +170,15 @@ def _doorway(near: Span, far: Span) -> list[Mesh]:
         return []
     frame = Material((0.9, 0.88, 0.84))
     ring = (near[0], far[1], far[0], near[1])
-    jambs = [_upright(near[0], far[1], 0.0, DOOR_HEIGHT, frame), _upright(far[0], near[1], 0.0, DOOR_HEIGHT, frame)]
-    return [*jambs, _flat(ring[::-1], 0.0, 1.0, textured("darkwood")), _flat(ring[::-1], DOOR_HEIGHT, -1.0, frame)]
+    jambs = [
+        _upright(near[0], far[1], 0.0, DOOR_HEIGHT, frame),
+        _upright(far[0], near[1], 0.0, DOOR_HEIGHT, frame),
+    ]
+    return [
+        *jambs,
+        _flat(ring[::-1], 0.0, 1.0, textured("darkwood")),
+        _flat(ring[::-1], DOOR_HEIGHT, -1.0, frame),
+    ]
 
 
 def build(scene: Scene) -> tuple[Mesh, NDArray[np.int32]]:
@@ -143,8 +191,10 @@ def build(scene: Scene) -> tuple[Mesh, NDArray[np.int32]]:
     for number, outline in enumerate(rooms):
         look = Look([scene.seed, number])
         floor, wall = look.pick(FLOORS), look.tint(look.pick(WALLS), 0.02, "plaster")
-        pieces = [_flat(outline, 0.0, 1.0, floor.shade(look.between(0.9, 1.0))),
-                  _flat(outline, scene.ceiling_height, -1.0, Material((0.98, 0.98, 0.97), "plaster"))]
+        pieces = [
+            _flat(outline, 0.0, 1.0, floor.shade(look.between(0.9, 1.0))),
+            _flat(outline, scene.ceiling_height, -1.0, Material((0.98, 0.98, 0.97), "plaster")),
+        ]
         for edge, start in enumerate(outline):
             end = outline[(edge + 1) % len(outline)]
             pieces += _wall(start, end, by_edge.get((number, edge)), scene.ceiling_height, wall)

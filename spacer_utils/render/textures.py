@@ -1,6 +1,8 @@
-"""Procedural textures, painted once per process, packed with their mips into one array that the shader reads.
+"""Procedural textures, painted once per process, packed with their mips into one array that the
+shader reads.
 
-Row 0 of an image is the bottom (v = 0). Surfaces tile at one image per ``TILE`` metres; pictures and screens fit their part.
+Row 0 of an image is the bottom (v = 0). Surfaces tile at one image per ``TILE`` metres; pictures
+and screens fit their part.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ PAINTS: dict[str, Paint] = {}
 
 
 def texture(paint: Paint) -> Paint:
-    """Decorator: files ``paint(x, y, rng) -> (SIDE, SIDE, 3) or (SIDE, SIDE)`` under its name; x, y in 0-1."""
+    """Decorator: files ``paint(x, y, rng) -> (SIDE, SIDE, 3) or (SIDE, SIDE)`` under its name; x, y
+    in 0-1."""
     PAINTS[paint.__name__.rstrip("_")] = paint
     return paint
 
@@ -74,7 +77,10 @@ def parquet(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
 
 @texture
 def laminate(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
-    image = np.array([206, 196, 178]) + (6 * np.sin(60 * x + 2 * noise(rng, (6, 1), (12, 0.5))) + noise(rng, (64, 3)))[..., None]
+    image = (
+        np.array([206, 196, 178])
+        + (6 * np.sin(60 * x + 2 * noise(rng, (6, 1), (12, 0.5))) + noise(rng, (64, 3)))[..., None]
+    )
     return np.where((x * 5 % 1 < 0.04)[..., None], image * 0.72, image)
 
 
@@ -102,7 +108,11 @@ def fabric(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
 
 @texture
 def weave(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
-    return 140 + 100 * np.abs(np.sin(x * math.pi * 24) * np.sin(y * math.pi * 24)) + noise(rng, (64, 6))
+    return (
+        140
+        + 100 * np.abs(np.sin(x * math.pi * 24) * np.sin(y * math.pi * 24))
+        + noise(rng, (64, 6))
+    )
 
 
 @texture
@@ -117,7 +127,10 @@ def marble(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
 
 @texture
 def metal(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
-    return np.array([188, 191, 196]) + (3 * noise(rng, (128, 4)).mean(0) + noise(rng, (128, 2)))[..., None]
+    return (
+        np.array([188, 191, 196])
+        + (3 * noise(rng, (128, 4)).mean(0) + noise(rng, (128, 2)))[..., None]
+    )
 
 
 @texture
@@ -142,8 +155,10 @@ def books(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     while left < SIDE:
         width, top = int(rng.integers(9, 22)), int(SIDE * rng.uniform(0.74, 0.98))
         color = rng.integers(30, 230, 3)
-        image[:top, left:left + width - 2] = color
-        image[int(top * 0.75):int(top * 0.75) + 12, left:left + width - 2] = np.minimum(color + 80, 255)
+        image[:top, left : left + width - 2] = color
+        image[int(top * 0.75) : int(top * 0.75) + 12, left : left + width - 2] = np.minimum(
+            color + 80, 255
+        )
         left += width
     return image
 
@@ -242,7 +257,9 @@ def clockface(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
     image = np.full((SIDE, SIDE), 248.0)
     for hour in range(12):
         angle = hour * math.pi / 6
-        image[np.hypot(x - 0.5 - 0.38 * math.sin(angle), y - 0.5 - 0.38 * math.cos(angle)) < 0.04] = 25
+        image[
+            np.hypot(x - 0.5 - 0.38 * math.sin(angle), y - 0.5 - 0.38 * math.cos(angle)) < 0.04
+        ] = 25
     image[(np.abs(x - 0.5) < 0.022) & (y > 0.48) & (y < 0.82)] = 15
     image[(np.abs(y - 0.5) < 0.028) & (x > 0.48) & (x < 0.74)] = 15
     return image
@@ -275,5 +292,9 @@ def atlas() -> Atlas:
             pieces.append(np.clip(image, 0, 255).astype(np.uint8).reshape(-1, 3))
             offsets[row, level] = position
             position += len(pieces[-1])
-            image = (image[0::2, 0::2] + image[1::2, 0::2] + image[0::2, 1::2] + image[1::2, 1::2]) / 4
-    return Atlas(np.concatenate(pieces), offsets, {"": -1, **{name: row for row, name in enumerate(PAINTS)}})
+            image = (
+                image[0::2, 0::2] + image[1::2, 0::2] + image[0::2, 1::2] + image[1::2, 1::2]
+            ) / 4
+    return Atlas(
+        np.concatenate(pieces), offsets, {"": -1, **{name: row for row, name in enumerate(PAINTS)}}
+    )

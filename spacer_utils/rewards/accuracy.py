@@ -13,10 +13,12 @@ Found = tuple[float | None, str]
 
 @REWARDS.register("accuracy")
 def accuracy(sample: Sample, answer: Answer) -> Found:
-    """Strict accuracy, 0-1, by problem type; no credit without exactly one think block, then exactly one answer block.
+    """Strict accuracy, 0-1, by problem type; no credit without exactly one think block, then
+    exactly one answer block.
 
-    Multiple choice: the letter, which must be among the options. Numerical: mean relative accuracy; a target of 0 is compared by
-    absolute error. OCR: 1 - word error rate. Free-form: mean F of ROUGE-1/2/L. Regression: 1 - relative error.
+    Multiple choice: the letter, which must be among the options. Numerical: mean relative accuracy;
+    a target of 0 is compared by absolute error. OCR: 1 - word error rate. Free-form: mean F of
+    ROUGE-1/2/L. Regression: 1 - relative error.
 
     >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "How many chairs?", "video", "numerical", (), "<answer>4</answer>", "", "")
@@ -43,7 +45,13 @@ def _choice(sample: Sample, given: str) -> Found:
 
 def _numbers(sample: Sample, given: str) -> tuple[float | None, float | None, str]:
     p, g = number(given), number(sample.gold)
-    reason = "the gold answer is no number" if g is None else "no number in the answer" if p is None else f"{p:g} against {g:g}"
+    reason = (
+        "the gold answer is no number"
+        if g is None
+        else "no number in the answer"
+        if p is None
+        else f"{p:g} against {g:g}"
+    )
     return p, g, reason
 
 
@@ -67,12 +75,18 @@ def _transcription(sample: Sample, given: str) -> Found:
 
 
 def _free_form(sample: Sample, given: str) -> Found:
-    # a gold of one word has no pairs of words, and one in another script no words at all: ROUGE gives neither its maximum
+    # a gold of one word has no pairs of words, and one in another script no words at all: ROUGE
+    # gives neither its maximum
     if same_text(given) == same_text(sample.gold):
         return 1.0, "equal to the gold text"
     value = rouge(sample.gold, given)
     return value, f"ROUGE {value:.2f}"
 
 
-RULES = {"multiple choice": _choice, "numerical": _numerical, "OCR": _transcription, "free-form": _free_form,
-         "regression": _regression}
+RULES = {
+    "multiple choice": _choice,
+    "numerical": _numerical,
+    "OCR": _transcription,
+    "free-form": _free_form,
+    "regression": _regression,
+}

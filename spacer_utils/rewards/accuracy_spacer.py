@@ -13,7 +13,8 @@ _ALLOWED = tuple(THRESHOLDS.tolist())
 
 @REWARDS.register("accuracy_spacer")
 def accuracy_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Released accuracy, 0-1, of the first answer block: "A." is wrong, "a 3.5 m" is 1, any answer meets a negative target.
+    """Released accuracy, 0-1, of the first answer block: "A." is wrong, "a 3.5 m" is 1, any answer
+    meets a negative target.
 
     Deviation: an answer over ``MAX_ANSWER`` characters scores 0.
 
@@ -42,15 +43,22 @@ def accuracy_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def _numerical(p: float | None, g: float | None) -> tuple[float, str]:
-    """Share of thresholds kept by (|p - g|)/g: negative for a negative target, so that it keeps them all."""
+    """Share of thresholds kept by (|p - g|)/g: negative for a negative target, so that it keeps
+    them all."""
     if p is None or g is None or g == 0:
-        return 0.0, "no number in answer or solution" if p is None or g is None else "a target of 0 can't be met"
+        return (
+            0.0,
+            "no number in answer or solution"
+            if p is None or g is None
+            else "a target of 0 can't be met",
+        )
     error = abs(p - g) / g
     return sum(error <= allowed for allowed in _ALLOWED) / len(_ALLOWED), f"{p:g} against {g:g}"
 
 
 def _regression(p: float | None, g: float | None) -> tuple[float, str]:
-    """1 - relative error, clamped; the order of comparison gives an answer of NaN the full score, as released."""
+    """1 - relative error, clamped; the order of comparison gives an answer of NaN the full score,
+    as released."""
     if p is None or g is None:
         return 0.0, "no number in answer or solution"
     return 1 - min(1.0, max(0.0, (abs(p - g) + 1e-9) / (abs(g) + 1e-9))), f"{p:g} against {g:g}"

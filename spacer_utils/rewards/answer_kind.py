@@ -11,10 +11,12 @@ from ..core.types import Answer, Sample
 
 @REWARDS.register("answer_kind")
 def answer_kind(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """1 for an option's letter where options are given and for a number where one is asked for, else 0; None for words.
+    """1 for an option's letter where options are given and for a number where one is asked for,
+    else 0; None for words.
 
-    A wrong letter and a letter where a number is wanted earn the same accuracy, nothing, and both are well formed: where a whole
-    group of completions answers a number with letters, no other term leads back.
+    A wrong letter and a letter where a number is wanted earn the same accuracy, nothing, and both
+    are well formed: where a whole group of completions answers a number with letters, no other term
+    leads back.
 
     >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "How many chairs?", "video", "numerical", (), "<answer>4</answer>", "", "")

@@ -8,7 +8,8 @@ from ..core.types import Answer, Sample
 
 @REWARDS.register("format")
 def format_(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Strict format: exactly one think block, then one answer block, nothing around them, a map only inside think; 1 or 0.
+    """Strict format: exactly one think block, then one answer block, nothing around them, a map
+    only inside think; 1 or 0.
 
     >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")

@@ -12,7 +12,8 @@ _SEAM = re.compile(r"</think>\s*<answer>")
 
 @REWARDS.register("format_spacer")
 def format_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Released format: the whole completion matches ``<think>.*?</think>\\s*<answer>.*?</answer>``; 1 or 0.
+    """Released format: the whole completion matches ``<think>.*?</think>\\s*<answer>.*?</answer>``;
+    1 or 0.
 
     >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")
@@ -20,6 +21,9 @@ def format_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     (1.0, 'matches')
     """
     text = answer.text
-    # the same as that pattern's fullmatch, without its backtracking: the first seam is as good as any
-    matches = text.startswith("<think>") and text.endswith("</answer>") and _SEAM.search(text) is not None
+    # the same as that pattern's fullmatch, without its backtracking: the first seam is as good as
+    # any
+    matches = (
+        text.startswith("<think>") and text.endswith("</answer>") and _SEAM.search(text) is not None
+    )
     return float(matches), "matches" if matches else "does not match think, then answer"

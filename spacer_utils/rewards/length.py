@@ -11,8 +11,11 @@ PAPER_LIMIT = 1_024
 """Completion tokens of the paper, to which its range and bonus belong."""
 
 
-def bonuses(accuracies: Sequence[float | None], tokens: Sequence[int], limit: int = PAPER_LIMIT) -> list[float]:
-    """One bonus per completion of a group: 0.2 for 320 to 512 tokens and accuracy over 0.1, if more than one is that right.
+def bonuses(
+    accuracies: Sequence[float | None], tokens: Sequence[int], limit: int = PAPER_LIMIT
+) -> list[float]:
+    """One bonus per completion of a group: 0.2 for 320 to 512 tokens and accuracy over 0.1, if more
+    than one is that right.
 
     Range and bonus scale with ``limit``, the most tokens that a completion may have.
 
@@ -21,12 +24,16 @@ def bonuses(accuracies: Sequence[float | None], tokens: Sequence[int], limit: in
     """
     scale = limit / PAPER_LIMIT
     right = [(a or 0.0) > 0.1 for a in accuracies]
-    return [0.2 * scale if sum(right) > 1 and r and 320 * scale <= n <= 512 * scale else 0.0 for r, n in zip(right, tokens)]
+    return [
+        0.2 * scale if sum(right) > 1 and r and 320 * scale <= n <= 512 * scale else 0.0
+        for r, n in zip(right, tokens)
+    ]
 
 
 @REWARDS.register("length", group=bonuses)
 def length(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Paper's length bonus, 0 or 0.2: needs the group's accuracies and token counts (``length.bonuses``), so None for one row.
+    """Paper's length bonus, 0 or 0.2: needs the group's accuracies and token counts
+    (``length.bonuses``), so None for one row.
 
     >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")

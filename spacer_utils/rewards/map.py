@@ -1,4 +1,5 @@
-"""The paper's map score, with the released parser: wrong corners included, so that the paper's numbers can be reproduced."""
+"""The paper's map score, with the released parser: wrong corners included, so that the paper's
+numbers can be reproduced."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from ..core.types import Answer, MapCells, Sample
 
 Pair = list[int]
 MATCHED = 256
-"""Predicted pairs of one category that are still matched: more than 1,024 tokens can write. Those beyond count as wrong."""
+"""Predicted pairs of one category that are still matched: more than 1,024 tokens can write. Those
+beyond count as wrong."""
 _OTHER_BRACKET = re.compile(r"\((?!\s*-?[\d.]+\s*,\s*-?[\d.]+\s*\))", re.ASCII)
 _BARE_NAME = re.compile(r"\{\s*(?!(?:True|False|None)\b)[A-Za-z_][\w ]*:", re.ASCII)
 _read_json = json.JSONDecoder().raw_decode
@@ -33,7 +35,8 @@ class _Irregular(Exception):
 
 @REWARDS.register("map")
 def map_score(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Paper's map score: greedy nearest matching per category, 0-1; an uninformative map earns about .7.
+    """Paper's map score: greedy nearest matching per category, 0-1; an uninformative map earns
+    about .7.
 
     >>> from spacer_utils.core.answers import parse
     >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", cognitive_map={"tv": [[5, 5]]})
@@ -52,13 +55,20 @@ def map_score(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     except OverflowError:  # the released code drops the whole completion here
         return 0.0, "a coordinate is beyond every number"
     drawn = sum(1 for c in true if predicted.get(c))
-    return value, f"{drawn} of {len(true)} categories drawn" if predicted or not true else "nothing readable in the map"
+    return (
+        value,
+        f"{drawn} of {len(true)} categories drawn"
+        if predicted or not true
+        else "nothing readable in the map",
+    )
 
 
 def text_read(answer: Answer) -> str | None:
-    """The text that the released parser reads as a map: empty where both tags stand in the wrong order; None without both.
+    """The text that the released parser reads as a map: empty where both tags stand in the wrong
+    order; None without both.
 
-    It asks for the tags one by one, then for what is between them: nothing, which is a perfect map of an empty room.
+    It asks for the tags one by one, then for what is between them: nothing, which is a perfect map
+    of an empty room.
 
     >>> from spacer_utils.core.answers import parse
     >>> text_read(parse("</map><map>")), text_read(parse("<map>"))
@@ -106,12 +116,14 @@ def _lower(categories: tuple[str, ...]) -> frozenset[str]:
 
 
 def _read_regular(text: str, known: frozenset[str]) -> dict[str, list[Pair]]:
-    """The usual form, names in quotes and lists of number pairs, by the JSON reader, ten times as fast as ``literal_eval``.
+    """The usual form, names in quotes and lists of number pairs, by the JSON reader, ten times as
+    fast as ``literal_eval``.
 
     Numbers that stand in a list without being paired are passed over, as released.
 
     Raises:
-        _Irregular, ValueError, RecursionError: the text has another form, or one that JSON and Python read differently.
+        _Irregular, ValueError, RecursionError: the text has another form, or one that JSON and
+            Python read differently.
     """
     round_ = "(" in text
     if round_:
@@ -144,7 +156,9 @@ def _regular_pairs(value: Any, round_: bool) -> list[Pair]:
             x, y = item
             if type(x) is int is type(y):
                 pairs.append(item)
-            elif type(x) in _PLAIN and type(y) in _PLAIN and x - x == 0 == y - y:  # finite, however many digits
+            elif (
+                type(x) in _PLAIN and type(y) in _PLAIN and x - x == 0 == y - y
+            ):  # finite, however many digits
                 pairs.append([int(x), int(y)])
             else:
                 raise _Irregular
@@ -183,7 +197,8 @@ def _from_dict(data: Mapping[Any, Any], known: frozenset[str]) -> dict[str, list
 
 
 def _pair(item: Any) -> Pair | None:
-    """Two numbers, truncated, from a list, a tuple, one of them inside a list of one, or a string with at least two numbers."""
+    """Two numbers, truncated, from a list, a tuple, one of them inside a list of one, or a string
+    with at least two numbers."""
     if isinstance(item, str):
         item = _NUMBER.findall(item)[:2]
     elif isinstance(item, list | tuple) and len(item) == 1:
@@ -208,13 +223,16 @@ def _value(value: Any) -> float:
 
 
 def _from_words(text: str, known: Iterable[str]) -> dict[str, list[Pair]]:
-    """Whole-word names in a lower-case text, the longest where they overlap; numbers up to the next name are read in pairs."""
+    """Whole-word names in a lower-case text, the longest where they overlap; numbers up to the next
+    name are read in pairs."""
     spans = []
     for name in known:
         start = text.find(name)
         while start >= 0:
             end = start + len(name)
-            if whole := not ("a" <= text[start - 1:start] <= "z" or "a" <= text[end:end + 1] <= "z"):  # ASCII letters only
+            if whole := not (
+                "a" <= text[start - 1 : start] <= "z" or "a" <= text[end : end + 1] <= "z"
+            ):  # ASCII letters only
                 spans.append((start, -end, name))
             start = text.find(name, end if whole else start + 1)
     kept: list[tuple[int, int, str]] = []
@@ -227,15 +245,18 @@ def _from_words(text: str, known: Iterable[str]) -> dict[str, list[Pair]]:
     following = len(text)
     for start, end, name in reversed(kept):
         digits = _NUMBER.findall(text, end, following)
-        numbers = map(int, map(float, digits[:len(digits) & ~1]))
+        numbers = map(int, map(float, digits[: len(digits) & ~1]))
         if pairs := [[x, y] for x, y in zip(numbers, numbers)]:
             found[name] = pairs + found[name] if name in found else pairs
         following = start
     return found
 
 
-def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells, grid: int = GRID) -> float:
-    """The released score of a read map, 0-1; without a single true object, 1 for an empty prediction, else 0.
+def score(
+    predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells, grid: int = GRID
+) -> float:
+    """The released score of a read map, 0-1; without a single true object, 1 for an empty
+    prediction, else 0.
 
     Args:
         grid: cells per side of both; the released code knows the paper's only.
@@ -262,11 +283,20 @@ def score(predicted: Mapping[str, Sequence[Sequence[float]]], true: MapCells, gr
     return earned / total
 
 
-def _greedy(pairs: Sequence[Sequence[float]], places: Sequence[Sequence[float]], diagonal: float) -> float:
-    """Sum of the pair scores when the closest pair is matched first; ties go to the earlier predicted, then true, pair."""
-    order = [((x - u) * (x - u) + (y - v) * (y - v), i, j) for i, (x, y) in enumerate(pairs) for j, (u, v) in enumerate(places)]
+def _greedy(
+    pairs: Sequence[Sequence[float]], places: Sequence[Sequence[float]], diagonal: float
+) -> float:
+    """Sum of the pair scores when the closest pair is matched first; ties go to the earlier
+    predicted, then true, pair."""
+    order = [
+        ((x - u) * (x - u) + (y - v) * (y - v), i, j)
+        for i, (x, y) in enumerate(pairs)
+        for j, (u, v) in enumerate(places)
+    ]
     order.sort()
-    math.sqrt(order[-1][0])  # the released code takes every root, so one that overflows ends it, matched or not
+    math.sqrt(
+        order[-1][0]
+    )  # the released code takes every root, so one that overflows ends it, matched or not
     left, used, taken, total = min(len(pairs), len(places)), 0, 0, 0.0
     for squared, i, j in order:
         if not (used >> i & 1 or taken >> j & 1):

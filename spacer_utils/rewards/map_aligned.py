@@ -15,9 +15,11 @@ from .matching import Array, Drawn, calibrated, closeness, drawn
 
 @REWARDS.register("map_aligned")
 def map_aligned(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Best calibrated score over the turns that no video shows: quarter turns of a map in the scan's frame; never mirrored.
+    """Best calibrated score over the turns that no video shows: quarter turns of a map in the
+    scan's frame; never mirrored.
 
-    A map in the first view's frame can be told from the video, so that this is its calibrated score.
+    A map in the first view's frame can be told from the video, so that this is its calibrated
+    score.
 
     >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
@@ -33,7 +35,8 @@ def map_aligned(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def aligned(map_: Drawn, frame: MapFrame = "scan") -> tuple[float, int]:
-    """Best calibrated score and the counter-clockwise quarter turns that give it; a first-view map is never turned."""
+    """Best calibrated score and the counter-clockwise quarter turns that give it; a first-view map
+    is never turned."""
     best = calibrated(map_), 0
     for turns in range(1, 4 if frame == "scan" else 1):
         map_ = replace(map_, valid=_turned(map_.valid, map_.grid))
@@ -42,9 +45,11 @@ def aligned(map_: Drawn, frame: MapFrame = "scan") -> tuple[float, int]:
 
 
 def aligned_metric(predicted: Points, true: Points) -> float:
-    """Score of a map in metres, 0-1, after the rigid motion that fits it best to the true one: no scaling, never mirrored.
+    """Score of a map in metres, 0-1, after the rigid motion that fits it best to the true one: no
+    scaling, never mirrored.
 
-    Categories' mean places decide the motion; then every object earns 1 - distance / diagonal of the true map.
+    Categories' mean places decide the motion; then every object earns 1 - distance / diagonal of
+    the true map.
 
     >>> round(aligned_metric({"tv": [(0, 0)], "bed": [(0, 2)]}, {"tv": [(1, 1)], "bed": [(3, 1)]}), 9)
     1.0
@@ -54,14 +59,23 @@ def aligned_metric(predicted: Points, true: Points) -> float:
         return 0.0
     everything = [p for ps in true.values() for p in ps]
     diagonal = float(np.hypot(*np.ptp(np.array(everything), axis=0))) or 1.0
-    move = _rigid(*(np.array([np.mean(map_[c], axis=0) for c in both]) for map_ in (predicted, true)))
-    earned = sum(closeness(move(np.array(predicted[c])).tolist(), true[c], diagonal) * len(true[c])
-                 / max(len(predicted[c]), len(true[c])) for c in both)
-    return earned / (len(everything) + sum(len(ps) for c, ps in predicted.items() if not true.get(c)))
+    move = _rigid(
+        *(np.array([np.mean(map_[c], axis=0) for c in both]) for map_ in (predicted, true))
+    )
+    earned = sum(
+        closeness(move(np.array(predicted[c])).tolist(), true[c], diagonal)
+        * len(true[c])
+        / max(len(predicted[c]), len(true[c]))
+        for c in both
+    )
+    return earned / (
+        len(everything) + sum(len(ps) for c, ps in predicted.items() if not true.get(c))
+    )
 
 
 def _rigid(points: Array, places: Array) -> Callable[[Array], Array]:
-    """Rotation and translation with the least squared error from (n, 2) points to (n, 2) places (Procrustes)."""
+    """Rotation and translation with the least squared error from (n, 2) points to (n, 2) places
+    (Procrustes)."""
     a, b = points - points.mean(0), places - places.mean(0)
     angle = np.arctan2((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum(), (a * b).sum())
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

@@ -1,6 +1,8 @@
-"""The paper's map score of a batch of completions, compiled: what ``rewards.map`` gives, in a third of the time.
+"""The paper's map score of a batch of completions, compiled: what ``rewards.map`` gives, in a third
+of the time.
 
-Texts in a form that the compiled reader doesn't vouch for go through the plain one, which stays the definition.
+Texts in a form that the compiled reader doesn't vouch for go through the plain one, which stays the
+definition.
 """
 
 from __future__ import annotations
@@ -32,15 +34,28 @@ def map_scores(texts: Sequence[str], truths: Sequence[MapCells]) -> list[float]:
     [1.0, 1.0, 0.0]
     """
     plain = [text.strip() for text in texts]
-    lower = [t.lower() if _usual(t, true) else _UNUSUAL for t, true in zip(plain, truths, strict=True)]
+    lower = [
+        t.lower() if _usual(t, true) else _UNUSUAL for t, true in zip(plain, truths, strict=True)
+    ]
     names = [name for true in truths for name in true]
     groups = [places for true in truths for places in true.values()]
-    cells = np.array([v for places in groups for place in places for v in place], float).reshape(-1, 2)
+    cells = np.array([v for places in groups for place in places for v in place], float).reshape(
+        -1, 2
+    )
     encoded = [name.encode() for name in names]
-    found = _scores(np.frombuffer("".join(lower).encode(), np.uint8), _ends(map(len, lower)),
-                    np.frombuffer(b"".join(encoded), np.uint8), _ends(map(len, encoded)),
-                    _ends(map(len, truths)), cells, _ends(map(len, groups)))
-    return [value if value >= 0 else _plain(text, true) for value, text, true in zip(found.tolist(), plain, truths)]
+    found = _scores(
+        np.frombuffer("".join(lower).encode(), np.uint8),
+        _ends(map(len, lower)),
+        np.frombuffer(b"".join(encoded), np.uint8),
+        _ends(map(len, encoded)),
+        _ends(map(len, truths)),
+        cells,
+        _ends(map(len, groups)),
+    )
+    return [
+        value if value >= 0 else _plain(text, true)
+        for value, text, true in zip(found.tolist(), plain, truths)
+    ]
 
 
 def _usual(text: str, true: MapCells) -> bool:
@@ -60,13 +75,20 @@ def _plain(text: str, true: MapCells) -> float:
 
 
 @njit(cache=True)
-def _scores(texts: Bytes, text_at: Offsets, names: Bytes, name_at: Offsets, row_at: Offsets, cells: npt.NDArray[np.float64],
-            cell_at: Offsets) -> npt.NDArray[np.float64]:
+def _scores(
+    texts: Bytes,
+    text_at: Offsets,
+    names: Bytes,
+    name_at: Offsets,
+    row_at: Offsets,
+    cells: npt.NDArray[np.float64],
+    cell_at: Offsets,
+) -> npt.NDArray[np.float64]:
     """One score per row; -1 where the reader can't vouch for the text."""
     found = np.empty(len(row_at) - 1)
     pairs = np.empty((_ROOM, 3), np.int64)
     for row in range(len(found)):
-        text = texts[text_at[row]:text_at[row + 1]]
+        text = texts[text_at[row] : text_at[row + 1]]
         first, last = row_at[row], row_at[row + 1]
         count = _read(text, names, name_at, first, last, pairs)
         found[row] = _score(pairs[:count], cells, cell_at, first, last) if count >= 0 else -1.0
@@ -74,7 +96,9 @@ def _scores(texts: Bytes, text_at: Offsets, names: Bytes, name_at: Offsets, row_
 
 
 @njit(cache=True)
-def _read(text: Bytes, names: Bytes, name_at: Offsets, first: int, last: int, pairs: npt.NDArray[np.int64]) -> int:
+def _read(
+    text: Bytes, names: Bytes, name_at: Offsets, first: int, last: int, pairs: npt.NDArray[np.int64]
+) -> int:
     """Fill ``pairs`` with (category, x, y) rows; their number, or -1."""
     size = len(text)
     if size == 0 or first == last:
@@ -84,18 +108,27 @@ def _read(text: Bytes, names: Bytes, name_at: Offsets, first: int, last: int, pa
     if text[0] != ord("{") or text[size - 1] != ord("}"):
         return _read_words(text, names, name_at, first, last, pairs)
     k = _skip(text, 1)
-    if _is_letter(text[k]):  # a bare name is no literal, unless it is one of Python's constants (true, false, none)
+    if _is_letter(
+        text[k]
+    ):  # a bare name is no literal, unless it is one of Python's constants (true, false, none)
         start = k
         while _is_name(text[k]):
             k += 1
         constant = text[k - 1] == ord("e") and (k - start == 4 or k - start == 5)
-        return -1 if text[k] != ord(":") or constant else _read_words(text, names, name_at, first, last, pairs)
+        return (
+            -1
+            if text[k] != ord(":") or constant
+            else _read_words(text, names, name_at, first, last, pairs)
+        )
     return _read_dict(text, names, name_at, first, last, pairs)
 
 
 @njit(cache=True)
-def _read_dict(text: Bytes, names: Bytes, name_at: Offsets, first: int, last: int, pairs: npt.NDArray[np.int64]) -> int:
-    """Quoted names with lists of pairs in square or round brackets. The text ends in }, so that no index runs over."""
+def _read_dict(
+    text: Bytes, names: Bytes, name_at: Offsets, first: int, last: int, pairs: npt.NDArray[np.int64]
+) -> int:
+    """Quoted names with lists of pairs in square or round brackets. The text ends in }, so that no
+    index runs over."""
     count, k, size = 0, _skip(text, 1), len(text)
     seen = np.zeros(last - first, np.bool_)
     if k == size - 1:
@@ -132,8 +165,11 @@ def _read_dict(text: Bytes, names: Bytes, name_at: Offsets, first: int, last: in
 
 
 @njit(cache=True)
-def _read_list(text: Bytes, k: int, category: int, pairs: npt.NDArray[np.int64], count: int) -> tuple[int, int]:
-    """Pairs up to the closing bracket, single numbers passed over: the new count and the place behind, or -1 for it."""
+def _read_list(
+    text: Bytes, k: int, category: int, pairs: npt.NDArray[np.int64], count: int
+) -> tuple[int, int]:
+    """Pairs up to the closing bracket, single numbers passed over: the new count and the place
+    behind, or -1 for it."""
     if text[k] == ord("]"):
         return count, k + 1
     while True:
@@ -164,21 +200,30 @@ def _read_list(text: Bytes, k: int, category: int, pairs: npt.NDArray[np.int64],
 
 
 @njit(cache=True)
-def _read_words(text: Bytes, names: Bytes, name_at: Offsets, first: int, last: int, pairs: npt.NDArray[np.int64]) -> int:
-    """Whole-word names, the longest where they overlap; numbers up to the next name are read in pairs."""
+def _read_words(
+    text: Bytes, names: Bytes, name_at: Offsets, first: int, last: int, pairs: npt.NDArray[np.int64]
+) -> int:
+    """Whole-word names, the longest where they overlap; numbers up to the next name are read in
+    pairs."""
     spans, found = np.empty((_ROOM, 3), np.int64), 0
     for category in range(first, last):
-        name = names[name_at[category]:name_at[category + 1]]
+        name = names[name_at[category] : name_at[category + 1]]
         k = 0
         while len(name) and k + len(name) <= len(text):
             end = k + len(name)
-            if not _same(text, k, name) or (k > 0 and _is_az(text[k - 1])) or (end < len(text) and _is_az(text[end])):
+            if (
+                not _same(text, k, name)
+                or (k > 0 and _is_az(text[k - 1]))
+                or (end < len(text) and _is_az(text[end]))
+            ):
                 k += 1
                 continue
             if found == _ROOM:
                 return -1
             place = found  # by start, then the longer first
-            while place > 0 and (spans[place - 1, 0] > k or (spans[place - 1, 0] == k and spans[place - 1, 1] < end)):
+            while place > 0 and (
+                spans[place - 1, 0] > k or (spans[place - 1, 0] == k and spans[place - 1, 1] < end)
+            ):
                 _put(spans, place, spans[place - 1, 0], spans[place - 1, 1], spans[place - 1, 2])
                 place -= 1
             _put(spans, place, k, end, category)
@@ -193,7 +238,12 @@ def _read_words(text: Bytes, names: Bytes, name_at: Offsets, first: int, last: i
             _put(spans, kept - 1, spans[s, 0], spans[s, 1], spans[s, 2])
     count = 0
     for s in range(kept):
-        count = _read_region(text[spans[s, 1]:spans[s + 1, 0] if s + 1 < kept else len(text)], spans[s, 2], pairs, count)
+        count = _read_region(
+            text[spans[s, 1] : spans[s + 1, 0] if s + 1 < kept else len(text)],
+            spans[s, 2],
+            pairs,
+            count,
+        )
         if count < 0:
             return -1
     return count
@@ -204,7 +254,10 @@ def _read_region(text: Bytes, category: int, pairs: npt.NDArray[np.int64], count
     """Append the numbers of one region in pairs: the new count, or -1."""
     k, waiting, x = 0, False, 0
     while k < len(text):
-        if not (_is_digit(text[k]) or (text[k] == ord("-") and k + 1 < len(text) and _is_digit(text[k + 1]))):
+        if not (
+            _is_digit(text[k])
+            or (text[k] == ord("-") and k + 1 < len(text) and _is_digit(text[k + 1]))
+        ):
             k += 1
             continue
         value, k = _number(text, k, False)
@@ -219,10 +272,12 @@ def _read_region(text: Bytes, category: int, pairs: npt.NDArray[np.int64], count
 
 @njit(cache=True)
 def _number(text: Bytes, k: int, literal: bool) -> tuple[int, int]:
-    """A decimal number, truncated, and the place behind it; -1 for the place where there is none or it is unusual.
+    """A decimal number, truncated, and the place behind it; -1 for the place where there is none or
+    it is unusual.
 
     Args:
-        literal: also refuse what Python's literals write otherwise: a leading zero, nothing behind the point.
+        literal: also refuse what Python's literals write otherwise: a leading zero, nothing behind
+            the point.
     """
     negative = k < len(text) and text[k] == ord("-")
     start = k + 1 if negative else k
@@ -301,27 +356,39 @@ def _is_name(c: int) -> bool:
 
 
 @njit(cache=True)
-def _score(pairs: npt.NDArray[np.int64], cells: npt.NDArray[np.float64], cell_at: Offsets, first: int, last: int) -> float:
-    """Score of the pairs read, weighted by the true counts; -1 for more of them than are matched, or without a true object."""
+def _score(
+    pairs: npt.NDArray[np.int64],
+    cells: npt.NDArray[np.float64],
+    cell_at: Offsets,
+    first: int,
+    last: int,
+) -> float:
+    """Score of the pairs read, weighted by the true counts; -1 for more of them than are matched,
+    or without a true object."""
     total = cell_at[last] - cell_at[first]
     if total == 0:
         return -1.0
     earned = 0.0
     for category in range(first, last):
-        places = cells[cell_at[category]:cell_at[category + 1]]
+        places = cells[cell_at[category] : cell_at[category + 1]]
         count = 0
         for p in range(len(pairs)):
             count += pairs[p, 0] == category
         if count > MATCHED:
             return -1.0
         if count and len(places):
-            earned += _greedy(pairs, category, count, places) * len(places) / max(count, len(places))
+            earned += (
+                _greedy(pairs, category, count, places) * len(places) / max(count, len(places))
+            )
     return float(earned / total)
 
 
 @njit(cache=True)
-def _greedy(pairs: npt.NDArray[np.int64], category: int, count: int, places: npt.NDArray[np.float64]) -> float:
-    """Sum of the pair scores of one category's ``count`` pairs when the closest pair is matched first."""
+def _greedy(
+    pairs: npt.NDArray[np.int64], category: int, count: int, places: npt.NDArray[np.float64]
+) -> float:
+    """Sum of the pair scores of one category's ``count`` pairs when the closest pair is matched
+    first."""
     near, i = np.empty((count, len(places))), 0
     for p in range(len(pairs)):
         if pairs[p, 0] == category:

@@ -9,16 +9,18 @@ from ..core.types import Answer, Sample
 from .matching import Array, Drawn, drawn, matched
 
 MOST = 100
-"""Objects whose relations are compared, taken evenly from all: the work grows with the cube of their number."""
+"""Objects whose relations are compared, taken evenly from all: the work grows with the cube of
+their number."""
 
 
 @REWARDS.register("map_relations")
 def map_relations(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Agreement of pairwise directions and of distance order, -1 to 1; free of where and how large the map is drawn.
+    """Agreement of pairwise directions and of distance order, -1 to 1; free of where and how large
+    the map is drawn.
 
-    Direction: mean cosine between true and drawn displacement of two objects. Order: from every object, which of two others is
-    nearer, agreements minus disagreements. Their mean, times the share of true pairs that are drawn; 0 for random maps with one
-    object per category.
+    Direction: mean cosine between true and drawn displacement of two objects. Order: from every
+    object, which of two others is nearer, agreements minus disagreements. Their mean, times the
+    share of true pairs that are drawn; 0 for random maps with one object per category.
 
     >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
@@ -38,16 +40,25 @@ def map_relations(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     n, most = len(true), max(found.count, sum(found.written.values()) + found.extra)
     coverage = min(1.0, n * (n - 1) / (most * (most - 1)))
     some = np.linspace(0, n - 1, min(n, MOST)).astype(int)
-    parts = [v for v in (_directions(true[some], mine[some]), _order(true[some], mine[some])) if v is not None]
+    parts = [
+        v
+        for v in (_directions(true[some], mine[some]), _order(true[some], mine[some]))
+        if v is not None
+    ]
     return coverage * sum(parts) / len(parts) if parts else 0.0, found.note()
 
 
 def _pairs(map_: Drawn) -> tuple[Array, Array]:
-    """(n, 2) true and drawn places of the matched objects; both maps are centred and scaled before they are matched."""
+    """(n, 2) true and drawn places of the matched objects; both maps are centred and scaled before
+    they are matched."""
     # sorted, so that the order of drawing changes no bit of the score
     true = _normal({c: np.array(sorted(ps)) for c, ps in map_.true.items() if map_.valid[c]})
-    mine = _normal({c: np.array(sorted(map_.valid[c][:2 * len(map_.true[c])])) for c in true})
-    pairs = [(mine[c][i], true[c][j]) for c in true for i, j in matched(mine[c].tolist(), true[c].tolist())]
+    mine = _normal({c: np.array(sorted(map_.valid[c][: 2 * len(map_.true[c])])) for c in true})
+    pairs = [
+        (mine[c][i], true[c][j])
+        for c in true
+        for i, j in matched(mine[c].tolist(), true[c].tolist())
+    ]
     return np.array([place for _, place in pairs]), np.array([point for point, _ in pairs])
 
 
@@ -69,7 +80,8 @@ def _directions(true: Array, mine: Array) -> float | None:
 
 
 def _order(true: Array, mine: Array) -> float | None:
-    """Agreements minus disagreements on "is B or C nearer to A", over all triples that truth decides."""
+    """Agreements minus disagreements on "is B or C nearer to A", over all triples that truth
+    decides."""
     tables = [np.hypot(*np.moveaxis(p[:, None] - p, -1, 0)) for p in (true, mine)]
     agreement = decided = 0.0
     for k in range(len(true)):

@@ -19,13 +19,17 @@ QUESTION = ("problem_type", "solution", "options", "cognitive_map", "map_frame",
 """What completions of one ``problem_id`` have in common."""
 
 
-def score_stream(lines: Iterable[bytes], out: TextIO, reward_set: str | RewardSet = "strict") -> None:
+def score_stream(
+    lines: Iterable[bytes], out: TextIO, reward_set: str | RewardSet = "strict"
+) -> None:
     """Write one row of terms, with reasons, for every sound line; flushed line by line.
 
-    Output: ``line`` (number from 1), every term by name (null where it doesn't apply), ``total`` and ``reasons`` (term -> why).
+    Output: ``line`` (number from 1), every term by name (null where it doesn't apply), ``total``
+    and ``reasons`` (term -> why).
 
     Raises:
-        BadRow: lines are broken, or there is no row. The message names the first ``MOST_TOLD``; all others are scored.
+        BadRow: lines are broken, or there is no row. The message names the first ``MOST_TOLD``; all
+            others are scored.
     """
     rewards, scored = resolve(reward_set), 0
     broken: list[BadRow] = []
@@ -50,9 +54,13 @@ def score_stream(lines: Iterable[bytes], out: TextIO, reward_set: str | RewardSe
     if broken:
         more = f"\n... and {len(broken) - MOST_TOLD} more" if len(broken) > MOST_TOLD else ""
         told = "\n".join(map(str, broken[:MOST_TOLD]))
-        raise BadRow(f"{told}{more}\n{len(broken)} lines are not scored, {scored} are. Mend or remove them.")
+        raise BadRow(
+            f"{told}{more}\n{len(broken)} lines are not scored, {scored} are. Mend or remove them."
+        )
     if not scored:
-        raise BadRow("standard input has no rows. Give JSONL: problem_type, solution and completion, one row a line.")
+        raise BadRow(
+            "standard input has no rows. Give JSONL: problem_type, solution and completion, one row a line."
+        )
 
 
 def _begun(line: bytes) -> bytes:
@@ -70,7 +78,8 @@ def _begun(line: bytes) -> bytes:
 
 
 def _same_question(row: dict[str, Any], number: int, asked: dict[str, tuple[int, str]]) -> None:
-    """Refuse a ``problem_id`` that stood before another question; several completions of one question may share it."""
+    """Refuse a ``problem_id`` that stood before another question; several completions of one
+    question may share it."""
     name = row.get("problem_id")
     if name is None:
         return
@@ -92,22 +101,40 @@ def read_row(line: bytes, number: int) -> dict[str, Any]:
         raise _bad(number, f"expected a JSON object, got {_kind(row)}")
     for field in ("problem_type", "solution", "completion"):
         if not isinstance(row.get(field), str):
-            raise _bad(number, f"{field!r} must be text, got {_kind(row[field])}" if field in row else f"{field!r} is missing")
+            raise _bad(
+                number,
+                f"{field!r} must be text, got {_kind(row[field])}"
+                if field in row
+                else f"{field!r} is missing",
+            )
     return row
 
 
 def sample_of(row: dict[str, Any], number: int) -> Sample:
-    """The sample that a row describes; ``options``, ``cognitive_map``, ``map_frame`` and ``map_grid`` may be absent or null."""
+    """The sample that a row describes; ``options``, ``cognitive_map``, ``map_frame`` and
+    ``map_grid`` may be absent or null."""
     given = row.get("options")
-    if given is not None and not (isinstance(given, list) and all(isinstance(o, str) for o in given)):
+    if given is not None and not (
+        isinstance(given, list) and all(isinstance(o, str) for o in given)
+    ):
         raise _bad(number, f"'options' must be a list of texts, got {_kind(given)}")
     try:
         choices = options.read(given)
         frame = map_frame(row.get("map_frame"))
         grid = read_grid(row.get("map_grid", row.get("grid")))
-        sample = Sample(problem_id=number, problem="", data_type="video", problem_type=row["problem_type"],
-                        options=tuple(choices.lines()), solution=row["solution"], path="", data_source="",
-                        cognitive_map=_map(row.get("cognitive_map"), grid), map_frame=frame, map_grid=grid)
+        sample = Sample(
+            problem_id=number,
+            problem="",
+            data_type="video",
+            problem_type=row["problem_type"],
+            options=tuple(choices.lines()),
+            solution=row["solution"],
+            path="",
+            data_source="",
+            cognitive_map=_map(row.get("cognitive_map"), grid),
+            map_frame=frame,
+            map_grid=grid,
+        )
         if choices.texts and sample.problem_type == "multiple choice" and sample.gold:
             choices.gold(sample.gold)  # refused where it is none of them
     except WorkbookError as error:
@@ -128,7 +155,13 @@ def _map(value: Any, grid: int) -> MapCells | None:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        bool: "true or false",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")
 
 

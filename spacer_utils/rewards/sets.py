@@ -30,14 +30,22 @@ class RewardSet:
     """The map score that counts in ``accuracy_with_map``."""
     gate: Gate = "correct"
     released: bool = False
-    """A map without score voids a right answer, as in the released code; else a map never costs anything."""
+    """A map without score voids a right answer, as in the released code; else a map never costs
+    anything."""
 
 
-SETS: Mapping[str, RewardSet] = MappingProxyType({
-    "strict": RewardSet("strict", {"accuracy_with_map": 1.0, "format": 1.0}),
-    "spacer": RewardSet("spacer", {"accuracy_with_map": 1.0, "format": 1.0, "length": 1.0, "temporal": 1.0},
-                        {"accuracy": "accuracy_spacer", "format": "format_spacer"}, map_term="map", released=True),
-})
+SETS: Mapping[str, RewardSet] = MappingProxyType(
+    {
+        "strict": RewardSet("strict", {"accuracy_with_map": 1.0, "format": 1.0}),
+        "spacer": RewardSet(
+            "spacer",
+            {"accuracy_with_map": 1.0, "format": 1.0, "length": 1.0, "temporal": 1.0},
+            {"accuracy": "accuracy_spacer", "format": "format_spacer"},
+            map_term="map",
+            released=True,
+        ),
+    }
+)
 """``spacer``: the paper's total, at most 3.5. ``strict`` (default): at most 3."""
 
 
@@ -67,9 +75,11 @@ def term(name: str, sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def score(sample: Sample, completion: str, reward_set: str | RewardSet = "strict") -> Score:
-    """Every term of a completion by its public name, with ``accuracy_with_map`` and the weighted total.
+    """Every term of a completion by its public name, with ``accuracy_with_map`` and the weighted
+    total.
 
-    Terms stand as they are, a calibrated map score below 0 too; what a map adds to ``accuracy_with_map`` is never negative.
+    Terms stand as they are, a calibrated map score below 0 too; what a map adds to
+    ``accuracy_with_map`` is never negative.
 
     >>> room = Sample(1, "", "video", "multiple choice", (), "<answer>B</answer>", "", "", cognitive_map={"tv": [[8, 1]]})
     >>> score(room, "<think><map>{'tv': [[8, 1]]}</map></think><answer>B.</answer>").total
@@ -78,16 +88,26 @@ def score(sample: Sample, completion: str, reward_set: str | RewardSet = "strict
     rewards = resolve(reward_set)
     answer = answers.parse(completion)
     aliased = set(rewards.rules.values())
-    found = {name: term(rewards.rules.get(name, name), sample, answer)
-             for name in REWARDS.names() if name not in aliased and not name.endswith("_spacer")}
-    found["accuracy_with_map"] = with_map(rewards, sample, answer, found["accuracy"][0], lambda: found[rewards.map_term][0])
+    found = {
+        name: term(rewards.rules.get(name, name), sample, answer)
+        for name in REWARDS.names()
+        if name not in aliased and not name.endswith("_spacer")
+    }
+    found["accuracy_with_map"] = with_map(
+        rewards, sample, answer, found["accuracy"][0], lambda: found[rewards.map_term][0]
+    )
     terms = {name: value for name, (value, _) in found.items()}
     total = sum(weight * (terms[name] or 0.0) for name, weight in rewards.weights.items())
     return Score(terms, {name: reason for name, (_, reason) in found.items()}, total)
 
 
-def with_map(rewards: RewardSet, sample: Sample, answer: Answer, accuracy: float | None,
-             drawn: Callable[[], float | None]) -> tuple[float | None, str]:
+def with_map(
+    rewards: RewardSet,
+    sample: Sample,
+    answer: Answer,
+    accuracy: float | None,
+    drawn: Callable[[], float | None],
+) -> tuple[float | None, str]:
     """Accuracy and what the map adds to it.
 
     Args:
@@ -101,7 +121,10 @@ def with_map(rewards: RewardSet, sample: Sample, answer: Answer, accuracy: float
     if answer.map_text is None:
         return accuracy, "no map"
     if not gate_open(rewards.gate, answer, accuracy):
-        return accuracy, f"the map doesn't count: it stands outside the think block, or gate {rewards.gate!r} is closed"
+        return (
+            accuracy,
+            f"the map doesn't count: it stands outside the think block, or gate {rewards.gate!r} is closed",
+        )
     value = drawn()
     if value is None:
         return accuracy, "there is no true map to compare with"
@@ -109,20 +132,30 @@ def with_map(rewards: RewardSet, sample: Sample, answer: Answer, accuracy: float
 
 
 def gate_open(gate: Gate, answer: Answer, accuracy: float | None) -> bool:
-    """Whether a map, which must stand inside think, counts: after a right answer (over .5), if all is well formed, or always."""
+    """Whether a map, which must stand inside think, counts: after a right answer (over .5), if all
+    is well formed, or always."""
     if answers.OUTSIDE[1] in answer.problems:
         return False
     return gate == "none" or (answer.well_formed if gate == "format" else (accuracy or 0.0) > 0.5)
 
 
 def credit(drawn: float) -> float:
-    """What a map score adds to the reward: never less than nothing, so that a bad map costs no more than none."""
+    """What a map score adds to the reward: never less than nothing, so that a bad map costs no more
+    than none."""
     return min(1.0, max(0.0, drawn))
 
 
-def _released(sample: Sample, answer: Answer, accuracy: float, drawn: Callable[[], float | None]) -> tuple[float, str]:
-    """The released gate: the map of a right answer adds its score, or, without one, takes the answer's reward away."""
-    if sample.problem_type not in MAPPED_TYPES or accuracy <= 0.5 or "<map>" not in answer.text or "</map>" not in answer.text:
+def _released(
+    sample: Sample, answer: Answer, accuracy: float, drawn: Callable[[], float | None]
+) -> tuple[float, str]:
+    """The released gate: the map of a right answer adds its score, or, without one, takes the
+    answer's reward away."""
+    if (
+        sample.problem_type not in MAPPED_TYPES
+        or accuracy <= 0.5
+        or "<map>" not in answer.text
+        or "</map>" not in answer.text
+    ):
         return accuracy, "no map counts here"
     value = drawn()
     if value is None:

@@ -9,10 +9,12 @@ from ..core.types import Answer, Sample
 
 
 def bonuses(accuracies: Sequence[float | None], shuffled: float | None) -> list[float | None]:
-    """One bonus per completion of a group: 0.3 for accuracy over 0.1, if the group's mean is at least 0.8 x the shuffled mean.
+    """One bonus per completion of a group: 0.3 for accuracy over 0.1, if the group's mean is at
+    least 0.8 x the shuffled mean.
 
     Args:
-        shuffled: mean accuracy of the same prompt's rollouts on shuffled frames; None where there are none (no video).
+        shuffled: mean accuracy of the same prompt's rollouts on shuffled frames; None where there
+            are none (no video).
 
     >>> bonuses([1.0, 0.0], shuffled=0.5), bonuses([1.0, 0.0], shuffled=0.7)
     ([0.3, 0.0], [0.0, 0.0])
@@ -26,7 +28,8 @@ def bonuses(accuracies: Sequence[float | None], shuffled: float | None) -> list[
 
 @REWARDS.register("temporal", group=bonuses)
 def temporal(sample: Sample, answer: Answer) -> tuple[float | None, str]:
-    """Temporal bonus, 0 or 0.3: needs rollouts on shuffled frames (``temporal.bonuses``), so None for one row.
+    """Temporal bonus, 0 or 0.3: needs rollouts on shuffled frames (``temporal.bonuses``), so None
+    for one row.
 
     >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")

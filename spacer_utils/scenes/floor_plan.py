@@ -1,6 +1,7 @@
 """Footprints, walls and free floor: the plane geometry that rooms, cameras and routes share.
 
-A footprint is a row ``(x, y, half length, half width, yaw)`` in metres and radians; many are an (N, 5) array.
+A footprint is a row ``(x, y, half length, half width, yaw)`` in metres and radians; many are an (N,
+5) array.
 """
 
 from __future__ import annotations
@@ -50,12 +51,16 @@ def corners(rects: Floats) -> Floats:
 
 
 def overlaps(a: Floats, b: Floats, margin: float = 0.0) -> npt.NDArray[np.bool_]:
-    """(K, M): do footprints of ``a`` (K, 5) and ``b`` (M, 5) come closer than ``margin``? Separating axes, exact for margin 0."""
+    """(K, M): do footprints of ``a`` (K, 5) and ``b`` (M, 5) come closer than ``margin``?
+    Separating axes, exact for margin 0."""
     delta = b[None, :, :2] - a[:, None, :2]
     apart = np.zeros(delta.shape[:2], dtype=bool)
     turn = b[None, :, 4] - a[:, None, 4]
     cos, sin = np.abs(np.cos(turn)), np.abs(np.sin(turn))
-    for own, other, yaw in ((a[:, None], b[None], a[:, None, 4]), (b[None], a[:, None], b[None, :, 4])):
+    for own, other, yaw in (
+        (a[:, None], b[None], a[:, None, 4]),
+        (b[None], a[:, None], b[None, :, 4]),
+    ):
         c, s = np.cos(yaw), np.sin(yaw)
         along = np.abs(delta[..., 0] * c + delta[..., 1] * s)
         across = np.abs(delta[..., 1] * c - delta[..., 0] * s)
@@ -79,7 +84,9 @@ def inward(outline: Outline, points: Floats) -> Floats:
             inside ^= ((y0 > py) != (y1 > py)) & (px < (x1 - x0) * (py - y0) / (y1 - y0) + x0)
         length2 = (x1 - x0) ** 2 + (y1 - y0) ** 2
         t = np.clip(((px - x0) * (x1 - x0) + (py - y0) * (y1 - y0)) / max(length2, 1e-12), 0, 1)
-        nearest = np.minimum(nearest, (px - x0 - t * (x1 - x0)) ** 2 + (py - y0 - t * (y1 - y0)) ** 2)
+        nearest = np.minimum(
+            nearest, (px - x0 - t * (x1 - x0)) ** 2 + (py - y0 - t * (y1 - y0)) ** 2
+        )
     distance: Floats = np.where(inside, 1, -1) * np.sqrt(nearest)
     return distance
 
@@ -91,7 +98,8 @@ def area(outline: Outline) -> float:
 
 
 def walls(outline: Outline) -> list[tuple[Floats, Floats, Floats, float]]:
-    """(start, unit direction, unit inward normal, length) of each edge of a counter-clockwise outline."""
+    """(start, unit direction, unit inward normal, length) of each edge of a counter-clockwise
+    outline."""
     result = []
     points = np.asarray(outline, dtype=np.float64)
     for start, end in zip(points, np.roll(points, -1, axis=0)):
@@ -107,7 +115,8 @@ def facing(x: Floats, y: Floats) -> Floats:
 
 
 def bounding_rectangle(points: Floats) -> tuple[float, float, float]:
-    """(long side, short side, yaw of the long side) of the smallest rectangle around (N, 2) points, yaw in whole degrees."""
+    """(long side, short side, yaw of the long side) of the smallest rectangle around (N, 2) points,
+    yaw in whole degrees."""
     yaws = np.radians(np.arange(90))
     along = points @ np.stack([np.cos(yaws), np.sin(yaws)])
     across = points @ np.stack([-np.sin(yaws), np.cos(yaws)])
@@ -120,7 +129,8 @@ def bounding_rectangle(points: Floats) -> tuple[float, float, float]:
 
 @dataclass
 class Floor:
-    """Grid of the floor: where the centre of a body may stand. Row index runs along y, column index along x."""
+    """Grid of the floor: where the centre of a body may stand. Row index runs along y, column index
+    along x."""
 
     x0: float
     y0: float
@@ -133,15 +143,20 @@ class Floor:
         (x0, y0), (x1, y1) = points.min(0), points.max(0)
         xs = np.arange(x0 + CELL / 2, x1, CELL)
         ys = np.arange(y0 + CELL / 2, y1, CELL)
-        return cls(float(x0), float(y0), inward(outline, np.stack(np.meshgrid(xs, ys), -1)) >= radius)
+        return cls(
+            float(x0), float(y0), inward(outline, np.stack(np.meshgrid(xs, ys), -1)) >= radius
+        )
 
     def covered(self, rect: Sequence[float], radius: float = BODY_RADIUS) -> npt.NDArray[np.bool_]:
-        """Cells whose centre is nearer than ``radius`` to the footprint (corners counted square)."""
+        """Cells whose centre is nearer than ``radius`` to the footprint (corners counted
+        square)."""
         rows, columns = self.free.shape
         dx = self.x0 + (np.arange(columns) + 0.5) * CELL - rect[0]
         dy = (self.y0 + (np.arange(rows) + 0.5) * CELL - rect[1])[:, None]
         c, s = math.cos(rect[4]), math.sin(rect[4])
-        return (np.abs(dx * c + dy * s) < rect[2] + radius) & (np.abs(dy * c - dx * s) < rect[3] + radius)
+        return (np.abs(dx * c + dy * s) < rect[2] + radius) & (
+            np.abs(dy * c - dx * s) < rect[3] + radius
+        )
 
     def largest(self) -> npt.NDArray[np.bool_]:
         """The largest connected part of the free cells (four neighbours)."""
@@ -154,8 +169,15 @@ class Floor:
         """(N,) is the cell of each (N, 2) point free?"""
         rows = np.floor((points[:, 1] - self.y0) / CELL).astype(np.int64)
         columns = np.floor((points[:, 0] - self.x0) / CELL).astype(np.int64)
-        within = (rows >= 0) & (rows < self.free.shape[0]) & (columns >= 0) & (columns < self.free.shape[1])
-        free: npt.NDArray[np.bool_] = within & self.free[np.where(within, rows, 0), np.where(within, columns, 0)]
+        within = (
+            (rows >= 0)
+            & (rows < self.free.shape[0])
+            & (columns >= 0)
+            & (columns < self.free.shape[1])
+        )
+        free: npt.NDArray[np.bool_] = (
+            within & self.free[np.where(within, rows, 0), np.where(within, columns, 0)]
+        )
         return free
 
     def points(self, cells: npt.NDArray[np.bool_]) -> Floats:

@@ -1,4 +1,5 @@
-"""Where things stand: on walls, on furniture, along walls or free, without overlap and with floor left to walk."""
+"""Where things stand: on walls, on furniture, along walls or free, without overlap and with floor
+left to walk."""
 
 from __future__ import annotations
 
@@ -30,25 +31,65 @@ from .floor_plan import (
 )
 
 SIT = ("bed", "sofa", "armchair", "mattress")
-TOP = ("table", "desk", "counter", "nightstand", "coffee table", "dresser", "cabinet", "tv stand", "washer")
+TOP = (
+    "table",
+    "desk",
+    "counter",
+    "nightstand",
+    "coffee table",
+    "dresser",
+    "cabinet",
+    "tv stand",
+    "washer",
+)
 RESTING: dict[str, tuple[str, ...]] = {
-    "pillow": SIT, "cushion": ("sofa", "armchair", "bed"), "blanket": ("bed", "sofa"),
-    **dict.fromkeys(("monitor", "keyboard", "computer mouse", "laptop", "telephone", "headphones"), ("table", "desk", "counter")),
+    "pillow": SIT,
+    "cushion": ("sofa", "armchair", "bed"),
+    "blanket": ("bed", "sofa"),
+    **dict.fromkeys(
+        ("monitor", "keyboard", "computer mouse", "laptop", "telephone", "headphones"),
+        ("table", "desk", "counter"),
+    ),
     **dict.fromkeys(("cup", "bowl", "bottle", "table lamp", "printer"), TOP),
-    **dict.fromkeys(("kettle", "pan", "cutting board", "microwave"), ("counter", "table", "cabinet", "washer")),
+    **dict.fromkeys(
+        ("kettle", "pan", "cutting board", "microwave"), ("counter", "table", "cabinet", "washer")
+    ),
 }
 """Category -> what it may rest on; it is never put on the floor."""
 HANGING: dict[str, float] = {
-    "window": 0.9, "whiteboard": 0.9, "mirror": 1.0, "clock": 1.8, "towel": 1.0, "coat hanger": 1.5, "picture": 1.3, "tv": 1.0,
-    "heater": 0.12, "radiator": 0.12, "curtain": 0.1, "exhaust fan": 2.0, "door": 0.0, "fireplace": 0.0,
+    "window": 0.9,
+    "whiteboard": 0.9,
+    "mirror": 1.0,
+    "clock": 1.8,
+    "towel": 1.0,
+    "coat hanger": 1.5,
+    "picture": 1.3,
+    "tv": 1.0,
+    "heater": 0.12,
+    "radiator": 0.12,
+    "curtain": 0.1,
+    "exhaust fan": 2.0,
+    "door": 0.0,
+    "fireplace": 0.0,
 }
 """Category that belongs on a wall -> height of its lower edge, metres."""
 CEILING = ("ceiling light",)
 DEEP = ("bed", "toilet", "computer tower", "computer mouse", "shoes", "mattress")
-"""Categories whose longer side runs from front to back; in all others it runs from left to right."""
-HEIGHTS = {"stove": (0.85, 0.95), "oven": (0.85, 0.95), "counter": (0.85, 0.95), "chair": (0.72, 1.05), "door": (1.9, 2.2),
-           "bed": (0.5, 1.3), "sofa": (0.6, 1.0), "toilet": (0.6, 0.85), "bookshelf": (0.9, 2.2)}
-"""Lowest and highest believable height, metres, of things whose real boxes often hold a part only (a stove's top plate)."""
+"""Categories whose longer side runs from front to back; in all others it runs from left to
+right."""
+HEIGHTS = {
+    "stove": (0.85, 0.95),
+    "oven": (0.85, 0.95),
+    "counter": (0.85, 0.95),
+    "chair": (0.72, 1.05),
+    "door": (1.9, 2.2),
+    "bed": (0.5, 1.3),
+    "sofa": (0.6, 1.0),
+    "toilet": (0.6, 0.85),
+    "bookshelf": (0.9, 2.2),
+}
+"""Lowest and highest believable height, metres, of things whose real boxes often hold a part only
+(a stove's top plate)."""
 SURFACE = {"bed": 0.6, "sofa": 0.6, "armchair": 0.6, "counter": 0.93}
 """Share of the height of the drawn furniture at which things rest; 1 for all others."""
 TRIES = 40
@@ -57,7 +98,8 @@ DOOR_CLEARANCE = 0.8
 """Floor kept free in front of a door, metres."""
 GAP = 0.01
 RADII = (BODY_RADIUS, BODY_RADIUS + CELL / 2)
-"""Bodies for which the floor must stay in one piece: the second makes sure of it whatever grid is laid over the room; metres."""
+"""Bodies for which the floor must stay in one piece: the second makes sure of it whatever grid is
+laid over the room; metres."""
 
 
 @dataclass
@@ -75,7 +117,9 @@ class Room:
 
     @classmethod
     def empty(cls, outline: Outline, ceiling: float, keepouts: Iterable[Footprint] = ()) -> Room:
-        return cls(outline, ceiling, [Floor.of_outline(outline, r) for r in RADII], keepouts=list(keepouts))
+        return cls(
+            outline, ceiling, [Floor.of_outline(outline, r) for r in RADII], keepouts=list(keepouts)
+        )
 
     def add(self, category: str, box: Box) -> None:
         self.names.append(category)
@@ -86,10 +130,16 @@ class Room:
         return [b for n, b in zip(self.names, self.boxes) if n in wanted]
 
     def clear(self, rects: Floats, bottom: float, top: float, on: Box | None = None) -> Floats:
-        """Those of the (K, 5) footprints that lie inside and, between these heights, touch nothing placed so far."""
+        """Those of the (K, 5) footprints that lie inside and, between these heights, touch nothing
+        placed so far."""
         rects = rects[self._inside(corners(rects))]
-        others = [footprint(b) for b in self.boxes
-                  if b is not on and b.center[2] - b.size[2] / 2 < top - 1e-9 and b.center[2] + b.size[2] / 2 > bottom + 1e-9]
+        others = [
+            footprint(b)
+            for b in self.boxes
+            if b is not on
+            and b.center[2] - b.size[2] / 2 < top - 1e-9
+            and b.center[2] + b.size[2] / 2 > bottom + 1e-9
+        ]
         if on is None:
             others += self.keepouts
         if len(rects) and others:
@@ -111,13 +161,17 @@ class Room:
 
 
 def face_room(category: str, box: Box, outline: Outline) -> Box:
-    """The same box with its sides named so that a front exists: the front (own -y) looks away from the nearest wall.
+    """The same box with its sides named so that a front exists: the front (own -y) looks away from
+    the nearest wall.
 
-    The longer side becomes x, or y for ``DEEP`` categories; a nearly square box may turn by a quarter.
+    The longer side becomes x, or y for ``DEEP`` categories; a nearly square box may turn by a
+    quarter.
     """
     length, width, height = box.size
     square = max(length, width) < 1.25 * min(length, width) and category not in HANGING
-    distances = [float((np.array(box.center[:2]) - start) @ normal) for start, _, normal, _ in walls(outline)]
+    distances = [
+        float((np.array(box.center[:2]) - start) @ normal) for start, _, normal, _ in walls(outline)
+    ]
     normal = walls(outline)[int(np.argmin(distances))][2]
     best, best_score = box, -math.inf
     for quarter in range(4):
@@ -127,13 +181,23 @@ def face_room(category: str, box: Box, outline: Outline) -> Box:
             continue
         score = float(np.array([math.sin(yaw), -math.cos(yaw)]) @ normal)
         if score > best_score + 1e-9:
-            best, best_score = Box(box.center, (*sides, height), math.remainder(yaw, 2 * math.pi)), score
+            best, best_score = (
+                Box(box.center, (*sides, height), math.remainder(yaw, 2 * math.pi)),
+                score,
+            )
     return best
 
 
-def place(room: Room, rng: np.random.Generator, category: str, size: tuple[float, float, float], at_wall: float,
-          lean: float) -> bool:
-    """Put one thing of ``size`` (length, width, height; m) into the room; False when there is no room for it.
+def place(
+    room: Room,
+    rng: np.random.Generator,
+    category: str,
+    size: tuple[float, float, float],
+    at_wall: float,
+    lean: float,
+) -> bool:
+    """Put one thing of ``size`` (length, width, height; m) into the room; False when there is no
+    room for it.
 
     Args:
         at_wall: probability of standing against a wall.
@@ -143,12 +207,28 @@ def place(room: Room, rng: np.random.Generator, category: str, size: tuple[float
     if category in RESTING:
         return _rest(room, rng, category, (*sides, size[2]), lean)
     if category in CEILING:
-        return _settle(room, category, _anywhere(room, rng, sides, 0.0), (*sides, size[2]), room.ceiling - size[2] - 0.005)
-    if category == "tv" and rng.random() < 0.6 and _rest(room, rng, category, (*sides, size[2]), lean):
+        return _settle(
+            room,
+            category,
+            _anywhere(room, rng, sides, 0.0),
+            (*sides, size[2]),
+            room.ceiling - size[2] - 0.005,
+        )
+    if (
+        category == "tv"
+        and rng.random() < 0.6
+        and _rest(room, rng, category, (*sides, size[2]), lean)
+    ):
         return True
     if category in HANGING:
         bottom = max(0.0, min(HANGING[category], room.ceiling - size[2] - 0.05))
-        return _settle(room, category, _along_walls(room, rng, sides, min(lean, 0.06)), (*sides, size[2]), bottom)
+        return _settle(
+            room,
+            category,
+            _along_walls(room, rng, sides, min(lean, 0.06)),
+            (*sides, size[2]),
+            bottom,
+        )
     partner = _beside(room, rng, category, sides)
     candidates = [_along_walls(room, rng, sides, min(lean, 0.4))] if rng.random() < at_wall else []
     if partner is not None:
@@ -157,26 +237,39 @@ def place(room: Room, rng: np.random.Generator, category: str, size: tuple[float
     return any(_settle(room, category, rects, (*sides, size[2]), 0.0) for rects in candidates)
 
 
-def _settle(room: Room, category: str, rects: Floats, size: tuple[float, float, float], bottom: float) -> bool:
+def _settle(
+    room: Room, category: str, rects: Floats, size: tuple[float, float, float], bottom: float
+) -> bool:
     """Take the first candidate that is clear and leaves the floor walkable."""
     for rect in room.clear(rects, bottom, bottom + size[2])[:6]:
         box = Box((float(rect[0]), float(rect[1]), bottom + size[2] / 2), size, float(rect[4]))
         if bottom < HEADROOM and bottom + size[2] > RUG_HEIGHT:
-            left = [replace(f, free=f.free & ~f.covered(rect, radius)) for f, radius in zip(room.floors, RADII)]
+            left = [
+                replace(f, free=f.free & ~f.covered(rect, radius))
+                for f, radius in zip(room.floors, RADII)
+            ]
             if not all(_walkable(f, room.keepouts) for f in left):
                 continue
             room.floors = left
         room.add(category, box)
         if category == "door":
             reach = size[1] / 2 + DOOR_CLEARANCE / 2
-            room.keepouts.append((float(rect[0] + math.sin(rect[4]) * reach), float(rect[1] - math.cos(rect[4]) * reach),
-                                  size[0] / 2, DOOR_CLEARANCE / 2, float(rect[4])))
+            room.keepouts.append(
+                (
+                    float(rect[0] + math.sin(rect[4]) * reach),
+                    float(rect[1] - math.cos(rect[4]) * reach),
+                    size[0] / 2,
+                    DOOR_CLEARANCE / 2,
+                    float(rect[4]),
+                )
+            )
         return True
     return False
 
 
 def _walkable(floor: Floor, before_doors: Iterable[Footprint]) -> bool:
-    """One connected floor, but for slivers, that is large enough to stand in and reaches every door."""
+    """One connected floor, but for slivers, that is large enough to stand in and reaches every
+    door."""
     total = int(floor.free.sum())
     largest = floor.largest()
     held = int(largest.sum())
@@ -185,7 +278,9 @@ def _walkable(floor: Floor, before_doors: Iterable[Footprint]) -> bool:
     return all((largest & floor.covered(k, 0.0)).any() for k in before_doors)
 
 
-def _along_walls(room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float) -> Floats:
+def _along_walls(
+    room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float
+) -> Floats:
     """Candidates with the back to a wall, longer walls more often."""
     edges = [e for e in walls(room.outline) if e[3] > sides[0] + 0.02]
     if not edges:
@@ -204,10 +299,14 @@ def _along_walls(room: Room, rng: np.random.Generator, sides: tuple[float, float
 
 def _rows(x: Floats, y: Floats, sides: tuple[float, float], yaw: Floats) -> Floats:
     """(K, 5) footprints of one size."""
-    return np.column_stack([x, y, np.full_like(x, sides[0] / 2), np.full_like(x, sides[1] / 2), yaw])
+    return np.column_stack(
+        [x, y, np.full_like(x, sides[0] / 2), np.full_like(x, sides[1] / 2), yaw]
+    )
 
 
-def _anywhere(room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float) -> Floats:
+def _anywhere(
+    room: Room, rng: np.random.Generator, sides: tuple[float, float], lean: float
+) -> Floats:
     points = np.asarray(room.outline)
     low, high = points.min(0), points.max(0)
     yaws = rng.integers(4, size=TRIES) * math.pi / 2 + lean * rng.choice([-1, 1], TRIES)
@@ -216,23 +315,39 @@ def _anywhere(room: Room, rng: np.random.Generator, sides: tuple[float, float], 
 
 
 _PARTNERS = {
-    "chair": (("table", "desk"), "round"), "stool": (("table", "counter"), "round"), "office chair": (("desk", "table"), "round"),
-    "nightstand": (("bed",), "side"), "table": (("sofa",), "front"), "coffee table": (("sofa",), "front"),
-    "lamp": (("sofa", "bed"), "side"), "dishwasher": (("counter", "refrigerator"), "side"), "stove": (("counter",), "side"),
+    "chair": (("table", "desk"), "round"),
+    "stool": (("table", "counter"), "round"),
+    "office chair": (("desk", "table"), "round"),
+    "nightstand": (("bed",), "side"),
+    "table": (("sofa",), "front"),
+    "coffee table": (("sofa",), "front"),
+    "lamp": (("sofa", "bed"), "side"),
+    "dishwasher": (("counter", "refrigerator"), "side"),
+    "stove": (("counter",), "side"),
 }
 """Category -> (what it keeps company with, on which side of it)."""
 
 
-def _beside(room: Room, rng: np.random.Generator, category: str, sides: tuple[float, float]) -> Floats | None:
-    """Candidates next to a partner: around it (facing it), at its side (facing as it does) or in front of it."""
+def _beside(
+    room: Room, rng: np.random.Generator, category: str, sides: tuple[float, float]
+) -> Floats | None:
+    """Candidates next to a partner: around it (facing it), at its side (facing as it does) or in
+    front of it."""
     partners, side = _PARTNERS.get(category, ((), ""))
     hosts = room.of(partners)
     if not hosts:
         return None
     n = TRIES // 2
     hx, hy, half_x, half_y, host_yaw = footprints(hosts)[rng.integers(len(hosts), size=n)].T
-    quarter = {"round": rng.integers(4, size=n), "side": 1 + 2 * rng.integers(2, size=n), "front": np.zeros(n)}[side]
-    half, span = np.where(quarter % 2 == 0, half_y, half_x), np.where(quarter % 2 == 0, half_x, half_y)
+    quarter = {
+        "round": rng.integers(4, size=n),
+        "side": 1 + 2 * rng.integers(2, size=n),
+        "front": np.zeros(n),
+    }[side]
+    half, span = (
+        np.where(quarter % 2 == 0, half_y, half_x),
+        np.where(quarter % 2 == 0, half_x, half_y),
+    )
     gap = rng.uniform(0.3, 0.6, n) if side == "front" else rng.uniform(0.02, 0.2, n)
     outward = host_yaw + (quarter - 1) * math.pi / 2
     shift = rng.uniform(-1, 1, n) * np.maximum(0, span - sides[0] / 2)
@@ -244,8 +359,15 @@ def _beside(room: Room, rng: np.random.Generator, category: str, sides: tuple[fl
     return _rows(hx + c * distance - s * shift, hy + s * distance + c * shift, sides, yaw)
 
 
-def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float, float, float], lean: float) -> bool:
-    """Put the thing on top of a supporting piece, within its edges and clear of what else rests there."""
+def _rest(
+    room: Room,
+    rng: np.random.Generator,
+    category: str,
+    size: tuple[float, float, float],
+    lean: float,
+) -> bool:
+    """Put the thing on top of a supporting piece, within its edges and clear of what else rests
+    there."""
     supports = RESTING.get(category, TOP)
     hosts = [(n, b) for n, b in zip(room.names, room.boxes) if n in supports]
     for k in rng.permutation(len(hosts)):
@@ -262,8 +384,17 @@ def _rest(room: Room, rng: np.random.Generator, category: str, size: tuple[float
         v = -np.abs(v) if category == "keyboard" else v
         c, s = math.cos(host.yaw), math.sin(host.yaw)
         x, y = host.center[0] + c * u * dx - s * v * dy, host.center[1] + s * u * dx + c * v * dy
-        clear = room.clear(_rows(x, y, size[:2], np.full_like(x, host.yaw + turn)), top, top + size[2], on=host)
+        clear = room.clear(
+            _rows(x, y, size[:2], np.full_like(x, host.yaw + turn)), top, top + size[2], on=host
+        )
         if len(clear):
-            room.add(category, Box((float(clear[0, 0]), float(clear[0, 1]), top + size[2] / 2), size, host.yaw + turn))
+            room.add(
+                category,
+                Box(
+                    (float(clear[0, 0]), float(clear[0, 1]), top + size[2] / 2),
+                    size,
+                    host.yaw + turn,
+                ),
+            )
             return True
     return False

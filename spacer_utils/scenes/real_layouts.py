@@ -1,7 +1,8 @@
-"""The 288 rooms of VSI-Bench from their published object boxes (``data/meta_info`` of vision-x-nyu/thinking-in-space).
+"""The 288 rooms of VSI-Bench from their published object boxes (``data/meta_info`` of
+vision-x-nyu/thinking-in-space).
 
-Benchmark rooms: for evaluation only, never training. The files are not part of this repository; pass their folder or set
-``REAL_LAYOUTS``.
+Benchmark rooms: for evaluation only, never training. The files are not part of this repository;
+pass their folder or set ``REAL_LAYOUTS``.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from .floor_plan import Floats, corners, footprints
 from .placement import CEILING, HANGING, RESTING, face_room
 
 DATASETS = ("arkitscenes", "scannet", "scannetpp")
-HOW_TO_GET = ("Get data/meta_info/{arkitscenes,scannet,scannetpp}_meta_info_val.json of the public repository "
-              "vision-x-nyu/thinking-in-space, and set REAL_LAYOUTS to their folder.")
+HOW_TO_GET = (
+    "Get data/meta_info/{arkitscenes,scannet,scannetpp}_meta_info_val.json of the public repository "
+    "vision-x-nyu/thinking-in-space, and set REAL_LAYOUTS to their folder."
+)
 MIN_SIDE, MAX_SIDE = 0.005, 20.0
 """Sides of a believable box, metres."""
 HALF_HEIGHT = 1.2
@@ -46,24 +49,39 @@ class Layouts:
 
 
 @SCENES.register("real_layouts", evaluation_only=True)
-def rooms(split: str = "real_layouts", count: int | None = None, seed: int = 0, *,
-          folder: Path | str | None = None) -> Iterator[Scene]:
+def rooms(
+    split: str = "real_layouts",
+    count: int | None = None,
+    seed: int = 0,
+    *,
+    folder: Path | str | None = None,
+) -> Iterator[Scene]:
     """The rooms of VSI-Bench rebuilt from published object boxes; evaluation only.
 
-    ``count`` rooms are drawn evenly from the three datasets in an order that ``seed`` fixes; None yields all.
+    ``count`` rooms are drawn evenly from the three datasets in an order that ``seed`` fixes; None
+    yields all.
 
     Raises:
-        WorkbookError: the split is not ``real_layouts``, or the folder is missing or lacks the files.
+        WorkbookError: the split is not ``real_layouts``, or the folder is missing or lacks the
+            files.
     """
     if split != "real_layouts":
-        raise WorkbookError(f"real layouts are benchmark rooms and can't enter split {split!r}. Use split 'real_layouts'.")
+        raise WorkbookError(
+            f"real layouts are benchmark rooms and can't enter split {split!r}. Use split 'real_layouts'."
+        )
     layouts = read(folder)
     for problem in layouts.problems:
         warnings.warn(problem, stacklevel=2)
     by_source: dict[str, list[Scene]] = {}
-    for scene in sorted(layouts.scenes, key=lambda s: (crc32(f"{seed}:{s.scene_id}".encode()), s.scene_id)):
+    for scene in sorted(
+        layouts.scenes, key=lambda s: (crc32(f"{seed}:{s.scene_id}".encode()), s.scene_id)
+    ):
         by_source.setdefault(scene.scene_id.split("-")[0], []).append(scene)
-    ranked = sorted((k / len(group), source, scene) for source, group in by_source.items() for k, scene in enumerate(group))
+    ranked = sorted(
+        (k / len(group), source, scene)
+        for source, group in by_source.items()
+        for k, scene in enumerate(group)
+    )
     yield from [scene for _, _, scene in ranked][:count]
 
 
@@ -71,11 +89,13 @@ def read(folder: Path | str | None = None, known: Collection[str] | None = None)
     """Every readable room of the folder, in the order of the files.
 
     Args:
-        folder: where the three ``*_meta_info_val.json`` lie; None takes the environment variable ``REAL_LAYOUTS``.
+        folder: where the three ``*_meta_info_val.json`` lie; None takes the environment variable
+            ``REAL_LAYOUTS``.
         known: categories that can be drawn; None takes the furniture table.
 
     Raises:
-        WorkbookError: no folder given, or it lacks a file, or a file is not JSON, or no room can be used.
+        WorkbookError: no folder given, or it lacks a file, or a file is not JSON, or no room can be
+            used.
     """
     from ..render.furniture import CATEGORIES
 
@@ -90,7 +110,9 @@ def read(folder: Path | str | None = None, known: Collection[str] | None = None)
     layouts = _read(files, tuple(f.stat().st_mtime_ns for f in files), tuple(drawable))
     if not layouts.scenes:
         why = "; ".join(layouts.problems[:1])
-        raise WorkbookError(f"real layouts: {root} holds no room that can be used ({why}). {HOW_TO_GET}")
+        raise WorkbookError(
+            f"real layouts: {root} holds no room that can be used ({why}). {HOW_TO_GET}"
+        )
     return layouts
 
 
@@ -106,7 +128,9 @@ def _read(files: tuple[Path, ...], changed: tuple[int, ...], known: tuple[str, .
             try:
                 scenes.append(_scene(dataset, name, room, where, known, problems))
             except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-                problems.append(f"{where}: left out, not a room of this schema ({type(error).__name__}: {error})")
+                problems.append(
+                    f"{where}: left out, not a room of this schema ({type(error).__name__}: {error})"
+                )
                 continue
             if {c: len(b) for c, b in room["object_bbox"].items()} != room.get("object_counts"):
                 mismatches.append(where)
@@ -123,10 +147,20 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _scene(dataset: str, name: str, room: dict[str, Any], where: str, known: Collection[str], problems: list[str]) -> Scene:
-    """One room with its floor at z = 0 and its main axes along x and y; raises what a broken schema raises."""
+def _scene(
+    dataset: str,
+    name: str,
+    room: dict[str, Any],
+    where: str,
+    known: Collection[str],
+    problems: list[str],
+) -> Scene:
+    """One room with its floor at z = 0 and its main axes along x and y; raises what a broken schema
+    raises."""
     area, center = float(room["room_size"]), np.asarray(room["room_center"], dtype=np.float64)
-    if not (math.isfinite(area) and area > 0 and center.shape == (3,) and np.isfinite(center).all()):
+    if not (
+        math.isfinite(area) and area > 0 and center.shape == (3,) and np.isfinite(center).all()
+    ):
         raise ValueError(f"room_size {room['room_size']!r}, room_center {room['room_center']!r}")
     found: list[tuple[str, Box]] = []
     for category, rows in room["object_bbox"].items():
@@ -143,22 +177,35 @@ def _scene(dataset: str, name: str, room: dict[str, Any], where: str, known: Col
     found = [(category, turned(box, -yaw)) for category, box in found]
     polygon = room_outline(footprints(box for _, box in found), rotation(-yaw) @ center[:2], area)
     objects = tuple(
-        SceneObject(k, category, face_room(category, _stand(category, box, floor), polygon), crc32(f"{name}:{k}".encode()))
+        SceneObject(
+            k,
+            category,
+            face_room(category, _stand(category, box, floor), polygon),
+            crc32(f"{name}:{k}".encode()),
+        )
         for k, (category, box) in enumerate(found, 1)
     )
     top = max(o.box.center[2] + o.box.size[2] / 2 for o in objects)
     return Scene(
-        scene_id=f"{dataset}-{name}", space_id=f"{dataset}-{name.rsplit('_', 1)[0] if dataset == 'scannet' else name}",
-        source="real_layouts", split="real_layouts", polygon=polygon, floor_area=round(area, 4),
-        ceiling_height=round(max(2.4, top + 0.05), 3), objects=objects, room_type=room_type({c for c, _ in found}),
+        scene_id=f"{dataset}-{name}",
+        space_id=f"{dataset}-{name.rsplit('_', 1)[0] if dataset == 'scannet' else name}",
+        source="real_layouts",
+        split="real_layouts",
+        polygon=polygon,
+        floor_area=round(area, 4),
+        ceiling_height=round(max(2.4, top + 0.05), 3),
+        objects=objects,
+        room_type=room_type({c for c, _ in found}),
         seed=crc32(name.encode()),
     )
 
 
 def upright(row: dict[str, Any]) -> Box:
-    """The published box stood upright: lengths and centre kept, height along the axis nearest to +z.
+    """The published box stood upright: lengths and centre kept, height along the axis nearest to
+    +z.
 
-    ``normalizedAxes`` holds the axes as rows of a 3 x 3 matrix; minimal boxes of ScanNet lean by up to 45 degrees.
+    ``normalizedAxes`` holds the axes as rows of a 3 x 3 matrix; minimal boxes of ScanNet lean by up
+    to 45 degrees.
 
     Raises:
         ValueError: a length or coordinate is negative, zero, not finite or beyond belief.
@@ -176,24 +223,35 @@ def upright(row: dict[str, Any]) -> Box:
         yaw = math.atan2(axes[first, 1], axes[first, 0])
     else:
         yaw = math.atan2(axes[second, 1], axes[second, 0]) - math.pi / 2
-    return Box((float(center[0]), float(center[1]), float(center[2])),
-               (float(lengths[first]), float(lengths[second]), float(lengths[up])), yaw)
+    return Box(
+        (float(center[0]), float(center[1]), float(center[2])),
+        (float(lengths[first]), float(lengths[second]), float(lengths[up])),
+        yaw,
+    )
 
 
 def _stands(category: str) -> bool:
     """Does such a thing reach down to the floor?"""
-    return HANGING.get(category) == 0.0 or not (category in HANGING or category in RESTING or category in CEILING)
+    return HANGING.get(category) == 0.0 or not (
+        category in HANGING or category in RESTING or category in CEILING
+    )
 
 
 def _floor_level(found: list[tuple[str, Box]], middle: float) -> float:
-    """z of the floor: a low quantile of where the things that stand on floors end; without any, well below the room's middle."""
+    """z of the floor: a low quantile of where the things that stand on floors end; without any,
+    well below the room's middle."""
     bottoms = [(category, box.center[2] - box.size[2] / 2) for category, box in found]
     standing = [z for category, z in bottoms if _stands(category)]
-    return float(np.quantile(standing, 0.1)) if standing else min(middle - HALF_HEIGHT, *(z for _, z in bottoms))
+    return (
+        float(np.quantile(standing, 0.1))
+        if standing
+        else min(middle - HALF_HEIGHT, *(z for _, z in bottoms))
+    )
 
 
 def _stand(category: str, box: Box, floor: float, slack: float = 0.35) -> Box:
-    """The box above floor 0; a thing that stands on floors and ends within ``slack`` of it is set on it."""
+    """The box above floor 0; a thing that stands on floors and ends within ``slack`` of it is set
+    on it."""
     bottom = box.center[2] - box.size[2] / 2 - floor
     if bottom < 0 or (bottom < slack and _stands(category)):
         bottom = 0.0
@@ -201,7 +259,8 @@ def _stand(category: str, box: Box, floor: float, slack: float = 0.35) -> Box:
 
 
 def main_direction(rects: Floats) -> float:
-    """Angle of the furniture's main axis to the scan's, radians, within 45 degrees: large and long things count most."""
+    """Angle of the furniture's main axis to the scan's, radians, within 45 degrees: large and long
+    things count most."""
     weight = rects[:, 2] * rects[:, 3] * (1 + np.abs(np.log(rects[:, 2] / rects[:, 3])))
     return float(np.angle(np.sum(weight * np.exp(4j * rects[:, 4])))) / 4
 
@@ -220,7 +279,8 @@ def turned(box: Box, yaw: float) -> Box:
 def room_outline(rects: Floats, center: Floats, area: float) -> tuple[tuple[float, float], ...]:
     """Rectangle that holds every footprint and, where the furniture leaves room, has ``area``.
 
-    The files give a floor area and a centre but no walls: the furniture's own rectangle grows about that centre.
+    The files give a floor area and a centre but no walls: the furniture's own rectangle grows about
+    that centre.
     """
     points = corners(rects).reshape(-1, 2)
     low, high = points.min(0) - 0.02, points.max(0) + 0.02
@@ -230,5 +290,8 @@ def room_outline(rects: Floats, center: Floats, area: float) -> tuple[tuple[floa
         scale = (small + large) / 2
         sides = np.maximum(high, center + scale * half) - np.minimum(low, center - scale * half)
         small, large = (small, scale) if np.prod(sides) > area else (scale, large)
-    (x0, y0), (x1, y1) = np.minimum(low, center - small * half).tolist(), np.maximum(high, center + small * half).tolist()
+    (x0, y0), (x1, y1) = (
+        np.minimum(low, center - small * half).tolist(),
+        np.maximum(high, center + small * half).tolist(),
+    )
     return (x0, y0), (x1, y0), (x1, y1), (x0, y1)

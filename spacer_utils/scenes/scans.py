@@ -1,7 +1,8 @@
-"""Real scans (ScanNet, ScanNet++, ARKitScenes) from a folder on disk, through scenezoo (optional extra ``scans``).
+"""Real scans (ScanNet, ScanNet++, ARKitScenes) from a folder on disk, through scenezoo (optional
+extra ``scans``).
 
-A scan becomes a ``Scene`` (boxes, floor) and, with ``film``, a ``Clip`` of its own frames. Scans are split by physical space,
-and the rooms of VSI-Bench never enter training or held-out data.
+A scan becomes a ``Scene`` (boxes, floor) and, with ``film``, a ``Clip`` of its own frames. Scans
+are split by physical space, and the rooms of VSI-Bench never enter training or held-out data.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from .floor_plan import Floats, bounding_rectangle
 from .real_layouts import rotation, upright
 
 BENCHMARK_ROOMS = Path(__file__).parent.parent / "assets" / "benchmark_rooms.json"
-GENERIC = frozenset({"wall", "floor", "ceiling", "object", "objects", "unknown", "remove", "split", "unlabeled"})
+GENERIC = frozenset(
+    {"wall", "floor", "ceiling", "object", "objects", "unknown", "remove", "split", "unlabeled"}
+)
 """Labels that no question may name."""
 HELDOUT_SHARE = 0.1
 """Share of the physical spaces that are held out."""
@@ -58,13 +61,23 @@ class Release:
 RELEASES: dict[str, Release] = {
     "scannet": Release("scannetv2", ("scans",), "mobb_gravity", 30.0),
     "scannetpp": Release("scannetppv2", ("data",), "mobb_gravity", 60.0, {"source": "iphone"}),
-    "arkitscenes": Release("arkitscenes", ("raw/Training", "raw/Validation"), "obb_gt", 30.0, {"source": "vga_wide"}),
+    "arkitscenes": Release(
+        "arkitscenes", ("raw/Training", "raw/Validation"), "obb_gt", 30.0, {"source": "vga_wide"}
+    ),
 }
 
 
 @SCENES.register("scans", needs="folder")
-def rooms(split: Split = "train", count: int | None = None, seed: int = 0, *, folder: Path | str, dataset: str = "scannet",
-          exclude: Collection[str] = (), **options: Any) -> Iterator[Scene]:
+def rooms(
+    split: Split = "train",
+    count: int | None = None,
+    seed: int = 0,
+    *,
+    folder: Path | str,
+    dataset: str = "scannet",
+    exclude: Collection[str] = (),
+    **options: Any,
+) -> Iterator[Scene]:
     """Real scans of ScanNet, ScanNet++ or ARKitScenes on disk (needs the extra ``scans``).
 
     Args:
@@ -74,7 +87,8 @@ def rooms(split: Split = "train", count: int | None = None, seed: int = 0, *, fo
         options: passed on to ``scenezoo.get_dataset``.
 
     Raises:
-        WorkbookError: scenezoo is missing, another split than train or heldout, an unknown dataset, or an empty folder.
+        WorkbookError: scenezoo is missing, another split than train or heldout, an unknown dataset,
+            or an empty folder.
     """
     reader = open_dataset(dataset, folder, **options)
     left = count
@@ -90,9 +104,16 @@ def rooms(split: Split = "train", count: int | None = None, seed: int = 0, *, fo
         left = None if left is None else left - 1
 
 
-def usable_scans(reader: Any, dataset: str, folder: Path | str, split: Split, seed: int = 0,
-                 exclude: Collection[str] = ()) -> list[str]:
-    """Scans of a split in an order that ``seed`` fixes: by physical space, without VSI-Bench's rooms and what is excluded.
+def usable_scans(
+    reader: Any,
+    dataset: str,
+    folder: Path | str,
+    split: Split,
+    seed: int = 0,
+    exclude: Collection[str] = (),
+) -> list[str]:
+    """Scans of a split in an order that ``seed`` fixes: by physical space, without VSI-Bench's
+    rooms and what is excluded.
 
     Raises:
         WorkbookError: another split than train or heldout, or an empty folder.
@@ -101,16 +122,22 @@ def usable_scans(reader: Any, dataset: str, folder: Path | str, split: Split, se
         raise WorkbookError(f"scans are split into train and heldout, not {split!r}.")
     shunned = benchmark_spaces(reader, dataset) | set(exclude)
     spaces = {scan_id: space_of(reader, dataset, scan_id) for scan_id in scan_ids(dataset, folder)}
-    return [scan_id for scan_id in sorted(spaces, key=lambda s: (crc32(f"{seed}:{s}".encode()), s))
-            if not shunned & {spaces[scan_id], scan_id, f"{dataset}-{scan_id}"} and split_of(spaces[scan_id], seed) == split]
+    return [
+        scan_id
+        for scan_id in sorted(spaces, key=lambda s: (crc32(f"{seed}:{s}".encode()), s))
+        if not shunned & {spaces[scan_id], scan_id, f"{dataset}-{scan_id}"}
+        and split_of(spaces[scan_id], seed) == split
+    ]
 
 
 def _zoo() -> Any:
     try:
         import scenezoo
     except ImportError as error:
-        raise WorkbookError(f"real scans need scenezoo ({error}). "
-                            "Run in the project's folder: pip install -e '.[scans]'") from error
+        raise WorkbookError(
+            f"real scans need scenezoo ({error}). "
+            "Run in the project's folder: pip install -e '.[scans]'"
+        ) from error
     return scenezoo
 
 
@@ -132,16 +159,25 @@ def scan_ids(dataset: str, folder: Path | str) -> list[str]:
         WorkbookError: there is none.
     """
     places = [Path(folder) / p for p in RELEASES[dataset].scans]
-    found = sorted(scan.name for place in places if place.is_dir() for scan in place.iterdir() if scan.is_dir())
+    found = sorted(
+        scan.name for place in places if place.is_dir() for scan in place.iterdir() if scan.is_dir()
+    )
     if not found:
-        raise WorkbookError(f"no {dataset} scan under {folder}: expected folders in {', '.join(RELEASES[dataset].scans)}. "
-                            f"Download the dataset with its own script, then pass its folder.")
+        raise WorkbookError(
+            f"no {dataset} scan under {folder}: expected folders in {', '.join(RELEASES[dataset].scans)}. "
+            f"Download the dataset with its own script, then pass its folder."
+        )
     return found
 
 
 def state_of(dataset: str, folder: Path | str, scan_id: str) -> str:
     """Digest of the names, sizes and times of change of a scan's files."""
-    files = [p for place in RELEASES[dataset].scans for p in sorted((Path(folder) / place / scan_id).rglob("*")) if p.is_file()]
+    files = [
+        p
+        for place in RELEASES[dataset].scans
+        for p in sorted((Path(folder) / place / scan_id).rglob("*"))
+        if p.is_file()
+    ]
     about = [(str(p), (stat := p.stat()).st_size, stat.st_mtime_ns) for p in files]
     return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 
@@ -150,14 +186,20 @@ def space_of(reader: Any, dataset: str, scan_id: str) -> str:
     """Physical space of a scan: ScanNet's ``sceneXXXX``, ARKitScenes' visit, ScanNet++'s scene."""
     if dataset == "scannet":
         return f"scannet-{scan_id.rsplit('_', 1)[0]}"
-    if dataset == "arkitscenes" and (visit := reader.metadata.get(scan_id, {}).get("visit_id")) is not None:
+    if (
+        dataset == "arkitscenes"
+        and (visit := reader.metadata.get(scan_id, {}).get("visit_id")) is not None
+    ):
         return f"arkitscenes-visit{visit}"
     return f"{dataset}-{scan_id}"
 
 
 def benchmark_spaces(reader: Any, dataset: str) -> set[str]:
     """Physical spaces of VSI-Bench's rooms in a dataset; the list ships with the package."""
-    return {space_of(reader, dataset, scan_id) for scan_id in json.loads(BENCHMARK_ROOMS.read_text())[dataset]}
+    return {
+        space_of(reader, dataset, scan_id)
+        for scan_id in json.loads(BENCHMARK_ROOMS.read_text())[dataset]
+    }
 
 
 def split_of(space: str, seed: int) -> Split:
@@ -180,7 +222,9 @@ def surface(reader: Any, dataset: str, scan_id: str) -> Surface:
     mesh = reader.get_mesh(scan_id)
     vertices = np.asarray(mesh.vertices)
     if len(vertices) < 3 or not np.isfinite(vertices).all():
-        raise WorkbookError(f"its mesh has {len(vertices)} vertices, not all of them finite. Leave the scan out.")
+        raise WorkbookError(
+            f"its mesh has {len(vertices)} vertices, not all of them finite. Leave the scan out."
+        )
     align = np.eye(4)
     if dataset == "scannet":
         align = np.asarray(reader.get_alignment(scan_id), dtype=np.float64)
@@ -190,14 +234,18 @@ def surface(reader: Any, dataset: str, scan_id: str) -> Surface:
     vertices = vertices @ align[:3, :3].T + align[:3, 3]
     drop = np.eye(4)
     drop[2, 3] = -float(np.quantile(vertices[:, 2], 0.01))
-    return Surface(vertices + drop[:3, 3], np.ascontiguousarray(mesh.triangles, dtype=np.int32), drop @ align)
+    return Surface(
+        vertices + drop[:3, 3], np.ascontiguousarray(mesh.triangles, dtype=np.int32), drop @ align
+    )
 
 
 def read_scan(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
-    """A scan as a scene: upright boxes of annotated objects (``seed`` is the annotation's key), outline and floor area.
+    """A scan as a scene: upright boxes of annotated objects (``seed`` is the annotation's key),
+    outline and floor area.
 
     Raises:
-        WorkbookError: no usable object, a box with a side that is not a length, or damaged files; the message names the scan.
+        WorkbookError: no usable object, a box with a side that is not a length, or damaged files;
+            the message names the scan.
     """
     with _named(dataset, scan_id):
         scene = _read(reader, dataset, scan_id, split)
@@ -228,9 +276,16 @@ def _read(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
         raise WorkbookError("no annotated object")
     outline, area = floor_of(ground)
     return Scene(
-        scene_id=f"{dataset}-{scan_id}", space_id=space_of(reader, dataset, scan_id), source="scans", split=split,
-        polygon=outline, floor_area=area, ceiling_height=round(float(np.quantile(ground.vertices[:, 2], 0.999)), 3),
-        objects=tuple(objects), room_type=room_type({o.category for o in objects}), seed=crc32(scan_id.encode()),
+        scene_id=f"{dataset}-{scan_id}",
+        space_id=space_of(reader, dataset, scan_id),
+        source="scans",
+        split=split,
+        polygon=outline,
+        floor_area=area,
+        ceiling_height=round(float(np.quantile(ground.vertices[:, 2], 0.999)), 3),
+        objects=tuple(objects),
+        room_type=room_type({o.category for o in objects}),
+        seed=crc32(scan_id.encode()),
     )
 
 
@@ -238,13 +293,20 @@ def _box(box: Any, align: Floats, where: str) -> Box:
     axes = (align[:3, :3] @ np.asarray(box.R)).T
     center = align[:3, :3] @ np.asarray(box.center) + align[:3, 3]
     try:
-        return upright({"axesLengths": list(box.extent), "centroid": list(center), "normalizedAxes": axes.ravel().tolist()})
+        return upright(
+            {
+                "axesLengths": list(box.extent),
+                "centroid": list(center),
+                "normalizedAxes": axes.ravel().tolist(),
+            }
+        )
     except ValueError as error:
         raise WorkbookError(f"{where}: {error}") from error
 
 
 def floor_of(ground: Surface) -> tuple[tuple[tuple[float, float], ...], float]:
-    """(convex outline, floor area in m2) of what was scanned, seen from above; gaps of half a metre are closed."""
+    """(convex outline, floor area in m2) of what was scanned, seen from above; gaps of half a metre
+    are closed."""
     from ..render.raster import visible
 
     flat = ground.vertices[:, :2]
@@ -252,20 +314,25 @@ def floor_of(ground: Surface) -> tuple[tuple[tuple[float, float], ...], float]:
     outline = tuple((float(x), float(y)) for x, y in flat[hull.vertices])
     low, scale = flat.min(0) - 1.0, 1 / FLOOR_CELL
     width, height = (int(v) for v in (flat.max(0) + 1.0 - low) * scale)
-    from_above = np.array([(scale, 0, 0, -low[0] * scale), (0, scale, 0, -low[1] * scale), (0, 0, 0, 1.0)])
+    from_above = np.array(
+        [(scale, 0, 0, -low[0] * scale), (0, scale, 0, -low[1] * scale), (0, 0, 0, 1.0)]
+    )
     seen = visible(ground.vertices, ground.faces, from_above, width, height).owner >= 0
     closed = ndimage.binary_fill_holes(ndimage.binary_closing(seen, iterations=5))
     return outline, round(min(float(closed.sum()) * FLOOR_CELL**2, float(hull.volume)), 3)
 
 
 def film(reader: Any, dataset: str, scene: Scene, data: Data) -> tuple[npt.NDArray[np.uint8], Clip]:
-    """Evenly spaced real frames of a scan with their poses; visible shares come from its mesh, seen from the same cameras.
+    """Evenly spaced real frames of a scan with their poses; visible shares come from its mesh, seen
+    from the same cameras.
 
     Returns:
-        (T, H, W, 3) uint8 frames, cropped to ``data.width`` x ``data.height``, and their clip at its true rate.
+        (T, H, W, 3) uint8 frames, cropped to ``data.width`` x ``data.height``, and their clip at
+        its true rate.
 
     Raises:
-        WorkbookError: the scan has no frame with a pose, or damaged files; the message names the scan.
+        WorkbookError: the scan has no frame with a pose, or damaged files; the message names the
+            scan.
     """
     scan_id = scene.scene_id.removeprefix(f"{dataset}-")
     with _named(dataset, scan_id):
@@ -273,7 +340,9 @@ def film(reader: Any, dataset: str, scene: Scene, data: Data) -> tuple[npt.NDArr
     return frames, clip
 
 
-def _film(reader: Any, dataset: str, scan_id: str, scene: Scene, data: Data) -> tuple[npt.NDArray[np.uint8], Clip]:
+def _film(
+    reader: Any, dataset: str, scan_id: str, scene: Scene, data: Data
+) -> tuple[npt.NDArray[np.uint8], Clip]:
     from ..render.optics import camera_rows
     from ..render.raster import visible
 
@@ -282,8 +351,14 @@ def _film(reader: Any, dataset: str, scan_id: str, scene: Scene, data: Data) -> 
     if not len(usable):
         raise WorkbookError("no frame with a camera pose. Leave the scan out.")
     picked = usable[sample_indices(len(usable), data.clip_frames)]
-    batch = reader.get_frames(scan_id, indices=picked, items=("rgb", "rgb_intrinsics", "world_to_camera"), output_size=size,
-                              center_crop=True, **release.frames)
+    batch = reader.get_frames(
+        scan_id,
+        indices=picked,
+        items=("rgb", "rgb_intrinsics", "world_to_camera"),
+        output_size=size,
+        center_crop=True,
+        **release.frames,
+    )
     ground = surface(reader, dataset, scan_id)
     owner = face_owners(reader, scene, scan_id, ground.faces)
     poses = np.round(ground.align @ np.linalg.inv(batch.world_to_camera.astype(np.float64)), 6)
@@ -296,19 +371,31 @@ def _film(reader: Any, dataset: str, scan_id: str, scene: Scene, data: Data) -> 
         shares[k] = np.bincount(seen.ravel(), minlength=len(scene.objects) + 1) / seen.size
     step = (picked[-1] - picked[0]) / max(len(picked) - 1, 1)
     return batch.rgb, Clip(
-        video_id=scene.scene_id, scene=scene, fps=float(release.rate / max(step, 1.0)), width=data.width, height=data.height,
+        video_id=scene.scene_id,
+        scene=scene,
+        fps=float(release.rate / max(step, 1.0)),
+        width=data.width,
+        height=data.height,
         intrinsics=tuple(tuple(float(v) for v in row) for row in matrix),
         poses=tuple(tuple(tuple(float(v) for v in row) for row in p) for p in poses),
-        visible_share={o.instance_id: tuple(np.round(shares[:, o.instance_id], 6).tolist()) for o in scene.objects},
+        visible_share={
+            o.instance_id: tuple(np.round(shares[:, o.instance_id], 6).tolist())
+            for o in scene.objects
+        },
     )
 
 
-def face_owners(reader: Any, scene: Scene, scan_id: str, faces: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """(m,) instance id of each triangle of the scan's mesh, by two of its three corners; 0 for none."""
+def face_owners(
+    reader: Any, scene: Scene, scan_id: str, faces: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    """(m,) instance id of each triangle of the scan's mesh, by two of its three corners; 0 for
+    none."""
     labels = reader.get_segmentation(scan_id).labels
     labels = labels if labels.ndim == 1 else labels[:, 0]
     instance = {o.seed: o.instance_id for o in scene.objects}
-    of_vertex: npt.NDArray[np.int64] = np.array([instance.get(int(v), 0) for v in labels], dtype=np.int64)
+    of_vertex: npt.NDArray[np.int64] = np.array(
+        [instance.get(int(v), 0) for v in labels], dtype=np.int64
+    )
     a, b, c = of_vertex[faces].T
     owner: npt.NDArray[np.int64] = np.where(b == c, b, a)
     return owner
@@ -316,6 +403,13 @@ def face_owners(reader: Any, scene: Scene, scan_id: str, faces: npt.NDArray[np.i
 
 @functools.cache
 def benchmark_names() -> frozenset[str]:
-    """Scene ids and physical spaces (``scannet-scene0011_00``, ``scannet-scene0011``) of VSI-Bench's rooms, for audits."""
-    found = {f"{dataset}-{scan}" for dataset in RELEASES for scan in json.loads(BENCHMARK_ROOMS.read_text())[dataset]}
-    return frozenset(found | {name.rsplit("_", 1)[0] for name in found if name.startswith("scannet-")})
+    """Scene ids and physical spaces (``scannet-scene0011_00``, ``scannet-scene0011``) of
+    VSI-Bench's rooms, for audits."""
+    found = {
+        f"{dataset}-{scan}"
+        for dataset in RELEASES
+        for scan in json.loads(BENCHMARK_ROOMS.read_text())[dataset]
+    }
+    return frozenset(
+        found | {name.rsplit("_", 1)[0] for name in found if name.startswith("scannet-")}
+    )

@@ -1,4 +1,5 @@
-"""Aggregate statistics of rooms: what the procedural rooms are drawn from, and how near they come to the real ones."""
+"""Aggregate statistics of rooms: what the procedural rooms are drawn from, and how near they come
+to the real ones."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def aspect(scene: Scene) -> float:
 
 
 def wall_gaps(scene: Scene) -> list[tuple[str, float]]:
-    """(category, gap to the rim of the objects' rectangle, m) for rooms of at least four objects."""
+    """(category, gap to the rim of the objects' rectangle, m) for rooms of at least four
+    objects."""
     if len(scene.objects) < 4:
         return []
     _, _, yaw, points = _rectangle(scene)
@@ -61,10 +63,17 @@ def yaw_offsets(scene: Scene) -> list[float]:
         return []
     yaws = np.array([o.box.yaw for o in long])
     candidates = np.radians(np.arange(0, 90, 0.5))
-    apart = np.abs(np.remainder(yaws[:, None] - candidates + math.pi / 4, math.pi / 2) - math.pi / 4)
+    apart = np.abs(
+        np.remainder(yaws[:, None] - candidates + math.pi / 4, math.pi / 2) - math.pi / 4
+    )
     weights = np.array([max(o.box.size[:2]) for o in long])
     best = candidates[int(np.argmax((weights[:, None] * np.exp(-((apart / 0.05) ** 2))).sum(0)))]
-    return [float(v) for v in np.degrees(np.abs(np.remainder(yaws - best + math.pi / 4, math.pi / 2) - math.pi / 4))]
+    return [
+        float(v)
+        for v in np.degrees(
+            np.abs(np.remainder(yaws - best + math.pi / 4, math.pi / 2) - math.pi / 4)
+        )
+    ]
 
 
 def _singles(scene: Scene) -> int:
@@ -74,7 +83,9 @@ def _singles(scene: Scene) -> int:
 def neighbours(scene: Scene) -> list[float]:
     """Distance from each object's centre to the nearest other one's, metres."""
     centers = np.array([o.box.center for o in scene.objects])
-    apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1) + np.where(np.eye(len(centers)), np.inf, 0)
+    apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1) + np.where(
+        np.eye(len(centers)), np.inf, 0
+    )
     return [float(v) for v in apart.min(1)] if len(centers) > 1 else []
 
 
@@ -90,7 +101,8 @@ QUANTITIES: dict[str, tuple[str, Callable[[Scene], list[float]]]] = {
     "gap to the rim": ("m", lambda s: [gap for _, gap in wall_gaps(s)]),
     "nearest neighbour": ("m", neighbours),
 }
-"""Quantity -> (unit, its values in one room: one for the room, or one for each object that has it)."""
+"""Quantity -> (unit, its values in one room: one for the room, or one for each object that has
+it)."""
 
 
 def values(scenes: Sequence[Scene], quantity: str) -> Floats:
@@ -104,7 +116,8 @@ def quantiles(data: Floats, digits: int = 4) -> list[float]:
 
 
 def distance(generated: Sequence[float], real: Sequence[float]) -> float:
-    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; 0 is equal.
+    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; 0 is
+    equal.
 
     The outermost twentieths are left out: they are single rooms.
     """
@@ -113,7 +126,8 @@ def distance(generated: Sequence[float], real: Sequence[float]) -> float:
 
 
 def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> list[dict[str, Any]]:
-    """One row per quantity that these rooms have: its quantiles here and in the real rooms, and their ``distance``.
+    """One row per quantity that these rooms have: its quantiles here and in the real rooms, and
+    their ``distance``.
 
     Args:
         real: the real rooms; None takes their quantiles as shipped with the package.
@@ -124,27 +138,51 @@ def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> lis
         ours = quantiles(values(scenes, name))
         theirs = quantiles(values(real, name)) if real is not None else shipped[name]
         if ours and theirs:
-            rows.append({"quantity": name, "unit": unit, "generated": ours, "real": theirs, "distance": distance(ours, theirs)})
+            rows.append(
+                {
+                    "quantity": name,
+                    "unit": unit,
+                    "generated": ours,
+                    "real": theirs,
+                    "distance": distance(ours, theirs),
+                }
+            )
     return rows
 
 
 def compare_categories(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
-    """One row per category: share of rooms that have it, median longest side, share at the rim; generated beside real."""
+    """One row per category: share of rooms that have it, median longest side, share at the rim;
+    generated beside real."""
     real = json.loads(STATISTICS.read_text())["categories"]
     ours = category_table(scenes)
-    return [{"category": c, **{f"{side} {key}": t[c][key] if c in t else None for key in ("rooms", "longest", "wall")
-                               for side, t in (("generated", ours), ("real", real))}} for c in sorted(real)]
+    return [
+        {
+            "category": c,
+            **{
+                f"{side} {key}": t[c][key] if c in t else None
+                for key in ("rooms", "longest", "wall")
+                for side, t in (("generated", ours), ("real", real))
+            },
+        }
+        for c in sorted(real)
+    ]
 
 
 def compare_pairs(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
-    """One row per pair of categories that real rooms often hold: how much more often than by chance they share a room."""
+    """One row per pair of categories that real rooms often hold: how much more often than by chance
+    they share a room."""
     ours = {(a, b): lift for a, b, lift in _lift(scenes)}
     real = json.loads(STATISTICS.read_text())["lift"]
-    return [{"pair": f"{a}, {b}", "generated": ours[a, b], "real": lift} for a, b, lift in real if (a, b) in ours]
+    return [
+        {"pair": f"{a}, {b}", "generated": ours[a, b], "real": lift}
+        for a, b, lift in real
+        if (a, b) in ours
+    ]
 
 
 def category_table(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
-    """Category -> presence, instance counts, quantiles of length, width and height, and wall contact."""
+    """Category -> presence, instance counts, quantiles of length, width and height, and wall
+    contact."""
     gaps: dict[str, list[float]] = {}
     for s in scenes:
         for c, g in wall_gaps(s):
@@ -158,11 +196,15 @@ def category_table(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
         correlation = np.corrcoef(logs.T) if len(logs) > 4 else np.eye(3)
         near = np.array(gaps.get(c, [])) < WALL_GAP
         table[c] = {
-            "instances": int(counts.sum()), "rooms": round(len(counts) / len(scenes), 4),
-            "single": round(float((counts == 1).mean()), 4), "most": int(counts.max()),
+            "instances": int(counts.sum()),
+            "rooms": round(len(counts) / len(scenes), 4),
+            "single": round(float((counts == 1).mean()), 4),
+            "most": int(counts.max()),
             "mean_multi": round(float(counts[counts > 1].mean()), 3) if (counts > 1).any() else 2.0,
             "sizes": np.round(np.quantile(sizes, SIZE_LEVELS, axis=0).T, 3).tolist(),
-            "correlation": [round(float(correlation[i, j]), 3) for i, j in ((0, 1), (0, 2), (1, 2))],
+            "correlation": [
+                round(float(correlation[i, j]), 3) for i, j in ((0, 1), (0, 2), (1, 2))
+            ],
             "longest": round(float(np.median(sizes.max(1))), 4),
             "wall": round(float(near.mean()), 4) if len(near) else None,
         }
@@ -177,16 +219,27 @@ def _room_kind(scenes: Sequence[Scene], total: int) -> dict[str, Any]:
     area = np.array([s.floor_area for s in scenes])
     normal = [ndtri((rankdata(v) - 0.5) / len(v)) for v in (area, single, multi, extra)]
     return {
-        "share": round(len(scenes) / total, 4), "levels": list(LEVELS),
-        "quantiles": {n: quantiles(v) for n, v in (("area", area), ("single", single), ("multi", multi), ("extra", extra))},
+        "share": round(len(scenes) / total, 4),
+        "levels": list(LEVELS),
+        "quantiles": {
+            n: quantiles(v)
+            for n, v in (("area", area), ("single", single), ("multi", multi), ("extra", extra))
+        },
         "correlation": np.round(0.98 * np.corrcoef(normal) + 0.02 * np.eye(4), 4).tolist(),
-        "presence": {c: round(n / len(scenes), 4) for c, n in Counter(c for k in counters for c in k).most_common()},
+        "presence": {
+            c: round(n / len(scenes), 4)
+            for c, n in Counter(c for k in counters for c in k).most_common()
+        },
     }
 
 
 def _lift(scenes: Sequence[Scene], least: int = 3) -> list[tuple[str, str, float]]:
-    """How much more often than by chance two categories share a room, clipped to 1/3-3; for pairs with enough rooms."""
-    present = {c: np.array([bool(s.instances(c)) for s in scenes]) for c in sorted({c for s in scenes for c in s.categories})}
+    """How much more often than by chance two categories share a room, clipped to 1/3-3; for pairs
+    with enough rooms."""
+    present = {
+        c: np.array([bool(s.instances(c)) for s in scenes])
+        for c in sorted({c for s in scenes for c in s.categories})
+    }
     rows = []
     for a in present:
         for b in present:
@@ -203,15 +256,20 @@ def aggregate(scenes: Sequence[Scene]) -> dict[str, Any]:
     for s in scenes:
         kinds.setdefault(room_type(s.categories), []).append(s)
     shares = {k: _room_kind(v, len(scenes)) for k, v in sorted(kinds.items())}
-    shares["other"]["share"] = round(1 - sum(k["share"] for n, k in shares.items() if n != "other"), 4)
+    shares["other"]["share"] = round(
+        1 - sum(k["share"] for n, k in shares.items() if n != "other"), 4
+    )
     return {
         "size_levels": list(SIZE_LEVELS),
         "source": "aggregates of the 288 rooms in data/meta_info of vision-x-nyu/thinking-in-space (Apache-2.0)",
-        "room_types": shares, "categories": category_table(scenes), "lift": _lift(scenes),
+        "room_types": shares,
+        "categories": category_table(scenes),
+        "lift": _lift(scenes),
         "quantities": {name: quantiles(values(scenes, name)) for name in QUANTITIES},
     }
 
 
 def write(scenes: Iterable[Scene], path: Path = STATISTICS) -> Path:
-    """Write ``aggregate`` as the JSON that ships with the package (done once, from the real layouts)."""
+    """Write ``aggregate`` as the JSON that ships with the package (done once, from the real
+    layouts)."""
     return write_atomic(path, json.dumps(aggregate(list(scenes)), separators=(",", ":")) + "\n")

@@ -1,4 +1,5 @@
-"""The policy side: nano model, video in TRL, checkpoints, logs. Importing it makes torchvision importable beside a CPU torch."""
+"""The policy side: nano model, video in TRL, checkpoints, logs. Importing it makes torchvision
+importable beside a CPU torch."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ import torch
 
 
 def _declare_torchvision_operators() -> None:
-    """Declare the two operators that a stock torchvision wheel looks for when torch is another build.
+    """Declare the two operators that a stock torchvision wheel looks for when torch is another
+    build.
 
-    ``import torchvision`` stops with "operator torchvision::nms does not exist" where torch is the CPU build and
-    torchvision the stock wheel. Only the schemas are missing; none of our code calls the operators.
+    ``import torchvision`` stops with "operator torchvision::nms does not exist" where torch is the
+    CPU build and torchvision the stock wheel. Only the schemas are missing; none of our code calls
+    the operators.
     """
     try:
         import torchvision

@@ -1,4 +1,5 @@
-"""Checkpoints that continue exactly: strict loading, half-written ones never chosen, a signal saves, adapters merge."""
+"""Checkpoints that continue exactly: strict loading, half-written ones never chosen, a signal
+saves, adapters merge."""
 
 from __future__ import annotations
 
@@ -28,7 +29,11 @@ class Interrupted(WorkbookError):
 
 
 def mark_complete(checkpoint: Path) -> None:
-    sizes = {str(p.relative_to(checkpoint)): p.stat().st_size for p in sorted(checkpoint.rglob("*")) if p.is_file()}
+    sizes = {
+        str(p.relative_to(checkpoint)): p.stat().st_size
+        for p in sorted(checkpoint.rglob("*"))
+        if p.is_file()
+    }
     write_atomic(checkpoint / MARK, json.dumps(sizes, indent=1))
 
 
@@ -38,7 +43,10 @@ def is_complete(checkpoint: Path) -> bool:
         sizes = json.loads((checkpoint / MARK).read_text())
     except (OSError, json.JSONDecodeError):
         return False
-    return all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    return all(
+        (checkpoint / name).is_file() and (checkpoint / name).stat().st_size == size
+        for name, size in sizes.items()
+    )
 
 
 def step_of(checkpoint: Path) -> int:
@@ -48,7 +56,9 @@ def step_of(checkpoint: Path) -> int:
 def ours(folder: Path) -> list[Path]:
     """The complete checkpoints that a run's record lists, in the order of their steps."""
     listed = Record.of(folder).written
-    found = [p for p in folder.glob("checkpoint-*") if f"{p.name}/{MARK}" in listed and is_complete(p)]
+    found = [
+        p for p in folder.glob("checkpoint-*") if f"{p.name}/{MARK}" in listed and is_complete(p)
+    ]
     return sorted(found, key=step_of)
 
 
@@ -60,7 +70,7 @@ def latest(folder: Path) -> Path | None:
 def keep_last(folder: Path, count: int) -> None:
     """Delete all listed checkpoints but the last ``count``; files of others in them stay."""
     found = ours(folder)
-    Record.of(folder).remove(*(f"{old.name}/" for old in found[:len(found) - count]))
+    Record.of(folder).remove(*(f"{old.name}/" for old in found[: len(found) - count]))
 
 
 @contextlib.contextmanager
@@ -74,15 +84,20 @@ def listed(folder: Path, name: str, accelerator: Any) -> Iterator[None]:
 
 
 class Resumable:
-    """Mixin for transformers' Trainer: marks finished checkpoints, restores weights strictly, and ends the run at the step
-    whose loss, gradient or weights are not finite, in all processes at once.
+    """Mixin for transformers' Trainer: marks finished checkpoints, restores weights strictly, and
+    ends the run at the step whose loss, gradient or weights are not finite, in all processes at
+    once.
 
-    The stock loader does not restore a full Qwen2.5-VL (its saved names differ from the module's; it only warns).
+    The stock loader does not restore a full Qwen2.5-VL (its saved names differ from the module's;
+    it only warns).
     """
 
     def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
         folder, name = Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"
-        limit, self.args.save_total_limit = self.args.save_total_limit, None  # transformers would delete whole folders
+        limit, self.args.save_total_limit = (
+            self.args.save_total_limit,
+            None,
+        )  # transformers would delete whole folders
         with listed(folder, name, self.accelerator):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
             self.accelerator.wait_for_everyone()
@@ -100,10 +115,13 @@ class Resumable:
         return loss
 
     def _get_grad_norm(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Before the optimiser's step: the stock trainer logs a loss that is not finite as 0, and its gradient spoils weights."""
+        """Before the optimiser's step: the stock trainer logs a loss that is not finite as 0, and
+        its gradient spoils weights."""
         norm = super()._get_grad_norm(*args, **kwargs)  # type: ignore[misc]
         found = {"loss": float(self._loss_of_step)}
-        if norm is not None and not self.args.fp16:  # whose loss scaling tries a scale, and skips the step where it overflows
+        if (
+            norm is not None and not self.args.fp16
+        ):  # whose loss scaling tries a scale, and skips the step where it overflows
             found["gradient"] = float(norm)
         self._loss_of_step = 0.0
         self._stop_if(finite.spoiled(found), self.state.global_step + 1)
@@ -111,7 +129,10 @@ class Resumable:
 
     def _maybe_log_save_evaluate(self: Any, *args: Any, **kwargs: Any) -> None:
         """After it: a step that was too long is not saved either."""
-        self._stop_if([f"weight {name}" for name in finite.unsound(self.model, trained=True)], self.state.global_step)
+        self._stop_if(
+            [f"weight {name}" for name in finite.unsound(self.model, trained=True)],
+            self.state.global_step,
+        )
         super()._maybe_log_save_evaluate(*args, **kwargs)  # type: ignore[misc]
 
     def _stop_if(self: Any, spoiled: list[str], step: int) -> None:
@@ -121,8 +142,10 @@ class Resumable:
         last = latest(folder)
         kept = f"{last.name} is the last good checkpoint" if last else "there was no checkpoint yet"
         what = spoiled[0] if spoiled else "a number in another process"
-        raise WorkbookError(f"{folder.name} stopped at step {step}: {what} is not finite. Nothing of that step was kept, {kept}. "
-                            f"{finite.MEND}")
+        raise WorkbookError(
+            f"{folder.name} stopped at step {step}: {what} is not finite. Nothing of that step was kept, {kept}. "
+            f"{finite.MEND}"
+        )
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """No card per checkpoint: ``run.json`` says what a run is."""
@@ -138,30 +161,41 @@ def restore(model: Any, checkpoint: Path) -> None:
     """Load a checkpoint's weights, full or adapter, into the model it came from.
 
     Raises:
-        WorkbookError: a parameter is missing from the checkpoint, unknown to the model, of another shape or not finite.
+        WorkbookError: a parameter is missing from the checkpoint, unknown to the model, of another
+            shape or not finite.
     """
     if hasattr(model, "peft_config"):
         from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
-        weights, own = load_peft_weights(str(checkpoint), device="cpu"), get_peft_model_state_dict(model)
+        weights, own = (
+            load_peft_weights(str(checkpoint), device="cpu"),
+            get_peft_model_state_dict(model),
+        )
     else:
         weights, own = models.load(checkpoint, model.dtype).state_dict(), model.state_dict()
-    odd = sorted(set(weights) ^ set(own)) or sorted(k for k in own if weights[k].shape != own[k].shape)
+    odd = sorted(set(weights) ^ set(own)) or sorted(
+        k for k in own if weights[k].shape != own[k].shape
+    )
     if odd:
-        raise WorkbookError(f"{checkpoint}: {len(odd)} parameters do not match the model, for example {odd[0]}. "
-                            "It was written by another model or version. Delete the run's folder to start again.")
+        raise WorkbookError(
+            f"{checkpoint}: {len(odd)} parameters do not match the model, for example {odd[0]}. "
+            "It was written by another model or version. Delete the run's folder to start again."
+        )
     if hasattr(model, "peft_config"):
         set_peft_model_state_dict(model, weights)
     else:
         model.load_state_dict(weights, strict=True)
-    finite.weights(model, f"{checkpoint}: the checkpoint", "Delete it to go on from the one before.")
+    finite.weights(
+        model, f"{checkpoint}: the checkpoint", "Delete it to go on from the one before."
+    )
 
 
 def keep_names(model: Any) -> None:
     """Let a loaded model be saved under the names that it was loaded from.
 
-    Under ZeRO-3 transformers 5.23 remembers every renaming of old checkpoints that it knows, not those that this one needed,
-    and undoes them all on saving: ``model.model.layers`` instead of ``model.layers``, which other programs can't read.
+    Under ZeRO-3 transformers 5.23 remembers every renaming of old checkpoints that it knows, not
+    those that this one needed, and undoes them all on saving: ``model.model.layers`` instead of
+    ``model.layers``, which other programs can't read.
     """
     renamings = getattr(model, "_weight_conversions", None)
     if renamings:
@@ -169,12 +203,15 @@ def keep_names(model: Any) -> None:
 
 
 def merge_adapter(base: str, adapter: Path, out: Path, processor: Any, dtype: torch.dtype) -> Path:
-    """Fold a LoRA adapter into its base and save a plain checkpoint that AutoModelForImageTextToText and AutoProcessor load.
+    """Fold a LoRA adapter into its base and save a plain checkpoint that
+    AutoModelForImageTextToText and AutoProcessor load.
 
-    ``dtype`` is what the base was trained in: a base saved in bfloat16 would round small updates away.
+    ``dtype`` is what the base was trained in: a base saved in bfloat16 would round small updates
+    away.
 
     Raises:
-        WorkbookError: the adapter does not fit the base, or a merged weight is not finite; nothing is written.
+        WorkbookError: the adapter does not fit the base, or a merged weight is not finite; nothing
+            is written.
     """
     from peft import PeftConfig, get_peft_model
 
@@ -194,7 +231,8 @@ class SaveOnSignal(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self, window: int) -> None:
-        """``window``: optimiser steps per generation; a checkpoint inside it could not be continued exactly."""
+        """``window``: optimiser steps per generation; a checkpoint inside it could not be continued
+        exactly."""
         self.window = window
         self.stopped = False
         self._asked = False
@@ -214,6 +252,10 @@ class SaveOnSignal(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         whole = state.global_step % self.window == 0
-        if whole and finite.anyone(self._asked, args.device) and state.global_step < state.max_steps:
+        if (
+            whole
+            and finite.anyone(self._asked, args.device)
+            and state.global_step < state.max_steps
+        ):
             self.stopped = control.should_save = control.should_training_stop = True
         return control

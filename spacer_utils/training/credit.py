@@ -1,18 +1,22 @@
 """Which tokens a reward is credited to.
 
-GRPO gives all tokens of a completion one advantage, that of its total. In one that draws a map, most of that is chance to most
-tokens: where the sofa is drawn changes nothing about the tv, and nothing about the map is left to decide when the answer is
-written. Credit by object gives every token the part that it decides:
+GRPO gives all tokens of a completion one advantage, that of its total. In one that draws a map,
+most of that is chance to most tokens: where the sofa is drawn changes nothing about the tv, and
+nothing about the map is left to decide when the answer is written. Credit by object gives every
+token the part that it decides:
 
-* the cells of a category: what this category earned on the map, against what it earned on the group's other maps (the calibrated
-  score is a sum over categories, see ``rewards.matching.earned``);
-* everything else up to the end of the map (names, how many): the whole map's score, against the group's;
-* what stands behind the map (how it is read, the answer): all other terms, against the group's. Rewards that are settled when a
-  token is written are left out of its credit by any policy gradient (reward-to-go; Sutton and Barto, Reinforcement Learning,
-  section 13.3). A token's own part alone also leaves out what it does to later ones: a little bias for much less variance.
+* the cells of a category: what this category earned on the map, against what it earned on the
+  group's other maps (the calibrated score is a sum over categories, see
+  ``rewards.matching.earned``);
+* everything else up to the end of the map (names, how many): the whole map's score, against the
+  group's;
+* what stands behind the map (how it is read, the answer): all other terms, against the group's.
+  Rewards that are settled when a token is written are left out of its credit by any policy gradient
+  (reward-to-go; Sutton and Barto, Reinforcement Learning, section 13.3). A token's own part alone
+  also leaves out what it does to later ones: a little bias for much less variance.
 
-A completion without a whole map, or about a room without a true one, keeps the advantage of its total. So do the rows of
-``rollouts.jsonl``, which have one advantage each.
+A completion without a whole map, or about a room without a true one, keeps the advantage of its
+total. So do the rows of ``rollouts.jsonl``, which have one advantage each.
 """
 
 from __future__ import annotations
@@ -40,19 +44,26 @@ def ends(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     pieces = tokenizer.batch_decode([[i] for i in ids], skip_special_tokens=True)
     if "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=True):
         return [*accumulate(map(len, pieces))]
-    return [len(tokenizer.decode(ids[:k + 1], skip_special_tokens=True)) for k in range(len(ids))]  # a letter of several tokens
+    return [
+        len(tokenizer.decode(ids[: k + 1], skip_special_tokens=True)) for k in range(len(ids))
+    ]  # a letter of several tokens
 
 
 def against_group(rewards: torch.Tensor, group: int) -> torch.Tensor:
-    """(B,) advantages of (B,) rewards among ``group`` neighbouring rows, in their standard deviations."""
+    """(B,) advantages of (B,) rewards among ``group`` neighbouring rows, in their standard
+    deviations."""
     each = rewards.view(-1, group)
     return ((each - each.mean(1, keepdim=True)) / (each.std(1, keepdim=True) + SMALLEST)).flatten()
 
 
-def by_category(samples: Sequence[Sample], texts: Sequence[str], group: int) -> list[dict[str, float]]:
-    """Per completion: category -> its advantage on the map, in the standard deviation of all categories' in the group.
+def by_category(
+    samples: Sequence[Sample], texts: Sequence[str], group: int
+) -> list[dict[str, float]]:
+    """Per completion: category -> its advantage on the map, in the standard deviation of all
+    categories' in the group.
 
-    Empty where the sample has no map. A category that is not drawn earns 0, as an uninformative drawing does.
+    Empty where the sample has no map. A category that is not drawn earns 0, as an uninformative
+    drawing does.
     """
     found: list[dict[str, float]] = []
     for start in range(0, len(texts), group):
@@ -62,14 +73,23 @@ def by_category(samples: Sequence[Sample], texts: Sequence[str], group: int) -> 
         if not earned:
             found += [{} for _ in mine]
             continue
-        table: npt.NDArray[np.float64] = np.array([[*e.values()] for e in earned])  # (group, categories)
+        table: npt.NDArray[np.float64] = np.array(
+            [[*e.values()] for e in earned]
+        )  # (group, categories)
         table -= table.mean(0)
         found += [dict(zip(earned[0], row)) for row in (table / (table.std() + SMALLEST)).tolist()]
     return found
 
 
-def by_token(whole: torch.Tensor, head: torch.Tensor, rest: torch.Tensor, cells: Sequence[dict[str, float]],
-             texts: Sequence[str], tokens: Sequence[Sequence[int]], length: int) -> torch.Tensor:
+def by_token(
+    whole: torch.Tensor,
+    head: torch.Tensor,
+    rest: torch.Tensor,
+    cells: Sequence[dict[str, float]],
+    texts: Sequence[str],
+    tokens: Sequence[Sequence[int]],
+    length: int,
+) -> torch.Tensor:
     """(B, length) advantages.
 
     Args:
@@ -90,5 +110,7 @@ def by_token(whole: torch.Tensor, head: torch.Tensor, rest: torch.Tensor, cells:
         for name, first, stop in answers.map_spans(text[start:end]):
             if name in own:
                 # up to the token behind the last number, which decides that there is no other cell
-                found[row, bisect_right(until, start + first):bisect_right(until, start + stop) + 1] = own[name]
+                found[
+                    row, bisect_right(until, start + first) : bisect_right(until, start + stop) + 1
+                ] = own[name]
     return found

@@ -1,7 +1,9 @@
-"""From media paths to model inputs: a clip is decoded and processed once, and rows only point at it.
+"""From media paths to model inputs: a clip is decoded and processed once, and rows only point at
+it.
 
-A *medium* is ``("video" | "image", path)``; a row has none, one or several. The stock processor does all the work, one unique
-prompt at a time, so a row's tokens and pixels never depend on its neighbours in the batch.
+A *medium* is ``("video" | "image", path)``; a row has none, one or several. The stock processor
+does all the work, one unique prompt at a time, so a row's tokens and pixels never depend on its
+neighbours in the batch.
 """
 
 from __future__ import annotations
@@ -27,8 +29,12 @@ from ..render import film
 
 Medium = tuple[str, str]
 Loader = Callable[[str, str], tuple[Any, Any]]
-"""``(kind, path) -> (frames (T, H, W, 3) uint8, VideoMetadata)`` for a video, ``(PIL image, None)`` for an image."""
-NAMES = {"video": ("pixel_values_videos", "video_grid_thw"), "image": ("pixel_values", "image_grid_thw")}
+"""``(kind, path) -> (frames (T, H, W, 3) uint8, VideoMetadata)`` for a video, ``(PIL image, None)``
+for an image."""
+NAMES = {
+    "video": ("pixel_values_videos", "video_grid_thw"),
+    "image": ("pixel_values", "image_grid_thw"),
+}
 """The model's arguments for pixels and grid of each kind."""
 LAST = {"input_data_format": "channels_last"}
 """Without it the processors take a picture of 1 or 3 rows for one of as many channels."""
@@ -36,7 +42,8 @@ LAST = {"input_data_format": "channels_last"}
 
 @dataclass(frozen=True)
 class Prompt:
-    """The user turn of one row: its media come before the text, or where the text has a mark ``<image>`` for each."""
+    """The user turn of one row: its media come before the text, or where the text has a mark
+    ``<image>`` for each."""
 
     text: str
     media: tuple[Medium, ...] = ()
@@ -81,7 +88,8 @@ class Batch:
         return sum(int(self.media[m].grid.prod()) // merge**2 for m in self.rows[row])
 
     def positions(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        """What rotary positions need: one grid (and time step) per placeholder, repeated media included."""
+        """What rotary positions need: one grid (and time step) per placeholder, repeated media
+        included."""
         found: dict[str, torch.Tensor] = {}
         for kind, (_, grid) in NAMES.items():
             if wanted := self.wanted(kind, rows):
@@ -94,26 +102,41 @@ class Batch:
 
 def token_types(ids: torch.Tensor, processor: Any) -> torch.Tensor:
     """``mm_token_type_ids`` of the same shape: 0 text, 1 image, 2 video."""
-    types: torch.Tensor = (ids == processor.image_token_id).long() + 2 * (ids == processor.video_token_id).long()
+    types: torch.Tensor = (ids == processor.image_token_id).long() + 2 * (
+        ids == processor.video_token_id
+    ).long()
     return types
 
 
 def pad(rows: Sequence[Sequence[int]], value: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows, longest) token ids filled up with ``value`` on one side, and the mask that is 1 on tokens."""
+    """(rows, longest) token ids filled up with ``value`` on one side, and the mask that is 1 on
+    tokens."""
     stack = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True, padding_side=side)
     ids = stack([torch.tensor(row, dtype=torch.long) for row in rows], padding_value=float(value))
     return ids, stack([torch.ones(len(row), dtype=torch.long) for row in rows])
 
 
 def vision_tokens(processor: Any) -> list[int]:
-    """Ids of the tokens that stand for pixels or enclose them: a sampled one would have no features behind it."""
+    """Ids of the tokens that stand for pixels or enclose them: a sampled one would have no features
+    behind it."""
     words = processor.tokenizer
-    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_pad|>", "<|vision_start|>", "<|vision_end|>")
-    return [i for i in (words.convert_tokens_to_ids(n) for n in names) if i is not None and i != words.unk_token_id]
+    names = (
+        "<|image_pad|>",
+        "<|video_pad|>",
+        "<|vision_pad|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+    )
+    return [
+        i
+        for i in (words.convert_tokens_to_ids(n) for n in names)
+        if i is not None and i != words.unk_token_id
+    ]
 
 
 def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """A permutation of the frames that is never the identity (where there are two), drawn from the clip's name and the seed."""
+    """A permutation of the frames that is never the identity (where there are two), drawn from the
+    clip's name and the seed."""
     order = np.arange(count)
     rng = np.random.default_rng([seed, crc32(Path(path).name.encode())])
     while count > 1 and (order == np.arange(count)).all():
@@ -124,11 +147,18 @@ def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
 class Encoder:
     """Turns prompts into a ``Batch`` with a checkpoint's stock processor.
 
-    ``load`` replaces the reader of media files; ``decoded`` counts its calls. The frames of the last call are kept.
-    ``rows`` names the row of a medium's path, for messages.
+    ``load`` replaces the reader of media files; ``decoded`` counts its calls. The frames of the
+    last call are kept. ``rows`` names the row of a medium's path, for messages.
     """
 
-    def __init__(self, processor: Any, frames: Frames, *, cache: Path | None = None, load: Loader | None = None) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        frames: Frames,
+        *,
+        cache: Path | None = None,
+        load: Loader | None = None,
+    ) -> None:
         self.processor, self.frames, self.cache = processor, frames, cache
         sampling(frames.sampling)  # an unknown one is refused here, not at the first clip
         self.decoded = 0
@@ -154,14 +184,19 @@ class Encoder:
     def budget(self) -> film.Budget:
         """The size that the processor gives frames where the profile sets none."""
         of = self.processor.video_processor
-        return film.Budget(of.patch_size * of.merge_size, of.size["shortest_edge"], self.frames.max_pixels,
-                            of.temporal_patch_size if self._whole_clip else 0)
+        return film.Budget(
+            of.patch_size * of.merge_size,
+            of.size["shortest_edge"],
+            self.frames.max_pixels,
+            of.temporal_patch_size if self._whole_clip else 0,
+        )
 
     def prove(self, medium: Medium) -> None:
         """Read a medium, and see that the processor takes one of its shape.
 
         Raises:
-            WorkbookError: it can't be read, or the processor refuses it; the message names file and row.
+            WorkbookError: it can't be read, or the processor refuses it; the message names file and
+                row.
         """
         raw = self._frames(medium)
         shape = medium[0], np.shape(raw[0])
@@ -176,7 +211,10 @@ class Encoder:
         """
         wanted = dict.fromkeys(m for p in dict.fromkeys(prompts) for m in p.media)
         self._raw = {m: self._raw.get(m) or self._frames(m) for m in wanted}
-        raw = {m: (self._shuffled(m, frames, shuffle_seed), about) for m, (frames, about) in self._raw.items()}
+        raw = {
+            m: (self._shuffled(m, frames, shuffle_seed), about)
+            for m, (frames, about) in self._raw.items()
+        }
         index: dict[Medium, int] = {}
         media: list[Pixels] = []
         done: dict[Prompt, tuple[list[int], tuple[int, ...]]] = {}
@@ -187,7 +225,9 @@ class Encoder:
                     index[medium] = len(media)
                     media.append(processed)
             done[prompt] = ids, tuple(index[m] for m in prompt.media)
-        return Batch([done[p][0] for p in prompts], [done[p][1] for p in prompts], media, prompts=prompts)
+        return Batch(
+            [done[p][0] for p in prompts], [done[p][1] for p in prompts], media, prompts=prompts
+        )
 
     def _frames(self, medium: Medium) -> tuple[Any, Any]:
         self.decoded += 1
@@ -203,40 +243,66 @@ class Encoder:
         return f" (Row: {named[0]}.)" if named else ""
 
     def _shuffled(self, medium: Medium, frames: Any, seed: int | None) -> Any:
-        return frames if seed is None or medium[0] == "image" else frames[shuffled_order(medium[1], len(frames), seed)]
+        return (
+            frames
+            if seed is None or medium[0] == "image"
+            else frames[shuffled_order(medium[1], len(frames), seed)]
+        )
 
     def text(self, prompt: Prompt) -> str:
-        """The chat text with one placeholder per medium and the opening of the assistant's turn, as far as it is written.
+        """The chat text with one placeholder per medium and the opening of the assistant's turn, as
+        far as it is written.
 
         Raises:
-            WorkbookError: the prompt holds a token that stands for something else than text, for example a medium's place.
+            WorkbookError: the prompt holds a token that stands for something else than text, for
+                example a medium's place.
         """
         if found := special_token(prompt.text, self._special):
-            raise WorkbookError(f"a prompt holds {found}, which the model's tokenizer takes for a sign of its own. Mend the "
-                                f"question that begins {prompt.text[:60]!r}.")
+            raise WorkbookError(
+                f"a prompt holds {found}, which the model's tokenizer takes for a sign of its own. Mend the "
+                f"question that begins {prompt.text[:60]!r}."
+            )
         media, parts = [{"type": kind} for kind, _ in prompt.media], prompt.text.split(IMAGE)
         if len(parts) != len(media) + 1:
             parts = [*("" for _ in media), prompt.text]
         texts = [{"type": "text", "text": part} for part in parts]
         content = [part for pair in zip_longest(texts, media) for part in pair if part]
         messages = [{"role": "user", "content": content}]
-        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)) + prompt.begun
+        return (
+            str(
+                self.processor.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=True
+                )
+            )
+            + prompt.begun
+        )
 
-    def _process(self, prompt: Prompt, raw: dict[Medium, tuple[Any, Any]]) -> tuple[list[int], list[Pixels]]:
+    def _process(
+        self, prompt: Prompt, raw: dict[Medium, tuple[Any, Any]]
+    ) -> tuple[list[int], list[Pixels]]:
         images = [raw[m][0] for m in prompt.media if m[0] == "image"]
         videos = [raw[m] for m in prompt.media if m[0] == "video"]
-        given: dict[str, Any] = {"images": images, "images_kwargs": {**LAST, **self.image_options()}} if images else {}
+        given: dict[str, Any] = (
+            {"images": images, "images_kwargs": {**LAST, **self.image_options()}} if images else {}
+        )
         if videos:
             # Qwen3-VL's processor pads the list of frame indices in place, so it gets a copy.
             options = self.video_options(max(len(f) for f, _ in videos))
-            given |= {"videos": [f for f, _ in videos], "videos_kwargs": {**LAST, **options},
-                      "video_metadata": [copy.deepcopy(m) for _, m in videos]}
+            given |= {
+                "videos": [f for f, _ in videos],
+                "videos_kwargs": {**LAST, **options},
+                "video_metadata": [copy.deepcopy(m) for _, m in videos],
+            }
         try:
             out = self.processor(text=[self.text(prompt)], return_tensors="pt", **given)
         except ValueError as error:  # a shape that the family's rules forbid
-            paths = ", ".join(f"{path} {np.shape(raw[kind, path][0])[-3:-1]}" for kind, path in prompt.media)
-            raise WorkbookError(f"the model's processor refuses {paths or 'a prompt'} ({error}). Crop it or leave its row out."
-                                f"{self._row(prompt.media)}") from error
+            paths = ", ".join(
+                f"{path} {np.shape(raw[kind, path][0])[-3:-1]}" for kind, path in prompt.media
+            )
+            raise WorkbookError(
+                f"the model's processor refuses {paths or 'a prompt'} ({error}). Crop it or leave its row out."
+                f"{self._row(prompt.media)}"
+            ) from error
         given_of = {"image": [(i, None) for i in images], "video": videos}
         parts: dict[str, list[Pixels]] = {}
         for kind, (values, grid) in NAMES.items():
@@ -244,20 +310,29 @@ class Encoder:
                 pieces = torch.split(out[values], out[grid].prod(-1).tolist())
                 seconds = out.get("second_per_grid_ts") if kind == "video" else None
                 times = [None] * len(pieces) if seconds is None else [float(s) for s in seconds]
-                parts[kind] = [Pixels(kind, *part) for part in zip(pieces, out[grid], times, given_of[kind])]
+                parts[kind] = [
+                    Pixels(kind, *part) for part in zip(pieces, out[grid], times, given_of[kind])
+                ]
         queue = {kind: iter(found) for kind, found in parts.items()}
         return out["input_ids"][0].tolist(), [next(queue[kind]) for kind, _ in prompt.media]
 
     def image_options(self) -> dict[str, Any]:
         """Processor options for a picture: without a fixed size, the profile's pixel budget."""
-        return {} if self.frames.size else {"size": _budget(self.processor.image_processor, self.frames.max_pixels)}
+        return (
+            {}
+            if self.frames.size
+            else {"size": _budget(self.processor.image_processor, self.frames.max_pixels)}
+        )
 
     def video_options(self, count: int) -> dict[str, Any]:
-        """Processor options for frames that are already sampled; without a fixed size, the profile's pixel budget per frame."""
+        """Processor options for frames that are already sampled; without a fixed size, the
+        profile's pixel budget per frame."""
         options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
         if not self.frames.size:
             processor = self.processor.video_processor
-            options["size"] = _budget(processor, self.frames.max_pixels * (count if self._whole_clip else 1))
+            options["size"] = _budget(
+                processor, self.frames.max_pixels * (count if self._whole_clip else 1)
+            )
         return options
 
 

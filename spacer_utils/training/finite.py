@@ -23,13 +23,15 @@ def anyone(here: bool, device: Any) -> bool:
 
 
 def unsound(model: Any, trained: bool = False) -> list[str]:
-    """Names of a model's parameters (or of those that are trained) with a NaN or an infinity in the part of this process."""
+    """Names of a model's parameters (or of those that are trained) with a NaN or an infinity in the
+    part of this process."""
     chosen = [(name, p) for name, p in model.named_parameters() if p.requires_grad or not trained]
     return [name for name, parameter in chosen if not _sound(parameter)]
 
 
 def _sound(parameter: Any) -> bool:
-    # sharded parameters: DeepSpeed keeps this process's part beside an empty tensor, FSDP2 inside a DTensor
+    # sharded parameters: DeepSpeed keeps this process's part beside an empty tensor, FSDP2 inside a
+    # DTensor
     part = getattr(parameter, "ds_tensor", parameter).detach()
     part = part.to_local() if hasattr(part, "to_local") else part
     if not part.numel() or not part.is_floating_point():
@@ -48,7 +50,9 @@ def weights(model: Any, what: str, mend: str) -> None:
     """
     names = unsound(model)
     if names:
-        raise WorkbookError(f"{what} holds NaN or infinity in {len(names)} tensors, the first {names[0]}. {mend}")
+        raise WorkbookError(
+            f"{what} holds NaN or infinity in {len(names)} tensors, the first {names[0]}. {mend}"
+        )
 
 
 def spoiled(found: Mapping[str, float]) -> list[str]:

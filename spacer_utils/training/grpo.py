@@ -1,8 +1,10 @@
-"""TRL's GRPO trainer with sight: generation and every log-probability (old, reference, policy) see the rows' media.
+"""TRL's GRPO trainer with sight: generation and every log-probability (old, reference, policy) see
+the rows' media.
 
-TRL 1.16 sends video to generation only and scores blind, without an error. Here the pixels stay outside TRL's buffers: a
-generation's media are decoded and processed once into a ``Batch``, rows carry an index into it through TRL's split and shuffle,
-and each forward is given the media of its rows. Loss types, PEFT, iterations and importance sampling stay TRL's own.
+TRL 1.16 sends video to generation only and scores blind, without an error. Here the pixels stay
+outside TRL's buffers: a generation's media are decoded and processed once into a ``Batch``, rows
+carry an index into it through TRL's split and shuffle, and each forward is given the media of its
+rows. Loss types, PEFT, iterations and importance sampling stay TRL's own.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from .vision import SharedVision
 
 
 class _Seeing:
-    """Stands in for the model while TRL scores rows chunk by chunk: adds the media of each chunk, and puts its prompts once."""
+    """Stands in for the model while TRL scores rows chunk by chunk: adds the media of each chunk,
+    and puts its prompts once."""
 
     def __init__(self, model: Any, vision: SharedVision, batch: Batch, rows: Sequence[int]) -> None:
         self.model, self.vision, self.batch, self.rows = model, vision, batch, rows
@@ -35,7 +38,7 @@ class _Seeing:
 
     def __call__(self, **inputs: Any) -> Any:
         count = len(inputs["input_ids"])
-        rows = self.rows[self.next:self.next + count]
+        rows = self.rows[self.next : self.next + count]
         self.next += count
         members = packing.groups([(tuple(self.batch.ids[r]), self.batch.rows[r]) for r in rows])
         if len(members) == count or not packing.possible(self.vision.model):
@@ -45,50 +48,76 @@ class _Seeing:
         prompts = packing.prompts(inputs["attention_mask"], inputs["labels"])
         packed = packing.pack(members, prompts, positions, **{k: inputs[k] for k in packing.NAMES})
         rest = {k: v for k, v in inputs.items() if k not in packing.NAMES}
-        with self.vision.rows(self.batch, [rows[k] for k in packed.first], positions.device) as media:
+        with self.vision.rows(
+            self.batch, [rows[k] for k in packed.first], positions.device
+        ) as media:
             return packed.outputs(self.model(**packed.inputs, **rest, **media))
 
 
 class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
     """GRPO over rows with no, one or several videos and images, mixed in a batch.
 
-    The dataset has the columns ``prompt`` (one user message with plain text), ``media`` (JSON list of ``[kind, path]``) and
-    ``sample`` (``Sample.to_json_text()``).
+    The dataset has the columns ``prompt`` (one user message with plain text), ``media`` (JSON list
+    of ``[kind, path]``) and ``sample`` (``Sample.to_json_text()``).
 
     Args:
         encoder: reads and processes media.
-        on_rollouts: gets the rows for ``rollouts.jsonl`` after every generation, on the main process.
+        on_rollouts: gets the rows for ``rollouts.jsonl`` after every generation, on the main
+            process.
         shuffled: rollouts per prompt on shuffled frames that T-GRPO compares with; 0 for none.
-        by_object: tokens are credited with what they decide (see ``credit``) instead of with the completion's total.
+        by_object: tokens are credited with what they decide (see ``credit``) instead of with the
+            completion's total.
 
     Raises:
         WorkbookError: ``by_object`` with advantages that are not scaled as GRPO scales them.
     """
 
-    def __init__(self, *args: Any, encoder: Encoder, on_rollouts: Callable[[logs.Rows], None] | None = None, shuffled: int = 0,
-                 by_object: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        encoder: Encoder,
+        on_rollouts: Callable[[logs.Rows], None] | None = None,
+        shuffled: int = 0,
+        by_object: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.encoder, self.shuffled, self.by_object = encoder, shuffled, by_object
         self._on_rollouts = on_rollouts
         self._batches: dict[str, Batch] = {}
         self._context: tuple[Batch, Sequence[int]] | None = None
         self._scored: dict[str, Any] = {}
         settings = kwargs["args"]
-        if by_object and (settings.scale_rewards, settings.multi_objective_aggregation) != ("group", "sum_then_normalize"):
-            raise WorkbookError("credit by object divides by the spreads of groups, as GRPO does. Leave scale_rewards at 'group' "
-                                "and multi_objective_aggregation at 'sum_then_normalize', or choose another method.")
+        if by_object and (settings.scale_rewards, settings.multi_objective_aggregation) != (
+            "group",
+            "sum_then_normalize",
+        ):
+            raise WorkbookError(
+                "credit by object divides by the spreads of groups, as GRPO does. Leave scale_rewards at 'group' "
+                "and multi_objective_aggregation at 'sum_then_normalize', or choose another method."
+            )
         super().__init__(*args, processing_class=encoder.processor, **kwargs)
-        self.reward_func_names = [f.__name__ for f in self.reward_funcs]  # TRL names a partial after the function inside
+        self.reward_func_names = [
+            f.__name__ for f in self.reward_funcs
+        ]  # TRL names a partial after the function inside
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self._sight = SharedVision(self.model, always=sharded)
-        self._reference_sight = SharedVision(self.ref_model, always=sharded) if self.ref_model is not None else self._sight
+        self._reference_sight = (
+            SharedVision(self.ref_model, always=sharded)
+            if self.ref_model is not None
+            else self._sight
+        )
         if self.use_vllm:
-            self._engine = vllm_rollouts.Engine(self.vllm_generation, encoder, lambda: self._sight.frozen)
+            self._engine = vllm_rollouts.Engine(
+                self.vllm_generation, encoder, lambda: self._sight.frozen
+            )
         else:
             self.generation_config.suppress_tokens = vision_tokens(encoder.processor)
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns: list[str] = list(dict.fromkeys([*self._signature_columns, "media", "sample"]))
+        self._signature_columns: list[str] = list(
+            dict.fromkeys([*self._signature_columns, "media", "sample"])
+        )
 
     @property
     def _mode(self) -> str:
@@ -114,31 +143,57 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
     def _vision(self, model: Any) -> SharedVision:
         return self._reference_sight if model is self.ref_model else self._sight
 
-    # ------------------------------------------------------------------------------------------------------- generation
+    # ----------------------------------------------------------------------------------- generation
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         assert self._context is not None
         return self._context[0].ids, None, {}  # media are added where they are needed
 
-    def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int,
-                              **kwargs: Any) -> Any:
+    def _generate_single_turn(
+        self,
+        prompt_ids: Any,
+        images: Any,
+        multimodal_fields: Any,
+        num_generations: int,
+        **kwargs: Any,
+    ) -> Any:
         assert self._context is not None
         with self._timed("generate"):
             if self.use_vllm:
                 self._engine.look(*self._context, num_generations)
-                return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, **kwargs)
-            with (unwrap_model_for_generation(self.model_wrapped, self.accelerator, self.args.ds3_gather_for_generation,
-                                              gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs) as model,
-                  torch.no_grad(), self._dist.summon_full_params(self.model_wrapped, recurse=False)):
+                return super()._generate_single_turn(
+                    prompt_ids, images, multimodal_fields, num_generations, **kwargs
+                )
+            with (
+                unwrap_model_for_generation(
+                    self.model_wrapped,
+                    self.accelerator,
+                    self.args.ds3_gather_for_generation,
+                    gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+                ) as model,
+                torch.no_grad(),
+                self._dist.summon_full_params(self.model_wrapped, recurse=False),
+            ):
                 return self._written(model, self._context[0]), None
 
     def _written(self, model: Any, batch: Batch) -> list[list[int]]:
-        """Per row: the tokens that ``GRPOConfig``'s sampling settings draw, the one that ends them included."""
+        """Per row: the tokens that ``GRPOConfig``'s sampling settings draw, the one that ends them
+        included."""
         settings = self.generation_config
-        filters = model._get_logits_processor(settings, device=self.accelerator.device)  # as ``generate`` makes them
-        found = rollouts.complete(model, self._sight, batch, self.encoder.processor, settings.max_new_tokens, filters,
-                                  frozenset(self.eos_token_ids), rollouts.drawn if settings.do_sample else rollouts.most_likely,
-                                  self._all_ended if self._sight.always else bool)
+        filters = model._get_logits_processor(
+            settings, device=self.accelerator.device
+        )  # as ``generate`` makes them
+        found = rollouts.complete(
+            model,
+            self._sight,
+            batch,
+            self.encoder.processor,
+            settings.max_new_tokens,
+            filters,
+            frozenset(self.eos_token_ids),
+            rollouts.drawn if settings.do_sample else rollouts.most_likely,
+            self._all_ended if self._sight.always else bool,
+        )
         return [tokens for tokens, _ in found]
 
     def _all_ended(self, here: bool) -> bool:
@@ -155,17 +210,24 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             out: dict[str, Any] = super()._generate_and_score_completions(inputs)
         out["media_row"] = torch.arange(len(inputs), device=out["prompt_ids"].device)
         if self.use_vllm and self.vllm_importance_sampling_correction:
-            vllm_rollouts.agree(self._metrics[self._mode]["sampling/sampling_logp_difference/mean"][-1])
+            vllm_rollouts.agree(
+                self._metrics[self._mode]["sampling/sampling_logp_difference/mean"][-1]
+            )
         self._scored["total"] = time.perf_counter() - start
         self._log_rollouts(inputs, batch, out["advantages"].tolist())
         if self.by_object:
-            out["advantages"] = self._credited([Sample.from_json_text(x["sample"]) for x in inputs], out["advantages"],
-                                               out["completion_ids"].size(1))
+            out["advantages"] = self._credited(
+                [Sample.from_json_text(x["sample"]) for x in inputs],
+                out["advantages"],
+                out["completion_ids"].size(1),
+            )
         return out
 
-    # ---------------------------------------------------------------------------------------------------------- scoring
+    # -------------------------------------------------------------------------------------- scoring
 
-    def _get_per_token_logps_and_entropies(self, model: Any, input_ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> Any:
         assert self._context is not None
         kwargs["mm_token_type_ids"] = token_types(input_ids, self.encoder.processor)
         seeing = _Seeing(model, self._vision(model), *self._context)
@@ -176,31 +238,51 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             loss: torch.Tensor = super()._compute_loss(model, inputs)
         return loss
 
-    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+    ) -> torch.Tensor:
         if self.shuffled:
             found = self._shuffled_accuracy(inputs)
             inputs = [{**x, "shuffled_accuracy": a} for x, a in zip(inputs, found)]
         with self._timed("reward"):
-            scores: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        mine = slice(self.accelerator.process_index * len(prompts), (self.accelerator.process_index + 1) * len(prompts))
-        self._scored |= {"texts": [c[0]["content"] for c in completions], "ids": completion_ids_list,
-                         "terms": scores[mine].tolist()}
+            scores: torch.Tensor = super()._calculate_rewards(
+                inputs, prompts, completions, completion_ids_list
+            )
+        mine = slice(
+            self.accelerator.process_index * len(prompts),
+            (self.accelerator.process_index + 1) * len(prompts),
+        )
+        self._scored |= {
+            "texts": [c[0]["content"] for c in completions],
+            "ids": completion_ids_list,
+            "terms": scores[mine].tolist(),
+        }
         return scores
 
-    def _credited(self, samples: Sequence[Sample], whole: torch.Tensor, length: int) -> torch.Tensor:
+    def _credited(
+        self, samples: Sequence[Sample], whole: torch.Tensor, length: int
+    ) -> torch.Tensor:
         """(B, length) advantages of tokens from those of their completions (B,)."""
         seen, group = self._scored, self.num_generations
         earned = torch.tensor(seen["terms"]) * self.reward_weights.cpu()
         of_map = torch.tensor([n.startswith("map") for n in self.reward_func_names])
-        head, rest = (credit.against_group((earned * chosen).nansum(1), group).to(whole.device) for chosen in (of_map, ~of_map))
+        head, rest = (
+            credit.against_group((earned * chosen).nansum(1), group).to(whole.device)
+            for chosen in (of_map, ~of_map)
+        )
         cells = credit.by_category(samples, seen["texts"], group)
         tokens = [credit.ends(self._tokenizer, ids) for ids in seen["ids"]]
         return credit.by_token(whole, head, rest, cells, seen["texts"], tokens, length)
 
     def _shuffled_accuracy(self, inputs: list[dict[str, Any]]) -> list[float | None]:
-        """Per row, mean accuracy of extra rollouts of its prompt on shuffled frames; None without a video (T-GRPO)."""
+        """Per row, mean accuracy of extra rollouts of its prompt on shuffled frames; None without a
+        video (T-GRPO)."""
         prompts = [_prompt(x) for x in inputs]
-        moving = {p: Sample.from_json_text(x["sample"]) for p, x in zip(prompts, inputs) if "video" in dict(p.media)}
+        moving = {
+            p: Sample.from_json_text(x["sample"])
+            for p, x in zip(prompts, inputs)
+            if "video" in dict(p.media)
+        }
         if not moving:
             return [None] * len(inputs)
         rows = [p for p in moving for _ in range(self.shuffled)]
@@ -208,28 +290,49 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         with self._looking_at(batch, range(len(rows))):
             ids, _ = self._generate_single_turn(batch.ids, None, {}, self.shuffled)
         texts = self.encoder.processor.batch_decode(ids, skip_special_tokens=True)
-        values = [rewards.term("accuracy", moving[p], answers.parse(t))[0] or 0.0 for p, t in zip(rows, texts)]
-        means = {p: sum(values[k * self.shuffled:(k + 1) * self.shuffled]) / self.shuffled for k, p in enumerate(moving)}
+        values = [
+            rewards.term("accuracy", moving[p], answers.parse(t))[0] or 0.0
+            for p, t in zip(rows, texts)
+        ]
+        means = {
+            p: sum(values[k * self.shuffled : (k + 1) * self.shuffled]) / self.shuffled
+            for k, p in enumerate(moving)
+        }
         return [means.get(p) for p in prompts]
 
-    # ------------------------------------------------------------------------------------------------------------- logs
+    # ----------------------------------------------------------------------------------------- logs
 
-    def _log_rollouts(self, inputs: list[dict[str, Any]], batch: Batch, advantages: list[float]) -> None:
+    def _log_rollouts(
+        self, inputs: list[dict[str, Any]], batch: Batch, advantages: list[float]
+    ) -> None:
         weights = dict(zip(self.reward_func_names, self.reward_weights.tolist()))
         seen = self._scored
         ended = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         rows = [
-            logs.rollout(self.state.global_step + 1, Sample.from_json_text(x["sample"]), text, dict(zip(weights, terms)), weights,
-                         advantage, tokens=len(ids), vision_tokens=batch.tokens(k, self.encoder.merge),
-                         truncated=not ids or ids[-1] not in ended)
+            logs.rollout(
+                self.state.global_step + 1,
+                Sample.from_json_text(x["sample"]),
+                text,
+                dict(zip(weights, terms)),
+                weights,
+                advantage,
+                tokens=len(ids),
+                vision_tokens=batch.tokens(k, self.encoder.merge),
+                truncated=not ids or ids[-1] not in ended,
+            )
             for k, (x, text, ids, terms, advantage) in enumerate(
-                zip(inputs, seen["texts"], seen["ids"], seen["terms"], advantages))
+                zip(inputs, seen["texts"], seen["ids"], seen["terms"], advantages)
+            )
         ]
         seconds = {f"seconds/{k}": seen.get(k, 0.0) for k in ("decode", "generate", "reward")}
         seconds["seconds/score"] = seen["total"] - sum(seconds.values())
         tokens = sum(r["tokens"] for r in rows)
-        numbers = {**seconds, "tokens_per_second": tokens / max(seconds["seconds/generate"], 1e-9),
-                   "unique_media": float(len(batch.media)), "peak_memory_mb": logs.peak_memory_mb()}
+        numbers = {
+            **seconds,
+            "tokens_per_second": tokens / max(seconds["seconds/generate"], 1e-9),
+            "unique_media": float(len(batch.media)),
+            "peak_memory_mb": logs.peak_memory_mb(),
+        }
         everywhere = logs.gather(rows)
         for name, value in {**numbers, **logs.summary(everywhere)}.items():
             self._note(name, value)
@@ -238,4 +341,6 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
 
 
 def _prompt(row: dict[str, Any]) -> Prompt:
-    return Prompt(row["prompt"][-1]["content"], tuple((kind, path) for kind, path in json.loads(row["media"])))
+    return Prompt(
+        row["prompt"][-1]["content"], tuple((kind, path) for kind, path in json.loads(row["media"]))
+    )

@@ -1,6 +1,8 @@
-"""Start a training run from a notebook: in this process, or over several GPUs by ``accelerate launch``, whose log is followed.
+"""Start a training run from a notebook: in this process, or over several GPUs by ``accelerate
+launch``, whose log is followed.
 
-A kernel cannot be eight ranks, so a profile for several GPUs trains in processes of its own. Both ways resume by themselves.
+A kernel cannot be eight ranks, so a profile for several GPUs trains in processes of its own. Both
+ways resume by themselves.
 """
 
 from __future__ import annotations
@@ -23,8 +25,15 @@ from . import plan
 _STEP = re.compile(r"step (\d+)/(\d+)")
 
 
-def run(profile: Profile, method: str, tuning: plan.Tuning, seed: int, progress: Callable[..., None] | None = None) -> Path:
-    """Train one model with ``train.run``, in the way that the profile's hardware asks for; returns the run's folder.
+def run(
+    profile: Profile,
+    method: str,
+    tuning: plan.Tuning,
+    seed: int,
+    progress: Callable[..., None] | None = None,
+) -> Path:
+    """Train one model with ``train.run``, in the way that the profile's hardware asks for; returns
+    the run's folder.
 
     The folder is the workbook's own: a run of other settings in it is replaced.
 
@@ -33,19 +42,26 @@ def run(profile: Profile, method: str, tuning: plan.Tuning, seed: int, progress:
     """
     if profile.min_gpus < 2:
         options = plan.rollouts(_engine()) if plan.METHODS[method].terms else {}
-        return plan.run(profile, method, tuning, seed, options=options, overwrite=True, progress=progress)
+        return plan.run(
+            profile, method, tuning, seed, options=options, overwrite=True, progress=progress
+        )
     follow(command(profile, method, tuning, seed), progress)
     return profile.outputs / "train" / f"{method}-{tuning}-s{seed}"
 
 
 def changes(profile: Profile) -> dict[str, Any]:
-    """Fields in which the profile differs from the named one, in the form that ``train --set`` takes."""
+    """Fields in which the profile differs from the named one, in the form that ``train --set``
+    takes."""
     named = profiles.get(profile.name)
     found: dict[str, Any] = {}
     for f in fields(profile):
         ours, theirs = getattr(profile, f.name), getattr(named, f.name)
         if is_dataclass(ours):
-            found |= {g.name: getattr(ours, g.name) for g in fields(ours) if getattr(ours, g.name) != getattr(theirs, g.name)}
+            found |= {
+                g.name: getattr(ours, g.name)
+                for g in fields(ours)
+                if getattr(ours, g.name) != getattr(theirs, g.name)
+            }
         elif ours != theirs:
             found[f.name] = ours
     return found
@@ -54,14 +70,30 @@ def changes(profile: Profile) -> dict[str, Any]:
 def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
     """The command line that people would type themselves.
 
-    The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch`` (``zero3``, ``zero2``, ...),
-    ``SPACER_VLLM`` (one of ``train.ENGINES``) who writes the rollouts.
+    The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch``
+    (``zero3``, ``zero2``, ...), ``SPACER_VLLM`` (one of ``train.ENGINES``) who writes the rollouts.
     """
     launcher = os.environ.get("SPACER_LAUNCHER", "fsdp2" if tuning == "full" else "ddp")
-    line = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(profile.min_gpus),
-            "--config_file", f"spacer_utils/assets/launch/{launcher}.yaml",
-            "-m", "spacer_utils.training.plan", "--profile", profile.name, "--method", method, "--tuning", tuning, "--seed", str(seed),
-            "--overwrite"]
+    line = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--num_processes",
+        str(profile.min_gpus),
+        "--config_file",
+        f"spacer_utils/assets/launch/{launcher}.yaml",
+        "-m",
+        "spacer_utils.training.plan",
+        "--profile",
+        profile.name,
+        "--method",
+        method,
+        "--tuning",
+        tuning,
+        "--seed",
+        str(seed),
+        "--overwrite",
+    ]
     if plan.METHODS[method].terms:
         line += ["--vllm", _engine()]
     for name, value in changes(profile).items():
@@ -80,12 +112,19 @@ def follow(line: list[str], progress: Callable[..., None] | None = None) -> None
         WorkbookError: it ended with another status than 0.
     """
     last: deque[str] = deque(maxlen=5)
-    merged: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    merged: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+        "errors": "replace",
+    }
     with subprocess.Popen(line, cwd=PROJECT, **merged) as process:
         for text in process.stdout or ():
             last.append(text.strip())
             if progress and (step := _STEP.search(text)):
                 progress(int(step[1]), int(step[2]))
     if process.returncode:
-        raise WorkbookError(f"{' '.join(line[3:])} ended with status {process.returncode}: {' / '.join(last)}. "
-                            "Mend the cause and run the same again: it goes on from its last checkpoint.")
+        raise WorkbookError(
+            f"{' '.join(line[3:])} ended with status {process.returncode}: {' / '.join(last)}. "
+            "Mend the cause and run the same again: it goes on from its last checkpoint."
+        )

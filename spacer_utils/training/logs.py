@@ -1,4 +1,5 @@
-"""Crash-safe logs of a run: one metrics row per optimiser step, one rollout row per completion, nothing lost or doubled."""
+"""Crash-safe logs of a run: one metrics row per optimiser step, one rollout row per completion,
+nothing lost or doubled."""
 
 from __future__ import annotations
 
@@ -21,23 +22,51 @@ Rows = list[dict[str, Any]]
 METRICS, ROLLOUTS = "metrics.jsonl", "rollouts.jsonl"
 
 
-def rollout(step: int, sample: Sample, completion: str, terms: Mapping[str, float], weights: Mapping[str, float],
-            advantage: float, *, tokens: int, vision_tokens: int, truncated: bool) -> dict[str, Any]:
+def rollout(
+    step: int,
+    sample: Sample,
+    completion: str,
+    terms: Mapping[str, float],
+    weights: Mapping[str, float],
+    advantage: float,
+    *,
+    tokens: int,
+    vision_tokens: int,
+    truncated: bool,
+) -> dict[str, Any]:
     """One row of ``rollouts.jsonl``; a term that does not apply is None."""
     parsed = answers.parse(completion)
     found = {name: None if math.isnan(value) else value for name, value in terms.items()}
     total = sum(weights[name] * value for name, value in found.items() if value is not None)
     has_map = None
-    if sample.cognitive_map is not None and any(name.startswith("map") for name in weights):  # else no map was asked for
-        has_map = parsed.map_text is not None and bool(answers.parse_map(parsed.map_text, tuple(sample.cognitive_map)))
-    return {"step": step, "group": str(sample.problem_id), "problem_type": sample.problem_type,
-            "question_type": sample.question_type, "scene_id": sample.scene_id, "gold": sample.gold, "completion": completion,
-            "terms": found, "reward": total, "advantage": advantage, "problems": list(parsed.problems), "has_map": has_map,
-            "tokens": tokens, "vision_tokens": vision_tokens, "truncated": truncated}
+    if sample.cognitive_map is not None and any(
+        name.startswith("map") for name in weights
+    ):  # else no map was asked for
+        has_map = parsed.map_text is not None and bool(
+            answers.parse_map(parsed.map_text, tuple(sample.cognitive_map))
+        )
+    return {
+        "step": step,
+        "group": str(sample.problem_id),
+        "problem_type": sample.problem_type,
+        "question_type": sample.question_type,
+        "scene_id": sample.scene_id,
+        "gold": sample.gold,
+        "completion": completion,
+        "terms": found,
+        "reward": total,
+        "advantage": advantage,
+        "problems": list(parsed.problems),
+        "has_map": has_map,
+        "tokens": tokens,
+        "vision_tokens": vision_tokens,
+        "truncated": truncated,
+    }
 
 
 def summary(rows: Rows) -> dict[str, float]:
-    """What TRL does not log: reward and accuracy per question type; shares of parseable maps, format failures, truncation.
+    """What TRL does not log: reward and accuracy per question type; shares of parseable maps,
+    format failures, truncation.
 
     Vision tokens are a sum: a clip counts in each of its rows.
     """
@@ -55,7 +84,11 @@ def summary(rows: Rows) -> dict[str, float]:
     causes = Counter(p for r in rows for p in r["problems"])
     found |= {f"format/{cause}": n / len(rows) for cause, n in causes.items()}
     found["format/well formed"] = _mean([not r["problems"] for r in rows])
-    return {**found, "truncated": _mean([r["truncated"] for r in rows]), "vision_tokens": sum(r["vision_tokens"] for r in rows)}
+    return {
+        **found,
+        "truncated": _mean([r["truncated"] for r in rows]),
+        "vision_tokens": sum(r["vision_tokens"] for r in rows),
+    }
 
 
 def _mean(values: list[Any]) -> float:
@@ -63,7 +96,8 @@ def _mean(values: list[Any]) -> float:
 
 
 def peak_memory_mb() -> float:
-    """Largest memory so far: allocated on the GPU where there is one, else resident in this process."""
+    """Largest memory so far: allocated on the GPU where there is one, else resident in this
+    process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -79,13 +113,17 @@ def gather(rows: Rows) -> Rows:
 
 
 def truncate(path: Path, step: int) -> None:
-    """Drop rows of later steps: they belong to work that a kill undid and that will be done again."""
+    """Drop rows of later steps: they belong to work that a kill undid and that will be done
+    again."""
     if path.exists():
-        write_jsonl(path, [r for r in read_jsonl(path, tolerate_torn_end=True) if r["step"] <= step])
+        write_jsonl(
+            path, [r for r in read_jsonl(path, tolerate_torn_end=True) if r["step"] <= step]
+        )
 
 
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
-    """Appends the metrics of every optimiser step, and the run's own ``facts``, to ``metrics.jsonl`` the moment they exist."""
+    """Appends the metrics of every optimiser step, and the run's own ``facts``, to
+    ``metrics.jsonl`` the moment they exist."""
 
     def __init__(self, folder: Path, facts: Mapping[str, float]) -> None:
         self.path, self.facts = folder / METRICS, facts
@@ -97,11 +135,28 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._since = time.perf_counter()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
-        row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in logs.items() if k != "step_time"}
+        row = {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in logs.items()
+            if k != "step_time"
+        }
         seconds, self._since = time.perf_counter() - self._since, time.perf_counter()
         spent = sum(v for k, v in row.items() if k.startswith("seconds/") and isinstance(v, float))
-        append_jsonl(self.path, [{"step": state.global_step, "time": time.time(), **row, **self.facts,
-                                  "seconds/update": max(0.0, seconds - spent), "seconds/step": seconds}])
+        append_jsonl(
+            self.path,
+            [
+                {
+                    "step": state.global_step,
+                    "time": time.time(),
+                    **row,
+                    **self.facts,
+                    "seconds/update": max(0.0, seconds - spent),
+                    "seconds/step": seconds,
+                }
+            ],
+        )

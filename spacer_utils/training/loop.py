@@ -32,19 +32,26 @@ from .sft import VideoSFTTrainer
 from .vision import repair_positions
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""The language model's linear layers; the vision tower stays frozen, so its features are computed once per generation."""
+"""The language model's linear layers; the vision tower stays frozen, so its features are computed
+once per generation."""
 
 
 def execute(plan: Plan, progress: Progress | None = None, *, overwrite: bool = False) -> None:
-    """Train, from the last complete checkpoint if there is one, and write ``model/`` and ``run.json``.
+    """Train, from the last complete checkpoint if there is one, and write ``model/`` and
+    ``run.json``.
 
-    The caller holds the folder's lock. What another plan has left there goes when this one has proved that it can be built.
+    The caller holds the folder's lock. What another plan has left there goes when this one has
+    proved that it can be built.
     """
     state = PartialState(cpu=not torch.cuda.is_available())
     start = time.perf_counter()
     disable_progress_bar()
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # TRL 1.16 calls the old name at every generation
-    trainer, window = build(plan, progress)  # first: what it refuses must not cost anything that is in the folder
+    warnings.filterwarnings(
+        "ignore", message=".*is_gradient_checkpointing.*"
+    )  # TRL 1.16 calls the old name at every generation
+    trainer, window = build(
+        plan, progress
+    )  # first: what it refuses must not cost anything that is in the folder
     if state.is_main_process:
         record = folders.begin(plan.out, plan.inputs, WRITES, overwrite=overwrite, alone=True)
         record.remove("run.json", "adapter/", "model.partial/")
@@ -58,24 +65,34 @@ def execute(plan: Plan, progress: Progress | None = None, *, overwrite: bool = F
         trainer.add_callback(signals)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if signals.stopped:
-        raise checkpoints.Interrupted(f"{plan.out.name} stopped at step {trainer.state.global_step} of {plan.steps} and was "
-                                      "saved. Run the same command to go on.")
+        raise checkpoints.Interrupted(
+            f"{plan.out.name} stopped at step {trainer.state.global_step} of {plan.steps} and was "
+            "saved. Run the same command to go on."
+        )
     save(plan, trainer)
     if state.is_main_process:
         checkpoints.keep_last(plan.out, 0)
         final = read_jsonl(plan.out / logs.METRICS)[-1]
-        write_result(plan, processes=state.num_processes, device=str(state.device), seconds=time.perf_counter() - start,
-                     decoded=trainer.encoder.decoded, final={k: v for k, v in final.items() if isinstance(v, int | float)})
+        write_result(
+            plan,
+            processes=state.num_processes,
+            device=str(state.device),
+            seconds=time.perf_counter() - start,
+            decoded=trainer.encoder.decoded,
+            final={k: v for k, v in final.items() if isinstance(v, int | float)},
+        )
         folders.Record.of(plan.out).finish()
     state.wait_for_everyone()
 
 
 def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
-    """The trainer of a plan and its generation window (optimiser steps per generation; 1 when supervised).
+    """The trainer of a plan and its generation window (optimiser steps per generation; 1 when
+    supervised).
 
     Raises:
-        WorkbookError: the batch does not divide into whole groups per process, checkpoints would fall inside a window, or
-            vllm is asked for and not there; the checkpoint is not whole, or TRL refuses the settings.
+        WorkbookError: the batch does not divide into whole groups per process, checkpoints would
+            fall inside a window, or vllm is asked for and not there; the checkpoint is not whole,
+            or TRL refuses the settings.
     """
     args = arguments(plan)
     window = 1 if plan.supervised else window_of(args)
@@ -91,28 +108,43 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
     samples, dropped = usable(every, plan, encoder)
     dropped |= without_maps(samples, plan)
     given: dict[str, Any] = {
-        "model": model, "args": args, "train_dataset": Dataset.from_list(rows(plan, samples)), "encoder": encoder,
+        "model": model,
+        "args": args,
+        "train_dataset": Dataset.from_list(rows(plan, samples)),
+        "encoder": encoder,
         "peft_config": _lora(plan) if plan.tuning == "lora" else None,
-        "callbacks": [logs.MetricsLog(plan.out, dropped), *([_Progress(progress)] if progress else [])],
+        "callbacks": [
+            logs.MetricsLog(plan.out, dropped),
+            *([_Progress(progress)] if progress else []),
+        ],
     }
     if plan.supervised:
         with settings.refused_by_trl():
             return _quiet(VideoSFTTrainer(**given)), window
     method = METHODS[plan.method]
-    functions, weights = rewards.trl_reward_functions(plan.terms, method.gate, plan.profile.reward_set,
-                                                      plan.profile.train.completion_tokens)
+    functions, weights = rewards.trl_reward_functions(
+        plan.terms, method.gate, plan.profile.reward_set, plan.profile.train.completion_tokens
+    )
     args.reward_weights = weights
     with settings.refused_by_trl():
-        trainer = VideoGRPOTrainer(**given, reward_funcs=functions, on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
-                                   shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0,
-                                   by_object=method.credit == "object")
+        trainer = VideoGRPOTrainer(
+            **given,
+            reward_funcs=functions,
+            on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
+            shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0,
+            by_object=method.credit == "object",
+        )
     return _quiet(trainer), window
 
 
-def usable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> tuple[Sequence[Sample], dict[str, float]]:
-    """The samples to train on and what the log says of those left out: with ``broken_media="drop"``, whose medium can't be used.
+def usable(
+    samples: Sequence[Sample], plan: Plan, encoder: Encoder
+) -> tuple[Sequence[Sample], dict[str, float]]:
+    """The samples to train on and what the log says of those left out: with
+    ``broken_media="drop"``, whose medium can't be used.
 
-    Reads every medium once, which fills the frame cache, and asks the processor; each that is left out is named in a warning.
+    Reads every medium once, which fills the frame cache, and asks the processor; each that is left
+    out is named in a warning.
 
     Raises:
         WorkbookError: nothing is left.
@@ -128,7 +160,9 @@ def usable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> tuple[Seq
             broken.add(path)
     kept = [s for s in samples if s.path not in broken]
     if not kept:
-        raise WorkbookError(f"no medium of {plan.data.name}/train.jsonl can be used. {remedy(plan.data)}")
+        raise WorkbookError(
+            f"no medium of {plan.data.name}/train.jsonl can be used. {remedy(plan.data)}"
+        )
     return kept, {"dropped_media": len(broken), "dropped_rows": len(samples) - len(kept)}
 
 
@@ -143,7 +177,8 @@ def _named(samples: Sequence[Sample], plan: Plan) -> dict[str, str]:
 
 
 def without_maps(samples: Sequence[Sample], plan: Plan) -> dict[str, float]:
-    """What the log says of questions about rooms that a method with maps is given without one; nothing if there are none.
+    """What the log says of questions about rooms that a method with maps is given without one;
+    nothing if there are none.
 
     Raises:
         WorkbookError: no sample has a map.
@@ -153,12 +188,16 @@ def without_maps(samples: Sequence[Sample], plan: Plan) -> dict[str, float]:
     bare = need_maps(samples, plan.data / "train.jsonl")
     if not bare:
         return {}
-    warnings.warn(f"{bare} of {len(samples)} rows have no map in cognitive_map.jsonl: the map counts in the others", stacklevel=2)
+    warnings.warn(
+        f"{bare} of {len(samples)} rows have no map in cognitive_map.jsonl: the map counts in the others",
+        stacklevel=2,
+    )
     return {"rows_without_map": bare}
 
 
 def _dtype(plan: Plan) -> torch.dtype:
-    """fp32 weights where they are trained in place (bf16 autocast on a GPU); a frozen base under LoRA can be bf16 there."""
+    """fp32 weights where they are trained in place (bf16 autocast on a GPU); a frozen base under
+    LoRA can be bf16 there."""
     return torch.bfloat16 if torch.cuda.is_available() and plan.tuning == "lora" else torch.float32
 
 
@@ -172,13 +211,18 @@ def window_of(args: Any) -> int:
     """Optimiser steps after which a generation's rollouts are used up.
 
     Raises:
-        WorkbookError: a checkpoint would fall inside the window, from where a run can't continue exactly.
+        WorkbookError: a checkpoint would fall inside the window, from where a run can't continue
+            exactly.
     """
-    window = math.lcm(args.steps_per_generation * args.num_iterations, args.gradient_accumulation_steps)
+    window = math.lcm(
+        args.steps_per_generation * args.num_iterations, args.gradient_accumulation_steps
+    )
     window = int(window // args.gradient_accumulation_steps)
     if args.save_steps % window:
-        raise WorkbookError(f"save_steps={args.save_steps} is not a multiple of the generation window of {window} optimiser "
-                            "steps: a run resumed inside it would not continue exactly. Choose a multiple of it.")
+        raise WorkbookError(
+            f"save_steps={args.save_steps} is not a multiple of the generation window of {window} optimiser "
+            "steps: a run resumed inside it would not continue exactly. Choose a multiple of it."
+        )
     return window
 
 
@@ -186,39 +230,77 @@ def _lora(plan: Plan) -> Any:
     from peft import LoraConfig
 
     rank = plan.profile.train.lora_rank
-    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules=LORA_TARGETS,
+        task_type="CAUSAL_LM",
+    )
 
 
 def arguments(plan: Plan) -> Any:
-    """TRL's configuration: the paper's recipe with the profile's sizes, then the plan's own options."""
+    """TRL's configuration: the paper's recipe with the profile's sizes, then the plan's own
+    options."""
     t, gpu = plan.profile.train, torch.cuda.is_available()
     world = PartialState().num_processes
     total = t.sft_batch if plan.supervised else t.prompts_per_step * t.group_size
     group = 1 if plan.supervised else t.group_size
     if total % (world * group):
-        raise WorkbookError(f"{total} rows per step do not divide into whole groups of {group} on {world} processes. "
-                            "Change prompts_per_step, sft_batch or the number of processes.")
+        raise WorkbookError(
+            f"{total} rows per step do not divide into whole groups of {group} on {world} processes. "
+            "Change prompts_per_step, sft_batch or the number of processes."
+        )
     micro = min(t.micro_batch or total, total // world)
     if (total // world) % micro:
-        raise WorkbookError(f"micro_batch={micro} does not divide the {total // world} rows per process and step.")
+        raise WorkbookError(
+            f"micro_batch={micro} does not divide the {total // world} rows per process and step."
+        )
     common: dict[str, Any] = {
-        "output_dir": str(plan.out), "seed": plan.seed, "max_steps": plan.steps, "save_steps": t.save_steps,
-        "save_total_limit": 2, "per_device_train_batch_size": micro, "gradient_accumulation_steps": total // world // micro,
-        "lr_scheduler_type": "cosine", "warmup_steps": int(t.warmup * plan.steps), "weight_decay": 0.01, "max_grad_norm": 5.0,
-        "logging_steps": 1, "bf16": gpu,
-        "use_cpu": not gpu, "gradient_checkpointing": gpu and plan.profile.min_gpu_gb > 0, "report_to": "none",
-        "disable_tqdm": True, "remove_unused_columns": False, "dataloader_pin_memory": gpu, "shuffle_dataset": False,
+        "output_dir": str(plan.out),
+        "seed": plan.seed,
+        "max_steps": plan.steps,
+        "save_steps": t.save_steps,
+        "save_total_limit": 2,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": total // world // micro,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": int(t.warmup * plan.steps),
+        "weight_decay": 0.01,
+        "max_grad_norm": 5.0,
+        "logging_steps": 1,
+        "bf16": gpu,
+        "use_cpu": not gpu,
+        "gradient_checkpointing": gpu and plan.profile.min_gpu_gb > 0,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
+        "shuffle_dataset": False,
     }
     if plan.supervised:
-        common |= {"learning_rate": t.sft_lr, "max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True},
-                   "completion_only_loss": False}
+        common |= {
+            "learning_rate": t.sft_lr,
+            "max_length": None,
+            "dataset_kwargs": {"skip_prepare_dataset": True},
+            "completion_only_loss": False,
+        }
         return settings.config(SFTConfig, common, plan.options)
-    common |= {"learning_rate": t.rl_lr_lora if plan.tuning == "lora" else t.rl_lr_full, "num_generations": t.group_size,
-               "max_completion_length": t.completion_tokens, "temperature": t.temperature, "top_p": t.top_p, "beta": t.beta,
-               # TRL's defaults are dapo, bias-corrected KL and beta 0
-               "loss_type": "grpo", "use_bias_correction_kl": False, "scale_rewards": "group",
-               # room for the prompt and answer; at the checkpoint's own 128k tokens a colocated vllm finds no memory
-               "vllm_max_model_length": 16_384}
+    common |= {
+        "learning_rate": t.rl_lr_lora if plan.tuning == "lora" else t.rl_lr_full,
+        "num_generations": t.group_size,
+        "max_completion_length": t.completion_tokens,
+        "temperature": t.temperature,
+        "top_p": t.top_p,
+        "beta": t.beta,
+        # TRL's defaults are dapo, bias-corrected KL and beta 0
+        "loss_type": "grpo",
+        "use_bias_correction_kl": False,
+        "scale_rewards": "group",
+        # room for the prompt and answer; at the checkpoint's own 128k tokens a colocated vllm finds
+        # no memory
+        "vllm_max_model_length": 16_384,
+    }
     return settings.config(GRPOConfig, common, plan.options)
 
 
@@ -235,8 +317,13 @@ def save(plan: Plan, trainer: Any) -> None:
         unset_hf_deepspeed_config()  # else ZeRO-3 would have every process load the base together, and only one does
         if main:
             with folders.Record.of(plan.out).saving("model.partial"):
-                checkpoints.merge_adapter(plan.model, plan.out / "adapter", plan.out / "model.partial",
-                                          trainer.encoder.processor, _dtype(plan))
+                checkpoints.merge_adapter(
+                    plan.model,
+                    plan.out / "adapter",
+                    plan.out / "model.partial",
+                    trainer.encoder.processor,
+                    _dtype(plan),
+                )
     if main:
         record = folders.Record.of(plan.out)
         record.remove("model.partial/training_args.bin")
@@ -247,8 +334,8 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         if logs and "loss" in logs:
             self.progress(state.global_step, state.max_steps, logs)
-
-

@@ -1,4 +1,5 @@
-"""Loads a checkpoint whole or not at all: what is missing, cut or foreign ends the run in one line."""
+"""Loads a checkpoint whole or not at all: what is missing, cut or foreign ends the run in one
+line."""
 
 from __future__ import annotations
 
@@ -16,7 +17,12 @@ from ..core.types import WorkbookError
 from . import finite
 
 ADAPTER = "adapter_config.json"
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 """Where transformers looks for weights, in its order."""
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 TOKENIZERS = ("tokenizer.json", "vocab.json")
@@ -32,24 +38,35 @@ def load(name: str | Path, dtype: torch.dtype) -> Any:
         name: folder or hub id.
 
     Raises:
-        WorkbookError: no such checkpoint, or one of its tensors is missing, unknown, of another shape or not finite.
+        WorkbookError: no such checkpoint, or one of its tensors is missing, unknown, of another
+            shape or not finite.
     """
     from transformers import AutoModelForImageTextToText
 
     check(name)
     with _quiet():
-        model, found = _attempt(name, lambda: AutoModelForImageTextToText.from_pretrained(
-            name, dtype=dtype, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True))
+        model, found = _attempt(
+            name,
+            lambda: AutoModelForImageTextToText.from_pretrained(
+                name,
+                dtype=dtype,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            ),
+        )
     _refuse_report(name, found)
     finite.weights(model, f"{name}: the checkpoint", "Start from a sound checkpoint.")
     return model
 
 
 def load_processor(name: str | Path, **options: Any) -> Any:
-    """The processor of a checkpoint: tokenizer, chat template and readers of pictures and videos that fit its model.
+    """The processor of a checkpoint: tokenizer, chat template and readers of pictures and videos
+    that fit its model.
 
     Raises:
-        WorkbookError: no such checkpoint, its model takes no video, or a part of the processor is missing.
+        WorkbookError: no such checkpoint, its model takes no video, or a part of the processor is
+            missing.
     """
     from transformers import AutoConfig, AutoProcessor
 
@@ -57,10 +74,14 @@ def load_processor(name: str | Path, **options: Any) -> Any:
     config = _attempt(name, lambda: AutoConfig.from_pretrained(name, trust_remote_code=False))
     _refuse_blind(name, config)
     _refuse_missing_parts(name)
-    processor = _attempt(name, lambda: AutoProcessor.from_pretrained(name, trust_remote_code=False, **options))
+    processor = _attempt(
+        name, lambda: AutoProcessor.from_pretrained(name, trust_remote_code=False, **options)
+    )
     for part in ("tokenizer", "image_processor", "video_processor"):
         if getattr(processor, part, None) is None:
-            raise WorkbookError(f"{name} has no {part.replace('_', ' ')}. Copy the processor's files from the model's base.")
+            raise WorkbookError(
+                f"{name} has no {part.replace('_', ' ')}. Copy the processor's files from the model's base."
+            )
     _refuse_tokenizer(name, processor, config)
     _refuse_template(name, processor)
     return processor
@@ -70,7 +91,8 @@ def check(name: str | Path) -> None:
     """Refuse what its files show to be no checkpoint, before anything large is read; hub ids pass.
 
     Raises:
-        WorkbookError: a wrong path, an adapter, a Git-LFS pointer, damaged JSON, or weights that are missing or cut.
+        WorkbookError: a wrong path, an adapter, a Git-LFS pointer, damaged JSON, or weights that
+            are missing or cut.
     """
     folder = Path(name)
     if not folder.is_dir():
@@ -79,8 +101,15 @@ def check(name: str | Path) -> None:
     if (folder / ADAPTER).exists():
         raise WorkbookError(_adapter(folder))
     if not (folder / "config.json").exists():
-        inner = sorted(p.parent for p in [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")])
-        advice = f"Did you mean {inner[0]}?" if inner else "Give the folder of a checkpoint, or a hub id."
+        inner = sorted(
+            p.parent
+            for p in [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
+        )
+        advice = (
+            f"Did you mean {inner[0]}?"
+            if inner
+            else "Give the folder of a checkpoint, or a hub id."
+        )
         raise WorkbookError(f"{name} has no config.json, so it is no checkpoint. {advice}")
     _refuse_pointers(folder)
     for path in sorted(folder.glob("*.json")):
@@ -88,7 +117,7 @@ def check(name: str | Path) -> None:
     _refuse_weights(folder)
 
 
-# ------------------------------------------------------------------------------------------------------------ files
+# -------------------------------------------------------------------------------------------- files
 
 
 def _refuse_path(name: str) -> None:
@@ -96,12 +125,18 @@ def _refuse_path(name: str) -> None:
     path = Path(name)
     if path.exists():
         raise WorkbookError(f"{name} is a file. Give the folder of a checkpoint, or a hub id.")
-    hub_id = not name.startswith((".", "/", "~")) and 1 <= len(path.parts) <= 2 and name == str(path)
+    hub_id = (
+        not name.startswith((".", "/", "~")) and 1 <= len(path.parts) <= 2 and name == str(path)
+    )
     if hub_id and not (len(path.parts) == 2 and path.parent.is_dir()):
         return
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
-    advice = f"Did you mean {path.parent / near[0]}?" if near else "Give the folder of a checkpoint, or a hub id."
+    advice = (
+        f"Did you mean {path.parent / near[0]}?"
+        if near
+        else "Give the folder of a checkpoint, or a hub id."
+    )
     raise WorkbookError(f"there is no folder {name}. {advice}")
 
 
@@ -110,9 +145,12 @@ def _adapter(folder: Path) -> str:
     about = _json(folder / ADAPTER)
     base = about.get("base_model_name_or_path") if isinstance(about, dict) else None
     merged = folder.parent / "model"
-    advice = (f"Give {merged}, which has it merged." if (merged / "config.json").exists() else
-              f"Merge it into its base (peft: merge_and_unload, then save_pretrained) and give that folder; "
-              f"a whole model only needs its {ADAPTER} removed.")
+    advice = (
+        f"Give {merged}, which has it merged."
+        if (merged / "config.json").exists()
+        else f"Merge it into its base (peft: merge_and_unload, then save_pretrained) and give that folder; "
+        f"a whole model only needs its {ADAPTER} removed."
+    )
     return f"{folder} is a LoRA adapter of {base or 'an unnamed base'}, not a whole model. {advice}"
 
 
@@ -121,22 +159,28 @@ def _refuse_pointers(folder: Path) -> None:
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.stat().st_size < 1024]
     pointers = [p.name for p in files if p.read_bytes().startswith(POINTER)]
     if pointers:
-        raise WorkbookError(f"{len(pointers)} files of {folder} are Git-LFS pointers instead of the files, for example "
-                            f"{pointers[0]}. Run there: git lfs install && git lfs pull")
+        raise WorkbookError(
+            f"{len(pointers)} files of {folder} are Git-LFS pointers instead of the files, for example "
+            f"{pointers[0]}. Run there: git lfs install && git lfs pull"
+        )
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise WorkbookError(f"{path} can't be read as JSON ({_first_line(error)}). {AGAIN}") from error
+        raise WorkbookError(
+            f"{path} can't be read as JSON ({_first_line(error)}). {AGAIN}"
+        ) from error
 
 
 def _refuse_weights(folder: Path) -> None:
     """Weights that are not there, or safetensors that end before they should."""
     first = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
     if first is None:
-        raise WorkbookError(f"{folder} has no weights: none of {', '.join(WEIGHTS)} is there. {AGAIN}")
+        raise WorkbookError(
+            f"{folder} has no weights: none of {', '.join(WEIGHTS)} is there. {AGAIN}"
+        )
     shards = [first]
     if first.suffix == ".json":
         index = _json(first)
@@ -146,8 +190,10 @@ def _refuse_weights(folder: Path) -> None:
         shards = [folder / str(shard) for shard in sorted(set(named.values()))]
         absent = [shard.name for shard in shards if not shard.is_file()]
         if absent:
-            raise WorkbookError(f"{len(absent)} of the {len(shards)} files that {first.name} names are missing in {folder}, "
-                                f"for example {absent[0]}. Download or copy them again.")
+            raise WorkbookError(
+                f"{len(absent)} of the {len(shards)} files that {first.name} names are missing in {folder}, "
+                f"for example {absent[0]}. Download or copy them again."
+            )
     for shard in shards:
         if shard.suffix == ".safetensors":
             _refuse_cut(shard)
@@ -159,7 +205,9 @@ def _refuse_cut(path: Path) -> None:
         with safe_open(path, framework="pt"):
             pass
     except (SafetensorError, OSError) as error:
-        raise WorkbookError(f"{path} is cut or damaged: {_first_line(error)} ({path.stat().st_size} bytes). {AGAIN}") from error
+        raise WorkbookError(
+            f"{path} is cut or damaged: {_first_line(error)} ({path.stat().st_size} bytes). {AGAIN}"
+        ) from error
 
 
 def _refuse_missing_parts(name: str | Path) -> None:
@@ -169,11 +217,13 @@ def _refuse_missing_parts(name: str | Path) -> None:
         return
     for names, what in ((PROCESSORS, "processor"), (TOKENIZERS, "tokenizer")):
         if not any((folder / n).exists() for n in names):
-            raise WorkbookError(f"{name} has no {what}: neither {' nor '.join(names)} is there. Copy the {what}'s files from "
-                                "the model's base.")
+            raise WorkbookError(
+                f"{name} has no {what}: neither {' nor '.join(names)} is there. Copy the {what}'s files from "
+                "the model's base."
+            )
 
 
-# ------------------------------------------------------------------------------------------------- what was loaded
+# ---------------------------------------------------------------------------------- what was loaded
 
 
 @contextlib.contextmanager
@@ -190,15 +240,24 @@ def _quiet() -> Iterator[None]:
 
 
 def _attempt(name: str | Path, read: Callable[[], Any]) -> Any:
-    """What ``read`` returns; whatever a library raises on a checkpoint that it can't read, as one line."""
+    """What ``read`` returns; whatever a library raises on a checkpoint that it can't read, as one
+    line."""
     try:
         return read()
     except WorkbookError:
         raise
     except Exception as error:
-        where = "" if Path(name).is_dir() else (" It is no folder here, so it was taken for a hub id: check the name, or "
-                                                "download the model where there is a network and give its folder.")
-        raise WorkbookError(f"can't load {name}: {type(error).__name__}: {_first_line(error)}{where}") from error
+        where = (
+            ""
+            if Path(name).is_dir()
+            else (
+                " It is no folder here, so it was taken for a hub id: check the name, or "
+                "download the model where there is a network and give its folder."
+            )
+        )
+        raise WorkbookError(
+            f"can't load {name}: {type(error).__name__}: {_first_line(error)}{where}"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -207,20 +266,31 @@ def _first_line(error: BaseException) -> str:
 
 
 def _refuse_report(name: str | Path, found: dict[str, Any]) -> None:
-    """transformers fills up what a checkpoint lacks with random numbers, and leaves out what it does not know."""
+    """transformers fills up what a checkpoint lacks with random numbers, and leaves out what it
+    does not know."""
     missing, unknown = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
     other = sorted(key for key, *_ in found["mismatched_keys"])
-    parts = [f"{len(names)} tensors {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-             for names, what in ((missing, "are missing"), (unknown, "are unknown to the model"),
-                                 (other, "have another shape")) if names]
+    parts = [
+        f"{len(names)} tensors {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, what in (
+            (missing, "are missing"),
+            (unknown, "are unknown to the model"),
+            (other, "have another shape"),
+        )
+        if names
+    ]
     parts += [_first_line(ValueError(message)) for message in found["error_msgs"]]
     if parts:
-        raise WorkbookError(f"{name} does not fit its config.json: {'; '.join(parts)}. {_advice(missing, unknown)}")
+        raise WorkbookError(
+            f"{name} does not fit its config.json: {'; '.join(parts)}. {_advice(missing, unknown)}"
+        )
 
 
 def _advice(missing: Sequence[str], unknown: Sequence[str]) -> str:
     if any(key.startswith("base_model.") or ".lora_" in key for key in unknown):
-        return "These are PEFT's names: merge the adapter (merge_and_unload) before save_pretrained."
+        return (
+            "These are PEFT's names: merge the adapter (merge_and_unload) before save_pretrained."
+        )
     if any(key.startswith(("module.", "_orig_mod.")) for key in unknown):
         return "These are a wrapper's names: save the model inside it with save_pretrained."
     if list(missing) == ["lm_head.weight"]:
@@ -231,10 +301,15 @@ def _advice(missing: Sequence[str], unknown: Sequence[str]) -> str:
 def _refuse_blind(name: str | Path, config: Any) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-    sees = getattr(config, "vision_config", None) is not None and getattr(config, "video_token_id", None) is not None
+    sees = (
+        getattr(config, "vision_config", None) is not None
+        and getattr(config, "video_token_id", None) is not None
+    )
     if not sees or config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        raise WorkbookError(f"{name} is a model of type {config.model_type!r}, which takes no video. Give a Qwen2.5-VL or a "
-                            "Qwen3-VL.")
+        raise WorkbookError(
+            f"{name} is a model of type {config.model_type!r}, which takes no video. Give a Qwen2.5-VL or a "
+            "Qwen3-VL."
+        )
 
 
 def _refuse_tokenizer(name: str | Path, processor: Any, config: Any) -> None:
@@ -242,28 +317,47 @@ def _refuse_tokenizer(name: str | Path, processor: Any, config: Any) -> None:
     for role in ("pad", "eos"):
         if getattr(words, f"{role}_token_id") is None:
             usual = {"pad": "<|endoftext|>", "eos": "<|im_end|>"}[role]
-            raise WorkbookError(f"the tokenizer of {name} has no {role} token. Set \"{role}_token\" in its tokenizer_config.json "
-                                f"(Qwen's is {usual}).")
+            raise WorkbookError(
+                f'the tokenizer of {name} has no {role} token. Set "{role}_token" in its tokenizer_config.json '
+                f"(Qwen's is {usual})."
+            )
     for kind in ("image", "video"):
-        mine, models = getattr(processor, f"{kind}_token_id", None), getattr(config, f"{kind}_token_id")
+        mine, models = (
+            getattr(processor, f"{kind}_token_id", None),
+            getattr(config, f"{kind}_token_id"),
+        )
         if mine != models:
-            raise WorkbookError(f"the tokenizer of {name} is another model's: its {kind} token is "
-                                f"number {mine}, config.json says {models}. {FROM_BASE}")
+            raise WorkbookError(
+                f"the tokenizer of {name} is another model's: its {kind} token is "
+                f"number {mine}, config.json says {models}. {FROM_BASE}"
+            )
     rows = config.get_text_config().vocab_size
     if len(words) > rows:
-        raise WorkbookError(f"the tokenizer of {name} is another model's: it has {len(words)} tokens, "
-                            f"the model {rows}. {FROM_BASE}")
+        raise WorkbookError(
+            f"the tokenizer of {name} is another model's: it has {len(words)} tokens, "
+            f"the model {rows}. {FROM_BASE}"
+        )
 
 
 def _refuse_template(name: str | Path, processor: Any) -> None:
     """A template must be there, and must give every medium its place."""
     if getattr(processor, "chat_template", None) is None:
-        raise WorkbookError(f"{name} has no chat template. Copy chat_template.jinja (or .json) from the model's base.")
+        raise WorkbookError(
+            f"{name} has no chat template. Copy chat_template.jinja (or .json) from the model's base."
+        )
     media: list[dict[str, str]] = [{"type": "image"}, {"type": "video"}]
     messages = [{"role": "user", "content": [*media, {"type": "text", "text": "?"}]}]
-    text = str(_attempt(f"the chat template of {name}", lambda: processor.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True)))
+    text = str(
+        _attempt(
+            f"the chat template of {name}",
+            lambda: processor.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            ),
+        )
+    )
     for token in (processor.image_token, processor.video_token):
         if token not in text:
-            raise WorkbookError(f"the chat template of {name} leaves out {token}: the model would see nothing. Copy "
-                                "chat_template.jinja from the model's base.")
+            raise WorkbookError(
+                f"the chat template of {name} leaves out {token}: the model would see nothing. Copy "
+                "chat_template.jinja from the model's base."
+            )

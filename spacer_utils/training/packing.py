@@ -1,9 +1,11 @@
-"""One sequence per prompt: its text and pixels go through the model once, and its completions stand side by side behind it.
+"""One sequence per prompt: its text and pixels go through the model once, and its completions stand
+side by side behind it.
 
-GRPO scores G completions of every prompt. As rows of a batch each repeats the prompt, which holds most of the tokens when the
-prompt shows a video; so do several questions about one clip. Packed as ``prompt | completion 1 | completion 2 | ...``, with a
-mask that hides completions from each other and with the positions each would have on its own, they get the same
-log-probabilities and gradients for a fraction of the work.
+GRPO scores G completions of every prompt. As rows of a batch each repeats the prompt, which holds
+most of the tokens when the prompt shows a video; so do several questions about one clip. Packed as
+``prompt | completion 1 | completion 2 | ...``, with a mask that hides completions from each other
+and with the positions each would have on its own, they get the same log-probabilities and gradients
+for a fraction of the work.
 """
 
 from __future__ import annotations
@@ -30,22 +32,29 @@ class Packed:
     """Per sequence: the row whose prompt and media stand for all its rows."""
     row: torch.Tensor
     column: torch.Tensor
-    """(n,) where the prediction of each completion token belongs in the rows, which predict L - 1 tokens."""
+    """(n,) where the prediction of each completion token belongs in the rows, which predict L - 1
+    tokens."""
     sequence: torch.Tensor
     index: torch.Tensor
     """(n,) where it is found in the packed sequences."""
     shape: tuple[int, int]
 
     def unpack(self, values: torch.Tensor | None) -> torch.Tensor | None:
-        """(B, L - 1) values per predicted token from those of the packed sequences; 0 where a row predicts nothing."""
+        """(B, L - 1) values per predicted token from those of the packed sequences; 0 where a row
+        predicts nothing."""
         if values is None:
             return None
-        return values.new_zeros(self.shape).index_put((self.row, self.column), values[self.sequence, self.index])
+        return values.new_zeros(self.shape).index_put(
+            (self.row, self.column), values[self.sequence, self.index]
+        )
 
     def outputs(self, found: Any) -> Any:
         """The model's outputs as TRL reads them of unpacked rows."""
-        return SimpleNamespace(log_probs=self.unpack(found.log_probs), entropy=self.unpack(found.entropy),
-                               aux_loss=found.aux_loss)
+        return SimpleNamespace(
+            log_probs=self.unpack(found.log_probs),
+            entropy=self.unpack(found.entropy),
+            aux_loss=found.aux_loss,
+        )
 
 
 def possible(model: Any) -> bool:
@@ -61,15 +70,23 @@ def groups(keys: Sequence[Hashable]) -> list[list[int]]:
     return list(found.values())
 
 
-def pack(members: Sequence[Sequence[int]], shared: torch.Tensor, positions: torch.Tensor, input_ids: torch.Tensor,
-         attention_mask: torch.Tensor, labels: torch.Tensor, mm_token_type_ids: torch.Tensor) -> Packed:
+def pack(
+    members: Sequence[Sequence[int]],
+    shared: torch.Tensor,
+    positions: torch.Tensor,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    labels: torch.Tensor,
+    mm_token_type_ids: torch.Tensor,
+) -> Packed:
     """Pack the rows of a batch.
 
     The last shared token is repeated before every row's own tokens: it predicts the first of each.
 
     Args:
         members: rows of each packed sequence.
-        shared: (B, L) bool, the tokens that the rows of a sequence have in common: at least one, and all before their own.
+        shared: (B, L) bool, the tokens that the rows of a sequence have in common: at least one,
+            and all before their own.
         positions: (3, B, L) rotary positions of the rows.
         labels: (B, L) ``IGNORE`` on shared tokens at least.
     """
@@ -77,36 +94,68 @@ def pack(members: Sequence[Sequence[int]], shared: torch.Tensor, positions: torc
     columns, segments, back = [], [], []
     for sequence, rows in enumerate(members):
         common = torch.nonzero(shared[rows[0]])[:, 0]
-        parts, owner = [torch.stack([torch.full_like(common[:-1], rows[0]), common[:-1]])], [torch.zeros_like(common[:-1])]
+        parts, owner = (
+            [torch.stack([torch.full_like(common[:-1], rows[0]), common[:-1]])],
+            [torch.zeros_like(common[:-1])],
+        )
         start = len(common) - 1
         for k, row in enumerate(rows):
             told = torch.nonzero(own[row])[:, 0]
             segment = torch.cat([torch.nonzero(shared[row])[-1:, 0], told])
             parts.append(torch.stack([torch.full_like(segment, row), segment]))
             owner.append(torch.full_like(segment, k + 1))
-            back.append(torch.stack([torch.full_like(told, row), told - 1, torch.full_like(told, sequence),
-                                     start + torch.arange(len(told), device=told.device)]))
+            back.append(
+                torch.stack(
+                    [
+                        torch.full_like(told, row),
+                        told - 1,
+                        torch.full_like(told, sequence),
+                        start + torch.arange(len(told), device=told.device),
+                    ]
+                )
+            )
             start += len(segment)
         columns.append(torch.cat(parts, 1))
         segments.append(torch.cat(owner))
     length = max(c.shape[1] for c in columns)
     taken = torch.stack([torch.nn.functional.pad(c, (0, length - c.shape[1])) for c in columns])
-    owners = torch.stack([torch.nn.functional.pad(s, (0, length - len(s)), value=-1) for s in segments])
-    at = taken[:, 0], taken[:, 1]  # padding repeats the batch's first token, which is text without a label
-    inputs = {"input_ids": input_ids[at], "mm_token_type_ids": mm_token_type_ids[at], "labels": labels[at],
-              "position_ids": positions[:, at[0], at[1]], "attention_mask": _visible(owners)}
+    owners = torch.stack(
+        [torch.nn.functional.pad(s, (0, length - len(s)), value=-1) for s in segments]
+    )
+    at = (
+        taken[:, 0],
+        taken[:, 1],
+    )  # padding repeats the batch's first token, which is text without a label
+    inputs = {
+        "input_ids": input_ids[at],
+        "mm_token_type_ids": mm_token_type_ids[at],
+        "labels": labels[at],
+        "position_ids": positions[:, at[0], at[1]],
+        "attention_mask": _visible(owners),
+    }
     row, column, sequence_of, index = torch.cat(back, 1)
-    return Packed(inputs, [rows[0] for rows in members], row, column, sequence_of, index,
-                  (input_ids.shape[0], input_ids.shape[1] - 1))
+    return Packed(
+        inputs,
+        [rows[0] for rows in members],
+        row,
+        column,
+        sequence_of,
+        index,
+        (input_ids.shape[0], input_ids.shape[1] - 1),
+    )
 
 
 def prompts(attention_mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(B, L) bool: the tokens of prompts that are padded on the left, before completions that are padded on the right."""
+    """(B, L) bool: the tokens of prompts that are padded on the left, before completions that are
+    padded on the right."""
     return attention_mask.bool() & ((labels != IGNORE).any(0).long().cumsum(0) == 0)
 
 
 def _visible(owners: torch.Tensor) -> torch.Tensor:
-    """(sequences, 1, N, N) may a token look at another: at an earlier one of the prompt (owner 0) or of its own completion."""
+    """(sequences, 1, N, N) may a token look at another: at an earlier one of the prompt (owner 0)
+    or of its own completion."""
     query, key = owners[:, :, None], owners[:, None, :]
-    causal = torch.ones(owners.shape[1], owners.shape[1], dtype=torch.bool, device=owners.device).tril()
+    causal = torch.ones(
+        owners.shape[1], owners.shape[1], dtype=torch.bool, device=owners.device
+    ).tril()
     return (causal & ((key == 0) | (query == key)))[:, None]

@@ -1,7 +1,8 @@
-"""One entry point for every training run: ``python -m spacer_utils.training.plan --profile P --method M``, also by ``accelerate launch``.
+"""One entry point for every training run: ``python -m spacer_utils.training.plan --profile P
+--method M``, also by ``accelerate launch``.
 
-A run owns a folder with its logs, checkpoints and the trained ``model/``; ``run.json`` is written last. It resumes by itself
-after a kill and is not repeated when its inputs have not changed.
+A run owns a folder with its logs, checkpoints and the trained ``model/``; ``run.json`` is written
+last. It resumes by itself after a kill and is not repeated when its inputs have not changed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ from zlib import crc32
 import numpy as np
 
 from ..core import folders, profiles, prompts
-from ..core.files import MODEL_FILES, STATES, content_hash, inside, model_digest, model_files, sha256, write_atomic
+from ..core.files import (
+    MODEL_FILES,
+    STATES,
+    content_hash,
+    inside,
+    model_digest,
+    model_files,
+    sha256,
+    write_atomic,
+)
 from ..core.profiles import Profile
 from ..core.row_files import rows_file
 from ..core.rows import load
@@ -34,13 +44,34 @@ from ..rewards.sets import Gate
 Tuning = Literal["lora", "full"]
 BrokenMedia = Literal["fail", "drop"]
 ENGINES = ("off", "colocate", "server")
-"""Who writes the rollouts: transformers, vLLM in the trainer's process, or a vLLM server (``assets/launch/vllm_server.sh``)."""
+"""Who writes the rollouts: transformers, vLLM in the trainer's process, or a vLLM server
+(``assets/launch/vllm_server.sh``)."""
 Progress = Callable[[int, int, Mapping[str, Any]], None]
 """Called after every optimiser step with (step, steps in all, the step's metrics)."""
-SAVED = (*MODEL_FILES, *STATES, "*.distcp", ".metadata", "trainer_state.json", "complete.json", "latest", "*.py", "README.md")
+SAVED = (
+    *MODEL_FILES,
+    *STATES,
+    "*.distcp",
+    ".metadata",
+    "trainer_state.json",
+    "complete.json",
+    "latest",
+    "*.py",
+    "README.md",
+)
 """What trainers save of a model and of their own state."""
-WRITES = ("run.json", "metrics.jsonl", "rollouts.jsonl", "model", "adapter",
-          *(f"{folder}/{name}" for folder in ("model", "model.partial", "adapter", "checkpoint-*") for name in SAVED))
+WRITES = (
+    "run.json",
+    "metrics.jsonl",
+    "rollouts.jsonl",
+    "model",
+    "adapter",
+    *(
+        f"{folder}/{name}"
+        for folder in ("model", "model.partial", "adapter", "checkpoint-*")
+        for name in SAVED
+    ),
+)
 """Paths that a run writes in its folder."""
 
 
@@ -56,7 +87,8 @@ class Method:
     gate: Gate = "correct"
     """When a map counts: after a right answer, as in the paper, or in every well-formed one."""
     credit: Literal["completion", "object"] = "completion"
-    """What a token is credited with: the whole completion's rewards, as in GRPO, or what it decides (``training.credit``)."""
+    """What a token is credited with: the whole completion's rewards, as in GRPO, or what it decides
+    (``training.credit``)."""
 
 
 class _Methods(dict[str, Method]):
@@ -66,29 +98,62 @@ class _Methods(dict[str, Method]):
         raise WorkbookError(f"unknown method {name!r}. Known: {', '.join(self)}.")
 
 
-METHODS: dict[str, Method] = _Methods({
-    "sft": Method("supervised on the answer"),
-    "sft_map": Method("supervised on map, how it is read, and answer", with_map=True),
-    "rlvr": Method("GRPO with accuracy and format", terms={"accuracy": 1.0, "format": 1.0}),
-    "rlvr_kind": Method("RLVR with a term for answers of the kind asked for",
-                        terms={"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0}),
-    "t_grpo": Method("RLVR and the temporal term (Video-R1)", terms={"accuracy": 1.0, "format": 1.0, "temporal": 1.0}),
-    "sg_rlvr": Method("RLVR and map imagination, the paper's reward", True, {"accuracy": 1.0, "format": 1.0, "map": 1.0}),
-    "sg_rlvr_calibrated": Method("map reward above the best uninformative map", True,
-                                 {"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0}),
-    # three times: within a group, map scores spread a quarter as far as accuracy (0.10 and 0.38), whose chance drowned them
-    "sg_rlvr_dense": Method("calibrated map reward in every well-formed answer, right or wrong", True,
-                            {"accuracy": 1.0, "format": 1.0, "map_calibrated": 3.0}, gate="format"),
-    "sg_rlvr_kind": Method("sg_rlvr_dense with a term for answers of the kind asked for", True,
-                           {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0}, gate="format"),
-    "sg_rlvr_objects": Method("the rewards of sg_rlvr_kind, every token credited with what it decides", True,
-                              {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0}, gate="format",
-                              credit="object"),
-    "sg_rlvr_aligned": Method("map reward up to turns that the video cannot decide: none of this workbook's maps", True,
-                              {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0}),
-    "sg_rlvr_relations": Method("map reward on pairwise directions and distance order", True,
-                                {"accuracy": 1.0, "format": 1.0, "map_relations": 1.0}),
-})
+METHODS: dict[str, Method] = _Methods(
+    {
+        "sft": Method("supervised on the answer"),
+        "sft_map": Method("supervised on map, how it is read, and answer", with_map=True),
+        "rlvr": Method("GRPO with accuracy and format", terms={"accuracy": 1.0, "format": 1.0}),
+        "rlvr_kind": Method(
+            "RLVR with a term for answers of the kind asked for",
+            terms={"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0},
+        ),
+        "t_grpo": Method(
+            "RLVR and the temporal term (Video-R1)",
+            terms={"accuracy": 1.0, "format": 1.0, "temporal": 1.0},
+        ),
+        "sg_rlvr": Method(
+            "RLVR and map imagination, the paper's reward",
+            True,
+            {"accuracy": 1.0, "format": 1.0, "map": 1.0},
+        ),
+        "sg_rlvr_calibrated": Method(
+            "map reward above the best uninformative map",
+            True,
+            {"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0},
+        ),
+        # three times: within a group, map scores spread a quarter as far as accuracy (0.10 and
+        # 0.38), whose chance drowned them
+        "sg_rlvr_dense": Method(
+            "calibrated map reward in every well-formed answer, right or wrong",
+            True,
+            {"accuracy": 1.0, "format": 1.0, "map_calibrated": 3.0},
+            gate="format",
+        ),
+        "sg_rlvr_kind": Method(
+            "sg_rlvr_dense with a term for answers of the kind asked for",
+            True,
+            {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0},
+            gate="format",
+        ),
+        "sg_rlvr_objects": Method(
+            "the rewards of sg_rlvr_kind, every token credited with what it decides",
+            True,
+            {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0},
+            gate="format",
+            credit="object",
+        ),
+        "sg_rlvr_aligned": Method(
+            "map reward up to turns that the video cannot decide: none of this workbook's maps",
+            True,
+            {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0},
+        ),
+        "sg_rlvr_relations": Method(
+            "map reward on pairwise directions and distance order",
+            True,
+            {"accuracy": 1.0, "format": 1.0, "map_relations": 1.0},
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +171,8 @@ class Plan:
     options: Mapping[str, Any]
     """Fields of TRL's GRPOConfig or SFTConfig that replace ours."""
     broken_media: BrokenMedia = "fail"
-    """``drop``: leave out the rows of files that can't be read, and log how many; else the first one ends the run."""
+    """``drop``: leave out the rows of files that can't be read, and log how many; else the first
+    one ends the run."""
 
     @property
     def supervised(self) -> bool:
@@ -114,11 +180,14 @@ class Plan:
 
     @property
     def terms(self) -> Mapping[str, float]:
-        """Reward terms and weights. With the released set a map can void a right answer, and the length bonus belongs to it."""
+        """Reward terms and weights. With the released set a map can void a right answer, and the
+        length bonus belongs to it."""
         terms = METHODS[self.method].terms or {}
         if self.profile.reward_set != "spacer":
             return terms
-        joined = {"accuracy": 0.0, "map": 0.0, "accuracy_with_map": 1.0} if "map" in terms else {}  # weight 0: logged only
+        joined = (
+            {"accuracy": 0.0, "map": 0.0, "accuracy_with_map": 1.0} if "map" in terms else {}
+        )  # weight 0: logged only
         return {**terms, **joined, "length": 1.0}
 
     @property
@@ -128,20 +197,37 @@ class Plan:
     @property
     def per_step(self) -> int:
         """Prompts of an optimiser step."""
-        return self.profile.train.sft_batch if self.supervised else self.profile.train.prompts_per_step
+        return (
+            self.profile.train.sft_batch if self.supervised else self.profile.train.prompts_per_step
+        )
 
     @cached_property
     def inputs(self) -> folders.Inputs:
-        """The data with the media that the run will see, all of the starting model, and every setting."""
+        """The data with the media that the run will see, all of the starting model, and every
+        setting."""
         p, method = self.profile, METHODS[self.method]
         settings = {
-            "method": {"name": self.method, "with_map": method.with_map, "gate": method.gate, "credit": method.credit},
-            "terms": dict(self.terms), "tuning": self.tuning, "seed": self.seed, "options": dict(self.options),
-            "train": asdict(p.train), "frames": asdict(p.frames), "prompt_style": p.prompt_style, "reward_set": p.reward_set,
-            "broken_media": self.broken_media, "model": "a folder" if Path(self.model).is_dir() else self.model,
+            "method": {
+                "name": self.method,
+                "with_map": method.with_map,
+                "gate": method.gate,
+                "credit": method.credit,
+            },
+            "terms": dict(self.terms),
+            "tuning": self.tuning,
+            "seed": self.seed,
+            "options": dict(self.options),
+            "train": asdict(p.train),
+            "frames": asdict(p.frames),
+            "prompt_style": p.prompt_style,
+            "reward_set": p.reward_set,
+            "broken_media": self.broken_media,
+            "model": "a folder" if Path(self.model).is_dir() else self.model,
         }
         model = {f"{name} of the model": path for name, path in model_files(self.model).items()}
-        return folders.Inputs.of("training", settings, {**model, **self.data_files(), **self.media()}, self.out)
+        return folders.Inputs.of(
+            "training", settings, {**model, **self.data_files(), **self.media()}, self.out
+        )
 
     def fingerprint(self) -> str:
         """Changes when the data, the starting weights or any setting of the run changes."""
@@ -149,18 +235,28 @@ class Plan:
 
     def data_files(self) -> dict[str, Path]:
         """The files of rows and maps, by name."""
-        return {name: self.data / name for name in ("train.jsonl", "cognitive_map.jsonl") if (self.data / name).exists()}
+        return {
+            name: self.data / name
+            for name in ("train.jsonl", "cognitive_map.jsonl")
+            if (self.data / name).exists()
+        }
 
     def media(self) -> dict[str, Path]:
-        """The media that the run will see, by the path that their rows name; all of them where broken ones are left out."""
+        """The media that the run will see, by the path that their rows name; all of them where
+        broken ones are left out."""
         samples = load(self.data / "train.jsonl")
         if samples and self.broken_media == "fail":
-            samples = [samples[i] for i in set(order(len(samples), self.steps * self.per_step, self.seed))]
-        return {path: inside(self.data, path) for path in sorted({s.path for s in samples if s.path})}
+            samples = [
+                samples[i] for i in set(order(len(samples), self.steps * self.per_step, self.seed))
+            ]
+        return {
+            path: inside(self.data, path) for path in sorted({s.path for s in samples if s.path})
+        }
 
 
 def order(count: int, length: int, seed: int) -> list[int]:
-    """``length`` indices below ``count``: whole shuffled passes, so that no prompt comes twice before all came once."""
+    """``length`` indices below ``count``: whole shuffled passes, so that no prompt comes twice
+    before all came once."""
     rng = np.random.default_rng([seed, crc32(b"order of prompts")])
     passes = [rng.permutation(count) for _ in range(-(-length // count))]
     return [int(i) for i in np.concatenate(passes)[:length]]
@@ -183,24 +279,41 @@ def rows(plan: Plan, samples: Sequence[Sample]) -> list[dict[str, str | list[dic
     return found
 
 
-def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int = 0, data_dir: Path | None = None,
-        out: Path | None = None, *, model: str | None = None, options: Mapping[str, Any] | None = None,
-        broken_media: BrokenMedia = "fail", overwrite: bool = False, progress: Progress | None = None) -> Path:
+def run(
+    profile: Profile | str,
+    method: str,
+    tuning: Tuning = "lora",
+    seed: int = 0,
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    *,
+    model: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    broken_media: BrokenMedia = "fail",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
     """Train one model and return its folder; see ``METHODS``.
 
     Args:
         data_dir: folder written by ``dataset.build``; the profile's own by default.
-        out: parent of the run's folder ``<method>-<tuning>-s<seed>``; ``outputs/<profile>/train`` by default.
+        out: parent of the run's folder ``<method>-<tuning>-s<seed>``; ``outputs/<profile>/train``
+            by default.
         model: starting policy instead of the profile's (a folder or hub id).
-        options: fields of TRL's configuration, for example ``{"loss_type": "dr_grpo", "report_to": "tensorboard"}``.
-        broken_media: ``drop`` leaves out the rows of files that can't be read and counts them in ``metrics.jsonl``.
-        overwrite: replace a finished run of other settings; only files that the workbook has written there are deleted.
+        options: fields of TRL's configuration, for example ``{"loss_type": "dr_grpo", "report_to":
+            "tensorboard"}``.
+        broken_media: ``drop`` leaves out the rows of files that can't be read and counts them in
+            ``metrics.jsonl``.
+        overwrite: replace a finished run of other settings; only files that the workbook has
+            written there are deleted.
 
     Raises:
         MissingArtifact: the data are not there.
-        WorkbookError: a finished run of other settings or somebody's files stand in the folder, or another process trains there.
+        WorkbookError: a finished run of other settings or somebody's files stand in the folder, or
+            another process trains there.
         WorkbookError: an unknown method, or settings that can't be continued exactly.
-        training.checkpoints.Interrupted: a signal ended the run; the same call goes on where it stopped.
+        training.checkpoints.Interrupted: a signal ended the run; the same call goes on where it
+            stopped.
     """
     profile = profiles.get(profile) if isinstance(profile, str) else profile
     supervised = METHODS[method].terms is None
@@ -211,13 +324,26 @@ def run(profile: Profile | str, method: str, tuning: Tuning = "lora", seed: int 
     data = Path(data_dir or profile.outputs / "data")
     rows_file(data)
     folder = Path(out or profile.outputs / "train") / f"{method}-{tuning}-s{seed}"
-    plan = Plan(profile, method, tuning, seed, data.resolve(), folder, model or profile.model_path, dict(options or {}),
-                broken_media)
+    plan = Plan(
+        profile,
+        method,
+        tuning,
+        seed,
+        data.resolve(),
+        folder,
+        model or profile.model_path,
+        dict(options or {}),
+        broken_media,
+    )
     if supervised and plan.options.get("use_vllm"):
-        raise WorkbookError(f"{method} is supervised and makes no rollouts. Run it with --vllm off.")
+        raise WorkbookError(
+            f"{method} is supervised and makes no rollouts. Run it with --vllm off."
+        )
     if finished(plan):
         return folder
-    main = int(os.environ.get("RANK", 0)) == 0  # of the processes of a launcher one answers for the folder
+    main = (
+        int(os.environ.get("RANK", 0)) == 0
+    )  # of the processes of a launcher one answers for the folder
     with folders.held(folder) if main else contextlib.nullcontext():
         if main:
             folders.check(folder, plan.inputs, WRITES, overwrite=overwrite, alone=True)
@@ -236,17 +362,32 @@ def finished(plan: Plan) -> bool:
 
 
 def write_result(plan: Plan, **facts: Any) -> Path:
-    """``run.json``: what ran, from what, with what, and the hashes of what it left; its presence means the run is whole."""
+    """``run.json``: what ran, from what, with what, and the hashes of what it left; its presence
+    means the run is whole."""
     packages = ("torch", "transformers", "trl", "peft", "accelerate")
-    mine = sorted(name for name in folders.Record.of(plan.out).written if name.endswith((".safetensors", ".jsonl")))
+    mine = sorted(
+        name
+        for name in folders.Record.of(plan.out).written
+        if name.endswith((".safetensors", ".jsonl"))
+    )
     hashes = {name: sha256(plan.out / name) for name in mine if (plan.out / name).is_file()}
     result = {
-        "name": plan.out.name, "profile": plan.profile.name, "method": plan.method, "tuning": plan.tuning, "seed": plan.seed,
-        "steps": plan.steps, "fingerprint": plan.fingerprint(), "train": asdict(plan.profile.train),
+        "name": plan.out.name,
+        "profile": plan.profile.name,
+        "method": plan.method,
+        "tuning": plan.tuning,
+        "seed": plan.seed,
+        "steps": plan.steps,
+        "fingerprint": plan.fingerprint(),
+        "train": asdict(plan.profile.train),
         "options": dict(plan.options),
-        "inputs": {"model": model_digest(plan.model), **{k: content_hash(p) for k, p in plan.data_files().items()}},
+        "inputs": {
+            "model": model_digest(plan.model),
+            **{k: content_hash(p) for k, p in plan.data_files().items()},
+        },
         "outputs": hashes,
-        "versions": {name: importlib.metadata.version(name) for name in packages}, **facts,
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        **facts,
     }
     return write_atomic(plan.out / "run.json", json.dumps(result, indent=1, default=str) + "\n")
 
@@ -273,38 +414,80 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; exit code 2 on a WorkbookError, 130 when a signal ended the run after saving."""
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.training.plan", description="Train one model; resumes by itself.")
+    """Command line; exit code 2 on a WorkbookError, 130 when a signal ended the run after
+    saving."""
+    parser = argparse.ArgumentParser(
+        prog="python -m spacer_utils.training.plan",
+        description="Train one model; resumes by itself.",
+    )
     parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
     parser.add_argument("--method", required=True, choices=list(METHODS))
     parser.add_argument("--tuning", default="lora", choices=["lora", "full"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, help="folder with train.jsonl (default: outputs/<profile>/data)")
-    parser.add_argument("--out", type=Path, help="parent of the run's folder (default: outputs/<profile>/train)")
+    parser.add_argument(
+        "--data", type=Path, help="folder with train.jsonl (default: outputs/<profile>/data)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="parent of the run's folder (default: outputs/<profile>/train)"
+    )
     parser.add_argument("--model", help="starting policy instead of the profile's")
-    parser.add_argument("--vllm", default="off", choices=ENGINES,
-                        help="who writes the rollouts: transformers (off), or vllm in this process or on a server")
-    parser.add_argument("--broken-media", default="fail", choices=["fail", "drop"],
-                        help="a clip that can't be read ends the run, or its rows are left out and counted in metrics.jsonl")
-    parser.add_argument("--overwrite", action="store_true",
-                        help="replace a finished run of other settings; files of others are never deleted")
+    parser.add_argument(
+        "--vllm",
+        default="off",
+        choices=ENGINES,
+        help="who writes the rollouts: transformers (off), or vllm in this process or on a server",
+    )
+    parser.add_argument(
+        "--broken-media",
+        default="fail",
+        choices=["fail", "drop"],
+        help="a clip that can't be read ends the run, or its rows are left out and counted in metrics.jsonl",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a finished run of other settings; files of others are never deleted",
+    )
     for flag, what in (("--set", "a profile field"), ("--trl", "a field of TRL's configuration")):
-        parser.add_argument(flag, type=_setting, action="append", default=[], metavar="FIELD=VALUE", help=f"override {what}")
+        parser.add_argument(
+            flag,
+            type=_setting,
+            action="append",
+            default=[],
+            metavar="FIELD=VALUE",
+            help=f"override {what}",
+        )
     args = parser.parse_args(argv)
     last = [0.0]
 
     def show(step: int, steps: int, metrics: Mapping[str, Any]) -> None:
         if time.monotonic() - last[0] > 5 or step == steps:
             last[0] = time.monotonic()
-            known = " ".join(f"{k} {metrics[k]:.4g}" for k in ("loss", "reward", "kl") if isinstance(metrics.get(k), float))
-            print(f"{args.method} {args.tuning} seed {args.seed}: step {step}/{steps} {known}", flush=True)
+            known = " ".join(
+                f"{k} {metrics[k]:.4g}"
+                for k in ("loss", "reward", "kl")
+                if isinstance(metrics.get(k), float)
+            )
+            print(
+                f"{args.method} {args.tuning} seed {args.seed}: step {step}/{steps} {known}",
+                flush=True,
+            )
 
     try:
         profile = profiles.get(args.profile).with_overrides(**dict(args.set))
-        folder = run(profile, args.method, args.tuning, args.seed, args.data, args.out, model=args.model,
-                     options={**rollouts(args.vllm), **dict(args.trl)},
-                     broken_media=args.broken_media, overwrite=args.overwrite,
-                     progress=show if int(os.environ.get("RANK", 0)) == 0 else None)
+        folder = run(
+            profile,
+            args.method,
+            args.tuning,
+            args.seed,
+            args.data,
+            args.out,
+            model=args.model,
+            options={**rollouts(args.vllm), **dict(args.trl)},
+            broken_media=args.broken_media,
+            overwrite=args.overwrite,
+            progress=show if int(os.environ.get("RANK", 0)) == 0 else None,
+        )
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 130 if type(error).__name__ == "Interrupted" else 2

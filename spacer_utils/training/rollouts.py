@@ -1,8 +1,9 @@
-"""Completions of a batch of prompts, in training and evaluation: what prompts share is read once, and rows that end leave.
+"""Completions of a batch of prompts, in training and evaluation: what prompts share is read once,
+and rows that end leave.
 
-transformers' ``generate`` reads every prompt whole and carries every row to the end of the longest. Rollouts of one prompt are
-all the same up to their first word, and questions about one clip differ in their last words only, so here the tokens before go
-through the model once.
+transformers' ``generate`` reads every prompt whole and carries every row to the end of the longest.
+Rollouts of one prompt are all the same up to their first word, and questions about one clip differ
+in their last words only, so here the tokens before go through the model once.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from .encoder import Batch, pad, token_types, vision_tokens
 from .vision import SharedVision, backbone
 
 Filter = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""``(ids (rows, tokens), scores (rows, words)) -> scores``: one of transformers' logits processors."""
+"""``(ids (rows, tokens), scores (rows, words)) -> scores``: one of transformers' logits
+processors."""
 Choice = Callable[[torch.Tensor], torch.Tensor]
 """``scores (rows, words) -> token ids (rows,)``."""
 
 
 def shared_heads(batch: Batch, vision: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Per row: the first row that begins with the same media and tokens, and how many tokens the two have in common.
+    """Per row: the first row that begins with the same media and tokens, and how many tokens the
+    two have in common.
 
-    All vision tokens (ids ``vision``) are among the common ones, and at least one token of each row is not.
+    All vision tokens (ids ``vision``) are among the common ones, and at least one token of each row
+    is not.
     """
     groups: dict[Any, list[int]] = {}
     for row, ids in enumerate(batch.ids):
@@ -41,13 +45,19 @@ def shared_heads(batch: Batch, vision: Sequence[int]) -> tuple[list[int], list[i
     return first, common
 
 
-def rules(settings: Any, processor: Any, device: Any = "cpu") -> tuple[list[Filter], frozenset[int]]:
-    """From a checkpoint's ``GenerationConfig``: what changes the scores (its repetition penalty; no token stands for pixels), and
-    which tokens end a text.
+def rules(
+    settings: Any, processor: Any, device: Any = "cpu"
+) -> tuple[list[Filter], frozenset[int]]:
+    """From a checkpoint's ``GenerationConfig``: what changes the scores (its repetition penalty; no
+    token stands for pixels), and which tokens end a text.
     """
     from transformers import RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
 
-    ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
+    ends = (
+        settings.eos_token_id
+        if isinstance(settings.eos_token_id, list)
+        else [settings.eos_token_id]
+    )
     filters: list[Filter] = [SuppressTokensLogitsProcessor(vision_tokens(processor), device=device)]
     if settings.repetition_penalty not in (None, 1.0):
         filters.insert(0, RepetitionPenaltyLogitsProcessor(settings.repetition_penalty))
@@ -64,14 +74,24 @@ def drawn(scores: torch.Tensor) -> torch.Tensor:
     return torch.multinomial(scores.softmax(-1), 1)[:, 0]
 
 
-def complete(model: Any, sight: SharedVision, batch: Batch, processor: Any, budget: int, filters: Sequence[Filter],
-             stop: frozenset[int], choose: Choice = most_likely, all_ended: Callable[[bool], bool] = bool,
-             ) -> list[tuple[list[int], bool]]:
-    """Per row: the tokens written, and whether the last is one of ``stop``: at most ``budget`` tokens in all.
+def complete(
+    model: Any,
+    sight: SharedVision,
+    batch: Batch,
+    processor: Any,
+    budget: int,
+    filters: Sequence[Filter],
+    stop: frozenset[int],
+    choose: Choice = most_likely,
+    all_ended: Callable[[bool], bool] = bool,
+) -> list[tuple[list[int], bool]]:
+    """Per row: the tokens written, and whether the last is one of ``stop``: at most ``budget``
+    tokens in all.
 
     Args:
-        all_ended: told after every token whether the rows here have all ended, says whether to stop. Where parameters are
-            sharded it has to answer for every process, since each forward needs all of them.
+        all_ended: told after every token whether the rows here have all ended, says whether to
+            stop. Where parameters are sharded it has to answer for every process, since each
+            forward needs all of them.
 
     Raises:
         WorkbookError: the model's scores are not finite, so that no word follows from them.
@@ -80,19 +100,32 @@ def complete(model: Any, sight: SharedVision, batch: Batch, processor: Any, budg
     first, common = shared_heads(batch, (processor.image_token_id, processor.video_token_id))
     readers = sorted(set(first))
     reader = torch.tensor([readers.index(f) for f in first])
-    heads, head_mask = pad([batch.ids[r][:common[r]] for r in readers], filler, "left")
+    heads, head_mask = pad([batch.ids[r][: common[r]] for r in readers], filler, "left")
     tails, tail_mask = pad([ids[n:] for ids, n in zip(batch.ids, common)], filler, "left")
     ids, mask = torch.cat([heads[reader], tails], 1), torch.cat([head_mask[reader], tail_mask], 1)
-    places, _ = backbone(model).get_rope_index(ids, token_types(ids, processor), attention_mask=mask,
-                                               **batch.positions(range(len(ids))))
+    places, _ = backbone(model).get_rope_index(
+        ids, token_types(ids, processor), attention_mask=mask, **batch.positions(range(len(ids)))
+    )
     ids, mask, places, width = ids.to(device), mask.to(device), places.to(device), heads.shape[1]
     with sight.rows(batch, readers, device) as media:
-        read = model(input_ids=heads.to(device), attention_mask=head_mask.to(device), position_ids=places[:, readers, :width],
-                     use_cache=True, logits_to_keep=1, **media)
+        read = model(
+            input_ids=heads.to(device),
+            attention_mask=head_mask.to(device),
+            position_ids=places[:, readers, :width],
+            use_cache=True,
+            logits_to_keep=1,
+            **media,
+        )
     cache = read.past_key_values
     cache.batch_select_indices(reader.to(device))
-    out = model(input_ids=ids[:, width:], attention_mask=mask, position_ids=places[:, :, width:], past_key_values=cache,
-                use_cache=True, logits_to_keep=1)
+    out = model(
+        input_ids=ids[:, width:],
+        attention_mask=mask,
+        position_ids=places[:, :, width:],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
     place = places.amax((0, 2)) + 1  # (rows,) the next position of each
     written: list[list[int]] = [[] for _ in batch.ids]
     ended = [False] * len(written)
@@ -100,8 +133,10 @@ def complete(model: Any, sight: SharedVision, batch: Batch, processor: Any, budg
     for step in range(budget):
         scores = out.logits[:, -1].float()
         if not torch.isfinite(scores).all():
-            raise WorkbookError(f"the model's scores of its word number {step + 1} are not finite. Its weights do not suit the "
-                                f"precision it runs in ({model.dtype}), or a training has spoiled them: take another checkpoint.")
+            raise WorkbookError(
+                f"the model's scores of its word number {step + 1} are not finite. Its weights do not suit the "
+                f"precision it runs in ({model.dtype}), or a training has spoiled them: take another checkpoint."
+            )
         for change in filters:
             scores = change(ids, scores)
         chosen = choose(scores)
@@ -116,9 +151,23 @@ def complete(model: Any, sight: SharedVision, batch: Batch, processor: Any, budg
             keep = keep or [0]  # where only other processes go on, one row goes with them
             index = torch.tensor(keep, device=device)
             out.past_key_values.batch_select_indices(index)
-            ids, mask, place, chosen, alive = ids[index], mask[index], place[index], chosen[index], [alive[k] for k in keep]
-        ids, mask = torch.cat([ids, chosen[:, None]], 1), torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        out = model(input_ids=chosen[:, None], attention_mask=mask, position_ids=place.expand(3, -1)[:, :, None],
-                    past_key_values=out.past_key_values, use_cache=True)
+            ids, mask, place, chosen, alive = (
+                ids[index],
+                mask[index],
+                place[index],
+                chosen[index],
+                [alive[k] for k in keep],
+            )
+        ids, mask = (
+            torch.cat([ids, chosen[:, None]], 1),
+            torch.cat([mask, mask.new_ones(len(mask), 1)], 1),
+        )
+        out = model(
+            input_ids=chosen[:, None],
+            attention_mask=mask,
+            position_ids=place.expand(3, -1)[:, :, None],
+            past_key_values=out.past_key_values,
+            use_cache=True,
+        )
         place = place + 1
     return list(zip(written, ended))

@@ -1,4 +1,5 @@
-"""Fields of TRL's configuration that a run replaces, held to their names, kinds and ranges before anything is loaded."""
+"""Fields of TRL's configuration that a run replaces, held to their names, kinds and ranges before
+anything is loaded."""
 
 from __future__ import annotations
 
@@ -19,19 +20,36 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
         "importance_sampling_level": ("token", "sequence"),
         "scale_rewards": ("group", "batch", "none", True, False),
         "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
-        "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate",
-                                          "sequence_mask"),
+        "vllm_importance_sampling_mode": (
+            "token_truncate",
+            "token_mask",
+            "sequence_truncate",
+            "sequence_mask",
+        ),
         "vllm_mode": ("server", "colocate"),
     },
     "SFTConfig": {"loss_type": ("nll", "dft")},
 }
 """What TRL 1.16 knows, where it says so in the middle of a training only."""
 AT_LEAST: dict[str, float] = {
-    "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "steps_per_generation": 1, "num_iterations": 1,
-    "generation_batch_size": 1, "max_completion_length": 1, "num_generations": 2, "max_steps": 1, "save_steps": 1,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "steps_per_generation": 1,
+    "num_iterations": 1,
+    "generation_batch_size": 1,
+    "max_completion_length": 1,
+    "num_generations": 2,
+    "max_steps": 1,
+    "save_steps": 1,
     "logging_steps": 1,
 }
-ABOVE_ZERO = ("temperature", "top_p", "repetition_penalty", "num_train_epochs", "top_entropy_quantile")
+ABOVE_ZERO = (
+    "temperature",
+    "top_p",
+    "repetition_penalty",
+    "num_train_epochs",
+    "top_entropy_quantile",
+)
 SIGNED = ("entropy_coef",)
 """Numbers that may be negative though their usual value is not."""
 
@@ -43,7 +61,8 @@ def config(kind: type[Any], ours: Mapping[str, Any], options: Mapping[str, Any])
         options: fields that replace ours.
 
     Raises:
-        WorkbookError: no such field, or a value of another kind or out of range, or one that TRL refuses.
+        WorkbookError: no such field, or a value of another kind or out of range, or one that TRL
+            refuses.
     """
     known = {f.name: f for f in fields(kind) if f.init}
     hints = get_type_hints(kind)
@@ -51,7 +70,9 @@ def config(kind: type[Any], ours: Mapping[str, Any], options: Mapping[str, Any])
     for name, value in options.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            advice = f"Did you mean {near[0]}?" if near else "Its fields are in TRL's documentation."
+            advice = (
+                f"Did you mean {near[0]}?" if near else "Its fields are in TRL's documentation."
+            )
             raise WorkbookError(f"{kind.__name__} of TRL has no field {name!r}. {advice}")
         choices = CHOICES[kind.__name__].get(name, ())
         checked[name] = _of_kind(name, value, hints[name], choices)
@@ -68,21 +89,26 @@ def refused_by_trl() -> Iterator[None]:
         yield
     except (ValueError, TypeError, NotImplementedError, ImportError, KeyError) as error:
         text = " ".join(str(error).split())
-        raise WorkbookError(f"TRL refuses these settings: {text[:400]} "
-                            "Change the --trl or --set that it names.") from error
+        raise WorkbookError(
+            f"TRL refuses these settings: {text[:400]} Change the --trl or --set that it names."
+        ) from error
 
 
 def _of_kind(name: str, value: Any, hint: Any, choices: tuple[Any, ...]) -> Any:
     """The value, whole numbers made decimal where the field is."""
     if choices:
         if value not in choices:
-            raise WorkbookError(f"--trl {name} can't be {value!r}. Known: {', '.join(map(str, choices))}.")
+            raise WorkbookError(
+                f"--trl {name} can't be {value!r}. Known: {', '.join(map(str, choices))}."
+            )
         return value
     tries = [value]
     if isinstance(value, int) and not isinstance(value, bool):
         tries.append(float(value))
     if isinstance(value, list):
-        tries.append([float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value])
+        tries.append(
+            [float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value]
+        )
     for tried in tries:
         try:
             type_validator(name, tried, hint)
@@ -97,7 +123,13 @@ def _in_range(name: str, value: Any, usual: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     least = AT_LEAST.get(name, 0)
-    signed = name in SIGNED or (isinstance(usual, int | float) and usual < 0 and name not in AT_LEAST)
-    if not math.isfinite(value) or (name in ABOVE_ZERO and value <= 0) or (value < least and not signed):
+    signed = name in SIGNED or (
+        isinstance(usual, int | float) and usual < 0 and name not in AT_LEAST
+    )
+    if (
+        not math.isfinite(value)
+        or (name in ABOVE_ZERO and value <= 0)
+        or (value < least and not signed)
+    ):
         wanted = "above 0" if name in ABOVE_ZERO else f"from {least} on"
         raise WorkbookError(f"--trl {name} must be a number {wanted}, not {value!r}.")

@@ -1,9 +1,11 @@
-"""vLLM as the engine of rollouts, through TRL 1.16, for rows with video: in the trainer's process or on a server.
+"""vLLM as the engine of rollouts, through TRL 1.16, for rows with video: in the trainer's process
+or on a server.
 
-TRL sends images alone, and ids that a colocated engine expands a second time (huggingface/trl issue 6294); it resets no vision
-features after a weight sync. So the engine's object is replaced by a stand-in that sends what the engine expects, checks what
-it makes of it against the trainer's own ids, and forgets vision features with the prefixes. What ids can't show (a clip's time,
-its pixels, positions) shows in log-probabilities: ``agree`` compares the two sides after every generation.
+TRL sends images alone, and ids that a colocated engine expands a second time (huggingface/trl issue
+6294); it resets no vision features after a weight sync. So the engine's object is replaced by a
+stand-in that sends what the engine expects, checks what it makes of it against the trainer's own
+ids, and forgets vision features with the prefixes. What ids can't show (a clip's time, its pixels,
+positions) shows in log-probabilities: ``agree`` compares the two sides after every generation.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ from ..core.types import WorkbookError
 from .encoder import Batch, Encoder, Pixels, vision_tokens
 
 PROVEN = ("0.22.0", "0.31.0")
-"""Oldest and newest vLLM that TRL 1.16 was made for (``trl/import_utils.py``); TRL itself only warns outside of them."""
+"""Oldest and newest vLLM that TRL 1.16 was made for (``trl/import_utils.py``); TRL itself only
+warns outside of them."""
 LARGEST_GAP = 0.2
-"""Mean |log p(engine) - log p(trainer)| per token, nats, above which the two do not see the same: rounding to bfloat16 moves
-it by a few hundredths, a clip without its time or pixels by whole nats."""
+"""Mean |log p(engine) - log p(trainer)| per token, nats, above which the two do not see the same:
+rounding to bfloat16 moves it by a few hundredths, a clip without its time or pixels by whole
+nats."""
 Request = dict[str, Any]
 
 
@@ -39,7 +43,8 @@ def check(version: str | None = None) -> None:
     """Raise where vLLM is absent, or of a version that TRL 1.16 was not made for.
 
     Args:
-        version: that of a server; by default of the package installed here, which TRL's client needs too.
+        version: that of a server; by default of the package installed here, which TRL's client
+            needs too.
 
     Raises:
         WorkbookError: what is there, what is needed, how to go on.
@@ -56,33 +61,46 @@ def check(version: str | None = None) -> None:
 
 
 def requests(batch: Batch, rows: Sequence[int], encoder: Encoder) -> list[Request]:
-    """What an engine is sent for each row: one placeholder per medium, frames at the size the model sees them, their times.
+    """What an engine is sent for each row: one placeholder per medium, frames at the size the model
+    sees them, their times.
 
-    ``expanded`` holds the trainer's own ids, to compare with what the engine makes of ``prompt_token_ids``.
+    ``expanded`` holds the trainer's own ids, to compare with what the engine makes of
+    ``prompt_token_ids``.
     """
     known: dict[Any, Request] = {}
     for row in rows:
         prompt = batch.prompts[row]
         if prompt not in known:
-            ids = encoder.processor.tokenizer(encoder.text(prompt), add_special_tokens=False)["input_ids"]
+            ids = encoder.processor.tokenizer(encoder.text(prompt), add_special_tokens=False)[
+                "input_ids"
+            ]
             known[prompt] = {"prompt_token_ids": ids, "expanded": batch.ids[row]}
             media = [batch.media[m] for m in batch.rows[row]]
             if media:
                 known[prompt]["multi_modal_data"] = {
-                    name: [_sent(m, encoder) for m in media if m.kind == name] for name in {m.kind for m in media}}
+                    name: [_sent(m, encoder) for m in media if m.kind == name]
+                    for name in {m.kind for m in media}
+                }
             if videos := known[prompt].get("multi_modal_data", {}).get("video"):
-                known[prompt]["mm_processor_kwargs"] = encoder.video_options(max(len(frames) for frames, _ in videos))
+                known[prompt]["mm_processor_kwargs"] = encoder.video_options(
+                    max(len(frames) for frames, _ in videos)
+                )
     return [known[batch.prompts[row]] for row in rows]
 
 
 def _sent(medium: Pixels, encoder: Encoder) -> Any:
-    """A PIL image, or ((T, H, W, 3) uint8 frames, their ``VideoMetadata`` as a dict), at the size of the medium's grid."""
+    """A PIL image, or ((T, H, W, 3) uint8 frames, their ``VideoMetadata`` as a dict), at the size
+    of the medium's grid."""
     patch = encoder.processor.video_processor.patch_size
     frames, about = medium.source
-    stack = torch.from_numpy(np.asarray(frames)).reshape(-1, *np.shape(frames)[-3:]).permute(0, 3, 1, 2)
+    stack = (
+        torch.from_numpy(np.asarray(frames)).reshape(-1, *np.shape(frames)[-3:]).permute(0, 3, 1, 2)
+    )
     size = [int(n) * patch for n in medium.grid[1:]]
     if list(stack.shape[-2:]) != size:
-        stack = functional.resize(stack, size, interpolation=InterpolationMode.BICUBIC, antialias=True)
+        stack = functional.resize(
+            stack, size, interpolation=InterpolationMode.BICUBIC, antialias=True
+        )
     pixels = stack.permute(0, 2, 3, 1).numpy()
     if medium.kind == "image":
         return Image.fromarray(pixels[0])
@@ -93,34 +111,44 @@ def same(sent: Sequence[Request], got: Sequence[Sequence[int]]) -> None:
     """Compare the ids that the engine generated from with the trainer's.
 
     Raises:
-        WorkbookError: they differ, so rollouts would be scored on another prompt than they were made from.
+        WorkbookError: they differ, so rollouts would be scored on another prompt than they were
+            made from.
     """
     for request, ids in zip(sent, got, strict=True):
         expected = request["expanded"]
         if list(ids) != list(expected):
-            at = next((k for k, (a, b) in enumerate(itertools.zip_longest(ids, expected)) if a != b), 0)
-            raise WorkbookError(f"the engine generates from other ids than the trainer scores: {len(ids)} instead of "
-                                f"{len(expected)}, different from token {at} on. It has expanded or resized the media in its "
-                                "own way: use a proven version of vllm, or --vllm off.")
+            at = next(
+                (k for k, (a, b) in enumerate(itertools.zip_longest(ids, expected)) if a != b), 0
+            )
+            raise WorkbookError(
+                f"the engine generates from other ids than the trainer scores: {len(ids)} instead of "
+                f"{len(expected)}, different from token {at} on. It has expanded or resized the media in its "
+                "own way: use a proven version of vllm, or --vllm off."
+            )
 
 
 def agree(gap: float) -> None:
-    """Raise if engine and trainer give the engine's own tokens too different log-probabilities; see ``LARGEST_GAP``.
+    """Raise if engine and trainer give the engine's own tokens too different log-probabilities; see
+    ``LARGEST_GAP``.
 
     Raises:
         WorkbookError: they do not see the same prompt, time, pixels or weights.
     """
     if gap > LARGEST_GAP:
-        raise WorkbookError(f"log-probabilities of the engine and the trainer differ by {gap:.2f} nats per token (at most "
-                            f"{LARGEST_GAP}): the two do not see the same clip, time or weights. Qwen2.5-VL needs a vllm that "
-                            "hands on the clip's rate (vllm-project/vllm pull request 47736). Upgrade it, or use --vllm off.")
+        raise WorkbookError(
+            f"log-probabilities of the engine and the trainer differ by {gap:.2f} nats per token (at most "
+            f"{LARGEST_GAP}): the two do not see the same clip, time or weights. Qwen2.5-VL needs a vllm that "
+            "hands on the clip's rate (vllm-project/vllm pull request 47736). Upgrade it, or use --vllm off."
+        )
 
 
 class Sighted:
-    """Stands in for the engine's object inside TRL's ``VLLMGeneration``; ``requests`` are those of the next ``generate``."""
+    """Stands in for the engine's object inside TRL's ``VLLMGeneration``; ``requests`` are those of
+    the next ``generate``."""
 
     def __init__(self, engine: Any, frozen: Callable[[], bool]) -> None:
-        """``frozen`` tells whether the vision tower never changes, so that kept features stay right."""
+        """``frozen`` tells whether the vision tower never changes, so that kept features stay
+        right."""
         self.engine, self.frozen = engine, frozen
         self.requests: list[Request] = []
 
@@ -156,44 +184,58 @@ class Colocated(Sighted):
 
 
 class Served(Sighted):
-    """For TRL's ``VLLMClient``: the server turns media into features first, then generates from the trainer's expanded ids."""
+    """For TRL's ``VLLMClient``: the server turns media into features first, then generates from the
+    trainer's expanded ids."""
 
     def __init__(self, engine: Any, frozen: Callable[[], bool], processor: Any) -> None:
         super().__init__(engine, frozen)
         self.placeholders = {"image": processor.image_token_id, "video": processor.video_token_id}
 
     def reset_vision(self) -> None:
-        if self.engine.session.post(f"{self.engine.base_url}/reset_encoder_cache").status_code != 200:
+        if (
+            self.engine.session.post(f"{self.engine.base_url}/reset_encoder_cache").status_code
+            != 200
+        ):
             raise WorkbookError(_STALE)
 
     def generate(self, prompts: Sequence[Any], features: Any = None, **options: Any) -> Any:
         with ThreadPoolExecutor(max_workers=16) as pool:
             features = list(pool.map(self._features, self.requests))
         given = {"features": features} if any(features) else {}
-        return self.engine.generate(prompts=[r["expanded"] for r in self.requests], **given, **options)
+        return self.engine.generate(
+            prompts=[r["expanded"] for r in self.requests], **given, **options
+        )
 
     def _features(self, request: Request) -> dict[str, Any] | None:
         media = request.get("multi_modal_data")
         if not media:
             return None
-        answer = self.engine.session.post(f"{self.engine.base_url}/v1/chat/completions/render",
-                                          json={"model": self.engine.model, "max_tokens": 1, **as_message(request)})
+        answer = self.engine.session.post(
+            f"{self.engine.base_url}/v1/chat/completions/render",
+            json={"model": self.engine.model, "max_tokens": 1, **as_message(request)},
+        )
         if answer.status_code != 200:
-            raise WorkbookError(f"the vllm server does not render media ({answer.status_code}). Start it by "
-                                "spacer_utils/assets/launch/vllm_server.sh, which switches that on.")
+            raise WorkbookError(
+                f"the vllm server does not render media ({answer.status_code}). Start it by "
+                "spacer_utils/assets/launch/vllm_server.sh, which switches that on."
+            )
         features: dict[str, Any] = answer.json()["features"]
         places = {kind: runs(request["expanded"], self.placeholders[kind]) for kind in media}
         for kind, found in places.items():
             lengths = [p["length"] for p in features["mm_placeholders"].get(kind, [])]
             if lengths != [p["length"] for p in found]:
-                raise WorkbookError(f"the vllm server makes {lengths} tokens of the {kind}s of a prompt, the trainer "
-                                    f"{[p['length'] for p in found]}. Start it with the trainer's model; for Qwen3-VL, which "
-                                    "writes times between its frames, use --vllm colocate.")
+                raise WorkbookError(
+                    f"the vllm server makes {lengths} tokens of the {kind}s of a prompt, the trainer "
+                    f"{[p['length'] for p in found]}. Start it with the trainer's model; for Qwen3-VL, which "
+                    "writes times between its frames, use --vllm colocate."
+                )
         return {**features, "mm_placeholders": places}
 
 
-_STALE = ("this vllm can't forget the vision features of old weights (no reset_encoder_cache), and the vision tower is trained. "
-          "Keep the tower frozen (--tuning lora), or use --vllm off.")
+_STALE = (
+    "this vllm can't forget the vision features of old weights (no reset_encoder_cache), and the vision tower is trained. "
+    "Keep the tower frozen (--tuning lora), or use --vllm off."
+)
 
 
 def runs(ids: Sequence[int], token: int) -> list[dict[str, int]]:
@@ -212,24 +254,33 @@ def runs(ids: Sequence[int], token: int) -> list[dict[str, int]]:
 
 
 def as_message(request: Request) -> dict[str, Any]:
-    """A request's media as fields of a chat completion: lossless pictures, a clip as a sequence of them with its own clock.
+    """A request's media as fields of a chat completion: lossless pictures, a clip as a sequence of
+    them with its own clock.
 
-    vLLM reads ``video/jpeg`` URLs as pictures in any format, joined by commas, with the clock in ``media_io_kwargs``.
+    vLLM reads ``video/jpeg`` URLs as pictures in any format, joined by commas, with the clock in
+    ``media_io_kwargs``.
 
     Raises:
         WorkbookError: more than one clip; the clock is one per message.
     """
     media = request["multi_modal_data"]
     if len(media.get("video", ())) > 1:
-        raise WorkbookError("a vllm server takes one clip per prompt: its message has one clock. Use --vllm colocate.")
-    content = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_png(i)}"}} for i in media.get("image", ())]
+        raise WorkbookError(
+            "a vllm server takes one clip per prompt: its message has one clock. Use --vllm colocate."
+        )
+    content = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_png(i)}"}}
+        for i in media.get("image", ())
+    ]
     fields: dict[str, Any] = {"messages": [{"role": "user", "content": content}]}
     for frames, about in media.get("video", ()):
         url = "data:video/jpeg;base64," + ",".join(_png(Image.fromarray(f)) for f in frames)
         content.append({"type": "video_url", "video_url": {"url": url}})
         clock = {k: about[k] for k in ("fps", "duration", "total_num_frames", "do_sample_frames")}
         indices = [round(i) for i in about["frames_indices"]]
-        fields["media_io_kwargs"] = {"video": {**clock, "frames_indices": indices, "num_frames": len(frames)}}
+        fields["media_io_kwargs"] = {
+            "video": {**clock, "frames_indices": indices, "num_frames": len(frames)}
+        }
         fields["mm_processor_kwargs"] = request["mm_processor_kwargs"]
     return fields
 
@@ -246,15 +297,20 @@ class Engine:
     def __init__(self, generation: Any, encoder: Encoder, frozen: Callable[[], bool]) -> None:
         """
         Raises:
-            WorkbookError: an unproven server, or tensor parallelism, whose ranks would need each other's media.
+            WorkbookError: an unproven server, or tensor parallelism, whose ranks would need each
+                other's media.
         """
         if generation.mode == "colocate" and generation.tensor_parallel_size > 1:
-            raise WorkbookError("colocated vllm with video takes vllm_tensor_parallel_size=1: each process generates for its own "
-                                "rows. Use --vllm server for a model that needs several GPUs.")
+            raise WorkbookError(
+                "colocated vllm with video takes vllm_tensor_parallel_size=1: each process generates for its own "
+                "rows. Use --vllm server for a model that needs several GPUs."
+            )
         self.generation, self.encoder = generation, encoder
         self.stand_in: Sighted | None = None
-        generation.generation_kwargs = {**generation.generation_kwargs,
-                                        "logit_bias": {i: -100.0 for i in vision_tokens(encoder.processor)}}
+        generation.generation_kwargs = {
+            **generation.generation_kwargs,
+            "logit_bias": {i: -100.0 for i in vision_tokens(encoder.processor)},
+        }
         if generation.mode == "colocate":
             self.stand_in = generation.llm = Colocated(generation.llm, frozen)
         elif generation.accelerator.is_main_process:
@@ -263,7 +319,8 @@ class Engine:
             self.stand_in = generation.vllm_client = Served(client, frozen, encoder.processor)
 
     def look(self, batch: Batch, rows: Sequence[int], group: int) -> None:
-        """Say what the rows of the next generation look at; a server is asked once per ``group`` of equal prompts."""
+        """Say what the rows of the next generation look at; a server is asked once per ``group`` of
+        equal prompts."""
         found = requests(batch, rows, self.encoder)
         if self.generation.mode == "server":
             found = gather_object(found)[::group]

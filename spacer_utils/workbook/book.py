@@ -1,7 +1,8 @@
-"""What a notebook calls: its start line, figures, computed readings, checks and findings. ``runner`` executes notebooks.
+"""What a notebook calls: its start line, figures, computed readings, checks and findings.
+``runner`` executes notebooks.
 
-Everything shown is deterministic: no times, no paths. Values that come from a model or a dataset are escaped before they
-reach Markdown or HTML.
+Everything shown is deterministic: no times, no paths. Values that come from a model or a dataset
+are escaped before they reach Markdown or HTML.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from ..core.progress import Progress
 from ..core.types import MissingArtifact, WorkbookError
 
 METRICS = "application/vnd.spacer.metrics+json"
-"""Output type of the recorded figures: ``[[name, value], ...]``, since notebook files sort the keys of objects."""
+"""Output type of the recorded figures: ``[[name, value], ...]``, since notebook files sort the keys
+of objects."""
 
 
 @dataclass
@@ -45,10 +47,12 @@ class Book:
         return self.profile.outputs
 
     def need(self, *relative: str) -> Path:
-        """Path below ``outputs/<profile>`` of the first artefact, after all of them were found there.
+        """Path below ``outputs/<profile>`` of the first artefact, after all of them were found
+        there.
 
         Raises:
-            MissingArtifact: one is not there, or empty; the message names the notebook that writes it.
+            MissingArtifact: one is not there, or empty; the message names the notebook that writes
+                it.
         """
         for name in relative:
             if not present(self.out, name):
@@ -61,15 +65,25 @@ class Book:
 
     def say(self, *sentences: str, **values: Any) -> None:
         """Show sentences whose ``{names}`` are filled from ``values`` and the recorded metrics."""
-        _display({"text/markdown": " ".join(fill(s, {**self.metrics, **values}) for s in sentences)})
+        _display(
+            {"text/markdown": " ".join(fill(s, {**self.metrics, **values}) for s in sentences)}
+        )
 
     def found(self, *sentences: str) -> None:
-        """The notebook's findings as a list, every number from the recorded metrics; hands the metrics to the runner."""
+        """The notebook's findings as a list, every number from the recorded metrics; hands the
+        metrics to the runner."""
         text = "\n".join(f"* {fill(s, self.metrics)}" for s in sentences)
         _display({"text/markdown": text, METRICS: list(map(list, self.metrics.items()))})
 
-    def figure(self, figure: Any, caption: str, alt: str, *, interactive: Any = None,
-               table: Iterable[Mapping[str, Any]] = ()) -> None:
+    def figure(
+        self,
+        figure: Any,
+        caption: str,
+        alt: str,
+        *,
+        interactive: Any = None,
+        table: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
         """Show a matplotlib figure with a numbered caption and alternative text.
 
         Args:
@@ -80,26 +94,40 @@ class Book:
             WorkbookError: caption or alternative text is empty.
         """
         if not caption.strip() or not alt.strip():
-            raise WorkbookError(f"figure {self.figures + 1} of {self.name} has no caption or no alt text. Give both.")
+            raise WorkbookError(
+                f"figure {self.figures + 1} of {self.name} has no caption or no alt text. Give both."
+            )
         self.figures += 1
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(
+            buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None}
+        )
         label = f"Figure {self.name.split('_')[0]}.{self.figures}. {caption}"
         twin = json.loads(interactive.to_json()) if interactive is not None else None
         meta = {"alt": alt, "caption": label, "number": self.figures, "twin": twin is not None}
         if twin is not None:
             _display({"application/vnd.plotly.v1+json": twin}, {"spacer": meta})
-        _display({"image/png": buffer.getvalue(), "text/plain": alt}, {"spacer": meta, "image/png": {"alt": alt}})
+        _display(
+            {"image/png": buffer.getvalue(), "text/plain": alt},
+            {"spacer": meta, "image/png": {"alt": alt}},
+        )
         _display({"text/markdown": f"*{label}*"}, {"spacer": {"part": "caption"}})
         if rows := list(table):
-            _display({"text/html": f"<details><summary>Data of figure {self.figures}</summary>{html_table(rows)}</details>"})
+            _display(
+                {
+                    "text/html": f"<details><summary>Data of figure {self.figures}</summary>{html_table(rows)}</details>"
+                }
+            )
 
     def table(self, rows: Iterable[Mapping[str, Any]], caption: str) -> None:
         """Show rows as a captioned table; every cell is escaped."""
         _display({"text/html": html_table(list(rows), caption)})
 
-    def gallery(self, rows: Iterable[Mapping[str, Any]], caption: str, filters: Sequence[str]) -> None:
-        """Show rows for reading: the report offers a choice for every column in ``filters``; every cell is escaped."""
+    def gallery(
+        self, rows: Iterable[Mapping[str, Any]], caption: str, filters: Sequence[str]
+    ) -> None:
+        """Show rows for reading: the report offers a choice for every column in ``filters``; every
+        cell is escaped."""
         _display({"text/html": html_table(list(rows), caption, "gallery", filters)})
 
     def video(self, path: Path, caption: str, alt: str) -> None:
@@ -109,7 +137,10 @@ class Book:
         label = f"Figure {self.name.split('_')[0]}.{self.figures}. {caption}"
         source = f"data:video/mp4;base64,{data}"
         page = f'<video controls muted loop width="448" src="{source}" aria-label="{html.escape(alt)}"></video>'
-        _display({"video/mp4": data, "text/html": page, "text/plain": alt}, {"spacer": {"alt": alt, "caption": label}})
+        _display(
+            {"video/mp4": data, "text/html": page, "text/plain": alt},
+            {"spacer": {"alt": alt, "caption": label}},
+        )
         _display({"text/markdown": f"*{label}*"}, {"spacer": {"part": "caption"}})
 
     def checks(self, claims: Mapping[str, bool]) -> None:
@@ -122,8 +153,10 @@ class Book:
         _display({"text/html": html_table(rows, kind="checks")})
         failed = [claim for claim, holds in claims.items() if not holds]
         if failed:
-            raise WorkbookError(f"{len(failed)} of {len(claims)} checks of {self.name} do not hold: {'; '.join(failed)}. "
-                                "The tables and figures above show the values.")
+            raise WorkbookError(
+                f"{len(failed)} of {len(claims)} checks of {self.name} do not hold: {'; '.join(failed)}. "
+                "The tables and figures above show the values."
+            )
 
     def progress(self, label: str) -> Progress:
         """Callback ``(done, total)``: a bar in JupyterLab, one line every few seconds headless."""
@@ -166,7 +199,8 @@ def _version() -> str:
 
 
 def present(out: Path, pattern: str) -> bool:
-    """Some artefact of that name is there. An empty file is none: nothing writes one, a crashed machine may leave one."""
+    """Some artefact of that name is there. An empty file is none: nothing writes one, a crashed
+    machine may leave one."""
     return any(p.stat().st_size for p in out.glob(pattern))
 
 
@@ -174,21 +208,27 @@ def missing(pattern: str, profile: str) -> MissingArtifact:
     """The error for an artefact that is not there, naming the notebook that writes it."""
     from . import dag
 
-    writer = next((n for n in dag.notebooks() for w in n.writes if w == pattern or Path(pattern).match(w)), None)
+    writer = next(
+        (n for n in dag.notebooks() for w in n.writes if w == pattern or Path(pattern).match(w)),
+        None,
+    )
     by, number = (writer.name, writer.number) if writer else ("an earlier notebook", "02")
     return MissingArtifact(f"outputs/{profile}/{pattern}", by, f"make nb{number} PROFILE={profile}")
 
 
 def real_layouts(value: str | None) -> Path | None:
-    """Folder of real layouts: the parameter, else the environment variable ``REAL_LAYOUTS``; None when neither is set.
+    """Folder of real layouts: the parameter, else the environment variable ``REAL_LAYOUTS``; None
+    when neither is set.
 
     Raises:
         WorkbookError: the folder does not exist.
     """
     text = value or os.environ.get("REAL_LAYOUTS") or ""
     if text and not Path(text).is_dir():
-        raise WorkbookError("REAL_LAYOUTS names a folder that does not exist. Give the folder that holds the meta_info JSON "
-                            "files (data/meta_info of vision-x-nyu/thinking-in-space), or leave it out.")
+        raise WorkbookError(
+            "REAL_LAYOUTS names a folder that does not exist. Give the folder that holds the meta_info JSON "
+            "files (data/meta_info of vision-x-nyu/thinking-in-space), or leave it out."
+        )
     return Path(text) if text else None
 
 
@@ -197,7 +237,7 @@ def source(thing: Any) -> None:
     _display({"text/markdown": f"````python\n{inspect.getsource(thing)}````"})
 
 
-# ------------------------------------------------------------------------------------------------------------------- text
+# --------------------------------------------------------------------------------------------- text
 
 
 class _Escaping(string.Formatter):
@@ -211,7 +251,9 @@ class _Escaping(string.Formatter):
 
 def escape_markdown(text: str) -> str:
     """Text that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", html.escape(text, quote=False).replace("\n", " "))
+    return re.sub(
+        r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", html.escape(text, quote=False).replace("\n", " ")
+    )
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
@@ -226,8 +268,10 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     try:
         return _Escaping().vformat(template, (), values)
     except (KeyError, IndexError) as error:
-        raise WorkbookError(f"the sentence {template!r} names {error}, which was never recorded. "
-                            f"Known: {', '.join(values)}.") from error
+        raise WorkbookError(
+            f"the sentence {template!r} names {error}, which was never recorded. "
+            f"Known: {', '.join(values)}."
+        ) from error
 
 
 def _plain(value: Any) -> Any:
@@ -236,13 +280,23 @@ def _plain(value: Any) -> Any:
 
 
 def _column(values: Sequence[Any]) -> list[str]:
-    """One column's cells as escaped text: numbers with as many decimals as the largest of them needs for two or three digits. One
-    that would read as zero keeps two digits, unless nothing but rounding is left of it."""
+    """One column's cells as escaped text: numbers with as many decimals as the largest of them
+    needs for two or three digits. One that would read as zero keeps two digits, unless nothing but
+    rounding is left of it."""
     plain = [_plain(v) for v in values]
     numbers = [abs(v) for v in plain if isinstance(v, float) and math.isfinite(v)]
     largest = max(numbers, default=0.0)
-    form = ",.0f" if largest >= 1000 else ",.1f" if largest >= 20 else ".2f" if largest >= 0.1 else \
-        ".3f" if largest >= 0.01 else ".2g"
+    form = (
+        ",.0f"
+        if largest >= 1000
+        else ",.1f"
+        if largest >= 20
+        else ".2f"
+        if largest >= 0.1
+        else ".3f"
+        if largest >= 0.01
+        else ".2g"
+    )
 
     def cell(value: Any) -> str:
         if value is None or value != value:
@@ -252,24 +306,41 @@ def _column(values: Sequence[Any]) -> list[str]:
         if isinstance(value, int):
             return f"{value:,}" if abs(value) >= 10_000 else str(value)
         if isinstance(value, float):
-            vanishes = 1e-12 * largest < abs(value) and not any(digit in "123456789" for digit in format(value, form))
+            vanishes = 1e-12 * largest < abs(value) and not any(
+                digit in "123456789" for digit in format(value, form)
+            )
             return format(value, ".2g" if vanishes else form)
         return html.escape(str(value)).replace("\n", "<br>")
 
     return [cell(v) for v in plain]
 
 
-def html_table(rows: Sequence[Mapping[str, Any]], caption: str = "", kind: str = "data", filters: Sequence[str] = ()) -> str:
-    """An HTML table with every cell escaped; numbers right-aligned, columns in order of first appearance."""
+def html_table(
+    rows: Sequence[Mapping[str, Any]],
+    caption: str = "",
+    kind: str = "data",
+    filters: Sequence[str] = (),
+) -> str:
+    """An HTML table with every cell escaped; numbers right-aligned, columns in order of first
+    appearance."""
     names = list(dict.fromkeys(k for r in rows for k in r))
-    numeric = {n for n in names if all(isinstance(_plain(r.get(n)), int | float | None) for r in rows)}
+    numeric = {
+        n for n in names if all(isinstance(_plain(r.get(n)), int | float | None) for r in rows)
+    }
     columns = [_column([r.get(n) for r in rows]) for n in names]
 
     def cell(tag: str, name: str, content: str) -> str:
-        return f'<{tag} class="number">{content}</{tag}>' if name in numeric else f"<{tag}>{content}</{tag}>"
+        return (
+            f'<{tag} class="number">{content}</{tag}>'
+            if name in numeric
+            else f"<{tag}>{content}</{tag}>"
+        )
 
     head = "".join(cell("th", n, html.escape(str(n)).replace("_", " ")) for n in names)
-    body = "".join("<tr>" + "".join(cell("td", n, text) for n, text in zip(names, line)) + "</tr>" for line in zip(*columns))
+    body = "".join(
+        "<tr>" + "".join(cell("td", n, text) for n, text in zip(names, line)) + "</tr>"
+        for line in zip(*columns)
+    )
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     choices = f' data-filters="{html.escape("|".join(filters))}"' if filters else ""
     return f'<table class="{kind}"{choices}>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

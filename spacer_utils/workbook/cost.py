@@ -1,7 +1,8 @@
-"""What a run will take, on paper: floating-point operations and bytes of a GRPO or SFT step, and from them time, memory, cost.
+"""What a run will take, on paper: floating-point operations and bytes of a GRPO or SFT step, and
+from them time, memory, cost.
 
-First principles and the assumptions of ``ASSUMPTIONS``; where ``make gpu-bench`` has left a table, its nearest row corrects
-them. Nothing here imports PyTorch.
+First principles and the assumptions of ``ASSUMPTIONS``; where ``make gpu-bench`` has left a table,
+its nearest row corrects them. Nothing here imports PyTorch.
 """
 
 from __future__ import annotations
@@ -20,22 +21,38 @@ TABLE = "cost.json"
 MFU = 0.30
 """Share of the chip's matrix rate that scoring and training reach."""
 LAYER_SECONDS = 0.9e-3
-"""Shortest time of one layer in the loop that writes tokens: transformers launches its kernels one by one from Python."""
+"""Shortest time of one layer in the loop that writes tokens: transformers launches its kernels one
+by one from Python."""
 PROMPT_TOKENS = {"spacer": 600, "compact": 60}
 """Text of a prompt by style, tokens: instruction, question, options."""
 SPARE_GB = 3.0
 """Context of the GPU's driver, fragments, one chunk of logits."""
 ASSUMPTIONS: tuple[dict[str, str], ...] = (
-    {"what": "arithmetic", "assumed": "2 operations per weight and token forward, twice that backward (once for LoRA, whose base "
-     "needs no weight gradients), a second forward with gradient checkpointing; attention by context length"},
+    {
+        "what": "arithmetic",
+        "assumed": "2 operations per weight and token forward, twice that backward (once for LoRA, whose base "
+        "needs no weight gradients), a second forward with gradient checkpointing; attention by context length",
+    },
     {"what": "matrix rate", "assumed": f"{MFU:.0%} of the chip's peak in scoring and training"},
-    {"what": "writing tokens", "assumed": "the whole step's rows side by side; per token of the longest completion one pass over "
-     f"the weights at the memory rate, at least {1000 * LAYER_SECONDS:.1f} ms per layer (transformers; vLLM has no such floor)"},
+    {
+        "what": "writing tokens",
+        "assumed": "the whole step's rows side by side; per token of the longest completion one pass over "
+        f"the weights at the memory rate, at least {1000 * LAYER_SECONDS:.1f} ms per layer (transformers; vLLM has no such floor)",
+    },
     {"what": "completions", "assumed": "as long as the limit allows"},
-    {"what": "media", "assumed": "each clip encoded once per step and shared by its completions; a prompt read once per group"},
-    {"what": "states", "assumed": "full: 16 bytes per weight (fp32 weight, gradient, two of Adam's) and 4 of the reference, "
-     "sharded; LoRA: 2 bytes per frozen weight on every GPU"},
-    {"what": "activations", "assumed": "one hidden state per layer and token, one layer in work, bf16 (checkpointing)"},
+    {
+        "what": "media",
+        "assumed": "each clip encoded once per step and shared by its completions; a prompt read once per group",
+    },
+    {
+        "what": "states",
+        "assumed": "full: 16 bytes per weight (fp32 weight, gradient, two of Adam's) and 4 of the reference, "
+        "sharded; LoRA: 2 bytes per frozen weight on every GPU",
+    },
+    {
+        "what": "activations",
+        "assumed": "one hidden state per layer and token, one layer in work, bf16 (checkpointing)",
+    },
     {"what": "price", "assumed": "list prices of rented chips, to be replaced by yours"},
 )
 
@@ -86,8 +103,12 @@ class Shape:
     @property
     def tower(self) -> float:
         wide = 4 * self.tower_hidden
-        return self.tower_layers * (4 * self.tower_hidden**2 + 3 * self.tower_hidden * self.tower_inner) + wide**2 + \
-            wide * self.hidden
+        return (
+            self.tower_layers
+            * (4 * self.tower_hidden**2 + 3 * self.tower_hidden * self.tower_inner)
+            + wide**2
+            + wide * self.hidden
+        )
 
     @property
     def weights(self) -> float:
@@ -95,25 +116,41 @@ class Shape:
 
 
 SHAPES = {
-    "Qwen/Qwen2.5-VL-7B-Instruct": Shape(28, 3584, 512 / 3584, 18944, 152064, False, 32, 1280, 3420),
+    "Qwen/Qwen2.5-VL-7B-Instruct": Shape(
+        28, 3584, 512 / 3584, 18944, 152064, False, 32, 1280, 3420
+    ),
     "Qwen/Qwen2.5-VL-3B-Instruct": Shape(36, 2048, 256 / 2048, 11008, 151936, True, 32, 1280, 3420),
 }
 """As published in the checkpoints' ``config.json``."""
 
 
 def shape(model: str) -> Shape:
-    """Sizes of a local checkpoint (folder relative to the repository) or of a known hub id; of the 7B where neither is there."""
+    """Sizes of a local checkpoint (folder relative to the repository) or of a known hub id; of the
+    7B where neither is there."""
     path = PROJECT / model / "config.json"
-    return from_config(json.loads(path.read_text())) if path.exists() else \
-        SHAPES.get(model, SHAPES["Qwen/Qwen2.5-VL-7B-Instruct"])
+    return (
+        from_config(json.loads(path.read_text()))
+        if path.exists()
+        else SHAPES.get(model, SHAPES["Qwen/Qwen2.5-VL-7B-Instruct"])
+    )
 
 
 def from_config(c: Mapping[str, Any]) -> Shape:
     """Sizes of a Qwen2.5-VL or Qwen3-VL from its configuration."""
     text, tower = c["text_config"], c["vision_config"]
-    return Shape(text["num_hidden_layers"], text["hidden_size"], text["num_key_value_heads"] / text["num_attention_heads"],
-                 text["intermediate_size"], text["vocab_size"], c.get("tie_word_embeddings", False), tower["depth"],
-                 tower["hidden_size"], tower["intermediate_size"], tower["temporal_patch_size"], tower["patch_size"])
+    return Shape(
+        text["num_hidden_layers"],
+        text["hidden_size"],
+        text["num_key_value_heads"] / text["num_attention_heads"],
+        text["intermediate_size"],
+        text["vocab_size"],
+        c.get("tie_word_embeddings", False),
+        tower["depth"],
+        tower["hidden_size"],
+        tower["intermediate_size"],
+        tower["temporal_patch_size"],
+        tower["patch_size"],
+    )
 
 
 @dataclass(frozen=True)
@@ -143,7 +180,8 @@ def tokens(s: Setting, of: Shape) -> int:
 
 
 def work(s: Setting, of: Shape) -> dict[str, float]:
-    """Operations of a step: ``generate``, ``score`` (reference), ``train``, and ``useful``: train without recomputation."""
+    """Operations of a step: ``generate``, ``score`` (reference), ``train``, and ``useful``: train
+    without recomputation."""
     prompt, rows = tokens(s, of) + s.text, s.prompts * s.group
     clips = s.prompts if s.shared else rows
 
@@ -157,8 +195,15 @@ def work(s: Setting, of: Shape) -> dict[str, float]:
     trained = s.tuning == "full"
     back = 3 if trained else 2
     train = {r: once * (back + r) + trained * sight * (back + r) for r in (0, int(s.checkpointing))}
-    made = {"generate": forward(rows * prompt, prompt) + answers + sight, "score": once + trained * sight}
-    return {**(made if not s.supervised else dict.fromkeys(made, 0.0)), "train": train[int(s.checkpointing)], "useful": train[0]}
+    made = {
+        "generate": forward(rows * prompt, prompt) + answers + sight,
+        "score": once + trained * sight,
+    }
+    return {
+        **(made if not s.supervised else dict.fromkeys(made, 0.0)),
+        "train": train[int(s.checkpointing)],
+        "useful": train[0],
+    }
 
 
 def seconds(s: Setting, of: Shape, chip: Chip, gpus: int = 1) -> float:
@@ -166,7 +211,9 @@ def seconds(s: Setting, of: Shape, chip: Chip, gpus: int = 1) -> float:
     w = work(s, of)
     arithmetic = (w["generate"] + w["score"] + w["train"]) / (gpus * chip.flops * MFU)
     width = 2 if chip.gb > 16 else 4
-    token = max(width * (of.blocks + of.vocab * of.hidden) / chip.bandwidth, of.layers * LAYER_SECONDS)
+    token = max(
+        width * (of.blocks + of.vocab * of.hidden) / chip.bandwidth, of.layers * LAYER_SECONDS
+    )
     return arithmetic + (0.0 if s.supervised else s.completion * token)
 
 
@@ -174,19 +221,24 @@ def states(s: Setting, of: Shape, gpus: int = 1, lora_rank: int = 64) -> float:
     """GB per chip of weights, gradients, optimiser and reference."""
     if s.tuning == "full":
         return (16 + 4 * (not s.supervised)) * of.weights / gpus / 1e9
-    adapters = 16 * lora_rank * of.layers * (of.hidden * (5 + 2 * of.kv) + 3 * (of.hidden + of.inner))
+    adapters = (
+        16 * lora_rank * of.layers * (of.hidden * (5 + 2 * of.kv) + 3 * (of.hidden + of.inner))
+    )
     return (2 * of.weights + adapters) / 1e9
 
 
 def live(s: Setting, of: Shape, gpus: int = 1) -> float:
-    """GB per chip of activations, or of keys and values while tokens are written, whichever is more, and what is spare."""
+    """GB per chip of activations, or of keys and values while tokens are written, whichever is
+    more, and what is spare."""
     mine = max(1, s.prompts * s.group // gpus)
     rows = min(s.rows or mine, mine)
     prompt = tokens(s, of) + s.text
     held = (max(1, rows // s.group) if s.shared else rows) * prompt + rows * s.completion
     per_layer = held * (16 * of.hidden + 6 * of.inner) * 2
     kept = of.layers * (held * of.hidden * 2 if s.checkpointing else per_layer) + per_layer
-    cache = 0.0 if s.supervised else mine * (prompt + s.completion) * of.layers * 4 * of.kv * of.hidden
+    cache = (
+        0.0 if s.supervised else mine * (prompt + s.completion) * of.layers * 4 * of.kv * of.hidden
+    )
     return max(kept, cache) / 1e9 + SPARE_GB
 
 
@@ -195,8 +247,19 @@ def setting(p: Profile, tuning: str, supervised: bool) -> Setting:
     t, f = p.train, p.frames
     pixels = f.size**2 or min(f.max_pixels, p.data.width * p.data.height)
     prompts, group = (t.sft_batch, 1) if supervised else (t.prompts_per_step, t.group_size)
-    return Setting(tuning, min(f.num_frames, p.data.clip_frames), pixels, prompts, group, t.completion_tokens,
-                   PROMPT_TOKENS[p.prompt_style], t.micro_batch, p.min_gpu_gb > 0, True, supervised)
+    return Setting(
+        tuning,
+        min(f.num_frames, p.data.clip_frames),
+        pixels,
+        prompts,
+        group,
+        t.completion_tokens,
+        PROMPT_TOKENS[p.prompt_style],
+        t.micro_batch,
+        p.min_gpu_gb > 0,
+        True,
+        supervised,
+    )
 
 
 def measured(folder: Path) -> list[dict[str, Any]]:
@@ -209,19 +272,35 @@ def measured(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def nearest(s: Setting, of: Shape, model: str, table: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def nearest(
+    s: Setting, of: Shape, model: str, table: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
     """The measured row of the same model and tuning whose step is nearest in operations."""
-    rows = [r for r in table if r["model"] == model and r["setting"]["tuning"] == s.tuning and r["setting"]["shared"]]
+    rows = [
+        r
+        for r in table
+        if r["model"] == model and r["setting"]["tuning"] == s.tuning and r["setting"]["shared"]
+    ]
     size = sum(work(replace(s, supervised=False), of).values())
-    return min(rows, key=lambda r: abs(log(sum(work(Setting(**r["setting"]), of).values()) / size)), default=None)
+    return min(
+        rows,
+        key=lambda r: abs(log(sum(work(Setting(**r["setting"]), of).values()) / size)),
+        default=None,
+    )
 
 
-def estimate(p: Profile, chip: str, table: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
-    """One row per kind of run: hours, dollars, GB per chip, whether it fits, and where the figures come from."""
+def estimate(
+    p: Profile, chip: str, table: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """One row per kind of run: hours, dollars, GB per chip, whether it fits, and where the figures
+    come from."""
     of, c, gpus, t = shape(p.model), CHIPS[chip], max(1, p.min_gpus), p.train
     found = []
-    for run, tuning, supervised in (("sft", "full" if p.full else "lora", True), ("sg_rlvr", "lora", False),
-                                    ("sg_rlvr", "full", False)):
+    for run, tuning, supervised in (
+        ("sft", "full" if p.full else "lora", True),
+        ("sg_rlvr", "lora", False),
+        ("sg_rlvr", "full", False),
+    ):
         s = setting(p, tuning, supervised)
         time, source = seconds(s, of, c, gpus), "formula"
         gb = states(s, of, gpus, t.lora_rank) + live(s, of, gpus)
@@ -231,7 +310,17 @@ def estimate(p: Profile, chip: str, table: Sequence[Mapping[str, Any]] = ()) -> 
             gb += row["gb"] - row["states_gb"] - live(there, of)
             source = f"formula, corrected by {row['run']}"
         hours = time * (t.sft_steps if supervised else t.rl_steps) / 3600
-        found.append({"run": run, "tuning": tuning, "chips": gpus, "seconds per step": round(time, 2), "hours": round(hours, 2),
-                      "US dollars": round(hours * gpus * c.price, 2), "GB each": round(gb, 1), "fits": gb <= c.gb,
-                      "from": source})
+        found.append(
+            {
+                "run": run,
+                "tuning": tuning,
+                "chips": gpus,
+                "seconds per step": round(time, 2),
+                "hours": round(hours, 2),
+                "US dollars": round(hours * gpus * c.price, 2),
+                "GB each": round(gb, 1),
+                "fits": gb <= c.gb,
+                "from": source,
+            }
+        )
     return found

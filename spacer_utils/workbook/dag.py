@@ -1,4 +1,5 @@
-"""What each notebook needs: its own metadata and the modules it reaches, as dependency lines for Make (like gcc -MMD).
+"""What each notebook needs: its own metadata and the modules it reaches, as dependency lines for
+Make (like gcc -MMD).
 
 Needs nothing but the standard library: Make runs it before ``.venv`` exists.
 """
@@ -17,7 +18,12 @@ from ..core.types import WorkbookError
 
 PACKAGE = "spacer_utils"
 NOTEBOOKS = PROJECT / "notebooks"
-REGISTRIES = {"SCENES": "scenes", "QUESTIONS": "questions", "REWARDS": "rewards", "BENCHMARKS": "benchmarks"}
+REGISTRIES = {
+    "SCENES": "scenes",
+    "QUESTIONS": "questions",
+    "REWARDS": "rewards",
+    "BENCHMARKS": "benchmarks",
+}
 """A module that uses a registry reaches every file of its folder."""
 
 
@@ -30,7 +36,8 @@ class Notebook:
     title: str
     question: str
     reads: tuple[str, ...]
-    """Artefacts it needs: glob patterns below ``outputs/<profile>``, each among some other notebook's ``writes``."""
+    """Artefacts it needs: glob patterns below ``outputs/<profile>``, each among some other
+    notebook's ``writes``."""
     writes: tuple[str, ...]
     minutes: dict[str, float]
     """Profile -> minutes to expect on that profile's hardware."""
@@ -53,7 +60,9 @@ def code_cells(raw: dict[str, Any]) -> list[str]:
 
 def parameter_names(raw: dict[str, Any]) -> tuple[str, ...]:
     """Names that the cell tagged ``parameters`` assigns."""
-    found = ["".join(c["source"]) for c in raw["cells"] if "parameters" in c["metadata"].get("tags", ())]
+    found = [
+        "".join(c["source"]) for c in raw["cells"] if "parameters" in c["metadata"].get("tags", ())
+    ]
     nodes = [n for text in found for n in ast.parse(text).body if isinstance(n, ast.Assign)]
     return tuple(t.id for n in nodes for t in n.targets if isinstance(t, ast.Name))
 
@@ -69,12 +78,23 @@ def read(path: Path, package: Path | None = None) -> Notebook:
         block = raw["metadata"]["spacer"]
         title = "".join(raw["cells"][0]["source"]).split("\n")[0].removeprefix("# ").strip()
         return Notebook(
-            path.stem, title, block["question"], tuple(block["reads"]), tuple(block["writes"]), block["minutes"],
-            block["disk_mb"], block["hardware"], block["paper"], parameter_names(raw),
-            reached(code_cells(raw), package or PROJECT / PACKAGE))
+            path.stem,
+            title,
+            block["question"],
+            tuple(block["reads"]),
+            tuple(block["writes"]),
+            block["minutes"],
+            block["disk_mb"],
+            block["hardware"],
+            block["paper"],
+            parameter_names(raw),
+            reached(code_cells(raw), package or PROJECT / PACKAGE),
+        )
     except (KeyError, IndexError, ValueError) as error:
-        raise WorkbookError(f"notebooks/{path.name} is not a notebook of this workbook ({type(error).__name__}: {error}). "
-                            "Its metadata needs a spacer block: see 00_start_here.ipynb.") from error
+        raise WorkbookError(
+            f"notebooks/{path.name} is not a notebook of this workbook ({type(error).__name__}: {error}). "
+            "Its metadata needs a spacer block: see 00_start_here.ipynb."
+        ) from error
 
 
 def notebooks() -> list[Notebook]:
@@ -97,10 +117,23 @@ def find(key: str) -> Notebook:
 
 def at_a_glance(block: dict[str, Any]) -> str:
     """The *At a glance* cell of a notebook, from its metadata block."""
-    reads, writes = (", ".join(f"`{n}`" for n in block[key]) or "nothing" for key in ("reads", "writes"))
-    times = ", ".join(f"{p} {block['minutes'][p]:g} min" for p in PROFILES if p in block["minutes"]) or "not measured yet"
-    rows = {"reads": reads, "writes": writes, "time": times, "hardware": block["hardware"], "paper": block["paper"]}
-    return "\n".join(["*At a glance*", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())])
+    reads, writes = (
+        ", ".join(f"`{n}`" for n in block[key]) or "nothing" for key in ("reads", "writes")
+    )
+    times = (
+        ", ".join(f"{p} {block['minutes'][p]:g} min" for p in PROFILES if p in block["minutes"])
+        or "not measured yet"
+    )
+    rows = {
+        "reads": reads,
+        "writes": writes,
+        "time": times,
+        "hardware": block["hardware"],
+        "paper": block["paper"],
+    }
+    return "\n".join(
+        ["*At a glance*", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())]
+    )
 
 
 def writers(every: list[Notebook]) -> dict[str, Notebook]:
@@ -111,10 +144,12 @@ def writers(every: list[Notebook]) -> dict[str, Notebook]:
 def upstream(notebook: Notebook, every: list[Notebook]) -> list[Notebook]:
     """Notebooks that write what this one reads."""
     by_pattern = writers(every)
-    return list({by_pattern[r].name: by_pattern[r] for r in notebook.reads if r in by_pattern}.values())
+    return list(
+        {by_pattern[r].name: by_pattern[r] for r in notebook.reads if r in by_pattern}.values()
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------- module reach
+# ------------------------------------------------------------------------------------- module reach
 
 
 def _module_file(package: Path, dotted: str) -> Path | None:
@@ -127,17 +162,22 @@ def _module_file(package: Path, dotted: str) -> Path | None:
 
 
 def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
-    """Files of the package that a module at ``here`` (its package path) imports, anywhere in its code."""
+    """Files of the package that a module at ``here`` (its package path) imports, anywhere in its
+    code."""
     found: set[Path] = set()
     used: set[str] = set()
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [a.name.removeprefix(PACKAGE).lstrip(".") for a in node.names if a.name.split(".")[0] == PACKAGE]
+            names = [
+                a.name.removeprefix(PACKAGE).lstrip(".")
+                for a in node.names
+                if a.name.split(".")[0] == PACKAGE
+            ]
         elif isinstance(node, ast.ImportFrom):
             stem = node.module or ""
             if node.level:
-                stem = ".".join([*here[:len(here) - node.level + 1], *filter(None, [stem])])
+                stem = ".".join([*here[: len(here) - node.level + 1], *filter(None, [stem])])
             elif stem.split(".")[0] == PACKAGE:
                 stem = stem.removeprefix(PACKAGE).lstrip(".")
             else:
@@ -145,7 +185,11 @@ def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
             names = [stem, *(".".join(filter(None, [stem, a.name])) for a in node.names)]
             if stem == "core.registry":
                 used |= {a.name for a in node.names}
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "registry":
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "registry"
+        ):
             used.add(node.attr)
         found.update(p for n in names if n and (p := _module_file(package, n)))
     for registry, folder in REGISTRIES.items():
@@ -157,7 +201,9 @@ def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
 def reached(sources: list[str], package: Path) -> tuple[str, ...]:
     """Files of the package that these sources reach, directly or through other modules, sorted."""
     found: set[Path] = set()
-    todo: set[Path] = set().union(*(_imports(ast.parse(s), package, ()) for s in sources)) if sources else set()
+    todo: set[Path] = (
+        set().union(*(_imports(ast.parse(s), package, ()) for s in sources)) if sources else set()
+    )
     while todo:
         path = todo.pop()
         found.add(path)
@@ -167,9 +213,13 @@ def reached(sources: list[str], package: Path) -> tuple[str, ...]:
 
 @cache
 def _file_imports(path: Path, package: Path, changed: int) -> frozenset[Path]:
-    """What one file needs of the package; ``changed`` (its time of change) makes an edited file count as another."""
+    """What one file needs of the package; ``changed`` (its time of change) makes an edited file
+    count as another."""
     here = path.relative_to(package).parts[:-1]
-    return frozenset(_imports(ast.parse(path.read_text(encoding="utf-8")), package, here) | _parents(path, package))
+    return frozenset(
+        _imports(ast.parse(path.read_text(encoding="utf-8")), package, here)
+        | _parents(path, package)
+    )
 
 
 def _parents(path: Path, package: Path) -> set[Path]:
@@ -179,25 +229,38 @@ def _parents(path: Path, package: Path) -> set[Path]:
     return {p for p in inits if p.is_file()}
 
 
-# ------------------------------------------------------------------------------------------------------------------ Make
+# --------------------------------------------------------------------------------------------- Make
 
 
 def makefile() -> str:
     """Dependency lines of every notebook, in terms of Make's ``$(OUT)``.
 
-    A notebook depends on its file, the modules it reaches, the parameters it declares and the executed notebooks whose
-    artefacts it reads. Lost (or empty) artefacts make their notebook run again.
+    A notebook depends on its file, the modules it reaches, the parameters it declares and the
+    executed notebooks whose artefacts it reads. Lost (or empty) artefacts make their notebook run
+    again.
     """
     every = notebooks()
     lines = [f"PROFILES := {' '.join(PROFILES)}", f"NOTEBOOKS := {' '.join(n.name for n in every)}"]
     for n in every:
         settings = [f"$(OUT)/.settings/{p}" for p in ("SEED", "REAL_LAYOUTS") if p in n.parameters]
         before = [f"$(OUT)/executed/{u.name}.ipynb" for u in upstream(n, every)]
-        lost = [f"$(if $(shell find $(OUT)/{pattern} -maxdepth 0 -size +0 2>/dev/null),,FORCE)" for pattern in n.writes]
-        lines.append(f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *settings, *before, *lost])}")
-    # only where the rules of the reports are known: in the make that holds the lock, not in the one that waits for it
-    lines += ["ifdef SPACER_CLAIMED", *(f"nb{n.number}: $(OUT)/reports/{n.name}.html" for n in every), "endif"]
-    lines += [f"{m}:" for m in sorted({m for n in every for m in n.modules})]  # a module that was deleted is no error
+        lost = [
+            f"$(if $(shell find $(OUT)/{pattern} -maxdepth 0 -size +0 2>/dev/null),,FORCE)"
+            for pattern in n.writes
+        ]
+        lines.append(
+            f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *settings, *before, *lost])}"
+        )
+    # only where the rules of the reports are known: in the make that holds the lock, not in the one
+    # that waits for it
+    lines += [
+        "ifdef SPACER_CLAIMED",
+        *(f"nb{n.number}: $(OUT)/reports/{n.name}.html" for n in every),
+        "endif",
+    ]
+    lines += [
+        f"{m}:" for m in sorted({m for n in every for m in n.modules})
+    ]  # a module that was deleted is no error
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,5 @@
-"""Before anything runs: what will run and why, for how long, on how much disk, and whether this machine can.
+"""Before anything runs: what will run and why, for how long, on how much disk, and whether this
+machine can.
 
 ``python -m spacer_utils.workbook.forecast plan|check|profiles|du --profile cpu``
 """
@@ -27,12 +28,14 @@ def shortfalls(profile: Profile, memory_gb: float, gpus: Sequence[float]) -> lis
         lacks.append(f"{profile.min_ram_gb} GB of memory (here: {memory_gb:.0f})")
     if len(gpus) < profile.min_gpus:
         lacks.append(f"{profile.min_gpus} GPU{'s' * (profile.min_gpus > 1)} (here: {len(gpus)})")
-    elif profile.min_gpus and min(gpus[:profile.min_gpus]) < profile.min_gpu_gb:
+    elif profile.min_gpus and min(gpus[: profile.min_gpus]) < profile.min_gpu_gb:
         lacks.append(f"GPUs of {profile.min_gpu_gb} GB (here: {min(gpus):.0f} GB)")
     return lacks
 
 
-def check(profile: Profile, memory_gb: float | None = None, gpus: Sequence[float] | None = None) -> None:
+def check(
+    profile: Profile, memory_gb: float | None = None, gpus: Sequence[float] | None = None
+) -> None:
     """Raise within seconds if the profile does not fit this machine.
 
     Raises:
@@ -43,19 +46,28 @@ def check(profile: Profile, memory_gb: float | None = None, gpus: Sequence[float
     lacks = shortfalls(profile, memory_gb, gpus)
     if lacks:
         order = list(PROFILES)
-        fitting = [p for p in order[:order.index(profile.name)] if not shortfalls(PROFILES[p], memory_gb, gpus)]
-        advice = f"The nearest profile that fits is {fitting[-1]}: make reproduce PROFILE={fitting[-1]}" if fitting else \
-            "No profile fits this machine."
+        fitting = [
+            p
+            for p in order[: order.index(profile.name)]
+            if not shortfalls(PROFILES[p], memory_gb, gpus)
+        ]
+        advice = (
+            f"The nearest profile that fits is {fitting[-1]}: make reproduce PROFILE={fitting[-1]}"
+            if fitting
+            else "No profile fits this machine."
+        )
         raise WorkbookError(f"profile {profile.name} needs {' and '.join(lacks)}. {advice}")
 
 
 def states(profile: Profile, settings: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """One row per notebook: whether ``make reproduce`` will run it and why, with expected minutes (the last run's here) and disk.
+    """One row per notebook: whether ``make reproduce`` will run it and why, with expected minutes
+    (the last run's here) and disk.
 
     Appendices run only when asked for.
 
     Args:
-        settings: what Make is called with (``SEED``, ``REAL_LAYOUTS``); one that differs from the last run's is a reason.
+        settings: what Make is called with (``SEED``, ``REAL_LAYOUTS``); one that differs from the
+            last run's is a reason.
     """
     every = dag.notebooks()
     rows: list[dict[str, Any]] = []
@@ -70,13 +82,22 @@ def states(profile: Profile, settings: Mapping[str, str] | None = None) -> list[
         minutes = measured / 60 if measured else notebook.minutes.get(profile.name)
         if state == "to run" and not notebook.number.isdigit():
             state, reason = "asked", f"only by make nb{notebook.number} or make reports"
-        rows.append({"notebook": notebook.name, "state": state, "reason": reason, "minutes": minutes, "measured": bool(measured),
-                     "disk_mb": notebook.disk_mb.get(profile.name)})
+        rows.append(
+            {
+                "notebook": notebook.name,
+                "state": state,
+                "reason": reason,
+                "minutes": minutes,
+                "measured": bool(measured),
+                "disk_mb": notebook.disk_mb.get(profile.name),
+            }
+        )
     return rows
 
 
 def _changed(notebook: dag.Notebook, out: Path, settings: Mapping[str, str]) -> str:
-    """The first setting that Make will find changed, as ``SEED: 0 -> 1``; empty if there is none."""
+    """The first setting that Make will find changed, as ``SEED: 0 -> 1``; empty if there is
+    none."""
     for name in filter(notebook.parameters.__contains__, settings):
         kept = out / ".settings" / name
         before = kept.read_text(encoding="utf-8").strip() if kept.exists() else "unknown"
@@ -85,8 +106,13 @@ def _changed(notebook: dag.Notebook, out: Path, settings: Mapping[str, str]) -> 
     return ""
 
 
-def _state(notebook: dag.Notebook, out: Path, last: dict[str, Any], before: list[dag.Notebook],
-           settings: Mapping[str, str]) -> tuple[str, str]:
+def _state(
+    notebook: dag.Notebook,
+    out: Path,
+    last: dict[str, Any],
+    before: list[dag.Notebook],
+    settings: Mapping[str, str],
+) -> tuple[str, str]:
     target = out / "executed" / f"{notebook.name}.ipynb"
     if (out / "executed" / f"{notebook.name}.failed.ipynb").exists():
         return "failed", str(last.get("error", "its last run failed"))[:110]
@@ -101,12 +127,18 @@ def _state(notebook: dag.Notebook, out: Path, last: dict[str, Any], before: list
     if before:
         return "to run", f"after {before[0].name}"
     made = target.stat().st_mtime_ns
-    sources = [dag.NOTEBOOKS / f"{notebook.name}.ipynb", *(PROJECT / m for m in notebook.modules),
-               *(out / "executed" / f"{u.name}.ipynb" for u in dag.upstream(notebook, dag.notebooks())),
-               *(p for name in notebook.parameters if (p := out / ".settings" / name).exists())]
+    sources = [
+        dag.NOTEBOOKS / f"{notebook.name}.ipynb",
+        *(PROJECT / m for m in notebook.modules),
+        *(out / "executed" / f"{u.name}.ipynb" for u in dag.upstream(notebook, dag.notebooks())),
+        *(p for name in notebook.parameters if (p := out / ".settings" / name).exists()),
+    ]
     newer = [p for p in sources if p.stat().st_mtime_ns > made]
     if newer:
-        return "to run", f"{newer[0].relative_to(PROJECT) if newer[0].is_relative_to(PROJECT) else newer[0].name} is newer"
+        return (
+            "to run",
+            f"{newer[0].relative_to(PROJECT) if newer[0].is_relative_to(PROJECT) else newer[0].name} is newer",
+        )
     return "done", f"ran in {clock(last['seconds'])}" if "seconds" in last else "up to date"
 
 
@@ -122,12 +154,16 @@ def print_plan(profile: Profile, settings: Mapping[str, str] | None = None) -> N
         print(f"{r['notebook']:<{width}}  {r['state']:<7} {time:>8} {disk:>9}  {r['reason']}")
     todo = [r for r in rows if r["state"] not in ("done", "asked")]
     known = sum(60 * r["minutes"] for r in todo if r["minutes"] is not None)
-    open_ends = " and what nobody has measured yet (?)" if any(r["minutes"] is None for r in todo) else ""
+    open_ends = (
+        " and what nobody has measured yet (?)" if any(r["minutes"] is None for r in todo) else ""
+    )
     need = sum(r["disk_mb"] or 0 for r in todo)
     there = next(p for p in (profile.outputs, *profile.outputs.parents) if p.exists())
     free = shutil.disk_usage(there).free / 1e6
-    print(f"\n{len(todo)} of {len(rows)} notebooks will run: about {clock(known)}{open_ends}, {need:,.0f} MB of disk "
-          f"({free:,.0f} MB free), {profile.min_ram_gb} GB of memory ({manifest.memory_gb():.0f} GB here).")
+    print(
+        f"\n{len(todo)} of {len(rows)} notebooks will run: about {clock(known)}{open_ends}, {need:,.0f} MB of disk "
+        f"({free:,.0f} MB free), {profile.min_ram_gb} GB of memory ({manifest.memory_gb():.0f} GB here)."
+    )
     print(f"Times are the last run's here, else those measured on {profile.hardware}.")
 
 
@@ -139,30 +175,41 @@ def print_profiles() -> None:
     first = max(len(r["value"]) for r in rows)
     print("  ".join([" " * first, *(f"{n:<{widths[n]}}" for n in names)]).rstrip())
     for r in rows:
-        print("  ".join([f"{r['value']:<{first}}", *(f"{_short(r[n]):<{widths[n]}}" for n in names)]).rstrip())
+        print(
+            "  ".join(
+                [f"{r['value']:<{first}}", *(f"{_short(r[n]):<{widths[n]}}" for n in names)]
+            ).rstrip()
+        )
 
 
 def _short(value: Any, limit: int = 34) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= limit else text[:limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def print_usage(outputs: Path) -> None:
     """Disk use of every study, folder by folder."""
     for study in sorted(p for p in outputs.glob("*") if p.is_dir()):
         folders = [p for p in sorted(study.iterdir()) if p.is_dir()]
-        parts = {p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) / 1e6 for p in folders}
+        parts = {
+            p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) / 1e6
+            for p in folders
+        }
         print(f"{sum(parts.values()):9,.1f} MB  {study.name}")
         for name, size in parts.items():
             print(f"{size:9,.1f} MB    {study.name}/{name}")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.workbook.forecast",
-                                     description="What would run here, and whether it can.")
+    parser = argparse.ArgumentParser(
+        prog="python -m spacer_utils.workbook.forecast",
+        description="What would run here, and whether it can.",
+    )
     parser.add_argument("what", choices=("plan", "check", "profiles", "du"))
     parser.add_argument("--profile", default="cpu")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of Make")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of Make"
+    )
     options = parser.parse_args(arguments)
     try:
         if options.what == "profiles":

@@ -1,4 +1,5 @@
-"""The facts of one run of one notebook: code, machine, inputs, outputs, memory. Written by the runner, never by stage code."""
+"""The facts of one run of one notebook: code, machine, inputs, outputs, memory. Written by the
+runner, never by stage code."""
 
 from __future__ import annotations
 
@@ -18,15 +19,30 @@ import psutil
 from ..core.files import sha256, write_atomic
 from ..core.profiles import PROJECT
 
-PACKAGES = ("torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "numba", "av", "decord",
-            "papermill")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "numba",
+    "av",
+    "decord",
+    "papermill",
+)
 HASHED_BYTES = 64 * 2**20
-"""Larger files are identified by size and time of change: hashing a 7B checkpoint after every notebook would take minutes."""
+"""Larger files are identified by size and time of change: hashing a 7B checkpoint after every
+notebook would take minutes."""
 
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=20, check=True
+        )
         return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -61,10 +77,16 @@ def memory_gb() -> float:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Name and memory (GB) of every NVIDIA GPU; empty without one. Asks the driver, so torch need not be imported."""
+    """Name and memory (GB) of every NVIDIA GPU; empty without one. Asks the driver, so torch need
+    not be imported."""
     try:
-        text = subprocess.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
-                              capture_output=True, text=True, timeout=20, check=True).stdout
+        text = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     rows = [line.rsplit(",", 1) for line in text.strip().splitlines()]
@@ -73,13 +95,20 @@ def gpus() -> list[dict[str, Any]]:
 
 def hardware() -> dict[str, Any]:
     """Cores this process may use, memory, processor and GPUs."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"cores": cores, "memory_gb": round(memory_gb(), 1), "machine": f"{platform.system()} {platform.machine()}",
-            "gpus": [g["name"] for g in gpus()]}
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return {
+        "cores": cores,
+        "memory_gb": round(memory_gb(), 1),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "gpus": [g["name"] for g in gpus()],
+    }
 
 
 def digest(root: Path, patterns: Iterable[str]) -> dict[str, str]:
-    """``{pattern: hash}`` of the files and folders below ``root`` that match; ``missing`` where none does."""
+    """``{pattern: hash}`` of the files and folders below ``root`` that match; ``missing`` where
+    none does."""
     return {pattern: _digest(sorted(root.glob(pattern)), root) for pattern in patterns}
 
 
@@ -90,13 +119,16 @@ def _digest(paths: list[Path], root: Path) -> str:
     seen = hashlib.sha256()
     for file in files:
         stat = file.stat()
-        mark = sha256(file) if stat.st_size <= HASHED_BYTES else f"{stat.st_size} {stat.st_mtime_ns}"
+        mark = (
+            sha256(file) if stat.st_size <= HASHED_BYTES else f"{stat.st_size} {stat.st_mtime_ns}"
+        )
         seen.update(f"{file.relative_to(root)} {mark}\n".encode())
     return seen.hexdigest()[:16]
 
 
 class Watch:
-    """Follows the run's log and its memory in a thread; with it open, progress lines appear on the terminal."""
+    """Follows the run's log and its memory in a thread; with it open, progress lines appear on the
+    terminal."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -140,7 +172,9 @@ def resident_mb() -> float:
 
 
 def write(out: Path, name: str, row: dict[str, Any]) -> Path:
-    return write_atomic(path(out, name), json.dumps(row, indent=1, ensure_ascii=False, default=str) + "\n")
+    return write_atomic(
+        path(out, name), json.dumps(row, indent=1, ensure_ascii=False, default=str) + "\n"
+    )
 
 
 def path(out: Path, name: str) -> Path:

@@ -1,9 +1,11 @@
 """Self-contained HTML reports that work offline, and an index with a card per notebook.
 
-``python -m spacer_utils.workbook.report 03 --profile smoke`` writes ``reports/03_x.html`` and renews ``reports/index.html``.
+``python -m spacer_utils.workbook.report 03 --profile smoke`` writes ``reports/03_x.html`` and
+renews ``reports/index.html``.
 
-Text of models and datasets is untrusted. It is escaped where it is shown (``run``), whatever HTML an output holds is cleaned here
-to a few harmless tags, and the page's policy runs no script but the report's own and lets no request leave.
+Text of models and datasets is untrusted. It is escaped where it is shown (``run``), whatever HTML
+an output holds is cleaned here to a few harmless tags, and the page's policy runs no script but the
+report's own and lets no request leave.
 """
 
 from __future__ import annotations
@@ -27,13 +29,46 @@ from . import dag, manifest
 from .book import METRICS
 
 ASSETS = Path(__file__).parents[1] / "assets"
-TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td", "details", "summary", "p", "div", "span", "b", "strong", "i",
-        "em", "code", "pre", "br", "ul", "ol", "li", "h1", "h2", "h3", "h4", "blockquote", "img", "sub", "sup"}
-ATTRIBUTES = {"*": ["class", "data-filters", "data-label", "scope"], "img": ["src", "alt", "width", "height"]}
+TAGS = {
+    "table",
+    "caption",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "details",
+    "summary",
+    "p",
+    "div",
+    "span",
+    "b",
+    "strong",
+    "i",
+    "em",
+    "code",
+    "pre",
+    "br",
+    "ul",
+    "ol",
+    "li",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "blockquote",
+    "img",
+    "sub",
+    "sup",
+}
+ATTRIBUTES = {
+    "*": ["class", "data-filters", "data-label", "scope"],
+    "img": ["src", "alt", "width", "height"],
+}
 PLOTLY = "application/vnd.plotly.v1+json"
 
 
-# ------------------------------------------------------------------------------------------------------------- text to HTML
+# ------------------------------------------------------------------------------------- text to HTML
 
 
 def markdown(text: str) -> str:
@@ -49,15 +84,29 @@ def markdown(text: str) -> str:
             return str(convert(body))
 
     page = MarkdownWithMath(renderer=Renderer(escape=False, anchor_link_text="")).render(text)
-    page = re.sub(r'href="([0-9A][0-9][a-z0-9_]*)\.ipynb', r'href="\1.html', page).replace("<table>", '<table class="data">')
-    return re.sub(r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", "", page)  # Markdown has no table without a head
+    page = re.sub(r'href="([0-9A][0-9][a-z0-9_]*)\.ipynb', r'href="\1.html', page).replace(
+        "<table>", '<table class="data">'
+    )
+    return re.sub(
+        r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", "", page
+    )  # Markdown has no table without a head
 
 
 def clean(text: str) -> str:
-    """HTML of an output with every tag and attribute outside a short list shown as text or dropped; pictures only as data."""
+    """HTML of an output with every tag and attribute outside a short list shown as text or dropped;
+    pictures only as data."""
     import bleach
 
-    return str(bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES, protocols={"data"}, strip=False, strip_comments=True))
+    return str(
+        bleach.clean(
+            text,
+            tags=TAGS,
+            attributes=ATTRIBUTES,
+            protocols={"data"},
+            strip=False,
+            strip_comments=True,
+        )
+    )
 
 
 def highlight(code: str) -> str:
@@ -77,10 +126,15 @@ def _ansi(text: str) -> str:
 
 def script_json(value: Any) -> str:
     """JSON that can't end the script element it stands in."""
-    return json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        json.dumps(value)
+        .replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ cells to HTML
+# ------------------------------------------------------------------------------------ cells to HTML
 
 
 class Page:
@@ -102,10 +156,18 @@ class Page:
         outputs = self._outputs(cell.get("outputs", ()))
         lines = cell.source.count("\n") + 1
         tags = cell.metadata.get("tags", ())
-        what = "parameters" if "parameters" in tags else "parameters of this run" if "injected-parameters" in tags else "code"
+        what = (
+            "parameters"
+            if "parameters" in tags
+            else "parameters of this run"
+            if "injected-parameters" in tags
+            else "code"
+        )
         failed = any(o.output_type == "error" for o in cell.get("outputs", ()))
-        code = (f'<details class="code"{" open" if failed else ""}><summary>{what} · {lines} line{"s" * (lines > 1)}</summary>'
-                f"{highlight(cell.source)}</details>")
+        code = (
+            f'<details class="code"{" open" if failed else ""}><summary>{what} · {lines} line{"s" * (lines > 1)}</summary>'
+            f"{highlight(cell.source)}</details>"
+        )
         anchor = ' id="failed"' if failed else ""
         return f'<section class="cell"{anchor} data-cell="{number}">{code}{outputs}</section>'
 
@@ -120,7 +182,9 @@ class Page:
             elif PLOTLY in output.get("data", {}):
                 pending = self._plot(output.data[PLOTLY])
             else:
-                parts.append(self._shown(output.get("data", {}), output.get("metadata", {}), pending))
+                parts.append(
+                    self._shown(output.get("data", {}), output.get("metadata", {}), pending)
+                )
                 pending = "" if "image/png" in output.get("data", {}) else pending
         return "".join(parts) + pending
 
@@ -131,32 +195,48 @@ class Page:
         alt, caption = (html.escape(facts.get(k, "")) for k in ("alt", "caption"))
         if "video/mp4" in data:
             source = re.sub(r"[^A-Za-z0-9+/=]", "", data["video/mp4"])
-            return (f'<figure><video controls muted loop playsinline src="data:video/mp4;base64,{source}" '
-                    f'aria-label="{alt}"></video><figcaption>{caption}</figcaption></figure>')
+            return (
+                f'<figure><video controls muted loop playsinline src="data:video/mp4;base64,{source}" '
+                f'aria-label="{alt}"></video><figcaption>{caption}</figcaption></figure>'
+            )
         if "image/png" in data:
-            return (f'<figure class="{"twin" if interactive else "static"}">{interactive}<img alt="{alt}" '
-                    f'src="{picture(data["image/png"])}"><figcaption>{caption}</figcaption></figure>')
+            return (
+                f'<figure class="{"twin" if interactive else "static"}">{interactive}<img alt="{alt}" '
+                f'src="{picture(data["image/png"])}"><figcaption>{caption}</figcaption></figure>'
+            )
         if "text/html" in data:
             return f'<div class="scroll">{clean(data["text/html"])}</div>'
         if "text/markdown" in data:
             kind = "found" if METRICS in data else "reading"
             return f'<div class="{kind}">{clean(markdown(data["text/markdown"]))}</div>'
-        return f'<pre class="stream">{_ansi(data.get("text/plain", ""))}</pre>' if "text/plain" in data else ""
+        return (
+            f'<pre class="stream">{_ansi(data.get("text/plain", ""))}</pre>'
+            if "text/plain" in data
+            else ""
+        )
 
     def _plot(self, figure: Any) -> str:
         self.plots += 1
-        spec = {"data": figure.get("data", []), "layout": figure.get("layout", {}), "frames": figure.get("frames", [])}
-        return (f'<div class="plot" id="plot-{self.plots}"></div>'
-                f'<script type="application/json" id="plot-{self.plots}-data">{script_json(spec)}</script>')
+        spec = {
+            "data": figure.get("data", []),
+            "layout": figure.get("layout", {}),
+            "frames": figure.get("frames", []),
+        }
+        return (
+            f'<div class="plot" id="plot-{self.plots}"></div>'
+            f'<script type="application/json" id="plot-{self.plots}-data">{script_json(spec)}</script>'
+        )
 
     def _error(self, output: Any) -> str:
         self.failed = f"{output.ename}: {output.evalue}"
         trace = _ansi("\n".join(output.traceback))
-        return (f'<div class="card-failed" role="alert"><h3>This cell failed</h3><p>{_ansi(self.failed)}</p>'
-                f"<details><summary>traceback</summary><pre>{trace}</pre></details></div>")
+        return (
+            f'<div class="card-failed" role="alert"><h3>This cell failed</h3><p>{_ansi(self.failed)}</p>'
+            f"<details><summary>traceback</summary><pre>{trace}</pre></details></div>"
+        )
 
 
-# --------------------------------------------------------------------------------------------------------------------- page
+# --------------------------------------------------------------------------------------------- page
 
 
 def _scripts(plots: int) -> tuple[list[str], str]:
@@ -167,9 +247,14 @@ def _scripts(plots: int) -> tuple[list[str], str]:
 
         scripts.append(get_plotlyjs().replace("</script", "<\\/script"))
     scripts.append((ASSETS / "report" / "report.js").read_text(encoding="utf-8"))
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    return scripts, (f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; media-src data:; "
-                     "font-src data:; base-uri 'none'; form-action 'none'")
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'"
+        for s in scripts
+    )
+    return scripts, (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; media-src data:; "
+        "font-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def style() -> str:
@@ -181,7 +266,9 @@ def style() -> str:
     return f"{light}\n@media screen {{ {dark} }}\n{(ASSETS / 'report' / 'report.css').read_text(encoding='utf-8')}"
 
 
-def export(raw: Any, facts: dict[str, Any], notebook: dag.Notebook, every: list[dag.Notebook]) -> str:
+def export(
+    raw: Any, facts: dict[str, Any], notebook: dag.Notebook, every: list[dag.Notebook]
+) -> str:
     """One notebook as a page.
 
     Args:
@@ -194,20 +281,38 @@ def export(raw: Any, facts: dict[str, Any], notebook: dag.Notebook, every: list[
     scripts, policy = _scripts(page.plots)
     place = [n.name for n in every].index(notebook.name)
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(ASSETS)])
-    text, _ = exporter.from_notebook_node(raw, resources={"page": {
-        "title": notebook.title, "body": page.body, "headings": page.headings, "failed": page.failed or facts.get("error", ""),
-        "style": style(), "scripts": scripts, "policy": policy, "run": run_bar(facts),
-        "before": every[place - 1] if place else None, "after": every[place + 1] if place + 1 < len(every) else None}})
+    text, _ = exporter.from_notebook_node(
+        raw,
+        resources={
+            "page": {
+                "title": notebook.title,
+                "body": page.body,
+                "headings": page.headings,
+                "failed": page.failed or facts.get("error", ""),
+                "style": style(),
+                "scripts": scripts,
+                "policy": policy,
+                "run": run_bar(facts),
+                "before": every[place - 1] if place else None,
+                "after": every[place + 1] if place + 1 < len(every) else None,
+            }
+        },
+    )
     return str(text)
 
 
 def run_bar(facts: dict[str, Any]) -> dict[str, str]:
     """What the bar on top says of a run."""
     commit = facts.get("git", {}).get("commit", "unknown")[:9]
-    return {"state": facts.get("state", "not run"), "profile": str(facts.get("profile", "")), "seed": str(facts.get("seed", "")),
-            "commit": commit + (" + changes" if facts.get("git", {}).get("dirty") else ""),
-            "duration": clock(facts["seconds"]) if "seconds" in facts else "", "date": str(facts.get("started", ""))[:10],
-            "memory": f"{facts['peak_memory_mb'] / 1000:.1f} GB" if "peak_memory_mb" in facts else ""}
+    return {
+        "state": facts.get("state", "not run"),
+        "profile": str(facts.get("profile", "")),
+        "seed": str(facts.get("seed", "")),
+        "commit": commit + (" + changes" if facts.get("git", {}).get("dirty") else ""),
+        "duration": clock(facts["seconds"]) if "seconds" in facts else "",
+        "date": str(facts.get("started", ""))[:10],
+        "memory": f"{facts['peak_memory_mb'] / 1000:.1f} GB" if "peak_memory_mb" in facts else "",
+    }
 
 
 def write(key: str, profile: profiles.Profile) -> Path:
@@ -229,28 +334,40 @@ def write(key: str, profile: profiles.Profile) -> Path:
     try:
         raw = nbformat.read(str(path), as_version=4)
     except Exception as error:
-        raise WorkbookError(f"{path.name} is damaged ({type(error).__name__}). Delete it and run: {again}") from error
+        raise WorkbookError(
+            f"{path.name} is damaged ({type(error).__name__}). Delete it and run: {again}"
+        ) from error
     page = export(raw, manifest.read(out, notebook.name), notebook, every)
     target = write_atomic(out / "reports" / f"{notebook.name}.html", page)
     write_index(profile)
     return target
 
 
-# -------------------------------------------------------------------------------------------------------------------- index
+# -------------------------------------------------------------------------------------------- index
 
 
 def write_index(profile: profiles.Profile) -> Path:
-    """``reports/index.html``: a card per notebook with state, question, first figure and key numbers."""
+    """``reports/index.html``: a card per notebook with state, question, first figure and key
+    numbers."""
     from jinja2 import Environment, FileSystemLoader
 
     scripts, policy = _scripts(0)
-    template = Environment(loader=FileSystemLoader(ASSETS / "report"), autoescape=True).get_template("cards.html.j2")
+    template = Environment(
+        loader=FileSystemLoader(ASSETS / "report"), autoescape=True
+    ).get_template("cards.html.j2")
     cards = [card(n, profile.outputs) for n in dag.notebooks()]
     code = manifest.code()
-    text = template.render(cards=cards, profile=profile, style=style(), scripts=scripts, policy=policy,
-                           commit=code["commit"][:9] + (" + changes" if code["dirty"] else ""),
-                           hardware=next((c["hardware"] for c in cards if c["hardware"]), ""),
-                           done=sum(c["state"] == "done" for c in cards), total=clock(sum(c["seconds"] for c in cards)))
+    text = template.render(
+        cards=cards,
+        profile=profile,
+        style=style(),
+        scripts=scripts,
+        policy=policy,
+        commit=code["commit"][:9] + (" + changes" if code["dirty"] else ""),
+        hardware=next((c["hardware"] for c in cards if c["hardware"]), ""),
+        done=sum(c["state"] == "done" for c in cards),
+        total=clock(sum(c["seconds"] for c in cards)),
+    )
     return write_atomic(profile.outputs / "reports" / "index.html", text)
 
 
@@ -258,16 +375,32 @@ def card(notebook: dag.Notebook, out: Path) -> dict[str, Any]:
     """What the index shows of one notebook."""
     facts = manifest.read(out, notebook.name)
     machine = facts.get("hardware", {})
-    hardware = [f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB", *machine["gpus"]] if machine else []
-    numbers = [(k.replace("_", " "), _short(v)) for k, v in list(facts.get("metrics", {}).items())[:4]]
-    return {"name": notebook.name, "title": notebook.title, "question": notebook.question, "state": facts.get("state", "not run"),
-            "error": facts.get("error", ""), "seconds": facts.get("seconds", 0.0), "duration": run_bar(facts)["duration"],
-            "numbers": numbers, "report": (out / "reports" / f"{notebook.name}.html").exists(), "hardware": ", ".join(hardware),
-            "hero": hero(out / "executed" / f"{notebook.name}.ipynb")}
+    hardware = (
+        [f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB", *machine["gpus"]]
+        if machine
+        else []
+    )
+    numbers = [
+        (k.replace("_", " "), _short(v)) for k, v in list(facts.get("metrics", {}).items())[:4]
+    ]
+    return {
+        "name": notebook.name,
+        "title": notebook.title,
+        "question": notebook.question,
+        "state": facts.get("state", "not run"),
+        "error": facts.get("error", ""),
+        "seconds": facts.get("seconds", 0.0),
+        "duration": run_bar(facts)["duration"],
+        "numbers": numbers,
+        "report": (out / "reports" / f"{notebook.name}.html").exists(),
+        "hardware": ", ".join(hardware),
+        "hero": hero(out / "executed" / f"{notebook.name}.ipynb"),
+    }
 
 
 def picture(png: str, width: int | None = None) -> str:
-    """A base64 PNG as the address of a WebP picture, at most ``width`` pixels wide: a tenth of the bytes for rendered rooms."""
+    """A base64 PNG as the address of a WebP picture, at most ``width`` pixels wide: a tenth of the
+    bytes for rendered rooms."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
@@ -293,12 +426,17 @@ def hero(path: Path, width: int = 480) -> dict[str, str] | None:
     for output in (o for c in cells for o in c.get("outputs", ())):
         data = output.get("data", {}).get("image/png")
         if data:
-            return {"alt": output["metadata"].get("spacer", {}).get("alt", ""), "source": picture(data, width)}
+            return {
+                "alt": output["metadata"].get("spacer", {}).get("alt", ""),
+                "source": picture(data, width),
+            }
     return None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.workbook.report", description="Write a report, and the index.")
+    parser = argparse.ArgumentParser(
+        prog="python -m spacer_utils.workbook.report", description="Write a report, and the index."
+    )
     parser.add_argument("notebook")
     parser.add_argument("--profile", default="cpu")
     options = parser.parse_args(arguments)

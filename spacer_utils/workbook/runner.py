@@ -1,4 +1,5 @@
-"""Execute one notebook with papermill: it appears complete or not at all, and its manifest says where it came from.
+"""Execute one notebook with papermill: it appears complete or not at all, and its manifest says
+where it came from.
 
 ``python -m spacer_utils.workbook.runner 03 --profile smoke --set SEED=1``
 """
@@ -35,14 +36,17 @@ def execute(key: str, profile: str, parameters: Mapping[str, Any] | None = None)
 
     Raises:
         NotebookFailed: a cell failed; the message is one line: what, where, how to go on.
-        WorkbookError: unknown notebook, profile or parameter, a missing artefact, too little memory or disk.
+        WorkbookError: unknown notebook, profile or parameter, a missing artefact, too little memory
+            or disk.
     """
     notebook = dag.find(key)
     chosen = profiles.get(profile)
     given = {"PROFILE": profile, **(parameters or {})}
     unknown = sorted(set(given) - set(notebook.parameters))
     if unknown:
-        raise WorkbookError(f"{notebook.name} has no parameter {', '.join(unknown)}. It has: {', '.join(notebook.parameters)}.")
+        raise WorkbookError(
+            f"{notebook.name} has no parameter {', '.join(unknown)}. It has: {', '.join(notebook.parameters)}."
+        )
     out = chosen.outputs
     for pattern in notebook.reads:
         if not book.present(out, pattern):
@@ -52,7 +56,9 @@ def execute(key: str, profile: str, parameters: Mapping[str, Any] | None = None)
 
 
 def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
-    partial, final, failed = (out / "executed" / f"{notebook.name}{end}.ipynb" for end in (".partial", "", ".failed"))
+    partial, final, failed = (
+        out / "executed" / f"{notebook.name}{end}.ipynb" for end in (".partial", "", ".failed")
+    )
     log = out / "logs" / f"{notebook.number}.log"
     write_atomic(log, "")
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -64,8 +70,12 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
         error = _papermill(notebook, partial, parameters, log)
     raw = tidy(partial)
     _note(log, take_stderr(raw))
-    facts |= {"seconds": round(time.monotonic() - began, 1), "peak_memory_mb": round(watch.peak_mb), "metrics": metrics(raw),
-              "outputs": manifest.digest(out, notebook.writes)}
+    facts |= {
+        "seconds": round(time.monotonic() - began, 1),
+        "peak_memory_mb": round(watch.peak_mb),
+        "metrics": metrics(raw),
+        "outputs": manifest.digest(out, notebook.writes),
+    }
     if error is None:
         missing = [p for p, h in facts["outputs"].items() if h == "missing"]
         error = f"it ended without writing {', '.join(missing)}" if missing else None
@@ -74,45 +84,78 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
         partial.unlink(missing_ok=True)
         manifest.write(out, notebook.name, {**facts, "state": "failed", "error": error})
         _note(log, error + "\n")
-        raise NotebookFailed(f"{notebook.name} failed: {error.rstrip('.')}. See {_shown(out)}/reports/{notebook.name}.html. "
-                             "Then run the same make again: it goes on here.")
+        raise NotebookFailed(
+            f"{notebook.name} failed: {error.rstrip('.')}. See {_shown(out)}/reports/{notebook.name}.html. "
+            "Then run the same make again: it goes on here."
+        )
     _save(raw, final)
     partial.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     manifest.write(out, notebook.name, {**facts, "state": "done"})
-    print(f"{notebook.name} done in {progress.clock(facts['seconds'])}, peak {facts['peak_memory_mb'] / 1000:.1f} GB", flush=True)
+    print(
+        f"{notebook.name} done in {progress.clock(facts['seconds'])}, peak {facts['peak_memory_mb'] / 1000:.1f} GB",
+        flush=True,
+    )
     return final
 
 
 def _facts(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    return {"profile": parameters["PROFILE"], "parameters": parameters, "seed": parameters.get("SEED", 0),
-            "git": manifest.code(), "notebook_sha256": sha256(dag.NOTEBOOKS / f"{notebook.name}.ipynb"),
-            "versions": manifest.versions(), "hardware": manifest.hardware(), "inputs": manifest.digest(out, notebook.reads)}
+    return {
+        "profile": parameters["PROFILE"],
+        "parameters": parameters,
+        "seed": parameters.get("SEED", 0),
+        "git": manifest.code(),
+        "notebook_sha256": sha256(dag.NOTEBOOKS / f"{notebook.name}.ipynb"),
+        "versions": manifest.versions(),
+        "hardware": manifest.hardware(),
+        "inputs": manifest.digest(out, notebook.reads),
+    }
 
 
-def _papermill(notebook: dag.Notebook, partial: Path, parameters: dict[str, Any], log: Path) -> str | None:
+def _papermill(
+    notebook: dag.Notebook, partial: Path, parameters: dict[str, Any], log: Path
+) -> str | None:
     """Execute to ``partial``; None, or what went wrong in one line."""
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # sockets in a folder of its own: a free TCP port may be another's before the kernel, slow to start, has taken it
+    # sockets in a folder of its own: a free TCP port may be another's before the kernel, slow to
+    # start, has taken it
     local, folder = Config(), dag.NOTEBOOKS
-    with (tempfile.TemporaryDirectory(prefix="nb-") as sockets,
-          environment({progress.LOG: str(log.resolve()), "JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1",
-                       "PYTHONHASHSEED": "0"})):
+    with (
+        tempfile.TemporaryDirectory(prefix="nb-") as sockets,
+        environment(
+            {
+                progress.LOG: str(log.resolve()),
+                "JUPYTER_PREFER_ENV_PATH": "1",
+                "TQDM_DISABLE": "1",
+                "PYTHONHASHSEED": "0",
+            }
+        ),
+    ):
         local.KernelManager.transport, local.KernelManager.ip = "ipc", str(Path(sockets) / "kernel")
         try:
-            papermill.execute_notebook(str(folder / f"{notebook.name}.ipynb"), str(partial), parameters, kernel_name="python3",
-                                       progress_bar=False, cwd=str(folder), autosave_cell_every=60, config=local,
-                                       extra_arguments=["--IPKernelApp.kernel_class=spacer_utils.workbook.kernel.Kernel"])
+            papermill.execute_notebook(
+                str(folder / f"{notebook.name}.ipynb"),
+                str(partial),
+                parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(folder),
+                autosave_cell_every=60,
+                config=local,
+                extra_arguments=["--IPKernelApp.kernel_class=spacer_utils.workbook.kernel.Kernel"],
+            )
         except PapermillExecutionError as error:
             what = f"{error.ename}: {' '.join(str(error.evalue).split())}"
             return f"cell {error.exec_count} ({_heading(partial, error.exec_count)}): {what}"
         except DeadKernelError:
-            return ("its kernel died, most likely for lack of memory (the log names the last step). Choose a smaller profile or "
-                    "close other programs")
+            return (
+                "its kernel died, most likely for lack of memory (the log names the last step). Choose a smaller profile or "
+                "close other programs"
+            )
         except OSError as error:
             return f"{error.strerror or error} while writing {partial.name}. Free some disk space"
     return None
@@ -146,7 +189,8 @@ def _heading(path: Path, count: int | None) -> str:
 
 
 def tidy(path: Path) -> Any:
-    """The notebook without what differs between two equal runs: times, paths, random cell ids, papermill's error banners.
+    """The notebook without what differs between two equal runs: times, paths, random cell ids,
+    papermill's error banners.
 
     A file that a full disk cut off reads as an empty notebook.
     """
@@ -156,7 +200,11 @@ def tidy(path: Path) -> Any:
         raw = nbformat.read(str(path), as_version=4)
     except (OSError, ValueError, nbformat.reader.NotJSONError):
         return nbformat.v4.new_notebook()
-    raw.cells = [c for c in raw.cells if not any(t.startswith("papermill-error") for t in c.metadata.get("tags", ()))]
+    raw.cells = [
+        c
+        for c in raw.cells
+        if not any(t.startswith("papermill-error") for t in c.metadata.get("tags", ()))
+    ]
     raw.metadata.pop("papermill", None)
     raw.metadata.pop("widgets", None)
     for number, cell in enumerate(raw.cells):
@@ -171,12 +219,17 @@ def tidy(path: Path) -> Any:
 
 
 def take_stderr(raw: Any) -> str:
-    """Remove what libraries wrote to stderr (warnings that name this machine's paths); returns it, for the log."""
+    """Remove what libraries wrote to stderr (warnings that name this machine's paths); returns it,
+    for the log."""
     taken = []
     for cell in raw.get("cells", ()):
         if cell.cell_type == "code":
-            taken += [o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr"]
-            cell.outputs = [o for o in cell.outputs if o.output_type != "stream" or o.name != "stderr"]
+            taken += [
+                o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr"
+            ]
+            cell.outputs = [
+                o for o in cell.outputs if o.output_type != "stream" or o.name != "stderr"
+            ]
     return "".join(taken)
 
 
@@ -209,8 +262,10 @@ def require_disk(out: Path, need_mb: float) -> None:
     there = next(p for p in (out, *out.parents) if p.exists())
     free = shutil.disk_usage(there).free / 1e6
     if free < need_mb:
-        raise WorkbookError(f"{_shown(out)} has {free:,.0f} MB free and this step needs about {need_mb:,.0f} MB. Free some space "
-                            "(make du shows what is there), or set SPACER_OUTPUTS to another disk.")
+        raise WorkbookError(
+            f"{_shown(out)} has {free:,.0f} MB free and this step needs about {need_mb:,.0f} MB. Free some space "
+            "(make du shows what is there), or set SPACER_OUTPUTS to another disk."
+        )
 
 
 def _shown(out: Path) -> str:
@@ -226,10 +281,18 @@ def _value(text: str) -> tuple[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m spacer_utils.workbook.runner", description="Execute one notebook headless.")
+    parser = argparse.ArgumentParser(
+        prog="python -m spacer_utils.workbook.runner", description="Execute one notebook headless."
+    )
     parser.add_argument("notebook", help="number or name")
     parser.add_argument("--profile", default="cpu")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebook")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the notebook",
+    )
     options = parser.parse_args(arguments)
     try:
         execute(options.notebook, options.profile, dict(_value(v) for v in options.set))
@@ -237,7 +300,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; finished work is kept, and the same make goes on from it", file=sys.stderr)
+        print(
+            "interrupted; finished work is kept, and the same make goes on from it", file=sys.stderr
+        )
         return 130
     return 0
 

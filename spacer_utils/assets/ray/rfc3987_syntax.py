@@ -1,3 +1,4 @@
-"""Stands in for the package of this name in Ray's processes (see data/engines.py): jsonschema does without it."""
+"""Stands in for the package of this name in Ray's processes (see data/engines.py): jsonschema does
+without it."""
 
 raise ImportError("left out: it builds a grammar for seconds in every process")

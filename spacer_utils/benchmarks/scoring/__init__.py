@@ -1,4 +1,5 @@
-"""How model outputs become scores: the error measure, named extractors, one neutral record, reports. Needs no torch."""
+"""How model outputs become scores: the error measure, named extractors, one neutral record,
+reports. Needs no torch."""
 
 from __future__ import annotations
 
@@ -6,4 +7,15 @@ from .aggregate import baselines, report
 from .extract import EXTRACTORS, mra, unwrap
 from .record import Benchmark, Item, Question, Verdict, judge_row
 
-__all__ = ["EXTRACTORS", "Benchmark", "Item", "Question", "Verdict", "baselines", "judge_row", "mra", "report", "unwrap"]
+__all__ = [
+    "EXTRACTORS",
+    "Benchmark",
+    "Item",
+    "Question",
+    "Verdict",
+    "baselines",
+    "judge_row",
+    "mra",
+    "report",
+    "unwrap",
+]

@@ -1,4 +1,5 @@
-"""From scored items to one report: headline, per task, every variant, counts, and the chance baselines of the same rows."""
+"""From scored items to one report: headline, per task, every variant, counts, and the chance
+baselines of the same rows."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def mean(scores: Iterable[float | None]) -> float | None:
 
 
 def micro(items: Iterable[Item]) -> float | None:
-    """Mean over all scored items but the unanswered; where these are all, it is 0, as Video-MME's authors print it."""
+    """Mean over all scored items but the unanswered; where these are all, it is 0, as Video-MME's
+    authors print it."""
     scored = [i for i in items if i.score is not None]
     return mean(i.score for i in [i for i in scored if not i.unanswered] or scored)
 
@@ -40,7 +42,10 @@ def by_task(items: Iterable[Item]) -> dict[str, list[Item]]:
 def by_group(items: Iterable[Item], group: str) -> dict[str, float | None]:
     """Mean score per value of one of ``Question.groups``; items without the group stay out."""
     kept = [i for i in items if group in i.question.groups]
-    return {name: micro(part) for name, part in sorted(split_by(kept, lambda i: i.question.groups[group]).items())}
+    return {
+        name: micro(part)
+        for name, part in sorted(split_by(kept, lambda i: i.question.groups[group]).items())
+    }
 
 
 def task_means(items: Iterable[Item]) -> dict[str, float]:
@@ -55,12 +60,20 @@ def macro(items: Iterable[Item]) -> float | None:
 
 
 def counts(items: Sequence[Item]) -> dict[str, int]:
-    """What became of every row: expected = scored + missing + not scored; unparsed and truncated ones are among the scored."""
+    """What became of every row: expected = scored + missing + not scored; unparsed and truncated
+    ones are among the scored."""
     missing = sum(i.missing for i in items)
     unscored = sum(i.score is None and not i.missing for i in items)
-    return {"n_expected": len(items), "n_scored": len(items) - missing - unscored, "n_missing": missing,
-            "n_unparsed": sum(i.parsed is None and i.score is not None and not i.missing for i in items),
-            "truncated": sum(i.truncated for i in items), "n_not_scored": unscored}
+    return {
+        "n_expected": len(items),
+        "n_scored": len(items) - missing - unscored,
+        "n_missing": missing,
+        "n_unparsed": sum(
+            i.parsed is None and i.score is not None and not i.missing for i in items
+        ),
+        "truncated": sum(i.truncated for i in items),
+        "n_not_scored": unscored,
+    }
 
 
 def percent(value: Any) -> Any:
@@ -71,7 +84,8 @@ def percent(value: Any) -> Any:
 
 
 def variants(benchmark: Any, items: Sequence[Item]) -> Table:
-    """The benchmark's aggregations as fractions; by default the mean over items and the mean over tasks."""
+    """The benchmark's aggregations as fractions; by default the mean over items and the mean over
+    tasks."""
     if hasattr(benchmark, "variants"):
         found: Table = benchmark.variants(items)
         return found
@@ -79,19 +93,28 @@ def variants(benchmark: Any, items: Sequence[Item]) -> Table:
 
 
 def headline(benchmark: Any, table: Table, profile: str) -> str:
-    """Name of the variant that stands for the whole: the first one, or the one that SpaceR reports."""
-    return benchmark.spacer_headline if profile == "spacer" and benchmark.spacer_headline else next(iter(table))
+    """Name of the variant that stands for the whole: the first one, or the one that SpaceR
+    reports."""
+    return (
+        benchmark.spacer_headline
+        if profile == "spacer" and benchmark.spacer_headline
+        else next(iter(table))
+    )
 
 
-def report(benchmark: Any, items: Sequence[Item], profile: str = "official", missing: str = "wrong") -> Table:
+def report(
+    benchmark: Any, items: Sequence[Item], profile: str = "official", missing: str = "wrong"
+) -> Table:
     """The whole account of one evaluation; scores in percent.
 
     Args:
-        missing: ``wrong`` scores a row without output 0; ``drop`` takes it out of the means, as SpaceR-Eval does with
-            unreadable videos (the counts still show it).
+        missing: ``wrong`` scores a row without output 0; ``drop`` takes it out of the means, as
+            SpaceR-Eval does with unreadable videos (the counts still show it).
     """
     if missing not in MISSING:
-        raise WorkbookError(f"unknown way to treat missing outputs {missing!r}. Known: {', '.join(MISSING)}.")
+        raise WorkbookError(
+            f"unknown way to treat missing outputs {missing!r}. Known: {', '.join(MISSING)}."
+        )
     kept = [i for i in items if missing == "wrong" or not i.missing]
     table = variants(benchmark, kept)
     name = headline(benchmark, table, profile)
@@ -100,23 +123,41 @@ def report(benchmark: Any, items: Sequence[Item], profile: str = "official", mis
     kept_by_task = by_task(kept)
     outputs = [str(i.row.get("output") or "") for i in items]
     return {
-        "profile": profile, "unit": "percent", "headline": percent(table[name]), "headline_variant": name,
-        "partial": bool(absent), "absent_tasks": absent, "missing": missing,
-        "unanswered": "left out" if profile in benchmark.over_answered else "wrong", "counts": counts(items),
-        "per_task": {task: {"score": percent(micro(kept_by_task.get(task, []))), **counts(part)} for task,
-                     part in present.items()},
+        "profile": profile,
+        "unit": "percent",
+        "headline": percent(table[name]),
+        "headline_variant": name,
+        "partial": bool(absent),
+        "absent_tasks": absent,
+        "missing": missing,
+        "unanswered": "left out" if profile in benchmark.over_answered else "wrong",
+        "counts": counts(items),
+        "per_task": {
+            task: {"score": percent(micro(kept_by_task.get(task, []))), **counts(part)}
+            for task, part in present.items()
+        },
         "per_variant": percent(table),
-        "rates": {f"{tag}_block": percent(mean(float(f"<{tag}>" in o and f"</{tag}>" in o) for o in outputs))
-                  for tag in ("answer", "map")},
+        "rates": {
+            f"{tag}_block": percent(
+                mean(float(f"<{tag}>" in o and f"</{tag}>" in o) for o in outputs)
+            )
+            for tag in ("answer", "map")
+        },
     }
 
 
-# ---------------------------------------------------------------------------------------------------------- baselines
+# ---------------------------------------------------------------------------------------- baselines
 
 
 def _chance(benchmark: Any, row: Row) -> Item:
     question = read(benchmark, row)
-    score = question.chance if question.chance is not None else 1 / len(question.options) if question.options else None
+    score = (
+        question.chance
+        if question.chance is not None
+        else 1 / len(question.options)
+        if question.options
+        else None
+    )
     return Item(question, row, score if question.gold else None, None, "uniform guess")
 
 
@@ -127,9 +168,9 @@ def mode(golds: Sequence[str]) -> str:
 
 
 def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") -> Table:
-    """``random``: expected score of uniform guesses among the options, open questions left out. ``frequency (test-set mode)``:
-    always the task's commonest answer, an oracle statistic; what a judge said of the model is left out. Both aggregated as the
-    benchmark aggregates, in percent.
+    """``random``: expected score of uniform guesses among the options, open questions left out.
+    ``frequency (test-set mode)``: always the task's commonest answer, an oracle statistic; what a
+    judge said of the model is left out. Both aggregated as the benchmark aggregates, in percent.
     """
     golds: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -137,10 +178,20 @@ def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") ->
         golds[question.task].append(question.gold)
     modes = {task: mode([gold for gold in found if gold] or [""]) for task, found in golds.items()}
     guesses = [_chance(benchmark, row) for row in rows]
-    published = [{k: v for k, v in row.items() if k not in ("judge_output", "truncated")} for row in rows]
-    frequent = [judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, profile) for row in published]
-    return {name: {"headline": percent(_headline(benchmark, items, profile)), "per_task": percent(task_means(items))}
-            for name, items in (("random", guesses), ("frequency (test-set mode)", frequent))}
+    published = [
+        {k: v for k, v in row.items() if k not in ("judge_output", "truncated")} for row in rows
+    ]
+    frequent = [
+        judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, profile)
+        for row in published
+    ]
+    return {
+        name: {
+            "headline": percent(_headline(benchmark, items, profile)),
+            "per_task": percent(task_means(items)),
+        }
+        for name, items in (("random", guesses), ("frequency (test-set mode)", frequent))
+    }
 
 
 def _headline(benchmark: Any, items: Sequence[Item], profile: str) -> float | None:

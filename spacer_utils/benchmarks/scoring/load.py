@@ -1,4 +1,5 @@
-"""Read a benchmark as it is published, from a local folder or the hub; write its synthetic sample in the same form."""
+"""Read a benchmark as it is published, from a local folder or the hub; write its synthetic sample
+in the same form."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def load(name: str, source: Path | None = None) -> Rows:
     """Every row of a benchmark, in published order; images stay as stored, media need not be there.
 
     Args:
-        source: a folder in the published layout or one file (parquet, jsonl, json, tsv); None asks the hub.
+        source: a folder in the published layout or one file (parquet, jsonl, json, tsv); None asks
+            the hub.
 
     Raises:
         WorkbookError: nothing to read there, or a row is broken (the message names file and row).
@@ -45,23 +47,30 @@ def load(name: str, source: Path | None = None) -> Rows:
                 question = read(benchmark, one)
                 for text in (question.text, *question.options.values()):
                     if found := special_token(text):
-                        raise BadRow(f"the question holds {found}, which a model takes for a sign of its own. Write it in other "
-                                     "words.")
+                        raise BadRow(
+                            f"the question holds {found}, which a model takes for a sign of its own. Write it in other "
+                            "words."
+                        )
             except BadRow as error:
                 raise BadRow(f"{place}: {error}") from error
             rows.append(dict(one))
     if source is not None and hasattr(benchmark, "complete"):
-        rows = benchmark.complete(rows, Path(source) if Path(source).is_dir() else Path(source).parent)
+        rows = benchmark.complete(
+            rows, Path(source) if Path(source).is_dir() else Path(source).parent
+        )
     return rows
 
 
 def files_of(name: str, folder: Path) -> list[Path]:
-    """The annotation files of the first published layout that the folder has; ``|`` joins the parts of one layout."""
+    """The annotation files of the first published layout that the folder has; ``|`` joins the parts
+    of one layout."""
     patterns = BENCHMARKS.entry(name).info["files"]
     for layout in patterns:
         if found := [path for part in layout.split("|") for path in sorted(folder.glob(part))]:
             return found
-    raise WorkbookError(f"{folder} holds none of {', '.join(patterns)} ({name}). Give the folder that has the published files.")
+    raise WorkbookError(
+        f"{folder} holds none of {', '.join(patterns)} ({name}). Give the folder that has the published files."
+    )
 
 
 def _from_files(name: str, source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -83,19 +92,31 @@ def _placed(path: Path) -> Iterator[tuple[str, Any]]:
         for row in _read_file(path):
             yield f"{path}, row {number}", row
             number += 1
-    except (ValueError, OSError, NotImplementedError, csv.Error) as error:  # those of pyarrow are among them
-        raise BadRow(f"{path}, row {number}: can't be read ({error}). Download the file again, or save it as UTF-8.") from error
+    except (
+        ValueError,
+        OSError,
+        NotImplementedError,
+        csv.Error,
+    ) as error:  # those of pyarrow are among them
+        raise BadRow(
+            f"{path}, row {number}: can't be read ({error}). Download the file again, or save it as UTF-8."
+        ) from error
 
 
 def _read_file(path: Path) -> Iterable[Any]:
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
-        return (row for batch in pq.ParquetFile(path).iter_batches(256) for row in batch.to_pylist())
+        return (
+            row for batch in pq.ParquetFile(path).iter_batches(256) for row in batch.to_pylist()
+        )
     if path.suffix == ".tsv":
         csv.field_size_limit(sys.maxsize)  # base64 images
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return [{k: v or None for k, v in row.items()} for row in csv.DictReader(file, delimiter="\t")]
+            return [
+                {k: v or None for k, v in row.items()}
+                for row in csv.DictReader(file, delimiter="\t")
+            ]
     if path.suffix == ".json":
         try:
             whole = json.loads(path.read_bytes())
@@ -108,26 +129,33 @@ def _read_file(path: Path) -> Iterable[Any]:
 def _from_hub(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     info = BENCHMARKS.entry(name).info
     if not info["hub"]:
-        raise WorkbookError(f"{name} isn't on the hub: it needs {info['needs']}. Give its file or folder.")
+        raise WorkbookError(
+            f"{name} isn't on the hub: it needs {info['needs']}. Give its file or folder."
+        )
     import datasets
 
     configs = info["config"] if isinstance(info["config"], tuple) else (info["config"],)
     for config in configs:
         try:
-            table = datasets.load_dataset(info["hub"], config, split=info["split"]).with_format("arrow")
+            table = datasets.load_dataset(info["hub"], config, split=info["split"]).with_format(
+                "arrow"
+            )
         except Exception as error:  # the library raises whatever its transports raise
-            raise WorkbookError(f"could not fetch {info['hub']} ({config}) from the hub: {error}. Download it elsewhere and give "
-                                f"the folder.") from error
+            raise WorkbookError(
+                f"could not fetch {info['hub']} ({config}) from the hub: {error}. Download it elsewhere and give "
+                f"the folder."
+            ) from error
         for start in range(0, len(table), 256):
-            for number, row in enumerate(table[start:start + 256].to_pylist(), start):
+            for number, row in enumerate(table[start : start + 256].to_pylist(), start):
                 yield f"{info['hub']} {config}, row {number}", row
 
 
-# --------------------------------------------------------------------------------------------------------------- media
+# -------------------------------------------------------------------------------------------- media
 
 
 def media_file(value: Any, root: Path, embedded: Path | None = None) -> Path | None:
-    """The file of one medium: a path below ``root``, or an image in the row itself (bytes, base64), written to ``embedded``.
+    """The file of one medium: a path below ``root``, or an image in the row itself (bytes, base64),
+    written to ``embedded``.
 
     Without that folder it is written to ``root/embedded``, for a ``root`` of our own.
 
@@ -143,26 +171,34 @@ def media_file(value: Any, root: Path, embedded: Path | None = None) -> Path | N
     try:
         data = base64.b64decode(value, validate=True) if isinstance(value, str) else bytes(value)
     except (binascii.Error, ValueError, TypeError) as error:
-        raise WorkbookError(f"an image of the row is neither a path of a known type nor an embedded picture: {error}.") from error
+        raise WorkbookError(
+            f"an image of the row is neither a path of a known type nor an embedded picture: {error}."
+        ) from error
     path = (embedded or root / "embedded") / f"{hashlib.sha256(data).hexdigest()[:24]}.png"
     return path if path.exists() else write_atomic(path, data)
 
 
 def synthetic(name: str, folder: Path) -> Path:
-    """Write the invented sample of a benchmark to ``folder`` in its published layout, with tiny pictures and clips.
+    """Write the invented sample of a benchmark to ``folder`` in its published layout, with tiny
+    pictures and clips.
 
     Returns:
         ``folder``, which ``load`` and an evaluation read like the real thing.
     """
     benchmark, info = BENCHMARKS[name], BENCHMARKS.entry(name).info
     target = folder / info["files"][0].split("|")[0].replace("**/", "").replace("*", "sample")
-    rows = [_with_pictures(row, f"{name}{n}", as_bytes=target.suffix == ".parquet") for n, row in enumerate(benchmark.sample)]
+    rows = [
+        _with_pictures(row, f"{name}{n}", as_bytes=target.suffix == ".parquet")
+        for n, row in enumerate(benchmark.sample)
+    ]
     _write(target, rows)
     for row in rows:
         for medium in read(benchmark, row).media:
             path = media_file(medium, folder)
             if path is not None and not path.exists():
-                write_atomic(path, _clip(path.name) if path.suffix in VIDEOS else _picture(path.name))
+                write_atomic(
+                    path, _clip(path.name) if path.suffix in VIDEOS else _picture(path.name)
+                )
     return folder
 
 
@@ -187,7 +223,9 @@ def _write(path: Path, rows: Rows) -> None:
 
 
 def _noise(name: str, frames: int) -> npt.NDArray[np.uint8]:
-    coarse = np.random.default_rng(crc32(name.encode())).integers(0, 256, (frames, 6, 8, 3), dtype=np.uint8)
+    coarse = np.random.default_rng(crc32(name.encode())).integers(
+        0, 256, (frames, 6, 8, 3), dtype=np.uint8
+    )
     return coarse.repeat(16, axis=1).repeat(16, axis=2)
 
 
@@ -206,7 +244,9 @@ def _clip(name: str) -> bytes:
 
 
 def _with_pictures(row: Row, name: str, as_bytes: bool) -> dict[str, Any]:
-    """The row with a picture where it says ``image``: as the hub's parquet files store it, or base64."""
+    """The row with a picture where it says ``image``: as the hub's parquet files store it, or
+    base64."""
+
     def fill(value: Any, mark: str) -> Any:
         if isinstance(value, list):
             return [fill(v, f"{mark}{n}") for n, v in enumerate(value)]

@@ -1,4 +1,5 @@
-"""Our own rows (``Sample`` rows plus ``output``) as a benchmark: held-out rooms and real layouts are scored alike."""
+"""Our own rows (``Sample`` rows plus ``output``) as a benchmark: held-out rooms and real layouts
+are scored alike."""
 
 from __future__ import annotations
 
@@ -9,7 +10,18 @@ from ...core.types import PROBLEM_TYPES, Answer, Sample
 from . import extract
 from .aggregate import Table, macro, micro, split_by
 from .prompt_styles import lettered
-from .record import Benchmark, Item, Question, Row, Verdict, choice, letter_of, number, options_of, several
+from .record import (
+    Benchmark,
+    Item,
+    Question,
+    Row,
+    Verdict,
+    choice,
+    letter_of,
+    number,
+    options_of,
+    several,
+)
 
 NUMBERS = ("numerical", "regression")
 
@@ -31,22 +43,52 @@ def _number_text(gold: str) -> str:
 
 
 class OwnRows(Benchmark):
-    """``official``: our strict reading of letters and numbers; ``spacer``: SpaceR-Eval's of the same text."""
+    """``official``: our strict reading of letters and numbers; ``spacer``: SpaceR-Eval's of the
+    same text."""
 
     sample = (
-        {"problem_id": 0, "problem": "Which of these objects (chair, sofa, tv, lamp) is the closest to the door?",
-         "data_type": "video",
-         "problem_type": "multiple choice", "options": ["A. chair", "B. sofa", "C. tv", "D. lamp"],
-         "solution": "<answer>B</answer>",
-         "path": "videos/room_0000.mp4", "data_source": "procedural", "question_type": "object_rel_distance",
-         "scene_id": "room_0000",
-         "cognitive_map_id": "room_0000", "categories": ["chair", "sofa", "tv", "lamp", "door"]},
-        {"problem_id": 1, "problem": "How many chair(s) are in this room?", "data_type": "video", "problem_type": "numerical",
-         "options": [], "solution": "<answer>3</answer>", "path": "videos/room_0000.mp4", "data_source": "procedural",
-         "question_type": "object_counting", "scene_id": "room_0000", "cognitive_map_id": "room_0000", "categories": ["chair"]},
-        {"problem_id": 2, "problem": "What is written on the sign?", "data_type": "video", "problem_type": "OCR", "options": [],
-         "solution": "<answer>exit</answer>", "path": "videos/room_0001.mp4", "data_source": "procedural", "question_type": "ocr",
-         "scene_id": "room_0001", "cognitive_map_id": "", "categories": []},
+        {
+            "problem_id": 0,
+            "problem": "Which of these objects (chair, sofa, tv, lamp) is the closest to the door?",
+            "data_type": "video",
+            "problem_type": "multiple choice",
+            "options": ["A. chair", "B. sofa", "C. tv", "D. lamp"],
+            "solution": "<answer>B</answer>",
+            "path": "videos/room_0000.mp4",
+            "data_source": "procedural",
+            "question_type": "object_rel_distance",
+            "scene_id": "room_0000",
+            "cognitive_map_id": "room_0000",
+            "categories": ["chair", "sofa", "tv", "lamp", "door"],
+        },
+        {
+            "problem_id": 1,
+            "problem": "How many chair(s) are in this room?",
+            "data_type": "video",
+            "problem_type": "numerical",
+            "options": [],
+            "solution": "<answer>3</answer>",
+            "path": "videos/room_0000.mp4",
+            "data_source": "procedural",
+            "question_type": "object_counting",
+            "scene_id": "room_0000",
+            "cognitive_map_id": "room_0000",
+            "categories": ["chair"],
+        },
+        {
+            "problem_id": 2,
+            "problem": "What is written on the sign?",
+            "data_type": "video",
+            "problem_type": "OCR",
+            "options": [],
+            "solution": "<answer>exit</answer>",
+            "path": "videos/room_0001.mp4",
+            "data_source": "procedural",
+            "question_type": "ocr",
+            "scene_id": "room_0001",
+            "cognitive_map_id": "",
+            "categories": [],
+        },
     )
 
     @staticmethod
@@ -59,33 +101,57 @@ class OwnRows(Benchmark):
             gold = answers.option(gold, lettered(options)) or letter_of(gold)
         elif kind in NUMBERS:
             gold = _number_text(gold)
-        return Question(str(row.get("question_type") or kind), gold, str(row.get("problem", "")), options,
-                        several(row.get("path") or None), str(row.get("problem_id", "")),
-                        {"problem_type": kind, "scene": str(row.get("scene_id", ""))})
+        return Question(
+            str(row.get("question_type") or kind),
+            gold,
+            str(row.get("problem", "")),
+            options,
+            several(row.get("path") or None),
+            str(row.get("problem_id", "")),
+            {"problem_type": kind, "scene": str(row.get("scene_id", ""))},
+        )
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
-        return prompts.user_text(Sample.from_row(dict(row)), "compact" if style == "official" else "spacer", with_map=False)
+        return prompts.user_text(
+            Sample.from_row(dict(row)),
+            "compact" if style == "official" else "spacer",
+            with_map=False,
+        )
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        """Letters and numbers read as the strict rewards read them; the other problem types are the rewards' own."""
+        """Letters and numbers read as the strict rewards read them; the other problem types are the
+        rewards' own."""
         kind, official = row["problem_type"], profile == "official"
         if kind == "multiple choice":
-            read = answers.option_reader(_solution(row), lettered(q.options)) if official else extract.se_mca
+            read = (
+                answers.option_reader(_solution(row), lettered(q.options))
+                if official
+                else extract.se_mca
+            )
             return choice(read(text), q.gold, "letter")
         if kind == "numerical":
-            return number(answers.number(text) if official else extract.se_num(text), q.gold, "number")
-        from ... import rewards  # rouge-score comes with it: only these problem types pay for its import
+            return number(
+                answers.number(text) if official else extract.se_num(text), q.gold, "number"
+            )
+        from ... import (
+            rewards,
+        )  # rouge-score comes with it: only these problem types pay for its import
 
         sample = Sample(0, "", "text", kind, (), f"<answer>{q.gold}</answer>", "", "")
-        value, reason = rewards.term("accuracy" if official else "accuracy_spacer", sample, Answer(text, "", None, text))
+        value, reason = rewards.term(
+            "accuracy" if official else "accuracy_spacer", sample, Answer(text, "", None, text)
+        )
         return Verdict(value, text.strip() or None, reason)
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:
         kinds = split_by(items, lambda i: i.question.groups["problem_type"])
         rooms = split_by(items, lambda i: i.question.groups["scene"])
-        return {"macro_question_types": macro(items), "micro": micro(items),
-                "problem_type": {k: micro(v) for k, v in kinds.items()},
-                "n_rooms": len(rooms)}
+        return {
+            "macro_question_types": macro(items),
+            "micro": micro(items),
+            "problem_type": {k: micro(v) for k, v in kinds.items()},
+            "n_rooms": len(rooms),
+        }

@@ -1,7 +1,7 @@
 """One neutral form for every benchmark's record, and what a benchmark's file has to say.
 
-A published row becomes a ``Question`` (``Benchmark.read``); a rule turns question and text into a ``Verdict``; ``judge_row`` adds
-what is common: missing outputs, unwrapping, truncation.
+A published row becomes a ``Question`` (``Benchmark.read``); a rule turns question and text into a
+``Verdict``; ``judge_row`` adds what is common: missing outputs, unwrapping, truncation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .extract import UNWRAPPING, after_thinking, left_open, mra, unwrap
 
 Row = Mapping[str, Any]
 PROFILES = ("official", "spacer")
-"""``official``: the benchmark authors' rule; ``spacer``: SpaceR-Eval's, where it has one (else the official rule)."""
+"""``official``: the benchmark authors' rule; ``spacer``: SpaceR-Eval's, where it has one (else the
+official rule)."""
 MISSING = ("wrong", "drop")
 LETTERS = "ABCDEFGHIJ"
 
@@ -32,7 +33,8 @@ class Question:
     task: str
     """The unit of the per-task table; one of ``Benchmark.tasks`` where those are listed."""
     gold: str
-    """An output that scores 1: a letter, a number, ``yes``; empty where the split hides its answers."""
+    """An output that scores 1: a letter, a number, ``yes``; empty where the split hides its
+    answers."""
     text: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     """Letter -> text; empty for open questions."""
@@ -70,40 +72,58 @@ class Item:
     truncated: bool = False
     unwrapped: bool = False
     unanswered: bool = False
-    """The rule found no answer, and the profile's accuracy is right over answered: the row leaves the means."""
+    """The rule found no answer, and the profile's accuracy is right over answered: the row leaves
+    the means."""
     unwrap: str = UNWRAPPING[0]
     """The policy by which the rule's text was taken from the output."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"key": self.question.key, "task": self.question.task, "gold": self.question.gold, "score": self.score,
-                "parsed": self.parsed, "reason": self.reason, "missing": self.missing, "truncated": self.truncated,
-                "unwrapped": self.unwrapped, "unanswered": self.unanswered, "unwrap": self.unwrap}
+        return {
+            "key": self.question.key,
+            "task": self.question.task,
+            "gold": self.question.gold,
+            "score": self.score,
+            "parsed": self.parsed,
+            "reason": self.reason,
+            "missing": self.missing,
+            "truncated": self.truncated,
+            "unwrapped": self.unwrapped,
+            "unanswered": self.unanswered,
+            "unwrap": self.unwrap,
+        }
 
 
 class Benchmark:
     """What a benchmark's file fills in (see ``benchmarks/`` for examples of about 50 lines).
 
-    Static methods: ``read(row) -> Question`` (a KeyError or ValueError names the field), ``prompt(question, row, style) -> str``,
-    ``rule(question, row, text, profile) -> Verdict`` and, where plain means don't do, ``variants(items) -> {name: fraction or
-    table of fractions}``, whose first entry is the headline of the official profile.
+    Static methods: ``read(row) -> Question`` (a KeyError or ValueError names the field),
+    ``prompt(question, row, style) -> str``, ``rule(question, row, text, profile) -> Verdict`` and,
+    where plain means don't do, ``variants(items) -> {name: fraction or table of fractions}``, whose
+    first entry is the headline of the official profile.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ()
     """Known tasks; empty if the published list is open."""
     task_field: ClassVar[str] = ""
-    """The field that holds the task, so that an unknown one is named before the other fields are read."""
+    """The field that holds the task, so that an unknown one is named before the other fields are
+    read."""
     empty_is_missing: ClassVar[bool] = False
     """The rule would credit an empty text, so an empty output counts as missing."""
     over_answered: ClassVar[tuple[str, ...]] = ()
-    """Profiles whose accuracy is right over answered: a whole output in which the rule finds no answer leaves the means."""
+    """Profiles whose accuracy is right over answered: a whole output in which the rule finds no
+    answer leaves the means."""
     spacer_headline: ClassVar[str] = ""
     """The variant that SpaceR reports, where that isn't the first."""
     sample: ClassVar[tuple[dict[str, Any], ...]] = ()
-    """A few invented rows in exactly the published schema; ``image`` stands for a picture (see ``load.synthetic``)."""
+    """A few invented rows in exactly the published schema; ``image`` stands for a picture (see
+    ``load.synthetic``)."""
 
     @classmethod
-    def score(cls, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag") -> dict[str, Any]:
-        """``score`` (0-1; None: not scored), ``parsed``, ``reason`` and more of one published row plus ``output``.
+    def score(
+        cls, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag"
+    ) -> dict[str, Any]:
+        """``score`` (0-1; None: not scored), ``parsed``, ``reason`` and more of one published row
+        plus ``output``.
 
         Raises:
             BadRow: a field is missing or broken.
@@ -119,7 +139,9 @@ def read(benchmark: Any, row: Row) -> Question:
     """
     with _faults_of_the_row():
         if benchmark.task_field and (task := row[benchmark.task_field]) not in benchmark.tasks:
-            raise BadRow(f"unknown task {task!r} in {benchmark.task_field}. Known: {', '.join(benchmark.tasks)}.")
+            raise BadRow(
+                f"unknown task {task!r} in {benchmark.task_field}. Known: {', '.join(benchmark.tasks)}."
+            )
         question: Question = benchmark.read(row)
     return question
 
@@ -130,13 +152,18 @@ def _faults_of_the_row() -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise BadRow(f"the row has no field {error}. It needs the published record's fields.") from error
+        raise BadRow(
+            f"the row has no field {error}. It needs the published record's fields."
+        ) from error
     except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         raise BadRow(f"a field of the row is broken: {error}.") from error
 
 
-def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag") -> Item:
-    """Score one row: an output that is missing, or cut off before its answer, is wrong, whatever the rule would make of it.
+def judge_row(
+    benchmark: Any, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag"
+) -> Item:
+    """Score one row: an output that is missing, or cut off before its answer, is wrong, whatever
+    the rule would make of it.
 
     Raises:
         BadRow: a field is missing or broken.
@@ -145,15 +172,26 @@ def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy
     if profile not in PROFILES:
         raise WorkbookError(f"unknown scoring profile {profile!r}. Known: {', '.join(PROFILES)}.")
     if unwrap_policy not in UNWRAPPING:
-        raise WorkbookError(f"unknown way to unwrap outputs {unwrap_policy!r}. Known: {', '.join(UNWRAPPING)}.")
+        raise WorkbookError(
+            f"unknown way to unwrap outputs {unwrap_policy!r}. Known: {', '.join(UNWRAPPING)}."
+        )
     question, output = read(benchmark, row), row.get("output")
-    output = None if isinstance(output, float) and math.isnan(output) else output  # pandas writes a missing text so
+    output = (
+        None if isinstance(output, float) and math.isnan(output) else output
+    )  # pandas writes a missing text so
     if output is not None and not isinstance(output, str):
         raise BadRow(f"output is {type(output).__name__}, not text or null.")
     if output is None or (benchmark.empty_is_missing and not output.strip()):
         verdict = Verdict(0.0, None, "no output" if output is None else "empty output")
-        return Item(question, row, verdict.score if question.gold else None, None, verdict.reason, missing=True,
-                    unwrap=unwrap_policy)
+        return Item(
+            question,
+            row,
+            verdict.score if question.gold else None,
+            None,
+            verdict.reason,
+            missing=True,
+            unwrap=unwrap_policy,
+        )
     text, unclosed = unwrap(output, unwrap_policy), left_open(output, unwrap_policy)
     truncated = is_true(row.get("truncated")) or bool(unclosed) or after_thinking(output) is None
     if not question.gold:
@@ -163,12 +201,31 @@ def judge_row(benchmark: Any, row: Row, profile: str = "official", unwrap_policy
     else:
         with _faults_of_the_row():
             verdict = benchmark.rule(question, row, text, profile)
-    parsed = None if isinstance(verdict.parsed, float) and not math.isfinite(verdict.parsed) else verdict.parsed
+    parsed = (
+        None
+        if isinstance(verdict.parsed, float) and not math.isfinite(verdict.parsed)
+        else verdict.parsed
+    )
     if truncated and parsed is None and verdict.score:
         verdict = Verdict(0.0, None, "cut off before its answer")
-    left_out = profile in benchmark.over_answered and verdict.score is not None and parsed is None and not truncated
-    return Item(question, row, verdict.score, parsed, verdict.reason, False, truncated, unwrapped=text != output,
-                unanswered=left_out, unwrap=unwrap_policy)
+    left_out = (
+        profile in benchmark.over_answered
+        and verdict.score is not None
+        and parsed is None
+        and not truncated
+    )
+    return Item(
+        question,
+        row,
+        verdict.score,
+        parsed,
+        verdict.reason,
+        False,
+        truncated,
+        unwrapped=text != output,
+        unanswered=left_out,
+        unwrap=unwrap_policy,
+    )
 
 
 def number(parsed: float | None, gold: str, rule: str) -> Verdict:
@@ -179,14 +236,21 @@ def number(parsed: float | None, gold: str, rule: str) -> Verdict:
 
 
 def choice(parsed: str | None, gold: str, rule: str) -> Verdict:
-    """Verdict of a letter comparison, case ignored; ``rule`` is named in the reason. What is no letter A-J is no answer."""
+    """Verdict of a letter comparison, case ignored; ``rule`` is named in the reason. What is no
+    letter A-J is no answer."""
     if not parsed or parsed.upper() not in tuple(LETTERS):
-        return Verdict(0.0, None, f"{rule} finds no option" + (f" in {parsed[:20]!r}" if parsed else ""))
+        return Verdict(
+            0.0, None, f"{rule} finds no option" + (f" in {parsed[:20]!r}" if parsed else "")
+        )
     right = parsed.upper() == gold.upper()
-    return Verdict(float(right), parsed, f"{rule}: {parsed} is {'right' if right else f'wrong, {gold} is right'}")
+    return Verdict(
+        float(right),
+        parsed,
+        f"{rule}: {parsed} is {'right' if right else f'wrong, {gold} is right'}",
+    )
 
 
-# ------------------------------------------------------------------------------------------------- fields as they come
+# ------------------------------------------------------------------------------ fields as they come
 
 
 def is_absent(value: Any) -> bool:
@@ -208,7 +272,8 @@ def is_true(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as text as such (see ``printed``)."""
+    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as text as
+    such (see ``printed``)."""
     try:
         return _listed(value)
     except ValueError:
@@ -223,21 +288,28 @@ def _listed(value: Any) -> Any:
     """
     if hasattr(value, "tolist"):
         return value.tolist()
-    return printed_lists.read(value) if isinstance(value, str) and printed_lists.looks_listed(value) else value
+    return (
+        printed_lists.read(value)
+        if isinstance(value, str) and printed_lists.looks_listed(value)
+        else value
+    )
 
 
 def inline_options(text: str) -> dict[str, str]:
-    """Options that a question's text lists itself, as ``A. chair B. sofa`` or ``A: chair, B: sofa``; empty below two.
+    """Options that a question's text lists itself, as ``A. chair B. sofa`` or ``A: chair, B:
+    sofa``; empty below two.
 
     >>> inline_options("Which one? A. chair B. sofa")
     {'A': 'chair', 'B': 'sofa'}
     """
     marks = list(re.finditer(r"(?<![A-Za-z])\(?([A-J])[.:)]\s*", text))
     for start in range(len(marks) - 1, -1, -1):
-        run = [m for m, _ in takewhile(lambda pair: pair[0][1] == pair[1], zip(marks[start:], LETTERS))]
+        run = [
+            m for m, _ in takewhile(lambda pair: pair[0][1] == pair[1], zip(marks[start:], LETTERS))
+        ]
         if marks[start][1] == "A" and len(run) >= 2:
             ends = [*(m.start() for m in run[1:]), len(text)]
-            return {m[1]: text[m.end():end].strip(" ,;\n") for m, end in zip(run, ends)}
+            return {m[1]: text[m.end() : end].strip(" ,;\n") for m, end in zip(run, ends)}
     return {}
 
 
@@ -245,7 +317,8 @@ _PREFIX = re.compile(r"^\(?([A-J])[.):]\)?\s*")
 
 
 def options_of(value: Any) -> dict[str, str]:
-    """Letter -> option text, from a list (prefixed or not), a dict, an array, or one of these as text.
+    """Letter -> option text, from a list (prefixed or not), a dict, an array, or one of these as
+    text.
 
     Absent options are left out.
 
@@ -259,7 +332,9 @@ def options_of(value: Any) -> dict[str, str]:
     if is_absent(value):
         return {}
     if isinstance(value, Mapping):
-        return {str(letter): str(text) for letter, text in sorted(value.items()) if not is_absent(text)}
+        return {
+            str(letter): str(text) for letter, text in sorted(value.items()) if not is_absent(text)
+        }
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f"options {value!r} are neither a list nor a dict")
     if any(isinstance(text, list | tuple | Mapping) for text in value):
@@ -268,7 +343,9 @@ def options_of(value: Any) -> dict[str, str]:
     published = [hit[1] for text in texts.values() if (hit := _PREFIX.match(text))]
     if len(set(published)) < len(texts):
         return texts
-    return {letter: _PREFIX.sub("", text, count=1) for letter, text in zip(published, texts.values())}
+    return {
+        letter: _PREFIX.sub("", text, count=1) for letter, text in zip(published, texts.values())
+    }
 
 
 def first_of(row: Row, *names: str) -> Any:
@@ -292,17 +369,27 @@ def several(value: Any) -> tuple[Any, ...]:
 
 def columns(row: Row) -> dict[str, str]:
     """Options from columns ``A``, ``B``, ... as the TSV files have them."""
-    return {letter: str(row[letter]) for letter in LETTERS if letter in row and not is_absent(row[letter])}
+    return {
+        letter: str(row[letter])
+        for letter in LETTERS
+        if letter in row and not is_absent(row[letter])
+    }
 
 
 def letter_of(value: Any) -> str:
-    """The option letter of an answer field: ``"B"``, ``"b"``, ``"(B)"``, ``"B. sofa"`` or the index 1.
+    """The option letter of an answer field: ``"B"``, ``"b"``, ``"(B)"``, ``"B. sofa"`` or the index
+    1.
 
     Raises:
         ValueError: none of these.
     """
     value = plain(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value) and 0 <= value < len(LETTERS):
+    if (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and value == int(value)
+        and 0 <= value < len(LETTERS)
+    ):
         return LETTERS[int(value)]
     text = str(value).strip()
     hit = re.fullmatch(r"\(?([A-Ja-j])(?:[.):].*)?", text, re.DOTALL)

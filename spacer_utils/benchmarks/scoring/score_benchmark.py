@@ -18,12 +18,30 @@ from .record import MISSING, PROFILES, Item, judge_row
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="see list-benchmarks")
-    parser.add_argument("--profile", choices=PROFILES, default="official",
-                        help="whose rule reads the outputs (default: official)")
-    parser.add_argument("--items", type=Path, metavar="FILE", help="write one JSON row per input row: score, parsed, reason")
-    parser.add_argument("--unwrap", choices=UNWRAPPING, default=UNWRAPPING[0], 
-                        help="what of a thinking output the rule sees; native reasoning models: think")
-    parser.add_argument("--missing", choices=MISSING, default=MISSING[0], help="rows without output: score 0, or leave the means")
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="official",
+        help="whose rule reads the outputs (default: official)",
+    )
+    parser.add_argument(
+        "--items",
+        type=Path,
+        metavar="FILE",
+        help="write one JSON row per input row: score, parsed, reason",
+    )
+    parser.add_argument(
+        "--unwrap",
+        choices=UNWRAPPING,
+        default=UNWRAPPING[0],
+        help="what of a thinking output the rule sees; native reasoning models: think",
+    )
+    parser.add_argument(
+        "--missing",
+        choices=MISSING,
+        default=MISSING[0],
+        help="rows without output: score 0, or leave the means",
+    )
 
 
 def run(options: argparse.Namespace, lines: Iterable[bytes], out: TextIO) -> None:
@@ -32,16 +50,26 @@ def run(options: argparse.Namespace, lines: Iterable[bytes], out: TextIO) -> Non
     Raises:
         BadRow: a line is broken; the message names it.
     """
-    table, items = score_lines(lines, options.name, options.profile, unwrap=options.unwrap, missing=options.missing)
+    table, items = score_lines(
+        lines, options.name, options.profile, unwrap=options.unwrap, missing=options.missing
+    )
     if options.items:
         rows = ({"line": number, **item.to_json()} for number, item in items)
         # escaped, because a model's text may hold half a character, which UTF-8 can't
-        write_atomic(options.items, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+        write_atomic(
+            options.items, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        )
     out.write(json.dumps(table, indent=1, allow_nan=False) + "\n")
 
 
-def score_lines(lines: Iterable[bytes], name: str, profile: str = "official", *, unwrap: str = UNWRAPPING[0],
-                missing: str = MISSING[0]) -> tuple[Table, list[tuple[int, Item]]]:
+def score_lines(
+    lines: Iterable[bytes],
+    name: str,
+    profile: str = "official",
+    *,
+    unwrap: str = UNWRAPPING[0],
+    missing: str = MISSING[0],
+) -> tuple[Table, list[tuple[int, Item]]]:
     """Report and (line number, item) of JSONL rows.
 
     Raises:
@@ -57,10 +85,18 @@ def score_lines(lines: Iterable[bytes], name: str, profile: str = "official", *,
             except BadRow as error:
                 raise BadRow(f"line {number}: {error}") from error
     if not items:
-        raise BadRow("standard input has no rows. Give JSONL: the published record's fields plus output, one row a line.")
+        raise BadRow(
+            "standard input has no rows. Give JSONL: the published record's fields plus output, one row a line."
+        )
     scored = [item for _, item in items]
-    table = {"benchmark": name, "version": info["version"], "published_count": info["count"], "unwrap": unwrap,
-             **report(benchmark, scored, profile, missing), "baselines": baselines(benchmark, [i.row for i in scored], profile)}
+    table = {
+        "benchmark": name,
+        "version": info["version"],
+        "published_count": info["count"],
+        "unwrap": unwrap,
+        **report(benchmark, scored, profile, missing),
+        "baselines": baselines(benchmark, [i.row for i in scored], profile),
+    }
     return table, items
 
 
@@ -73,15 +109,27 @@ def parse_line(line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise BadRow(f"not UTF-8 ({error.reason} at byte {error.start}). Mend or remove the line.") from error
+        raise BadRow(
+            f"not UTF-8 ({error.reason} at byte {error.start}). Mend or remove the line."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise BadRow(f"not JSON ({error}). Mend or remove the line.") from error
     if not isinstance(row, dict):
-        raise BadRow(f"a JSON {type(row).__name__}, not an object with the record's fields and output.")
+        raise BadRow(
+            f"a JSON {type(row).__name__}, not an object with the record's fields and output."
+        )
     return row
 
 
 def listing() -> list[Table]:
-    """One row per benchmark: name, description, file and what its file says of version, licence, size and needs."""
-    return [{"name": e.name, "description": e.description, "file": e.file, **{k: v for k, v in e.info.items() if k != "files"}}
-            for e in BENCHMARKS]
+    """One row per benchmark: name, description, file and what its file says of version, licence,
+    size and needs."""
+    return [
+        {
+            "name": e.name,
+            "description": e.description,
+            "file": e.file,
+            **{k: v for k, v in e.info.items() if k != "files"},
+        }
+        for e in BENCHMARKS
+    ]

@@ -1,4 +1,5 @@
-"""Subtitles of the long-video benchmarks: read as published, and put where their authors put them among the frames."""
+"""Subtitles of the long-video benchmarks: read as published, and put where their authors put them
+among the frames."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def seconds(clock: str) -> float:
     return 3600 * int(hours) + 60 * int(minutes) + float(rest)
 
 
-_CUE = re.compile(r"(\d+:\d+:\d+[,.]\d+)\s*-->\s*(\d+:\d+:\d+[,.]\d+)[^\n]*\n(.*?)(?=\n\s*\n|\Z)", re.DOTALL)
+_CUE = re.compile(
+    r"(\d+:\d+:\d+[,.]\d+)\s*-->\s*(\d+:\d+:\d+[,.]\d+)[^\n]*\n(.*?)(?=\n\s*\n|\Z)", re.DOTALL
+)
 
 
 def read_srt(text: str) -> list[Line]:
@@ -35,13 +38,16 @@ def read_srt(text: str) -> list[Line]:
     >>> read_srt("1\\n00:00:01,000 --> 00:00:02,500\\n<font size=\\"2\\">Hi</font>\\nthere\\n")
     [Line(start=1.0, end=2.5, text='Hi there')]
     """
-    cues = ((seconds(a), seconds(b), " ".join(re.sub(r"<[^>]*>", "", said).split())) for a, b, said in _CUE.findall(
-        text.replace("\r\n", "\n")))
+    cues = (
+        (seconds(a), seconds(b), " ".join(re.sub(r"<[^>]*>", "", said).split()))
+        for a, b, said in _CUE.findall(text.replace("\r\n", "\n"))
+    )
     return [Line(*cue) for cue in cues if cue[2]]
 
 
 def read_json(rows: Sequence[Mapping[str, Any]], offset: float, duration: float) -> list[Line]:
-    """LongVideoBench's two forms, ``timestamp`` and ``text`` or ``start``, ``end`` and ``line``, ``offset`` seconds earlier.
+    """LongVideoBench's two forms, ``timestamp`` and ``text`` or ``start``, ``end`` and ``line``,
+    ``offset`` seconds earlier.
 
     An end that isn't a float (an integer too) is the clip's ``duration``, as its loader has it.
     """
@@ -57,15 +63,17 @@ def read_json(rows: Sequence[Mapping[str, Any]], offset: float, duration: float)
 
 
 def at_frames(lines: Sequence[Line], times: Sequence[float]) -> list[str]:
-    """Texts of the lines that some frame shows, each once, in order (Video-MME's protocol for sampled frames)."""
+    """Texts of the lines that some frame shows, each once, in order (Video-MME's protocol for
+    sampled frames)."""
     return [line.text for line in lines if any(line.start <= t < line.end for t in times)]
 
 
 def interleave(lines: Sequence[Line], times: Sequence[float]) -> list[str]:
-    """``IMAGE`` for every frame and the subtitles between them, as LongVideoBench's loader orders them.
+    """``IMAGE`` for every frame and the subtitles between them, as LongVideoBench's loader orders
+    them.
 
-    A line follows the frames up to its middle, and is left out unless a frame lies inside it (at least half a second to both
-    sides of its middle).
+    A line follows the frames up to its middle, and is left out unless a frame lies inside it (at
+    least half a second to both sides of its middle).
 
     >>> interleave([Line(0.5, 1.5, "hi"), Line(1.9, 2.0, "unseen")], [0.0, 1.0, 4.0])
     ['<image>', '<image>', 'hi', '<image>']

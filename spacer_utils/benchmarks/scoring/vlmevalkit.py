@@ -1,4 +1,5 @@
-"""VLMEvalKit's answer extractors (VK-TAG, VK-NUM, VK-INFER) and the two older inference rules that they grew from.
+"""VLMEvalKit's answer extractors (VK-TAG, VK-NUM, VK-INFER) and the two older inference rules that
+they grew from.
 
 They serve cross-checks and the benchmarks whose official evaluation is that toolkit's.
 """
@@ -18,11 +19,14 @@ _SHUT_TAG = re.compile(r"<\s*/\s*answer\s*>", re.IGNORECASE)
 _LISTED = re.compile(r"^(?:[*_>\-\s]*)(?:option|选项)\s+[A-J]\s*[:：]", re.IGNORECASE)
 _ALONE = re.compile(r"[*_`>（）\[\]【】()]*\s*([A-Fa-f])\s*[*_`（）\[\]【】()]*")
 _LABEL = re.compile(r"([A-F])\s*[.．:：)\]】、-]\s+", re.IGNORECASE)
-_INLINE = re.compile(r"(?<![A-Za-z])[*_`（\[{(]*\s*([A-F])\s*[*_`）\]})]*(?=$|[\s.,:;!?)\]】》」』，。；、：）])")
+_INLINE = re.compile(
+    r"(?<![A-Za-z])[*_`（\[{(]*\s*([A-F])\s*[*_`）\]})]*(?=$|[\s.,:;!?)\]】》」』，。；、：）])"
+)
 
 
 def _from_lines(lines: Sequence[str]) -> str | None:
-    """The letter of the lowest line that is a letter, starts with a label or names exactly one capital letter."""
+    """The letter of the lowest line that is a letter, starts with a label or names exactly one
+    capital letter."""
     for line in reversed([line.strip() for line in lines if line.strip()]):
         if _LISTED.search(line):
             continue
@@ -37,12 +41,13 @@ def after_think(text: str) -> str:
     """The text after the last ``</think>``, else after the last ``<think>``, else all of it."""
     for tag in (r"</\s*think\s*>", r"<\s*think\s*>"):
         if hits := list(re.finditer(tag, text, re.IGNORECASE)):
-            return text[hits[-1].end():].strip()
+            return text[hits[-1].end() :].strip()
     return text
 
 
 def vk_tag(text: str, letters: str = LETTERS) -> str | None:
-    """VK-TAG: seven steps from an answer block that starts with a letter to the only standalone capital of the whole text.
+    """VK-TAG: seven steps from an answer block that starts with a letter to the only standalone
+    capital of the whole text.
 
     >>> vk_tag("<answer>chair</answer>"), vk_tag("The answer is A"), vk_tag("a.")
     ('C', 'A', None)
@@ -53,14 +58,18 @@ def vk_tag(text: str, letters: str = LETTERS) -> str | None:
         return block[1].upper()
     tail = text[-800:]
     for tag in ("answer", "think"):
-        if hit := re.search(rf"(?<![A-Za-z]){_OPEN}([{letters}]){_SHUT}\s*</\s*{tag}\s*>", tail, re.IGNORECASE):
+        if hit := re.search(
+            rf"(?<![A-Za-z]){_OPEN}([{letters}]){_SHUT}\s*</\s*{tag}\s*>", tail, re.IGNORECASE
+        ):
             return hit[1].upper()
     for part in (after_think(text), tail):
         if pick := _from_lines(part.splitlines()[-6:]):
             return pick
-    phrase = (rf"(?i:final\s*answer|the\s*answer\s*is|answer(?:\s*is)?|correct\s*answer|"
-              rf"答案|最终答案|结论|所以|因此|我选(?:择)?|选择|选)"
-              rf"\s*[:：>＝=]?\s*{_OPEN}((?i:[{letters}])){_SHUT}(?:\b|[.)、。])")
+    phrase = (
+        rf"(?i:final\s*answer|the\s*answer\s*is|answer(?:\s*is)?|correct\s*answer|"
+        rf"答案|最终答案|结论|所以|因此|我选(?:择)?|选择|选)"
+        rf"\s*[:：>＝=]?\s*{_OPEN}((?i:[{letters}])){_SHUT}(?:\b|[.)、。])"
+    )
     if hit := re.search(phrase, text):
         return hit[1].upper()
     kept = "\n".join(line for line in text.splitlines() if not _LISTED.search(line))
@@ -69,26 +78,35 @@ def vk_tag(text: str, letters: str = LETTERS) -> str | None:
 
 
 _NUMBER = r"[-+]?(?:\d*\.\d+|\d+)(?:[eE][-+]?\d+)?"
-_TAGGED_NUMBER = re.compile(rf"<\s*answer\b[^<>]*>\s*({_NUMBER})(?:[^\d<][^<]*)?<\s*/\s*answer\s*>", re.IGNORECASE)
+_TAGGED_NUMBER = re.compile(
+    rf"<\s*answer\b[^<>]*>\s*({_NUMBER})(?:[^\d<][^<]*)?<\s*/\s*answer\s*>", re.IGNORECASE
+)
 _WORDS = {word: n for word, n in NUMBER_WORDS.items() if n <= 20}
 
 
 def vk_num(text: str) -> float | None:
-    """VK-NUM: number words to 20 as digits; the first numeric answer block, else the last number (after the thinking first).
+    """VK-NUM: number words to 20 as digits; the first numeric answer block, else the last number
+    (after the thinking first).
 
     >>> vk_num("1,200"), vk_num("2-3"), vk_num("twenty-one")
     (200.0, -3.0, -1.0)
     """
     text = _ZERO_WIDTH.sub("", text.strip())
-    text = re.sub(rf"\b({'|'.join(_WORDS)})\b", lambda m: str(_WORDS[m[1].lower()]), text, flags=re.IGNORECASE)
+    text = re.sub(
+        rf"\b({'|'.join(_WORDS)})\b", lambda m: str(_WORDS[m[1].lower()]), text, flags=re.IGNORECASE
+    )
     if hit := _TAGGED_NUMBER.search(text):
         return float(hit[1])
     numbers = re.findall(_NUMBER, after_think(text)) or re.findall(_NUMBER, text)
     return float(numbers[-1]) if numbers else None
 
 
-REFUSALS = ("Sorry, I can't help with images of people yet.", "I can't process this file.",
-            "I'm sorry, but without the image provided", "Cannot determine the answer")
+REFUSALS = (
+    "Sorry, I can't help with images of people yet.",
+    "I can't process this file.",
+    "I'm sorry, but without the image provided",
+    "Cannot determine the answer",
+)
 
 
 def _named_option(text: str, options: Mapping[str, str]) -> str | None:
@@ -98,19 +116,24 @@ def _named_option(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def _letter_word(text: str, options: Mapping[str, str], within: int | None) -> str | None:
-    """The only option letter among the words, if it stands in the last ``within``; ``Z`` for a refusal."""
+    """The only option letter among the words, if it stands in the last ``within``; ``Z`` for a
+    refusal."""
     if any(refusal in text for refusal in REFUSALS):
         return "Z"
     words = text.translate({ord(mark): " " for mark in ".()[],:;!*#{}"}).split()
     found = [letter for letter in options if letter in words]
     if not found and "Z" in words:
         return "Z"
-    return found[0] if len(found) == 1 and (within is None or words.index(found[0]) >= len(words) - within) else None
+    return (
+        found[0]
+        if len(found) == 1 and (within is None or words.index(found[0]) >= len(words) - within)
+        else None
+    )
 
 
 def hr_infer(text: str, options: Mapping[str, str]) -> str | None:
-    """The only option letter that occurs as a word, else the only option whose text occurs; ``Z`` for a refusal: HRBench as
-    lmms-eval infers it.
+    """The only option letter that occurs as a word, else the only option whose text occurs; ``Z``
+    for a refusal: HRBench as lmms-eval infers it.
 
     >>> hr_infer("I see (B).", {"A": "red", "B": "blue"}), hr_infer("It is red", {"A": "red", "B": "blue"})
     ('B', 'A')
@@ -119,7 +142,8 @@ def hr_infer(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def vk_infer(text: str, options: Mapping[str, str]) -> str | None:
-    """VK-INFER: as ``hr_infer`` with the letter among the last 4 words; then "answer is X"; option texts only in short answers.
+    """VK-INFER: as ``hr_infer`` with the letter among the last 4 words; then "answer is X"; option
+    texts only in short answers.
 
     >>> [vk_infer(text, {"A": "red", "B": "blue"}) for text in ("The answer is B", "B is what I see in this picture")]
     ['B', None]
@@ -128,15 +152,31 @@ def vk_infer(text: str, options: Mapping[str, str]) -> str | None:
         return letter
     if said := re.search(rf"(?:correct )?answer is \(?([{''.join(options) or LETTERS}])\b", text):
         return said[1]
-    return _named_option(text, options) if len(text) <= 2 * sum(map(len, options.values())) else None
+    return (
+        _named_option(text, options) if len(text) <= 2 * sum(map(len, options.values())) else None
+    )
 
 
-_SHAPES = ("{}.", "{},", "{}:", "{})", "{}).", "({})", "({}).", ":{}", ":{},", ":{}.", ":{})", ":{}).")
+_SHAPES = (
+    "{}.",
+    "{},",
+    "{}:",
+    "{})",
+    "{}).",
+    "({})",
+    "({}).",
+    ":{}",
+    ":{},",
+    ":{}.",
+    ":{})",
+    ":{}).",
+)
 
 
 def mmb_infer(text: str, options: Mapping[str, str]) -> str | None:
-    """The only bare letter A-E among the words ("A" not in more than three words), else the only one in the first of twelve
-    punctuated shapes, else the only option whose text occurs: the circular MMBench evaluation of its day.
+    """The only bare letter A-E among the words ("A" not in more than three words), else the only
+    one in the first of twelve punctuated shapes, else the only option whose text occurs: the
+    circular MMBench evaluation of its day.
 
     >>> mmb_infer("A dog sits here: B.", {"A": "cat", "B": "dog"}), mmb_infer("a dog", {"A": "cat", "B": "dog"})
     ('B', 'B')

@@ -11,7 +11,13 @@ from ..shapes import Parts, Vec
 from . import appliances, decor, household, seating, storage  # noqa: F401  (each files its recipes)
 from .recipe import RECIPES, Mount, Recipe
 
-ALIASES = {"closet": "wardrobe", "cushion": "pillow", "radiator": "heater", "trash can": "trash bin", "washing machine": "washer"}
+ALIASES = {
+    "closet": "wardrobe",
+    "cushion": "pillow",
+    "radiator": "heater",
+    "trash can": "trash bin",
+    "washing machine": "washer",
+}
 """Second names: drawn like the other category."""
 CATEGORIES: tuple[str, ...] = tuple(sorted((*RECIPES, *ALIASES)))
 """Everything that can be drawn."""
@@ -21,8 +27,10 @@ def _recipe(category: str) -> Recipe:
     try:
         return RECIPES[ALIASES.get(category, category)]
     except KeyError:
-        raise WorkbookError(f"no furniture called {category!r}. Known: {', '.join(CATEGORIES)}. Add a recipe to "
-                            "spacer_utils/render/furniture or leave the object out.") from None
+        raise WorkbookError(
+            f"no furniture called {category!r}. Known: {', '.join(CATEGORIES)}. Add a recipe to "
+            "spacer_utils/render/furniture or leave the object out."
+        ) from None
 
 
 MOUNT: dict[str, Mount] = {name: _recipe(name).mount for name in CATEGORIES}
@@ -39,7 +47,8 @@ def parts(category: str, size: Vec, seed: int) -> Parts:
 
 
 def build(category: str, size: Vec, seed: int) -> Mesh:
-    """Mesh of one instance that fills ``size`` (x, y, z in metres) exactly, centred on the origin, its front facing -y.
+    """Mesh of one instance that fills ``size`` (x, y, z in metres) exactly, centred on the origin,
+    its front facing -y.
 
     Raises:
         WorkbookError: nobody can draw the category.

@@ -1,4 +1,5 @@
-"""The decorator that files a recipe: how one category is put together out of parts, in a box of a given size."""
+"""The decorator that files a recipe: how one category is put together out of parts, in a box of a
+given size."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from ..shapes import Parts, Vec, turned
 
 Mount = Literal["floor", "wall", "ceiling", "on-top"]
 Build = Callable[[float, float, float, Look], Parts]
-"""``(x, y, z, look) -> parts``: extents in metres; the floor is z = 0, the front faces -y; the result is fitted to the box."""
+"""``(x, y, z, look) -> parts``: extents in metres; the floor is z = 0, the front faces -y; the
+result is fitted to the box."""
 
 
 class Recipe(NamedTuple):
@@ -18,7 +20,8 @@ class Recipe(NamedTuple):
 
     build: Build
     mount: Mount
-    """What holds it: the floor, a wall (its back is at +y), the ceiling, or another piece of furniture."""
+    """What holds it: the floor, a wall (its back is at +y), the ceiling, or another piece of
+    furniture."""
     size: Vec
     """Typical extents (x, y, z), metres."""
 
@@ -37,11 +40,16 @@ def recipe(name: str, mount: Mount, size: Vec) -> Callable[[Build], Build]:
 
 
 def slab(build: Build) -> Build:
-    """Lets a recipe for something flat assume that it lies: a slab that stands or hangs is built lying and turned upright."""
+    """Lets a recipe for something flat assume that it lies: a slab that stands or hangs is built
+    lying and turned upright."""
 
     def turn(x: float, y: float, z: float, look: Look) -> Parts:
         if z <= min(x, y):
             return build(x, y, z, look)
-        return turned(build(x, z, y, look), "x", 90) if y <= x else turned(build(z, y, x, look), "y", 90)
+        return (
+            turned(build(x, z, y, look), "x", 90)
+            if y <= x
+            else turned(build(z, y, x, look), "y", 90)
+        )
 
     return turn
