@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             score_benchmark.run(options, sys.stdin.buffer, sys.stdout)
         elif options.command == "export":
             from .core import profiles
-            from .dataset.export import export
+            from .training.export import export
 
             for path in export(
                 options.to,

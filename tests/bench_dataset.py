@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from spacer_utils.core import profiles
+from spacer_utils.core.mp4 import encode
 from spacer_utils.dataset.build import MIX_ROOMS, MIXES, SIZES
 from spacer_utils.dataset.clips import Job, scene_of
 from spacer_utils.dataset.samples import ask, view_of
-from spacer_utils.render.film import encode, film
+from spacer_utils.render.film import film
 
 FRAMES, RESOLUTIONS = (8, 16, 32), ((112, 112), (224, 224), (448, 336))
 ROOMS = 4

@@ -20,8 +20,7 @@ from typing import Any
 
 from bench_training import clips
 
-from spacer_utils.analysis import scores
-from spacer_utils.core import profiles
+from spacer_utils.core import profiles, rows
 from spacer_utils.core.rows import load
 from spacer_utils.evaluation import evaluate
 
@@ -91,7 +90,7 @@ def main() -> None:
     engine = evaluate.Engine(profile.model_path, profile.frames, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         if args.data:
-            samples = scores.spread(load(args.data / "heldout.jsonl"), args.clips * args.per_clip)
+            samples = rows.spread(load(args.data / "heldout.jsonl"), args.clips * args.per_clip)
             items = evaluate.items_from_samples(samples, args.data, profile.prompt_style, False)
         else:
             items = noise_items(Path(folder), args.clips, args.per_clip)

@@ -25,12 +25,12 @@ from typing import Any
 import torch
 from bench_training import VARIANTS, vowels
 
-from spacer_utils.core import profiles
+from spacer_utils.core import machine, mp4, profiles
 from spacer_utils.core.files import write_atomic
 from spacer_utils.core.profiles import PROJECT, Frames
 from spacer_utils.core.registry import SCENES
 from spacer_utils.render import film
-from spacer_utils.workbook import cost, manifest
+from spacer_utils.workbook import cost
 from spacer_utils.workbook.cost import Setting
 
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
@@ -156,7 +156,7 @@ def clips(folder: Path, frames: int, tiny: bool) -> list[str]:
     for k, scene in enumerate(SCENES["procedural"]("train", 2, 0)):
         pixels, _ = film.film(scene, data, seed=k)
         paths.append(str(folder / f"room{k}.mp4"))
-        Path(paths[-1]).write_bytes(film.encode(pixels, data.fps))
+        Path(paths[-1]).write_bytes(mp4.encode(pixels, data.fps))
     return paths
 
 
@@ -384,7 +384,7 @@ def markdown(table: dict[str, Any]) -> str:
 
 def head(made: Any, tiny: bool) -> dict[str, Any]:
     """What the rows stand on: model, hardware, commit, measured rates."""
-    hardware = manifest.hardware()
+    hardware = machine.hardware()
     gb = torch.cuda.get_device_properties(0).total_memory / 1e9 if GPU else hardware["memory_gb"]
     chip = {
         "flops": matrix_rate(256 if tiny else 8192),
@@ -395,7 +395,7 @@ def head(made: Any, tiny: bool) -> dict[str, Any]:
     return {
         "model": "tiny" if tiny else MODEL,
         "hardware": hardware,
-        **manifest.code(),
+        **machine.code(),
         "note": "",
         "chip": chip,
         "rows": [],

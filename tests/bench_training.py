@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from spacer_utils.core import profiles
-from spacer_utils.render import film
+from spacer_utils.core import mp4, profiles
 from spacer_utils.training import encoder as media
 
 QUESTION = "How many chairs are in this room?"
@@ -86,7 +85,7 @@ def clips(folder: Path, count: int, data: profiles.Data) -> list[str]:
         base = np.kron(blocks, np.ones((1, 28, 28, 1), np.uint8))
         frames = np.concatenate([np.roll(base, 3 * t, axis=2) for t in range(data.clip_frames)])
         found.append(str(folder / f"clip{k}.mp4"))
-        Path(found[-1]).write_bytes(film.encode(frames, data.fps))
+        Path(found[-1]).write_bytes(mp4.encode(frames, data.fps))
     return found
 
 

@@ -16,6 +16,7 @@ from rooms import room
 
 from spacer_utils.analysis import scores
 from spacer_utils.core import profiles
+from spacer_utils.core import rows as rows_
 from spacer_utils.core.answers import parse, parse_map
 from spacer_utils.core.files import read_jsonl
 from spacer_utils.core.map_reading import HOURS, LETTERS, half_cells, hours, offset, reading, steps
@@ -696,7 +697,7 @@ def test_the_committed_base_draws_rooms_that_it_sees(tmp_path: Path) -> None:
     without the video."""
     profile = profiles.get("cpu").with_overrides(train_rooms=1, heldout_rooms=16, general_rows=1)
     dataset.build(profile, tmp_path, seed=7105)
-    asked = scores.spread(
+    asked = rows_.spread(
         [s for s in dataset.load(tmp_path / "heldout.jsonl") if s.cognitive_map], 48
     )
 

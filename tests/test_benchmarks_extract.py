@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from spacer_utils.benchmarks import spar_bench
 from spacer_utils.benchmarks.scoring import extract, record
 from spacer_utils.benchmarks.scoring import vlmevalkit as vk
-from spacer_utils.benchmarks.scoring.extract import EXTRACTORS, mra, unwrap
+from spacer_utils.benchmarks.scoring.extract import EXTRACTORS, unwrap
+from spacer_utils.core import metrics
+from spacer_utils.core.metrics import mra
 
 MRA = [
     (10, 10, 1.0),
@@ -53,7 +55,7 @@ def test_mra_table(prediction: float, truth: float, value: float) -> None:
 
 
 def test_mra_thresholds_are_the_float64_ones() -> None:
-    assert extract.THRESHOLDS.tolist() == [
+    assert metrics.THRESHOLDS.tolist() == [
         0.5,
         0.44999999999999996,
         0.4,
@@ -104,9 +106,9 @@ NUMBERS = [
 def test_numeric_extraction_table(
     text: str, official: float | None, lmms_eval: float, spacer: float, vlmevalkit: float
 ) -> None:
-    assert extract.to_float(extract.ft(text)) == official
+    assert metrics.to_float(extract.ft(text)) == official
     assert extract.le_num(text) == lmms_eval
-    assert extract.se_num(text) == spacer
+    assert metrics.se_num(text) == spacer
     assert vk.vk_num(text) == vlmevalkit
 
 
@@ -543,7 +545,7 @@ def test_long_texts_take_linear_time(text: str) -> None:
         extract.ft,
         extract.le_num,
         extract.se_mca,
-        extract.se_num,
+        metrics.se_num,
         extract.spar_num,
         extract.abcd_first,
         extract.sti_rx,

@@ -33,6 +33,7 @@ from spacer_utils.benchmarks.scoring import (
     predictions,
     vlmevalkit,
 )
+from spacer_utils.core import metrics
 from spacer_utils.core.files import read_jsonl
 from spacer_utils.core.registry import BENCHMARKS
 
@@ -174,7 +175,7 @@ def test_vsi_extractors_and_error_measure() -> None:
     for truth, ratio in zip(rng.integers(1, 200, N) / 10, rng.integers(0, 60, N) / 20):
         prediction = round(truth * ratio, 3)
         assert module.mean_relative_accuracy(prediction, truth, 0.5, 0.95, 0.05) == pytest.approx(
-            extract.mra(prediction, truth), abs=1e-12
+            metrics.mra(prediction, truth), abs=1e-12
         )
 
 
@@ -344,7 +345,7 @@ def test_known_deviations_are_still_there(name: str) -> None:
     pairs: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {
         "vsi_bench, numbers": (
             load("vsibench/utils.py").extract_number,
-            lambda t: extract.to_float(extract.ft(t)),
+            lambda t: metrics.to_float(extract.ft(t)),
         ),
         "video_mme": (partial(letter, letters="ABCD"), extract.abcd_first),
         "longvideobench": (

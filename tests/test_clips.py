@@ -18,10 +18,9 @@ import pytest
 from clip_kit import BY_NAME, KINDS, Kind, numbers, pictures, write
 from conftest import effort
 
-from spacer_utils.core import clip_sizes, files, frame_cache, frames
+from spacer_utils.core import clip_sizes, files, frame_cache, frames, mp4
 from spacer_utils.core.profiles import Frames
 from spacer_utils.core.types import WorkbookError
-from spacer_utils.render import film
 
 pytestmark = pytest.mark.slow
 EVERY = Frames(num_frames=1000, size=0)
@@ -76,7 +75,7 @@ def test_plain_clips_are_what_another_reader_gives(tmp_path: Path) -> None:
     noise = (
         rng.integers(0, 256, (30, 12, 16, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
     )
-    path = files.write_atomic(tmp_path / "plain.mp4", film.encode(noise, 2.5))
+    path = files.write_atomic(tmp_path / "plain.mp4", mp4.encode(noise, 2.5))
     decord.logging.set_level(decord.logging.QUIET)
     other = decord.VideoReader(str(path), num_threads=1)
     pixels, about = frames.load(path, Frames(7, 0))
@@ -250,7 +249,7 @@ def test_the_budget_is_the_processor_s_own_rule(family: str) -> None:
     processor = getattr(transformers, family)()
     factor, least = processor.patch_size * processor.merge_size, processor.size["shortest_edge"]
     whole = processor.temporal_patch_size if family.startswith("Qwen3") else 0
-    budget, rng = film.Budget(factor, least, 100_352, whole), np.random.default_rng(0)
+    budget, rng = frames.Budget(factor, least, 100_352, whole), np.random.default_rng(0)
     for _ in range(effort(200, 2000)):
         width, height, count = (int(n) for n in rng.integers((60, 60, 2), (4000, 2200, 40)))
         if whole:
@@ -264,7 +263,7 @@ def test_the_budget_is_the_processor_s_own_rule(family: str) -> None:
 
 def test_large_frames_are_kept_at_the_model_s_size(tmp_path: Path) -> None:
     path = write(tmp_path, Kind("large.mp4", "libx264", size=(1280, 720)), 4)
-    budget = film.Budget(28, 3136, 100_352)
+    budget = frames.Budget(28, 3136, 100_352)
     pixels, about = frames.load(path, Frames(2, 0), tmp_path / "cache", budget)
     assert pixels.shape == (2, 224, 420, 3)
     assert (about.width, about.height) == (420, 224)
@@ -280,8 +279,8 @@ def test_the_cache_lets_go_of_what_was_used_longest_ago(
     monkeypatch.setattr(frame_cache, "LIMIT", 3 * one)
     paths = []
     for k in range(4):
-        paths.append(files.write_atomic(tmp_path / f"{k}.mp4", film.encode(pictures(4 + k), 2.0)))
-    film.decodes.clear()
+        paths.append(files.write_atomic(tmp_path / f"{k}.mp4", mp4.encode(pictures(4 + k), 2.0)))
+    frames.decodes.clear()
     (cache / "x").mkdir(parents=True)
     (cache / "foreign.txt").write_text("mine")
     for path in paths[:3]:
@@ -292,9 +291,9 @@ def test_the_cache_lets_go_of_what_was_used_longest_ago(
     frames.load(paths[3], asked, cache)
     for path in (paths[0], paths[2], paths[3]):
         frames.load(path, asked, cache)
-    assert film.decodes == {f"{k}.mp4": 1 for k in range(4)}
+    assert frames.decodes == {f"{k}.mp4": 1 for k in range(4)}
     frames.load(paths[1], asked, cache)
-    assert film.decodes["1.mp4"] == 2
+    assert frames.decodes["1.mp4"] == 2
     assert sum(p.stat().st_size for p in cache.glob("*.npy")) <= 3 * one
     assert (cache / "foreign.txt").read_text() == "mine"
     assert len(np.array(held)) == 4
@@ -302,7 +301,7 @@ def test_the_cache_lets_go_of_what_was_used_longest_ago(
 
 def test_two_processes_share_a_small_cache(tmp_path: Path) -> None:
     for k in range(6):
-        files.write_atomic(tmp_path / f"{k}.mp4", film.encode(pictures(4 + k), 2.0))
+        files.write_atomic(tmp_path / f"{k}.mp4", mp4.encode(pictures(4 + k), 2.0))
     code = (
         "import sys, numpy as np; from pathlib import Path; from spacer_utils import frame_cache, frames\n"
         "from spacer_utils.core.profiles import Frames\n"
@@ -319,7 +318,7 @@ def test_two_processes_share_a_small_cache(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_can_t_be_written_costs_only_a_warning(tmp_path: Path) -> None:
-    path = files.write_atomic(tmp_path / "a.mp4", film.encode(pictures(4), 2.0))
+    path = files.write_atomic(tmp_path / "a.mp4", mp4.encode(pictures(4), 2.0))
     (tmp_path / "file").write_text("")
     with pytest.warns(UserWarning, match="decoded frames are not kept: could not write"):
         assert len(frames.load(path, FIVE, tmp_path / "file")[0]) == 4

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from spacer_utils.analysis import counterfactual as cf
 from spacer_utils.analysis import training_logs
 from spacer_utils.core.answers import parse
+from spacer_utils.core.directions import SECTORS
 from spacer_utils.core.map_reading import reading, steps
 from spacer_utils.core.types import Sample
 from spacer_utils.evaluation.evaluate import Prediction
-from spacer_utils.questions.object_rel_direction import SECTORS
 
 MAP = {
     "tv": [[5, 5]],

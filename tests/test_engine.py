@@ -17,7 +17,7 @@ from spacer_utils.core.types import WorkbookError  # noqa: E402
 from spacer_utils.training import (  # noqa: E402
     launch,
     plan,
-    vllm_rollouts,  # noqa: E402
+    vllm_rollouts,
 )
 
 

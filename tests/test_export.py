@@ -22,7 +22,7 @@ from spacer_utils.core import folders, profiles, prompts
 from spacer_utils.core.files import read_jsonl
 from spacer_utils.core.rows import load
 from spacer_utils.core.types import BadRow, Sample, WorkbookError
-from spacer_utils.dataset.export import FORMS, export
+from spacer_utils.training.export import FORMS, export
 
 PROFILE = profiles.get("cpu")
 

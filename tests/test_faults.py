@@ -22,10 +22,9 @@ from conftest import PROJECT
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spacer_utils.core import files, folders, frames, profiles
+from spacer_utils.core import files, folders, frames, mp4, profiles
 from spacer_utils.core.types import BadRow, MissingArtifact, Sample, WorkbookError
 from spacer_utils.dataset import build
-from spacer_utils.render import film
 from spacer_utils.workbook import book as run
 from spacer_utils.workbook import forecast
 
@@ -324,7 +323,7 @@ def test_an_empty_artefact_counts_as_lost(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None], ids=["empty", "truncated", "half"])
 def test_damaged_cached_frames_are_decoded_anew(tmp_path: Path, damage: bytes | None) -> None:
     clip = files.write_atomic(
-        tmp_path / "a.mp4", film.encode(np.full((4, 32, 32, 3), 90, np.uint8), 2.0)
+        tmp_path / "a.mp4", mp4.encode(np.full((4, 32, 32, 3), 90, np.uint8), 2.0)
     )
     how, cache = profiles.get("smoke").frames, tmp_path / "cache"
     before = np.array(frames.load(clip, how, cache)[0])

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.benchmarks.scoring.load import load
-from spacer_utils.benchmarks.scoring.record import options_of, plain, read, several
+from spacer_utils.benchmarks.scoring.record import options_of, read, several
 from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
 from spacer_utils.core import printed_lists
+from spacer_utils.core.printed_lists import plain
 from spacer_utils.core.registry import BENCHMARKS
 from spacer_utils.core.types import BadRow
 

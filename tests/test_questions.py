@@ -18,21 +18,15 @@ from hypothesis import strategies as st
 from rooms import NAMES, clip_of, random_room, room
 
 from spacer_utils import rewards
+from spacer_utils.core import directions
+from spacer_utils.core.directions import boundary_gap, sector, turn
 from spacer_utils.core.registry import QUESTIONS
 from spacer_utils.core.types import Box, Sample
 from spacer_utils.dataset import balance
 from spacer_utils.dataset.oracle import distance as dense_distance
 from spacer_utils.dataset.samples import sample, stream
-from spacer_utils.questions import object_rel_direction as direction
 from spacer_utils.questions import projection
-from spacer_utils.questions.box_geometry import (
-    boundary_gap,
-    footprint,
-    sector,
-    surface_distances,
-    turn,
-    wall_clearance,
-)
+from spacer_utils.questions.box_geometry import footprint, surface_distances, wall_clearance
 from spacer_utils.questions.obj_appearance_order import first_frames
 from spacer_utils.questions.object_rel_distance import category_distances
 from spacer_utils.questions.view import GENERIC, WORDINGS, Candidate, View
@@ -194,13 +188,13 @@ def test_of_several_instances_the_nearest_counts_and_an_unseen_one_spoils_its_ca
 @pytest.mark.parametrize(
     ("name", "sectors", "half_turn"),
     [
-        ("object_rel_direction_easy", direction.EASY, 0),
-        ("object_rel_direction_medium", direction.MEDIUM, 0),
-        ("object_rel_direction_hard", direction.HARD, 0),
-        ("object_rel_direction_backward", direction.HARD, 180),
+        ("object_rel_direction_easy", directions.EASY, 0),
+        ("object_rel_direction_medium", directions.MEDIUM, 0),
+        ("object_rel_direction_hard", directions.HARD, 0),
+        ("object_rel_direction_backward", directions.HARD, 180),
     ],
 )
-def test_margins_of_direction(name: str, sectors: direction.Sectors, half_turn: float) -> None:
+def test_margins_of_direction(name: str, sectors: directions.Sectors, half_turn: float) -> None:
     for view, c in asked(name):
         a, b, target = (view.clip.scene.instances(n)[0] for n in c.categories)
         angle = turn(a.box.center, b.box.center, target.box.center) + half_turn
@@ -348,8 +342,8 @@ def test_turns_rotate_and_mirror(
     ],
 )
 def test_sectors(angle: float, hard: str, medium: str) -> None:
-    assert sector(angle, direction.HARD) == hard
-    assert sector(angle, direction.MEDIUM) == medium
+    assert sector(angle, directions.HARD) == hard
+    assert sector(angle, directions.MEDIUM) == medium
 
 
 # ------------------------------------------------------------------------------------------ balance

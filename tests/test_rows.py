@@ -17,10 +17,10 @@ from spacer_utils.core import profiles, prompts, rows
 from spacer_utils.core.answers import option_texts, parse
 from spacer_utils.core.types import BadRow, Sample, WorkbookError
 from spacer_utils.dataset import audit
-from spacer_utils.dataset.export import FORMS, export
 from spacer_utils.evaluation import evaluate
 from spacer_utils.rewards.score_rewards import score_stream
 from spacer_utils.training import plan as train
+from spacer_utils.training.export import FORMS, export
 
 ROW: dict[str, Any] = {
     "problem_id": 1,

@@ -26,7 +26,7 @@ from spacer_utils.core import profiles
 from spacer_utils.core.registry import SCENES
 from spacer_utils.core.types import Clip, Scene, WorkbookError
 from spacer_utils.dataset.build import build, load
-from spacer_utils.render import Renderer
+from spacer_utils.render import Renderer, scan_film
 from spacer_utils.render import film as video
 from spacer_utils.scenes import floor_plan, procedural, scans
 
@@ -247,7 +247,7 @@ def test_scannetpp_and_arkitscenes_come_back(tmp_path: Path) -> None:
         )
         assert np.median(np.abs(np.remainder(sides + np.pi / 4, np.pi / 2) - np.pi / 4)) < 0.02
     assert found[0].space_id == "arkitscenes-visit4"
-    frames, seen = scans.film(
+    frames, seen = scan_film.film(
         scans.open_dataset("arkitscenes", tmp_path / "arkit"), "arkitscenes", found[0], data
     )
     assert (frames == pictures).all()
@@ -288,7 +288,7 @@ def test_a_written_scan_comes_back(
     assert back.source == "scans"
     agree(back, scene)
     reader = scans.open_dataset("scannet", root)
-    frames, seen = scans.film(reader, "scannet", back, DATA)
+    frames, seen = scan_film.film(reader, "scannet", back, DATA)
     assert frames.shape == pictures.shape
     assert np.abs(frames.astype(int) - pictures.astype(int)).mean() < 3
     assert np.array(seen.poses) == pytest.approx(np.array(clip.poses), abs=0.02)
@@ -357,7 +357,7 @@ def test_a_scan_is_filmed_again_when_its_files_change(
     filmed: list[str] = []
     monkeypatch.setattr(scans, "open_dataset", lambda *_: None)
     monkeypatch.setattr(scans, "read_scan", read_scan)
-    monkeypatch.setattr(scans, "film", film)
+    monkeypatch.setattr(scan_film, "film", film)
     profile = profiles.get("smoke").with_overrides(
         width=96, height=72, clip_frames=6, questions_per_type=2
     )
@@ -400,7 +400,7 @@ def test_a_scan_with_damaged_files_is_named(error: Exception) -> None:
         SimpleNamespace(get_mesh=broken, get_frames=broken),
     )
     for read in (
-        lambda: scans.film(reader, "scannet", scene, DATA),
+        lambda: scan_film.film(reader, "scannet", scene, DATA),
         lambda: scans.read_scan(reader, "scannet", "scene9000_00", "train"),
     ):
         with pytest.raises(WorkbookError, match=r"^scannet scan scene9000_00: ") as caught:

@@ -15,11 +15,11 @@ from training_kit import FAMILIES, tiny_model, write_data
 
 from spacer_utils.core import frames, pictures, profiles
 from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.mp4 import encode
 from spacer_utils.core.profiles import Frames
 from spacer_utils.core.types import WorkbookError
 from spacer_utils.evaluation import evaluate
 from spacer_utils.nano_base import nano
-from spacer_utils.render.film import encode
 from spacer_utils.training import encoder as media
 from spacer_utils.training import plan
 

@@ -79,7 +79,7 @@ def test_notebook_has_parameters_and_a_short_setup(notebook: Path) -> None:
         assert isinstance(node, ast.Assign)
         ast.literal_eval(node.value)
     assert len(setup.splitlines()) <= 6
-    assert f'run.start("{notebook.stem}", PROFILE, SEED' in setup
+    assert f'start("{notebook.stem}", PROFILE, SEED' in setup
 
 
 def test_notebook_sections_are_short_and_define_nothing(notebook: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 from conftest import effort
 from PIL import Image
 
-from spacer_utils.core import frames, profiles
+from spacer_utils.core import frames, pictures, profiles
+from spacer_utils.core import mp4 as mp4_
 from spacer_utils.core.profiles import Data, Frames
 from spacer_utils.core.types import Box, Clip, Scene, SceneObject, WorkbookError
 from spacer_utils.render import camera, film
@@ -171,7 +172,7 @@ def test_same_frames_same_bytes_and_a_true_round_trip(
     assert again.with_suffix(".json").read_bytes() == mp4.with_suffix(".json").read_bytes()
     assert film.read_clip(mp4.with_suffix(".json")) == filmed[1]
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.is_file()) == [".json", ".mp4"]
-    decoded, _ = film.load(mp4, Frames(8, 0))
+    decoded, _ = frames.load(mp4, Frames(8, 0))
     assert np.abs(decoded.astype(int) - filmed[0].astype(int)).mean() < 6
     with av.open(str(mp4)) as container:
         stream = container.streams.video[0]
@@ -182,7 +183,7 @@ def test_writing_refuses_what_does_not_fit(filmed: tuple[Pixels, Clip], tmp_path
     with pytest.raises(WorkbookError, match="7 frames but 8 poses"):
         film.write_clip(filmed[0][:7], filmed[1], tmp_path)
     with pytest.raises(WorkbookError, match=r"63 x 48.*even"):
-        film.encode(ramp(3, width=63), 2.0)
+        mp4_.encode(ramp(3, width=63), 2.0)
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkbookError, match="could not write"):
         film.write_clip(*filmed, tmp_path / "file")
@@ -190,7 +191,7 @@ def test_writing_refuses_what_does_not_fit(filmed: tuple[Pixels, Clip], tmp_path
 
 @pytest.mark.parametrize(("total", "n"), [(16, 6), (16, 8), (8, 8), (3, 8), (32, 16), (100, 7)])
 def test_uniform_sampling_spaces_evenly_from_the_first_frame(total: int, n: int) -> None:
-    picked = film.sample_indices(total, n)
+    picked = frames.sample_indices(total, n)
     assert len(picked) == min(n, total)
     assert picked[0] == 0
     assert picked == sorted(set(picked))
@@ -226,19 +227,24 @@ def test_spacer_resize_transposes(given: tuple[int, int], result: tuple[int, int
 @pytest.mark.slow
 def test_spacer_sampling_squashes_the_frames(tmp_path: Path) -> None:
     path = tmp_path / "wide.mp4"
-    path.write_bytes(film.encode(ramp(6, width=640, height=480), 2.0))
-    pixels, about = film.load(path, Frames(4, 0, sampling="spacer"))
+    path.write_bytes(mp4_.encode(ramp(6, width=640, height=480), 2.0))
+    pixels, about = frames.load(path, Frames(4, 0, sampling="spacer"))
     assert pixels.shape == (3, 448, 336, 3)
     assert about.frames_indices == [0, 2, 5]
-    assert film.load(path, Frames(4, 0, sampling="spacer-keep-aspect"))[0].shape == (3, 480, 640, 3)
-    assert film.load(path, Frames(4, 56, sampling="spacer"))[0].shape == (3, 56, 56, 3)
+    assert frames.load(path, Frames(4, 0, sampling="spacer-keep-aspect"))[0].shape == (
+        3,
+        480,
+        640,
+        3,
+    )
+    assert frames.load(path, Frames(4, 56, sampling="spacer"))[0].shape == (3, 56, 56, 3)
 
 
 @pytest.mark.parametrize("fps", [2.0, 2.5, 30.0, 29.97])
 def test_frames_and_their_times_are_the_right_ones(tmp_path: Path, fps: float) -> None:
     path = tmp_path / "ramp.mp4"
-    path.write_bytes(film.encode(ramp(20), fps))
-    pixels, about = film.load(path, Frames(5, 0))
+    path.write_bytes(mp4_.encode(ramp(20), fps))
+    pixels, about = frames.load(path, Frames(5, 0))
     assert levels(pixels) == [0, 4, 8, 12, 16]
     assert about.frames_indices == [0, 4, 8, 12, 16]
     assert about.fps == pytest.approx(fps, rel=1e-4)
@@ -257,7 +263,7 @@ def test_uneven_clocks_keep_each_frame_s_own_time(tmp_path: Path) -> None:
             frame.pts, frame.time_base = tick, Fraction(1, 10)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    pixels, about = film.load(path, Frames(4, 0))
+    pixels, about = frames.load(path, Frames(4, 0))
     assert levels(pixels) == [0, 2, 4, 6]
     assert about.timestamps == pytest.approx([0.0, 0.2, 1.0, 1.2], abs=0.01)
 
@@ -274,8 +280,8 @@ def processors() -> dict[str, Any]:
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_stock_processors_derive_the_true_times(tmp_path: Path, family: str) -> None:
     path = tmp_path / "ramp.mp4"
-    path.write_bytes(film.encode(ramp(16, 56, 56), 2.0))
-    pixels, about = film.load(path, Frames(8, 0))
+    path.write_bytes(mp4_.encode(ramp(16, 56, 56), 2.0))
+    pixels, about = frames.load(path, Frames(8, 0))
     done = processors()[family](
         videos=[pixels], video_metadata=[about], do_sample_frames=False, return_metadata=True
     )
@@ -286,28 +292,28 @@ def test_stock_processors_derive_the_true_times(tmp_path: Path, family: str) -> 
 
 
 def test_size_resizes_once_and_zero_keeps(mp4: Path) -> None:
-    assert film.load(mp4, Frames(4, 48))[0].shape == (4, 48, 48, 3)
-    assert film.load(mp4, Frames(4, 0))[0].shape == (4, 64, 96, 3)
+    assert frames.load(mp4, Frames(4, 48))[0].shape == (4, 48, 48, 3)
+    assert frames.load(mp4, Frames(4, 0))[0].shape == (4, 64, 96, 3)
 
 
 def test_the_cache_decodes_once_and_knows_content_from_name(mp4: Path, tmp_path: Path) -> None:
     store, asked = tmp_path / "cache", Frames(4, 48)
-    film.decodes.clear()
-    first, about = film.load(mp4, asked, store)
-    again, about_again = film.load(mp4, asked, store)
-    assert film.decodes == {mp4.name: 1}
+    frames.decodes.clear()
+    first, about = frames.load(mp4, asked, store)
+    again, about_again = frames.load(mp4, asked, store)
+    assert frames.decodes == {mp4.name: 1}
     assert isinstance(again, np.memmap)
     assert (np.asarray(first) == np.asarray(again)).all()
     assert about == about_again
-    assert (np.asarray(again) == film.load(mp4, asked)[0]).all()
+    assert (np.asarray(again) == frames.load(mp4, asked)[0]).all()
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(mp4.read_bytes())
-    film.load(copy, asked, store)
-    assert film.decodes["copy.mp4"] == 0
-    film.load(mp4, replace(asked, num_frames=2), store)
-    assert film.decodes[mp4.name] == 3
-    mp4.write_bytes(film.encode(ramp(8), 2.0))
-    assert levels(film.load(mp4, asked, store)[0]) == [0, 2, 4, 6]
+    frames.load(copy, asked, store)
+    assert frames.decodes["copy.mp4"] == 0
+    frames.load(mp4, replace(asked, num_frames=2), store)
+    assert frames.decodes[mp4.name] == 3
+    mp4.write_bytes(mp4_.encode(ramp(8), 2.0))
+    assert levels(frames.load(mp4, asked, store)[0]) == [0, 2, 4, 6]
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "text", "scrambled"])
@@ -323,25 +329,25 @@ def test_a_damaged_file_is_named(mp4: Path, damage: str) -> None:
         }[damage]
     )
     with pytest.raises(WorkbookError, match=mp4.name):
-        film.load(mp4, Frames(4, 48))
+        frames.load(mp4, Frames(4, 48))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for cache in (None, tmp_path / "cache"):
         with pytest.raises(WorkbookError, match=r"gone\.mp4"):
-            film.load(tmp_path / "gone.mp4", Frames(4, 48), cache)
+            frames.load(tmp_path / "gone.mp4", Frames(4, 48), cache)
     with pytest.raises(WorkbookError, match=r"gone\.png"):
-        film.read_image(tmp_path / "gone.png", 48)
+        pictures.read_image(tmp_path / "gone.png", 48)
 
 
 def test_pictures(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     Image.new("RGBA", (30, 20), (10, 20, 30, 255)).save(path)
-    assert film.read_image(path, None).shape == (20, 30, 3)
-    assert film.read_image(path, 48).shape == (48, 48, 3)
+    assert pictures.read_image(path, None).shape == (20, 30, 3)
+    assert pictures.read_image(path, 48).shape == (48, 48, 3)
     path.write_bytes(b"no picture")
     with pytest.raises(WorkbookError, match=r"picture\.png"):
-        film.read_image(path, 48)
+        pictures.read_image(path, 48)
 
 
 def test_descriptions_with_broken_poses_are_refused(mp4: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from spacer_utils.core.mp4 import encode
 from spacer_utils.core.profiles import Frames
 from spacer_utils.core.types import Sample
 from spacer_utils.nano_base import nano
-from spacer_utils.render.film import encode
 from spacer_utils.training import encoder as media
 
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")

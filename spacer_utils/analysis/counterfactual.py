@@ -18,10 +18,11 @@ from ..core.answers import answer_of, letter, number, parse, parse_map
 from ..core.map_reading import reading
 from ..core.maps import mirror
 from ..core.prompts import after_map
+from ..core.rows import is_general, spread
 from ..core.types import MapCells, Sample
 from ..rewards.map import score as released_score
 from ..rewards.sets import MAPPED_TYPES
-from .scores import Row, interval, is_general, paired, room_bootstrap, spread
+from .scores import Row, interval, paired, room_bootstrap
 
 TRUE_MAP, OWN_MAP = "true map", "own map"
 

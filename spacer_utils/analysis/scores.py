@@ -21,28 +21,11 @@ from ..core.answers import parse, parse_map
 from ..core.files import write_atomic
 from ..core.maps import GRID, mirror, scan_cells, turn
 from ..core.registry import BENCHMARKS
+from ..core.rows import spread
 from ..core.types import MapCells, MapFrame, Sample, Scene
 
 Row = dict[str, Any]
 MAP_TERMS = ("map", "map_calibrated", "map_aligned", "map_relations")
-
-
-def is_general(question_type: str) -> bool:
-    """Whether rooms don't train what this type asks for: no part of macro scores, but the measure
-    of what was forgotten."""
-    return question_type.startswith("general")
-
-
-def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most ``limit`` samples, taken in turn from every question type (spatial ones first), by
-    ``problem_id`` within a type."""
-    by_type: dict[str, list[Sample]] = defaultdict(list)
-    for s in sorted(samples, key=lambda s: s.problem_id):
-        by_type[s.question_type].append(s)
-    longest = max(map(len, by_type.values()), default=0)
-    spatial_first = sorted(by_type, key=lambda t: (is_general(t), t))
-    turns = (by_type[t][k] for k in range(longest) for t in spatial_first if k < len(by_type[t]))
-    return [s for s, _ in zip(turns, range(limit))]
 
 
 def score_rows(

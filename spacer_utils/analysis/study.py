@@ -23,7 +23,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core import machine as machine_
 from ..core import profiles
+from ..core import rows as rows_
 from ..core.files import write_atomic
 from ..core.profiles import Profile
 from ..core.progress import Progress
@@ -91,9 +93,9 @@ def asked(samples: Sequence[Sample], limit: int) -> list[Sample]:
     """At most ``limit`` spatial questions, which the claims are about, and every general one, which
     tells what was forgotten."""
     spatial, general = (
-        [s for s in samples if scores.is_general(s.question_type) == g] for g in (False, True)
+        [s for s in samples if rows_.is_general(s.question_type) == g] for g in (False, True)
     )
-    return [*scores.spread(spatial, limit), *general]
+    return [*rows_.spread(spatial, limit), *general]
 
 
 def answered(
@@ -255,7 +257,7 @@ def tables(
     """What is kept of one split's rows (see ``answered``); macro scores and their differences are
     over spatial question types."""
     spatial, general = (
-        [r for r in rows if scores.is_general(r["question_type"]) == g] for g in (False, True)
+        [r for r in rows if rows_.is_general(r["question_type"]) == g] for g in (False, True)
     )
     split, drawing = {"split": rows[0]["split"]}, dict.fromkeys(r["model"] for r in drawn)
     return {
@@ -392,7 +394,6 @@ def write(out: Path, facts: Mapping[str, Any], curves_of: Mapping[str, Any]) -> 
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer, compare and write ``outputs/reference/<name>``; exit code 2 with a message on a
     ``WorkbookError``."""
-    from ..workbook import manifest
 
     parser = argparse.ArgumentParser(
         prog="python -m spacer_utils.analysis.study",
@@ -434,7 +435,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             spatial = [
                 s
                 for s in load(args.further / "train.jsonl")
-                if not scores.is_general(s.question_type)
+                if not rows_.is_general(s.question_type)
             ]
             given[FURTHER[0]], limits[FURTHER[0]] = (
                 (args.further, asked(spatial, FURTHER[1])),
@@ -463,7 +464,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    machine, code = manifest.hardware(), manifest.code()
+    machine, code = machine_.hardware(), machine_.code()
     facts = {
         "profile": profile.name,
         "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",

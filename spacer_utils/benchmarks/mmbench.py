@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
 
+from ..core.printed_lists import plain
 from ..core.registry import BENCHMARKS
 from .scoring import vlmevalkit
 from .scoring.aggregate import Table, mean, micro, split_by
@@ -20,7 +21,6 @@ from .scoring.record import (
     is_absent,
     judged,
     letter_of,
-    plain,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core import metrics
 from ..core.registry import BENCHMARKS
 from .scoring import extract
 from .scoring.aggregate import Table, mean, micro, task_means
@@ -77,7 +78,7 @@ def view_change(prediction: str, truth: str) -> float:
     """
     moved, right = actions(prediction), actions(truth)
     return sum(
-        extract.mra(right.get(a, 0) - right.get(b, 0), moved.get(a, 0) - moved.get(b, 0))
+        metrics.mra(right.get(a, 0) - right.get(b, 0), moved.get(a, 0) - moved.get(b, 0))
         for a, b in AXES
     ) / len(AXES)
 

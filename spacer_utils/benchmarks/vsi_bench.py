@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core import metrics
 from ..core.registry import BENCHMARKS
 from .scoring import extract
 from .scoring.aggregate import Table, by_group, mean, micro, task_means
@@ -132,7 +133,7 @@ class VsiBench(Benchmark):
     def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
         official = profile == "official"
         if q.task in NUMERIC:
-            parsed = extract.to_float(extract.ft(text)) if official else extract.se_num(text)
+            parsed = metrics.to_float(extract.ft(text)) if official else metrics.se_num(text)
             return number(parsed, q.gold, "FT" if official else "SE-NUM")
         return choice(
             extract.ft(text) if official else extract.se_mca(text),

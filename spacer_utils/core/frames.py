@@ -185,7 +185,9 @@ def load(
         WorkbookError: the file is missing, not a video, cut short, damaged, or of an unknown codec;
             the message names it.
     """
-    from .. import training  # noqa: F401, I001  (makes torchvision importable, which transformers' video module imports)
+    from .torchvision_operators import declare
+
+    declare()
     from transformers.video_utils import VideoMetadata
 
     path, budget = Path(path), None if frames.size else budget

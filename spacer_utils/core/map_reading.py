@@ -11,9 +11,8 @@ import math
 import string
 from collections.abc import Mapping, Sequence
 
-from ..questions.box_geometry import boundary_gap, sector, turn
-from ..questions.object_rel_direction import MARGIN, SECTORS
 from .answers import option_texts, same_text
+from .directions import MARGIN, SECTORS, boundary_gap, sector, turn
 from .types import MapCells, Sample
 
 DISTANCES = ("object_rel_distance", "object_rel_distance_farthest")

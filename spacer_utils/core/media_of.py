@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..benchmarks.scoring.record import plain
+from .printed_lists import plain
 from .types import BadRow
 
 KINDS = {

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from ..benchmarks.scoring.extract import NUMBER_WORDS
+from .metrics import NUMBER_WORDS
 
 MAX_ANSWER = 8_192
 """Characters of an answer block that are still read; a longer one scores 0."""

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any
 from unicodedata import normalize
 
-from ..benchmarks.scoring.record import plain
 from .answers import letter, same_text
+from .printed_lists import plain
 from .types import BadRow
 
 _LEAD = r"\*{0,2}(?:(?:option|choice)\s+)?"

@@ -64,3 +64,23 @@ def _item(token: str) -> Any:
 def _brief(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def plain(value: Any) -> Any:
+    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as text as
+    such (see ``printed``)."""
+    try:
+        return listed(value)
+    except ValueError:
+        return value
+
+
+def listed(value: Any) -> Any:
+    """As ``plain``.
+
+    Raises:
+        ValueError: a text in brackets that can't be read.
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return read(value) if isinstance(value, str) and looks_listed(value) else value

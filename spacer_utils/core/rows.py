@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -365,3 +366,21 @@ def _checked(sample: Sample, choices: options.Options) -> Sample:
     if sample.problem_type in ("numerical", "regression") and number(sample.gold) is None:
         raise BadRow(f"solution: {brief(sample.gold)} holds no number that the reward reads")
     return sample
+
+
+def is_general(question_type: str) -> bool:
+    """Whether rooms don't train what this type asks for: no part of macro scores, but the measure
+    of what was forgotten."""
+    return question_type.startswith("general")
+
+
+def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """At most ``limit`` samples, taken in turn from every question type (spatial ones first), by
+    ``problem_id`` within a type."""
+    by_type: dict[str, list[Sample]] = defaultdict(list)
+    for s in sorted(samples, key=lambda s: s.problem_id):
+        by_type[s.question_type].append(s)
+    longest = max(map(len, by_type.values()), default=0)
+    spatial_first = sorted(by_type, key=lambda t: (is_general(t), t))
+    turns = (by_type[t][k] for k in range(longest) for t in spatial_first if k < len(by_type[t]))
+    return [s for s, _ in zip(turns, range(limit))]

@@ -8,6 +8,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from .answers import same_text
+
 
 def word_errors(reference: str, hypothesis: str) -> float:
     """Word error rate: insertions, deletions and substitutions over the reference's words, at most
@@ -56,6 +58,24 @@ def rouge(reference: str, hypothesis: str) -> float:
         _f(_common_subsequence(want, got), len(want), len(got)),
     ]
     return sum(pairs) / 3
+
+
+def transcription(gold: str, given: str) -> tuple[float, str]:
+    """1 - word error rate of a transcription, and why."""
+    errors = word_errors(gold, given)
+    return 1 - errors, f"word error rate {errors:.2f}"
+
+
+def free_form(gold: str, given: str) -> tuple[float, str]:
+    """ROUGE of free text, 1 for the gold text itself, and why.
+
+    A gold of one word has no pairs of words, and one in another script no words at all: ROUGE alone
+    gives neither its maximum.
+    """
+    if same_text(given) == same_text(gold):
+        return 1.0, "equal to the gold text"
+    value = rouge(gold, given)
+    return value, f"ROUGE {value:.2f}"
 
 
 @lru_cache(maxsize=1)

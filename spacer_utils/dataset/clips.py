@@ -15,6 +15,7 @@ from ..core.files import inside, sha256, write_atomic
 from ..core.registry import SCENES
 from ..core.types import Clip, Scene, Split, WorkbookError
 from ..questions.view import WORDINGS, Candidate
+from ..render import scan_film
 from ..render.film import film, read_clip, write_clip
 from ..scenes import scans
 from ..scenes.procedural import shopping_list
@@ -105,7 +106,7 @@ def filmed(job: Job) -> tuple[Any, Clip]:
     if job.scan:
         release, folder, scan_id = job.scan
         reader = scans.open_dataset(release, folder)
-        return scans.film(
+        return scan_film.film(
             reader, release, scans.read_scan(reader, release, scan_id, job.split), job.profile.data
         )
     take = job.index % job.takes

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import lsqr
 
-from ..benchmarks.scoring.extract import THRESHOLDS, mra
+from ..core.metrics import THRESHOLDS, mra
 from ..core.types import Sample
 
 FOLDS = 5

@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from ..analysis.counterfactual import Case
 from ..core import folders, prompts
 from ..core.files import append_jsonl, inside, model_files, read_jsonl
 from ..core.profiles import Frames, Profile
@@ -43,6 +42,19 @@ class Item:
     ``<image>``."""
     begun: str = ""
     """How the completion begins: the model only goes on with it."""
+
+
+class Begun(Protocol):
+    """A question whose completion is begun for the model, for example with a changed map."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def sample(self) -> Sample: ...
+
+    @property
+    def begun(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -214,7 +226,7 @@ def answer(
 
 def answer_told(
     model: str,
-    told: Sequence[Case],
+    told: Sequence[Begun],
     root: Path,
     out: Path,
     profile: Profile,
@@ -223,7 +235,7 @@ def answer_told(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Prediction]:
-    """What a checkpoint answers after maps that it did not draw, by ``Case.key``; outputs are whole
+    """What a checkpoint answers after maps that it did not draw, by ``Begun.key``; outputs are whole
     completions, map included."""
     asked = items_from_samples([c.sample for c in told], root, profile.prompt_style, with_map=True)
     items = [replace(item, key=c.key, begun=c.begun) for item, c in zip(asked, told)]
@@ -415,11 +427,10 @@ class VllmEngine(Engine):
 def main(argv: Sequence[str] | None = None) -> int:
     """``python -m spacer_utils.evaluation.evaluate``, also by ``accelerate launch``: one
     checkpoint's answers to one split."""
-    from ..analysis.scores import spread
     from ..core import profiles
     from ..core.progress import Progress
     from ..core.row_files import rows_file
-    from ..core.rows import load, need_maps
+    from ..core.rows import load, need_maps, spread
 
     parser = argparse.ArgumentParser(
         prog="python -m spacer_utils.evaluation.evaluate",

@@ -20,7 +20,7 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from ..core import maps
+from ..core import directions, maps
 from ..core.map_reading import (
     HOURS,
     LETTERS,
@@ -159,7 +159,7 @@ def _drill(kind: str, rng: np.random.Generator) -> Pieces:
                 given, wanted = option.split(" ")
                 pieces += [f";{given} ", wanted]
     elif kind == "options":
-        sectors = tuple(object_rel_direction.SECTORS.values())[int(rng.integers(4))]
+        sectors = tuple(directions.SECTORS.values())[int(rng.integers(4))]
         texts = rng.permutation(list(sectors)).tolist()
         lead = "\n".join((*lettered(texts), lead))
         for k in rng.integers(0, len(texts), LOOKUPS).tolist():
@@ -231,7 +231,7 @@ def question(kind: str, asked: list[str], cells: MapCells, rng: np.random.Genera
         problem, options = object_counting.TEMPLATE.format(category=asked[0]), []
     elif kind in object_rel_direction.TEMPLATES:
         problem = object_rel_direction.TEMPLATES[kind].format(a=asked[0], b=asked[1], c=asked[2])
-        options = [str(o) for o in rng.permutation(list(object_rel_direction.SECTORS[kind]))]
+        options = [str(o) for o in rng.permutation(list(directions.SECTORS[kind]))]
     else:
         extreme = "farthest from" if kind.endswith("farthest") else "closest to"
         template, options = object_rel_distance.TEMPLATES["spacer"], asked[1:]

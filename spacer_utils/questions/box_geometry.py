@@ -66,29 +66,6 @@ def surface_distances(boxes: Sequence[Box]) -> Array:
     return distances
 
 
-def turn(origin: Point, ahead: Point, target: Point) -> float:
-    """Degrees in (-180, 180] to turn at ``origin`` from facing ``ahead`` to facing ``target``; left
-    is positive."""
-    ax, ay = ahead[0] - origin[0], ahead[1] - origin[1]
-    bx, by = target[0] - origin[0], target[1] - origin[1]
-    return float(np.degrees(np.arctan2(ax * by - ay * bx, ax * bx + ay * by)))
-
-
-def sector(angle: float, sectors: dict[str, tuple[float, float]]) -> str:
-    """Name of the sector whose [start, stop) holds the angle, degrees counter-clockwise from ahead;
-    stop may exceed 180."""
-    return next(
-        name for name, (start, stop) in sectors.items() if (angle - start) % 360 < stop - start
-    )
-
-
-def boundary_gap(angle: float, sectors: dict[str, tuple[float, float]]) -> float:
-    """Degrees from the angle to the nearest sector boundary."""
-    return min(
-        abs((angle - edge + 180) % 360 - 180) for edges in sectors.values() for edge in edges
-    )
-
-
 def leg_clearance(start: Point, stop: Point, shapes: Array) -> float:
     """Distance from a straight leg to the nearest of n convex quadrilaterals (n, 4, 2), metres;
     infinite without any."""

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.directions import MARGIN, SECTORS, Sectors, boundary_gap, sector, turn
 from ..core.registry import QUESTIONS
 from ..core.types import SceneObject
-from .box_geometry import boundary_gap, footprint, sector, turn
+from .box_geometry import footprint
 from .view import Candidate, View, choice, draws
 
-Sectors = dict[str, tuple[float, float]]
-EASY: Sectors = {"left": (0, 180), "right": (180, 360)}
-MEDIUM: Sectors = {"left": (0, 135), "back": (135, 225), "right": (225, 360)}
-HARD: Sectors = {
-    "front-left": (0, 90),
-    "back-left": (90, 180),
-    "back-right": (180, 270),
-    "front-right": (270, 360),
-}
-"""Degrees counter-clockwise from straight ahead."""
 OPENING = "If I am standing by the {a} and facing the {b}, is the {c} "
 QUADRANTS = (
     "to my front-left, front-right, back-left, or back-right? The directions refer to the quadrants of a Cartesian "
@@ -33,14 +24,6 @@ TEMPLATES = {
     "object_rel_direction_backward": OPENING.replace("facing the", "facing directly away from the")
     + QUADRANTS,
 }
-SECTORS = {
-    "object_rel_direction_easy": EASY,
-    "object_rel_direction_medium": MEDIUM,
-    "object_rel_direction_hard": HARD,
-    "object_rel_direction_backward": HARD,
-}
-MARGIN = 10.0
-"""Degrees to the nearest sector boundary."""
 LARGEST_FOOTPRINT, LEAST_GAP = 1.0, 1.0
 """Square metres of each object's footprint; metres between every two surfaces (ReVSI)."""
 TRIES = 150

@@ -7,18 +7,10 @@ from itertools import product
 
 import numpy as np
 
+from ..core.directions import boundary_gap, sector, turn
 from ..core.registry import QUESTIONS
 from ..core.types import Scene, SceneObject
-from .box_geometry import (
-    Array,
-    boundary_gap,
-    footprint,
-    leg_clearance,
-    ray_entry,
-    sector,
-    turn,
-    wall_clearance,
-)
+from .box_geometry import Array, footprint, leg_clearance, ray_entry, wall_clearance
 from .view import Candidate, View, choice, draws
 
 TURNS = {

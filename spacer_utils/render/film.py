@@ -1,46 +1,22 @@
-"""Film a scene, write and read its clip, and say what was seen in which frame.
-
-What a model gets of a clip is the business of ``frames``; its functions are at hand here too.
-"""
+"""Film a scene, write and read its clip, and say what was seen in which frame."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.files import content_hash, write_atomic
-from ..core.frames import SAMPLINGS, Budget, decodes, load, sample_indices
-from ..core.pictures import read_image
+from ..core.files import write_atomic
+from ..core.mp4 import encode
 from ..core.profiles import Data
 from ..core.types import Clip, Scene, WorkbookError
 from . import camera
 
-__all__ = [
-    "SAMPLINGS",
-    "Budget",
-    "content_hash",
-    "decodes",
-    "encode",
-    "film",
-    "load",
-    "read_clip",
-    "read_image",
-    "sample_indices",
-    "seen_categories",
-    "seen_instances",
-    "write_clip",
-]
-
 Pixels = npt.NDArray[np.uint8]
-CRF = 20
-"""H.264 quality: about 10 kB per frame at 448 x 336."""
 
 
 def film(scene: Scene, data: Data, seed: int = 0, *, shadow: bool = True) -> tuple[Pixels, Clip]:
@@ -79,41 +55,6 @@ def film(scene: Scene, data: Data, seed: int = 0, *, shadow: bool = True) -> tup
         },
     )
     return np.stack(pictures), clip
-
-
-def encode(frames: Pixels, fps: float) -> bytes:
-    """(T, H, W, 3) uint8 frames as an H.264 MP4; the same frames give the same bytes.
-
-    Raises:
-        WorkbookError: width or height is odd (yuv420p halves the colour planes).
-    """
-    import av
-
-    _, height, width, _ = frames.shape
-    if width % 2 or height % 2:
-        raise WorkbookError(
-            f"frames of {width} x {height} pixels: H.264 with yuv420p needs even sides. Change width or height."
-        )
-    # Without "mbtree": "0", up to one clip in a hundred came out otherwise than the last time, a
-    # macroblock here and there.
-    options = {
-        "crf": str(CRF),
-        "preset": "veryfast",
-        "bf": "0",
-        "g": "16",
-        "threads": "1",
-        "mbtree": "0",
-    }
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(
-            "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
-        )
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    return buffer.getvalue()
 
 
 def write_clip(frames: Pixels, clip: Clip, folder: Path) -> Path:

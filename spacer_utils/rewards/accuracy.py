@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..benchmarks.scoring.extract import mra
 from ..core.answers import answer_of, number, option, option_reader, same_text
+from ..core.metrics import closeness, mra
 from ..core.registry import REWARDS
-from ..core.text_overlap import rouge, word_errors
+from ..core.text_overlap import free_form, transcription
 from ..core.types import Answer, Sample
 
 Found = tuple[float | None, str]
@@ -66,27 +66,13 @@ def _regression(sample: Sample, given: str) -> Found:
     p, g, reason = _numbers(sample, given)
     if p is None or g is None:
         return 0.0, reason
-    return (1.0 if p == g else 1 - min(1.0, (abs(p - g) + 1e-9) / (abs(g) + 1e-9))), reason
-
-
-def _transcription(sample: Sample, given: str) -> Found:
-    errors = word_errors(sample.gold, given)
-    return 1 - errors, f"word error rate {errors:.2f}"
-
-
-def _free_form(sample: Sample, given: str) -> Found:
-    # a gold of one word has no pairs of words, and one in another script no words at all: ROUGE
-    # gives neither its maximum
-    if same_text(given) == same_text(sample.gold):
-        return 1.0, "equal to the gold text"
-    value = rouge(sample.gold, given)
-    return value, f"ROUGE {value:.2f}"
+    return closeness(p, g), reason
 
 
 RULES = {
     "multiple choice": _choice,
     "numerical": _numerical,
-    "OCR": _transcription,
-    "free-form": _free_form,
+    "OCR": lambda sample, given: transcription(sample.gold, given),
+    "free-form": lambda sample, given: free_form(sample.gold, given),
     "regression": _regression,
 }

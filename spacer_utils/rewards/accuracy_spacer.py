@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..benchmarks.scoring.extract import THRESHOLDS, se_num, to_float
 from ..core.answers import MAX_ANSWER, block
+from ..core.metrics import THRESHOLDS, released_closeness, se_num, to_float
 from ..core.registry import REWARDS
 from ..core.text_overlap import rouge, word_errors
 from ..core.types import Answer, Sample
@@ -61,4 +61,4 @@ def _regression(p: float | None, g: float | None) -> tuple[float, str]:
     as released."""
     if p is None or g is None:
         return 0.0, "no number in answer or solution"
-    return 1 - min(1.0, max(0.0, (abs(p - g) + 1e-9) / (abs(g) + 1e-9))), f"{p:g} against {g:g}"
+    return released_closeness(p, g), f"{p:g} against {g:g}"

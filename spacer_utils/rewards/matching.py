@@ -151,9 +151,9 @@ def _least_totals(tables: Array) -> Array:
     k, n = tables.shape[1:]
     if math.perm(n, k) <= 120:  # few enough to try them all, for every table at once
         rows = np.arange(k)
-        return np.min(
-            [tables[:, rows, list(columns)].sum(1) for columns in permutations(range(n), k)], axis=0
-        )  # type: ignore[no-any-return]
+        tries = [tables[:, rows, list(columns)].sum(1) for columns in permutations(range(n), k)]
+        least: Array = np.min(tries, axis=0)
+        return least
     from scipy.optimize import linear_sum_assignment
 
     return np.array([table[linear_sum_assignment(table)].sum() for table in tables])

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..core.registry import SCENES
 from ..core.types import Box, Scene, SceneObject, WorkbookError
-from .contents import room_type
+from .contents import room_type, statistics
 from .floor_plan import Floats, corners, footprints
 from .placement import CEILING, HANGING, RESTING, face_room
 
@@ -91,15 +91,13 @@ def read(folder: Path | str | None = None, known: Collection[str] | None = None)
     Args:
         folder: where the three ``*_meta_info_val.json`` lie; None takes the environment variable
             ``REAL_LAYOUTS``.
-        known: categories that can be drawn; None takes the furniture table.
+        known: categories that can be drawn; None takes those of the statistics.
 
     Raises:
         WorkbookError: no folder given, or it lacks a file, or a file is not JSON, or no room can be
             used.
     """
-    from ..render.furniture import CATEGORIES
-
-    drawable = CATEGORIES if known is None else known
+    drawable = statistics()["names"] if known is None else known
     root = folder or os.environ.get("REAL_LAYOUTS")
     if not root:
         raise WorkbookError(f"real layouts: no folder given. {HOW_TO_GET}")

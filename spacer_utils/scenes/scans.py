@@ -21,13 +21,12 @@ from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from ..core.frames import sample_indices
-from ..core.profiles import Data
 from ..core.registry import SCENES
-from ..core.types import Box, Clip, Scene, SceneObject, Split, WorkbookError
+from ..core.types import Box, Scene, SceneObject, Split, WorkbookError
 from .contents import room_type
 from .floor_plan import Floats, bounding_rectangle
 from .real_layouts import rotation, upright
@@ -41,6 +40,8 @@ HELDOUT_SHARE = 0.1
 """Share of the physical spaces that are held out."""
 FLOOR_CELL = 0.1
 """Side of the cells in which a scan's floor area is counted, metres."""
+FINER = 5
+"""Pixels per side of such a cell where the triangles of a scan are drawn."""
 
 
 @dataclass(frozen=True)
@@ -247,13 +248,13 @@ def read_scan(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
         WorkbookError: no usable object, a box with a side that is not a length, or damaged files;
             the message names the scan.
     """
-    with _named(dataset, scan_id):
+    with named_errors(dataset, scan_id):
         scene = _read(reader, dataset, scan_id, split)
     return scene
 
 
 @contextlib.contextmanager
-def _named(dataset: str, scan_id: str) -> Iterator[None]:
+def named_errors(dataset: str, scan_id: str) -> Iterator[None]:
     """Whatever goes wrong while a scan is read becomes an error that names it."""
     try:
         yield
@@ -307,98 +308,19 @@ def _box(box: Any, align: Floats, where: str) -> Box:
 def floor_of(ground: Surface) -> tuple[tuple[tuple[float, float], ...], float]:
     """(convex outline, floor area in m2) of what was scanned, seen from above; gaps of half a metre
     are closed."""
-    from ..render.raster import visible
-
     flat = ground.vertices[:, :2]
     hull = ConvexHull(flat)
     outline = tuple((float(x), float(y)) for x, y in flat[hull.vertices])
     low, scale = flat.min(0) - 1.0, 1 / FLOOR_CELL
     width, height = (int(v) for v in (flat.max(0) + 1.0 - low) * scale)
-    from_above = np.array(
-        [(scale, 0, 0, -low[0] * scale), (0, scale, 0, -low[1] * scale), (0, 0, 0, 1.0)]
-    )
-    seen = visible(ground.vertices, ground.faces, from_above, width, height).owner >= 0
+    # draw every triangle on a sheet of five times as many pixels, and look at the cells' middles
+    sheet = Image.new("1", (FINER * width, FINER * height))
+    pen = ImageDraw.Draw(sheet)
+    for corners in (FINER * scale * (flat - low))[ground.faces]:
+        pen.polygon(corners.ravel().tolist(), fill=1)
+    seen = np.asarray(sheet)[FINER // 2 :: FINER, FINER // 2 :: FINER]
     closed = ndimage.binary_fill_holes(ndimage.binary_closing(seen, iterations=5))
     return outline, round(min(float(closed.sum()) * FLOOR_CELL**2, float(hull.volume)), 3)
-
-
-def film(reader: Any, dataset: str, scene: Scene, data: Data) -> tuple[npt.NDArray[np.uint8], Clip]:
-    """Evenly spaced real frames of a scan with their poses; visible shares come from its mesh, seen
-    from the same cameras.
-
-    Returns:
-        (T, H, W, 3) uint8 frames, cropped to ``data.width`` x ``data.height``, and their clip at
-        its true rate.
-
-    Raises:
-        WorkbookError: the scan has no frame with a pose, or damaged files; the message names the
-            scan.
-    """
-    scan_id = scene.scene_id.removeprefix(f"{dataset}-")
-    with _named(dataset, scan_id):
-        frames, clip = _film(reader, dataset, scan_id, scene, data)
-    return frames, clip
-
-
-def _film(
-    reader: Any, dataset: str, scan_id: str, scene: Scene, data: Data
-) -> tuple[npt.NDArray[np.uint8], Clip]:
-    from ..render.optics import camera_rows
-    from ..render.raster import visible
-
-    release, size = RELEASES[dataset], (data.width, data.height)
-    usable = reader.get_frames(scan_id, items=("world_to_camera",), **release.frames).indices
-    if not len(usable):
-        raise WorkbookError("no frame with a camera pose. Leave the scan out.")
-    picked = usable[sample_indices(len(usable), data.clip_frames)]
-    batch = reader.get_frames(
-        scan_id,
-        indices=picked,
-        items=("rgb", "rgb_intrinsics", "world_to_camera"),
-        output_size=size,
-        center_crop=True,
-        **release.frames,
-    )
-    ground = surface(reader, dataset, scan_id)
-    owner = face_owners(reader, scene, scan_id, ground.faces)
-    poses = np.round(ground.align @ np.linalg.inv(batch.world_to_camera.astype(np.float64)), 6)
-    matrix = batch.rgb_intrinsics.astype(np.float64).mean(0)
-    matrix[:2, 2] += 0.5  # scenezoo puts pixel centres on whole numbers, the renderer on halves
-    shares = np.zeros((len(poses), len(scene.objects) + 1))
-    for k, pose in enumerate(poses):
-        cover = visible(ground.vertices, ground.faces, camera_rows(pose, matrix), *size)
-        seen = np.append(owner[cover.triangle], 0)[cover.owner]
-        shares[k] = np.bincount(seen.ravel(), minlength=len(scene.objects) + 1) / seen.size
-    step = (picked[-1] - picked[0]) / max(len(picked) - 1, 1)
-    return batch.rgb, Clip(
-        video_id=scene.scene_id,
-        scene=scene,
-        fps=float(release.rate / max(step, 1.0)),
-        width=data.width,
-        height=data.height,
-        intrinsics=tuple(tuple(float(v) for v in row) for row in matrix),
-        poses=tuple(tuple(tuple(float(v) for v in row) for row in p) for p in poses),
-        visible_share={
-            o.instance_id: tuple(np.round(shares[:, o.instance_id], 6).tolist())
-            for o in scene.objects
-        },
-    )
-
-
-def face_owners(
-    reader: Any, scene: Scene, scan_id: str, faces: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int64]:
-    """(m,) instance id of each triangle of the scan's mesh, by two of its three corners; 0 for
-    none."""
-    labels = reader.get_segmentation(scan_id).labels
-    labels = labels if labels.ndim == 1 else labels[:, 0]
-    instance = {o.seed: o.instance_id for o in scene.objects}
-    of_vertex: npt.NDArray[np.int64] = np.array(
-        [instance.get(int(v), 0) for v in labels], dtype=np.int64
-    )
-    a, b, c = of_vertex[faces].T
-    owner: npt.NDArray[np.int64] = np.where(b == c, b, a)
-    return owner
 
 
 @functools.cache

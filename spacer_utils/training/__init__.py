@@ -1,30 +1,8 @@
-"""The policy side: nano model, video in TRL, checkpoints, logs. Importing it makes torchvision
-importable beside a CPU torch."""
+"""Training: methods, plan, loop, GRPO, SFT, rollouts, vision, credit, checkpoints, logs.
 
-from __future__ import annotations
+Importing it makes torchvision importable beside a CPU build of torch.
+"""
 
-import torch
+from ..core.torchvision_operators import declare
 
-
-def _declare_torchvision_operators() -> None:
-    """Declare the two operators that a stock torchvision wheel looks for when torch is another
-    build.
-
-    ``import torchvision`` stops with "operator torchvision::nms does not exist" where torch is the
-    CPU build and torchvision the stock wheel. Only the schemas are missing; none of our code calls
-    the operators.
-    """
-    try:
-        import torchvision
-    except RuntimeError:
-        import sys
-
-        for name in [m for m in sys.modules if m == "torchvision" or m.startswith("torchvision.")]:
-            del sys.modules[name]
-        box = "(Tensor boxes, Tensor scores, {}float iou_threshold) -> Tensor"
-        torch.library.define("torchvision::nms", box.format(""))
-        torch.library.define("torchvision::qnms", box.format(""))
-        import torchvision  # noqa: F401
-
-
-_declare_torchvision_operators()
+declare()

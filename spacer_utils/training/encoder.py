@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..core import frames as frames_
+from ..core import pictures
 from ..core.frames import sampling
 from ..core.profiles import Frames
 from ..core.prompts import special_token
 from ..core.types import IMAGE, WorkbookError
-from ..render import film
 
 Medium = tuple[str, str]
 Loader = Callable[[str, str], tuple[Any, Any]]
@@ -178,13 +179,13 @@ class Encoder:
             WorkbookError: the file is missing or damaged; the message names it.
         """
         if kind == "image":
-            return film.read_image(Path(path), self.frames.size or None), None
-        return film.load(Path(path), self.frames, self.cache, self.budget())
+            return pictures.read_image(Path(path), self.frames.size or None), None
+        return frames_.load(Path(path), self.frames, self.cache, self.budget())
 
-    def budget(self) -> film.Budget:
+    def budget(self) -> frames_.Budget:
         """The size that the processor gives frames where the profile sets none."""
         of = self.processor.video_processor
-        return film.Budget(
+        return frames_.Budget(
             of.patch_size * of.merge_size,
             of.size["shortest_edge"],
             self.frames.max_pixels,

@@ -143,6 +143,10 @@ class Book:
         )
         _display({"text/markdown": f"*{label}*"}, {"spacer": {"part": "caption"}})
 
+    def source(self, thing: Any) -> None:
+        """Show the package's own code of a function or class."""
+        _display({"text/markdown": f"````python\n{inspect.getsource(thing)}````"})
+
     def checks(self, claims: Mapping[str, bool]) -> None:
         """Show claims as a tick table.
 
@@ -230,11 +234,6 @@ def real_layouts(value: str | None) -> Path | None:
             "files (data/meta_info of vision-x-nyu/thinking-in-space), or leave it out."
         )
     return Path(text) if text else None
-
-
-def source(thing: Any) -> None:
-    """Show the package's own code of a function or class."""
-    _display({"text/markdown": f"````python\n{inspect.getsource(thing)}````"})
 
 
 # --------------------------------------------------------------------------------------------- text

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core import profiles
+from ..core import machine, profiles
 from ..core.profiles import PROFILES, PROJECT, Profile
 from ..core.progress import clock
 from ..core.types import WorkbookError
@@ -41,8 +41,8 @@ def check(
     Raises:
         WorkbookError: what is lacking, and the nearest profile that fits.
     """
-    memory_gb = manifest.memory_gb() if memory_gb is None else memory_gb
-    gpus = [g["gb"] for g in manifest.gpus()] if gpus is None else gpus
+    memory_gb = machine.memory_gb() if memory_gb is None else memory_gb
+    gpus = [g["gb"] for g in machine.gpus()] if gpus is None else gpus
     lacks = shortfalls(profile, memory_gb, gpus)
     if lacks:
         order = list(PROFILES)
@@ -162,7 +162,7 @@ def print_plan(profile: Profile, settings: Mapping[str, str] | None = None) -> N
     free = shutil.disk_usage(there).free / 1e6
     print(
         f"\n{len(todo)} of {len(rows)} notebooks will run: about {clock(known)}{open_ends}, {need:,.0f} MB of disk "
-        f"({free:,.0f} MB free), {profile.min_ram_gb} GB of memory ({manifest.memory_gb():.0f} GB here)."
+        f"({free:,.0f} MB free), {profile.min_ram_gb} GB of memory ({machine.memory_gb():.0f} GB here)."
     )
     print(f"Times are the last run's here, else those measured on {profile.hardware}.")
 

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..core import machine as machine_
 from ..core import profiles
 from ..core.files import write_atomic
 from ..core.progress import clock
@@ -356,7 +357,7 @@ def write_index(profile: profiles.Profile) -> Path:
         loader=FileSystemLoader(ASSETS / "report"), autoescape=True
     ).get_template("cards.html.j2")
     cards = [card(n, profile.outputs) for n in dag.notebooks()]
-    code = manifest.code()
+    code = machine_.code()
     text = template.render(
         cards=cards,
         profile=profile,

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..core import profiles, progress
+from ..core import machine, profiles, progress
 from ..core.files import sha256, write_atomic
 from ..core.profiles import PROJECT
 from ..core.types import WorkbookError
@@ -104,10 +104,10 @@ def _facts(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> dic
         "profile": parameters["PROFILE"],
         "parameters": parameters,
         "seed": parameters.get("SEED", 0),
-        "git": manifest.code(),
+        "git": machine.code(),
         "notebook_sha256": sha256(dag.NOTEBOOKS / f"{notebook.name}.ipynb"),
-        "versions": manifest.versions(),
-        "hardware": manifest.hardware(),
+        "versions": machine.versions(),
+        "hardware": machine.hardware(),
         "inputs": manifest.digest(out, notebook.reads),
     }
 

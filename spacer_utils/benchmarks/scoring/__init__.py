@@ -3,8 +3,9 @@ reports. Needs no torch."""
 
 from __future__ import annotations
 
+from ...core.metrics import mra
 from .aggregate import baselines, report
-from .extract import EXTRACTORS, mra, unwrap
+from .extract import EXTRACTORS, unwrap
 from .record import Benchmark, Item, Question, Verdict, judge_row
 
 __all__ = [

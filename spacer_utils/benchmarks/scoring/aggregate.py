@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ...core.metrics import to_float
 from ...core.types import WorkbookError
-from .extract import to_float
 from .record import MISSING, Item, Row, judge_row, read
 
 Table = dict[str, Any]

@@ -11,34 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
-THRESHOLDS = 1 - np.linspace(0.5, 0.95, 10)
-"""Largest relative error that each of the 10 thresholds allows. Exact arithmetic would give other
-edges: in float64 an error of 0.45 or 0.20 misses its own threshold, so 8 against 10 scores 0.6 and
-not 0.7."""
-
-
-def mra(prediction: float, truth: float) -> float:
-    """Mean relative accuracy, 0-1: the share of the 10 thresholds that the relative error keeps
-    (VSI-Bench).
-
-    A truth of 0 is compared by absolute error, as SPAR-Bench does. NaN and infinity score 0.
-
-    >>> mra(8, 10), mra(9, 10)
-    (0.6, 0.9)
-    """
-    error = abs(prediction - truth) if truth == 0 else abs((prediction - truth) / truth)
-    return float(np.mean(error <= THRESHOLDS))
-
-
-def to_float(text: Any) -> float | None:
-    """``float(text)``, or None where that fails."""
-    try:
-        return float(text)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
+from ...core.metrics import NUMBER_WORDS, se_num
 
 UNWRAPPING = ("answer_tag", "last_answer_tag", "think", "none")
 _THINK = re.compile(
@@ -127,34 +100,6 @@ def ft(text: str) -> str:
     return text.split(" ")[0].rstrip(".").strip()
 
 
-_UNITS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-)
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-NUMBER_WORDS = {word: n for n, word in enumerate(_UNITS)} | {
-    word: 10 * n for n, word in enumerate(_TENS, 2)
-}
-
-
 def _number_of(words: Iterable[str]) -> float:
     total = current = 0.0
     for word in words:
@@ -194,27 +139,6 @@ def se_mca(text: str) -> str:
     text = text.replace("Answer:", "")
     first = text.split(" ")[0].strip()
     return first.rstrip(".") if re.search(r"^[A-D]\.?$", first) else text.strip()
-
-
-_SE_WORDS = {word: n for word, n in NUMBER_WORDS.items() if word != "zero"} | {
-    "zero": 0,
-    "a": 1,
-    "an": 1,
-}
-
-
-def se_num(text: str) -> float | None:
-    """SE-NUM: the first *dictionary entry* found as a whole word anywhere ("one" before "two", "a"
-    = 1), else the first unsigned decimal; SpaceR's VSI-Bench.
-
-    >>> se_num("a chair at 3.5 m"), se_num("-3"), se_num("twenty-one")
-    (1.0, 3.0, 1.0)
-    """
-    words = set(re.findall(r"\w+", text.lower()))
-    if spoken := next((word for word in _SE_WORDS if word in words), None):
-        return float(_SE_WORDS[spoken])
-    digits = re.search(r"\d+(?:\.\d+)?", text)
-    return float(digits[0]) if digits else None
 
 
 def spar_mca(text: str, truth: str) -> bool:

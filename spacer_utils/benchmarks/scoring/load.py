@@ -238,7 +238,7 @@ def _picture(name: str) -> bytes:
 
 
 def _clip(name: str) -> bytes:
-    from ...render.film import encode
+    from ...core.mp4 import encode
 
     return encode(_noise(name, 8), 4.0)
 

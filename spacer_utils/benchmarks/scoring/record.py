@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, ClassVar
 
-from ...core import printed_lists
+from ...core.metrics import mra
+from ...core.printed_lists import listed, plain
 from ...core.types import BadRow, WorkbookError
-from .extract import UNWRAPPING, after_thinking, left_open, mra, unwrap
+from .extract import UNWRAPPING, after_thinking, left_open, unwrap
 
 Row = Mapping[str, Any]
 PROFILES = ("official", "spacer")
@@ -271,30 +272,6 @@ def is_true(value: Any) -> bool:
     return str(plain(value)).strip().lower() in ("true", "1", "1.0")
 
 
-def plain(value: Any) -> Any:
-    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as text as
-    such (see ``printed``)."""
-    try:
-        return _listed(value)
-    except ValueError:
-        return value
-
-
-def _listed(value: Any) -> Any:
-    """As ``plain``.
-
-    Raises:
-        ValueError: a text in brackets that can't be read.
-    """
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return (
-        printed_lists.read(value)
-        if isinstance(value, str) and printed_lists.looks_listed(value)
-        else value
-    )
-
-
 def inline_options(text: str) -> dict[str, str]:
     """Options that a question's text lists itself, as ``A. chair B. sofa`` or ``A: chair, B:
     sofa``; empty below two.
@@ -328,7 +305,7 @@ def options_of(value: Any) -> dict[str, str]:
     >>> options_of(["A. chair", "B. sofa"]), options_of('{"A": "1 m", "B": null}')
     ({'A': 'chair', 'B': 'sofa'}, {'A': '1 m'})
     """
-    value = _listed(value)
+    value = listed(value)
     if is_absent(value):
         return {}
     if isinstance(value, Mapping):
@@ -363,7 +340,7 @@ def several(value: Any) -> tuple[Any, ...]:
     Raises:
         ValueError: a text in brackets that can't be read.
     """
-    value = _listed(value)
+    value = listed(value)
     return tuple(value) if isinstance(value, list) else () if value is None else (value,)
 
 

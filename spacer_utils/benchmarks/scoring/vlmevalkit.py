@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .extract import EXTRACTORS, NUMBER_WORDS
+from ...core.metrics import NUMBER_WORDS
+from .extract import EXTRACTORS
 
 LETTERS = "ABCDEF"
 _OPEN, _SHUT = r"[(\[{（【]?\s*", r"\s*[)\]}）】]?"

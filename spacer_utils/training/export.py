@@ -11,19 +11,17 @@ docs/preparation/reward_function.rst and verl/utils/dataset/rl_dataset.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core import answers, folders, prompts
+from ..core import folders, prompts
 from ..core.files import inside, write_atomic, write_jsonl
 from ..core.profiles import Profile
 from ..core.row_files import MAPS, rows_file
 from ..core.rows import load, need_maps
 from ..core.types import Sample, WorkbookError
-from ..rewards import adapter, sets
-from ..training.plan import METHODS
+from .plan import METHODS
 
 Row = dict[str, Any]
 Common = Callable[[Sample], tuple[str, dict[str, list[str]]]]
@@ -34,7 +32,7 @@ MS_SWIFT = '''"""Rewards of {method} for ms-swift: swift rlhf --rlhf_type grpo -
 
 from swift.rewards import ORM, orms
 
-from spacer_utils.dataset.export import terms
+from spacer_utils.rewards.exported import terms
 
 
 class Term(ORM):
@@ -51,7 +49,7 @@ EASYR1 = '''"""Reward of {method} for EasyR1: worker.reward.reward_function=rewa
 data.train_files=train_video.parquet data.prompt_key=prompt data.answer_key=answer data.video_key=videos
 data.format_prompt=null"""
 
-from spacer_utils.dataset.export import weighed
+from spacer_utils.rewards.exported import weighed
 
 REWARD_NAME = "spacer"
 REWARD_TYPE = "batch"
@@ -62,46 +60,12 @@ def compute_score(reward_inputs):
 '''
 VERL = '''"""Reward of {method} for verl: custom_reward_function.path=reward.py data.train_files=train.parquet"""
 
-from spacer_utils.dataset.export import weighed
+from spacer_utils.rewards.exported import weighed
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None):
     return weighed(ground_truth, solution_str, "{reward_set}", "{gate}", {terms}, "score")
 '''
-
-
-def terms(
-    sample: str, completion: Any, reward_set: str, gate: sets.Gate, names: Sequence[str]
-) -> dict[str, float | None]:
-    """What each term counts for one completion, as in our own training; None where it does not
-    apply.
-
-    Args:
-        sample: ``Sample.to_json_text()``, which every exported row carries.
-    """
-    s, answer = Sample.from_json_text(sample), answers.parse(adapter.text_of(completion))
-    rewards = replace(sets.resolve(reward_set), gate=gate)
-    return {name: adapter.value(name, rewards, s, answer) for name in names}
-
-
-def weighed(
-    sample: str,
-    completion: Any,
-    reward_set: str,
-    gate: sets.Gate,
-    weights: Mapping[str, float],
-    total: str,
-) -> dict[str, float]:
-    """Every term (0 where it does not apply) and, called ``total``, their weighted mean over those
-    that apply: 1 for gold."""
-    found = {
-        k: v
-        for k, v in terms(sample, completion, reward_set, gate, list(weights)).items()
-        if v is not None
-    }
-    share = sum(weights[k] for k in found)
-    mean = sum(weights[k] * v for k, v in found.items()) / share if share else 0.0
-    return {total: mean, **{k: found.get(k, 0.0) for k in weights}}
 
 
 def _common(s: Sample, data: Path, style: str, with_map: bool) -> tuple[str, dict[str, list[str]]]:

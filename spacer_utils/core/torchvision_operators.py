@@ -1,0 +1,27 @@
+"""Make torchvision importable beside a CPU build of torch."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import torch
+
+
+def declare() -> None:
+    """Declare the two operators that a stock torchvision wheel looks for when torch is another
+    build.
+
+    ``import torchvision`` stops with "operator torchvision::nms does not exist" where torch is the
+    CPU build and torchvision the stock wheel. Only the schemas are missing; none of our code calls
+    the operators.
+    """
+    try:
+        import_module("torchvision")
+    except RuntimeError:
+        for name in [m for m in sys.modules if m == "torchvision" or m.startswith("torchvision.")]:
+            del sys.modules[name]
+        box = "(Tensor boxes, Tensor scores, {}float iou_threshold) -> Tensor"
+        torch.library.define("torchvision::nms", box.format(""))
+        torch.library.define("torchvision::qnms", box.format(""))
+        import_module("torchvision")
