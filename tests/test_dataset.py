@@ -365,7 +365,7 @@ def test_an_unwritable_disk_stops_the_build(tmp_path: Path) -> None:
 
 def test_rooms_take_turns() -> None:
     for k in range(16):
-        counts = list(clips.shopping_list("train", 0, clips.room_number("train", 0, k)).values())
+        counts = list(clips.planned_counts("train", 0, clips.room_number("train", 0, k)).values())
         singles, crowded = clips.TURNS[k % 4]
         assert counts.count(1) >= singles
         assert not crowded or max(counts) in clips.CROWDS

@@ -18,7 +18,7 @@ from ..questions.view import WORDINGS, Candidate
 from ..render import scan_film
 from ..render.film import film, read_clip, write_clip
 from ..scenes import scans
-from ..scenes.procedural import shopping_list
+from ..scenes.procedural import planned_counts
 from . import signs
 from .samples import ask, check, true_map, view_of
 
@@ -95,7 +95,7 @@ def room_number(split: Split, seed: int, room: int) -> int:
     singles, crowded = TURNS[room % len(TURNS)]
     crowd = CROWDS[room // 2 % len(CROWDS)]
     for number in range(room * ROOM_TRIES, (room + 1) * ROOM_TRIES):
-        counts = list(shopping_list(split, seed, number).values())
+        counts = list(planned_counts(split, seed, number).values())
         if counts.count(1) >= singles and (not crowded or max(counts) == crowd):
             return number
     return room * ROOM_TRIES

@@ -1,1 +1,1 @@
-"""."""
+"""Sources of rooms: procedural rooms, published real layouts and real scans, each as a ``Scene``."""

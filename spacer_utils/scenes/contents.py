@@ -1,5 +1,7 @@
-"""What stands in a room: type, floor area and number of each category, drawn from the real rooms'
-aggregate statistics."""
+"""Contents of a room before it is furnished: room type, floor area and instances per category.
+
+All are drawn at random from aggregate statistics of real rooms.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ SYNONYMS = (
     ("pillow", "cushion"),
     ("basket", "bucket", "crate"),
 )
-"""Names that no picture tells apart: a room holds at most one of a group."""
+"""Groups of names for things that look the same: a room holds at most one category of a group."""
 MOST = {
     "bed": 3,
     "toilet": 2,
@@ -44,7 +46,7 @@ MOST = {
     "washer": 3,
     "washing machine": 2,
 }
-"""Upper bounds on instances where the statistics of few rooms would leave none."""
+"""Most instances of a category in one room, where the real rooms are too few to give a bound."""
 _ROOM_RULES = (
     ("bathroom", 1, {"toilet", "bathtub"}),
     ("bedroom", 1, {"bed"}),
@@ -67,7 +69,7 @@ _ROOM_RULES = (
 
 
 def room_type(categories: Collection[str]) -> str:
-    """The kind of room that its categories suggest: the first rule that matches, else ``other``.
+    """Guess the room type from the categories in it: the first rule that matches, else ``other``.
 
     >>> room_type({"bed", "lamp"})
     'bedroom'
@@ -80,31 +82,40 @@ def room_type(categories: Collection[str]) -> str:
 
 @dataclass(frozen=True)
 class Contents:
-    """The shopping list of one room."""
+    """What one room is meant to hold."""
 
     room_type: str
     area: float
     """Floor area, square metres."""
     counts: dict[str, int]
+    """Category -> number of instances."""
 
 
 @cache
 def statistics() -> dict[str, Any]:
-    """The aggregate statistics that ship with the package (written by ``scenes.statistics``), with
-    tables made from them.
+    """The aggregate statistics shipped in ``assets/layout_statistics.json``, and tables made from
+    them.
 
-    ``names``: the C categories; ``pull`` (C, C): factor by which a chosen category changes the
-    weight of another; ``rests`` (C,): must rest on something; ``holds`` (C, C): may hold the other.
+    For the C categories ``names``:
+
+    * ``pull`` (C, C): factor on the weight of one category once another is chosen;
+    * ``rests`` (C,): whether the category needs another piece of furniture under it;
+    * ``holds`` (C, C): whether the row's category may carry the column's.
     """
     table: dict[str, Any] = json.loads(STATISTICS.read_text())
     names = sorted(table["categories"])
-    place = {c: k for k, c in enumerate(names)}
+    index = {c: k for k, c in enumerate(names)}
+
+    # Categories that often share a room raise each other's weight.
     pull = np.ones((len(names), len(names)))
     for a, b, lift in table["lift"]:
-        pull[place[a], place[b]] = pull[place[b], place[a]] = math.sqrt(lift)
+        pull[index[a], index[b]] = pull[index[b], index[a]] = math.sqrt(lift)
+
+    # A chosen category rules out itself and its synonyms.
     for group in (*SYNONYMS, *((c,) for c in names)):
-        known = [place[c] for c in group if c in place]
+        known = [index[c] for c in group if c in index]
         pull[np.ix_(known, known)] = 0.0
+
     holds = np.array([[a in RESTING.get(b, ()) for b in names] for a in names])
     return {
         **table,
@@ -116,66 +127,92 @@ def statistics() -> dict[str, Any]:
 
 
 def draw(rng: np.random.Generator, min_objects: int = 1, kind: str | None = None) -> Contents:
-    """Type, area and counts of one room; redrawn until it has ``min_objects``."""
-    table = statistics()
-    kinds = table["room_types"]
+    """Draw the contents of one room, again until it has at least ``min_objects``.
+
+    Args:
+        kind: room type; None draws it by how often real rooms have it.
+    """
+    kinds = statistics()["room_types"]
     while True:
-        shares = np.cumsum([k["share"] for k in kinds.values()])
-        name = (
-            kind
-            or list(kinds)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
-        )
+        name = kind or _room_kind(rng, kinds)
         area, single, multi, extra = _sizes(rng, kinds[name])
         counts = _counts(rng, name, single, multi, extra)
         if sum(counts.values()) >= min_objects:
             return Contents(name, area, counts)
 
 
+def _room_kind(rng: np.random.Generator, kinds: dict[str, Any]) -> str:
+    """A room type, drawn by its share of the real rooms."""
+    cumulated = np.cumsum([k["share"] for k in kinds.values()])
+    place = np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right")
+    return list(kinds)[int(place)]
+
+
 def _sizes(rng: np.random.Generator, kind: dict[str, Any]) -> tuple[float, int, int, int]:
-    """(area, categories with one instance, categories with more, instances beyond the second) by a
-    Gaussian copula."""
+    """Draw floor area (m2) and object numbers that go together: a Gaussian copula.
+
+    Returns:
+        Area; categories with one instance; categories with two or more; instances beyond the second
+        of all of them together.
+    """
+    # Correlated normal values, turned into ranks 0-1, looked up in the quantiles of real rooms.
     normal = np.linalg.cholesky(np.array(kind["correlation"])) @ rng.standard_normal(4)
     area, single, multi, extra = (
-        float(np.interp(u, kind["levels"], kind["quantiles"][q]))
-        for u, q in zip(ndtr(normal), ("area", "single", "multi", "extra"))
+        float(np.interp(rank, kind["levels"], kind["quantiles"][quantity]))
+        for rank, quantity in zip(ndtr(normal), ("area", "single", "multi", "extra"))
     )
+
     singles, several = round(single), round(multi)
-    return area, (singles if singles + several else 1), several, round(extra) if several else 0
+    at_least_one = singles if singles + several else 1
+    return area, at_least_one, several, round(extra) if several else 0
 
 
 def _counts(
     rng: np.random.Generator, kind: str, single: int, multi: int, extra: int
 ) -> dict[str, int]:
-    table = statistics()
+    """Category -> instances: ``single + multi`` categories, ``multi`` of them with two or more."""
+    categories = statistics()["categories"]
     chosen = _categories(rng, kind, single + multi)
-    about = [table["categories"][c] for c in chosen]
+
+    # Which categories have several instances: drawn without replacement, by the odds of having
+    # more than one in a real room (exponential keys divided by the weights).
+    about = [categories[c] for c in chosen]
     odds = np.array(
         [(1.02 - a["single"]) / (0.02 + a["single"]) * (a["most"] > 1) + 1e-6 for a in about]
     )
     order = np.argsort(-np.log(rng.random(len(chosen))) / odds)
     several = [chosen[k] for k in order[:multi]]
     counts = {c: 1 for c in chosen} | {c: 2 for c in several}
-    surplus = np.array([table["categories"][c]["mean_multi"] - 1.8 for c in several])
-    for c in rng.choice(len(several), size=extra, p=surplus / surplus.sum()) if several else ():
-        counts[several[int(c)]] += 1
-    return {c: min(n, MOST.get(c, table["categories"][c]["most"])) for c, n in counts.items()}
+
+    # The instances beyond the second go to categories that come in large numbers.
+    if several:
+        surplus = np.array([categories[c]["mean_multi"] - 1.8 for c in several])
+        for k in rng.choice(len(several), size=extra, p=surplus / surplus.sum()):
+            counts[several[int(k)]] += 1
+
+    return {c: min(n, MOST.get(c, categories[c]["most"])) for c, n in counts.items()}
 
 
 def _categories(rng: np.random.Generator, kind: str, number: int) -> list[str]:
-    """Distinct categories, weighted by how often such rooms have them and by co-occurrence with
-    those already chosen."""
+    """Draw different categories for a room type, fewer than ``number`` if no more are possible.
+
+    A category's weight is its odds of being in such a room, times a factor for every category that
+    is chosen already.
+    """
     table = statistics()
     names: list[str] = table["names"]
     presence = np.array([table["room_types"][kind]["presence"].get(c, 0.0) for c in names])
     weights = presence / (1.01 - presence)
-    supported = ~table["rests"]
+
+    # What rests on furniture can be chosen only once something that carries it is chosen.
+    possible = ~table["rests"]
     chosen: list[str] = []
     while len(chosen) < number:
-        usable = np.cumsum(np.where(supported, weights, 0.0))
-        if usable[-1] <= 0:
+        cumulated = np.cumsum(np.where(possible, weights, 0.0))
+        if cumulated[-1] <= 0:
             break
-        pick = int(np.searchsorted(usable, rng.random() * usable[-1], side="right"))
+        pick = int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right"))
         chosen.append(names[pick])
-        supported = supported | table["holds"][pick]
+        possible = possible | table["holds"][pick]
         weights = weights * table["pull"][pick]
     return chosen

@@ -1,5 +1,7 @@
-"""Furnished rooms drawn from the statistics of real ones: one independent random stream per
-room."""
+"""Procedural rooms: random furnished rooms that match the statistics of real ones.
+
+Each room has its own random stream, so rooms don't depend on each other.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +52,12 @@ def room(
     min_objects: int = 1,
     room_type: str | None = None,
 ) -> Scene:
-    """Room number ``index`` of a split.
+    """The procedural room, or flat, number ``index`` of a split.
 
     Args:
         rooms: 1 for a single room, 2 or 3 for a flat whose rooms are joined by open doorways.
         min_objects: least number of objects in each room.
-        room_type: one of ``contents.statistics()["room_types"]``; None draws it.
+        room_type: one of ``contents.statistics()["room_types"]``; None draws one at random.
 
     Raises:
         WorkbookError: an option is out of range.
@@ -66,62 +68,66 @@ def room(
         raise WorkbookError(
             f"unknown room type {room_type!r}. Known: {', '.join(contents.statistics()['room_types'])}."
         )
-    scene_id, rng, ceiling, lists = _begin(split, seed, index, rooms, min_objects, room_type)
+    scene_id, rng, ceiling, wanted = _begin(split, seed, index, rooms, min_objects, room_type)
     while True:
+        # Walls first, then furniture.
         plan = (
-            flat(rng, [w.area for w in lists])
+            flat(rng, [w.area for w in wanted])
             if rooms > 1
-            else Plan([outline_of(rng, lists[0].area)], [[]])
+            else FloorPlan([outline_of(rng, wanted[0].area)], [[]])
         )
         furnished = [
-            furnish(rng, outline, ceiling, wanted, before_doors)
-            for outline, wanted, before_doors in zip(plan.outlines, lists, plan.before_doors)
+            furnish(rng, outline, ceiling, of_room, before_doors)
+            for outline, of_room, before_doors in zip(plan.outlines, wanted, plan.before_doors)
         ]
+
+        # Not everything finds a place: begin again if too little did.
         if min(len(r.names) for r in furnished) >= min_objects:
             break
-        lists = [contents.draw(rng, min_objects, room_type) for _ in range(rooms)]
-    return _scene(
-        scene_id, split, ceiling, lists[0].room_type, plan, furnished, int(rng.integers(2**31))
-    )
+        wanted = [contents.draw(rng, min_objects, room_type) for _ in range(rooms)]
+
+    look_seed = int(rng.integers(2**31))
+    return _scene(scene_id, split, ceiling, wanted[0].room_type, plan, furnished, look_seed)
 
 
 def _begin(
     split: Split, seed: int, index: int, rooms: int, min_objects: int, room_type: str | None
 ) -> tuple[str, np.random.Generator, float, list[contents.Contents]]:
-    """(scene id, the room's own random stream, ceiling height, shopping list of each room)."""
+    """(scene id, the scene's random stream, ceiling height in metres, contents of each room)."""
     scene_id = f"procedural-{split}-{seed}-{index:06d}" + ("" if rooms == 1 else f"-flat{rooms}")
     rng = np.random.default_rng([seed, crc32(scene_id.encode())])
     ceiling = round(float(rng.uniform(2.4, 3.0)), 2)
-    return (
-        scene_id,
-        rng,
-        ceiling,
-        [contents.draw(rng, min_objects, room_type) for _ in range(rooms)],
-    )
+    wanted = [contents.draw(rng, min_objects, room_type) for _ in range(rooms)]
+    return scene_id, rng, ceiling, wanted
 
 
-def shopping_list(split: Split, seed: int, index: int) -> dict[str, int]:
-    """Category -> number of what room ``index`` is meant to hold: known in a fraction of the time
-    that furnishing takes."""
-    return _begin(split, seed, index, 1, 1, None)[3][0].counts
+def planned_counts(split: Split, seed: int, index: int) -> dict[str, int]:
+    """Category -> number of instances that room ``index`` is meant to hold.
+
+    Much faster than furnishing the room, which may end up with fewer objects.
+    """
+    _, _, _, wanted = _begin(split, seed, index, 1, 1, None)
+    return wanted[0].counts
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Rooms before they are furnished."""
+class FloorPlan:
+    """Outlines of a scene's rooms, before they are furnished."""
 
     outlines: list[Outline]
+    """Of a flat: rooms side by side along x, from left to right."""
     before_doors: list[list[Footprint]]
-    """Per room: floor before its doorways that must stay free."""
+    """For each room: the floor in front of its doorways that must stay free."""
 
     @property
     def whole(self) -> Outline:
-        """Outline of all rooms with the doorways between them, counter-clockwise; rooms stand side
-        by side along x."""
+        """Counter-clockwise outline of all rooms and the doorways between them."""
         below: list[tuple[float, float]] = []
         above: list[tuple[float, float]] = []
         for k, outline in enumerate(self.outlines):
             (left, low), _, (right, high), _ = outline[:4]
+
+            # The passage from the previous room, then this room.
             if k:
                 door = doorway(self.outlines[k - 1], outline)
                 below += [(below[-1][0], door[0]), (left, door[0])]
@@ -132,40 +138,43 @@ class Plan:
 
 
 def doorway(left: Outline, right: Outline) -> tuple[float, float]:
-    """(lowest, highest) y of the opening between two neighbouring rooms: the middle of the wall
-    that they share."""
+    """(lowest, highest) y of the opening in the middle of the wall that two neighbours share."""
     middle = (max(left[0][1], right[0][1]) + min(left[2][1], right[2][1])) / 2
     return middle - DOORWAY / 2, middle + DOORWAY / 2
 
 
-def flat(rng: np.random.Generator, areas: Sequence[float]) -> Plan:
-    """Two or more rectangular rooms side by side along x; each shares at least 1.4 m of wall, with
-    a doorway, with the next."""
+def flat(rng: np.random.Generator, areas: Sequence[float]) -> FloorPlan:
+    """Rectangular rooms of the given areas (m2), side by side along x.
+
+    Neighbours share at least 1.4 m of wall, and a doorway in it.
+    """
     outlines: list[Outline] = []
-    left = middle = reach = 0.0
+    left = middle = half_depth = 0.0
     for floor_area in areas:
         half_x, half_y = _half_sides(rng, floor_area)
         if outlines:
-            middle, reach = (
-                (outlines[-1][2][1] + outlines[-1][0][1]) / 2,
-                (outlines[-1][2][1] - outlines[-1][0][1]) / 2,
-            )
-        y = middle + float(rng.uniform(-1, 1)) * max(0.0, min(reach + half_y - 1.4, 1.5)) * bool(
-            outlines
-        )
+            (_, previous_low), _, (_, previous_high), _ = outlines[-1]
+            middle = (previous_high + previous_low) / 2
+            half_depth = (previous_high - previous_low) / 2
+
+        # Shift along the shared wall; the first room has none, but draws its number too.
+        most = max(0.0, min(half_depth + half_y - 1.4, 1.5))
+        y = middle + float(rng.uniform(-1, 1)) * most * bool(outlines)
+
         right = left + 2 * half_x
         outlines.append(
             ((left, y - half_y), (right, y - half_y), (right, y + half_y), (left, y + half_y))
         )
         left = right + WALL
+
+    # Keep the floor on both sides of each doorway free.
     before: list[list[Footprint]] = [[] for _ in areas]
+    half = DOOR_CLEARANCE / 2
     for k, (one, two) in enumerate(itertools.pairwise(outlines)):
         y = sum(doorway(one, two)) / 2
-        before[k].append((one[1][0] - DOOR_CLEARANCE / 2, y, DOOR_CLEARANCE / 2, DOORWAY / 2, 0.0))
-        before[k + 1].append(
-            (two[0][0] + DOOR_CLEARANCE / 2, y, DOOR_CLEARANCE / 2, DOORWAY / 2, 0.0)
-        )
-    return Plan(outlines, before)
+        before[k].append((one[1][0] - half, y, half, DOORWAY / 2, 0.0))
+        before[k + 1].append((two[0][0] + half, y, half, DOORWAY / 2, 0.0))
+    return FloorPlan(outlines, before)
 
 
 def _half_sides(rng: np.random.Generator, floor_area: float) -> tuple[float, float]:
@@ -176,19 +185,25 @@ def _half_sides(rng: np.random.Generator, floor_area: float) -> tuple[float, flo
 
 
 def outline_of(rng: np.random.Generator, floor_area: float) -> Outline:
-    """Floor outline of the given area, centred at the origin: a rectangle, or in a sixth of the
-    rooms an L."""
+    """Counter-clockwise floor outline of the given area (m2), centred at the origin.
+
+    A rectangle; one in six of the rooms above 12 m2 is an L.
+    """
     x, y = _half_sides(rng, floor_area)
-    if floor_area > 12 and rng.random() < 1 / 6:
-        a, b = rng.uniform(0.25, 0.45, 2)
-        grow = 1 / math.sqrt(1 - a * b)
-        x, y = x * grow, y * grow
-        corner = [(x - 2 * x * a, y), (x - 2 * x * a, y - 2 * y * b), (x, y - 2 * y * b)]
-        sx, sy = rng.choice([-1, 1], 2)
-        points = [(-x, y), (-x, -y), (x, -y), corner[2], corner[1], corner[0]]
-        points = [(sx * px, sy * py) for px, py in points]
-        return tuple(points) if area(points) > 0 else tuple(points[::-1])
-    return ((-x, -y), (x, -y), (x, y), (-x, y))
+    if floor_area <= 12 or rng.random() >= 1 / 6:
+        return ((-x, -y), (x, -y), (x, y), (-x, y))
+
+    # Cut a corner out of a rectangle that is larger by as much.
+    a, b = rng.uniform(0.25, 0.45, 2)
+    grow = 1 / math.sqrt(1 - a * b)
+    x, y = x * grow, y * grow
+    cut_x, cut_y = x - 2 * x * a, y - 2 * y * b
+    points = [(-x, y), (-x, -y), (x, -y), (x, cut_y), (cut_x, cut_y), (cut_x, y)]
+
+    # Mirror it so that any of the four corners may be the missing one.
+    sx, sy = rng.choice([-1, 1], 2)
+    points = [(sx * px, sy * py) for px, py in points]
+    return tuple(points) if area(points) > 0 else tuple(points[::-1])
 
 
 def furnish(
@@ -198,32 +213,33 @@ def furnish(
     wanted: contents.Contents,
     before_doors: Sequence[Footprint] = (),
 ) -> Room:
-    """Place the shopping list: walls and doors, then furniture from large to small, then what rests
-    on it."""
+    """Place the wanted objects, stage by stage and the largest of a stage first.
+
+    An object that finds no place is tried at 0.9 and 0.8 of its sides, then left out.
+    """
     room = Room.empty(outline, ceiling, before_doors)
     table = contents.statistics()["categories"]
+
+    # The size of every instance.
     things = [
         (category, _size(rng, category, ceiling))
         for category, n in wanted.counts.items()
         for _ in range(n)
     ]
+
     for category, size in sorted(things, key=lambda t: (_stage(t[0]), -t[1][0] * t[1][1])):
-        wall = table[category]["wall"]
+        wall_share = table[category]["wall"]
+        at_wall = 0.3 if wall_share is None else wall_share**1.6
+        length, width, height = size
         for shrink in (1.0, 0.9, 0.8):
-            a, b, c = size
-            if place(
-                room,
-                rng,
-                category,
-                (a * shrink, b * shrink, c),
-                0.3 if wall is None else wall**1.6,
-                _lean(rng),
-            ):
+            smaller = (length * shrink, width * shrink, height)
+            if place(room, rng, category, smaller, at_wall, _lean(rng)):
                 break
     return room
 
 
 def _stage(category: str) -> int:
+    """When a category is placed: doors, on walls, furniture, seats, on furniture or ceiling."""
     if category == "door":
         return 0
     if category in ("tv", *RESTING, *CEILING):
@@ -234,20 +250,24 @@ def _stage(category: str) -> int:
 
 
 def _size(rng: np.random.Generator, category: str, ceiling: float) -> tuple[float, float, float]:
-    """Length, width and height, m: a Gaussian copula over the quantiles of the real boxes.
+    """Draw longer side, shorter side and height, metres: a Gaussian copula over real quantiles.
 
-    Log-normals fit less well: many real boxes hold only the part of the thing that was scanned.
+    Log-normals fit less well: many real boxes hold only the part of the object that was scanned.
     """
     table = contents.statistics()
     about = table["categories"][category]
+
+    # Correlated normal values; the identity's share keeps the matrix positive definite.
     lw, lh, wh = about["correlation"]
-    root = np.linalg.cholesky(
-        np.array([(1, lw, lh), (lw, 1, wh), (lh, wh, 1)]) * 0.97 + 0.03 * np.eye(3)
-    )
-    ranks = ndtr(root @ rng.standard_normal(3))
+    correlation = np.array([(1, lw, lh), (lw, 1, wh), (lh, wh, 1)]) * 0.97 + 0.03 * np.eye(3)
+    normal = np.linalg.cholesky(correlation) @ rng.standard_normal(3)
+
+    # Their ranks 0-1, looked up in the quantiles of real sizes.
     length, width, height = (
-        float(np.interp(u, table["size_levels"], q)) for u, q in zip(ranks, about["sizes"])
+        float(np.interp(rank, table["size_levels"], quantiles))
+        for rank, quantiles in zip(ndtr(normal), about["sizes"])
     )
+
     low, high = HEIGHTS.get(category, (0.0, math.inf))
     if not low <= height <= high:
         height = rng.uniform(low, high)
@@ -259,10 +279,10 @@ def _size(rng: np.random.Generator, category: str, ceiling: float) -> tuple[floa
 
 
 def _lean(rng: np.random.Generator) -> float:
-    """Angle off the room's axes of a thing that stands free, radians: most stand straight, some do
-    not."""
-    level = contents.statistics()["quantities"]["off the room's axes"]
-    return math.radians(float(np.interp(rng.random(), np.linspace(0, 1, len(level)), level)))
+    """Draw an angle between a free-standing object and the room's axes, radians; mostly near 0."""
+    quantiles = contents.statistics()["quantities"]["off the room's axes"]
+    levels = np.linspace(0, 1, len(quantiles))
+    return math.radians(float(np.interp(rng.random(), levels, quantiles)))
 
 
 def _scene(
@@ -270,11 +290,14 @@ def _scene(
     split: Split,
     ceiling: float,
     kind: str,
-    plan: Plan,
+    plan: FloorPlan,
     furnished: Sequence[Room],
     seed: int,
 ) -> Scene:
+    """The furnished rooms as one scene; ``seed`` fixes the order of its objects, too."""
     objects = [(n, b) for r in furnished for n, b in zip(r.names, r.boxes)]
+
+    # Shuffled: instance ids must not follow the order of placing, large before small.
     order = sorted(range(len(objects)), key=lambda k: crc32(f"{seed}:{k}".encode()))
     single = len(plan.outlines) == 1
     return Scene(

@@ -1,8 +1,8 @@
-"""The 288 rooms of VSI-Bench from their published object boxes (``data/meta_info`` of
-vision-x-nyu/thinking-in-space).
+"""The 288 rooms of VSI-Bench, rebuilt from their published object boxes.
 
-Benchmark rooms: for evaluation only, never training. The files are not part of this repository;
-pass their folder or set ``REAL_LAYOUTS``.
+The boxes are in ``data/meta_info`` of the public repository vision-x-nyu/thinking-in-space and not
+in this one: pass their folder or set ``REAL_LAYOUTS``. These are rooms of a benchmark: they serve
+evaluation only, never training.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ HOW_TO_GET = (
     "vision-x-nyu/thinking-in-space, and set REAL_LAYOUTS to their folder."
 )
 MIN_SIDE, MAX_SIDE = 0.005, 20.0
-"""Sides of a believable box, metres."""
+"""Range of a believable side of a box, metres."""
 HALF_HEIGHT = 1.2
-"""The middle of a scanned room lies about this far above its floor, metres."""
+"""Typical height of a scanned room's centre above its floor, metres."""
 
 
 @dataclass(frozen=True)
 class Layouts:
-    """What was read, and what had to be left out."""
+    """The rooms that were read, and what had to be left out."""
 
     scenes: tuple[Scene, ...]
     problems: tuple[str, ...]
@@ -58,8 +58,10 @@ def rooms(
 ) -> Iterator[Scene]:
     """The rooms of VSI-Bench rebuilt from published object boxes; evaluation only.
 
-    ``count`` rooms are drawn evenly from the three datasets in an order that ``seed`` fixes; None
-    yields all.
+    Args:
+        count: at most this many, taken evenly from the three datasets; None for all.
+        seed: fixes the order of the rooms.
+        folder: see ``read``.
 
     Raises:
         WorkbookError: the split is not ``real_layouts``, or the folder is missing or lacks the
@@ -72,11 +74,15 @@ def rooms(
     layouts = read(folder)
     for problem in layouts.problems:
         warnings.warn(problem, stacklevel=2)
+
+    # Shuffle the rooms of each dataset.
     by_source: dict[str, list[Scene]] = {}
     for scene in sorted(
         layouts.scenes, key=lambda s: (crc32(f"{seed}:{s.scene_id}".encode()), s.scene_id)
     ):
         by_source.setdefault(scene.scene_id.split("-")[0], []).append(scene)
+
+    # Mix the datasets: each advances by the same share of its rooms.
     ranked = sorted(
         (k / len(group), source, scene)
         for source, group in by_source.items()
@@ -116,7 +122,7 @@ def read(folder: Path | str | None = None, known: Collection[str] | None = None)
 
 @functools.lru_cache(maxsize=2)
 def _read(files: tuple[Path, ...], changed: tuple[int, ...], known: tuple[str, ...]) -> Layouts:
-    """``read``, once per process for files of the same time of change."""
+    """The work of ``read``, cached as long as the files' modification times stay the same."""
     scenes: list[Scene] = []
     problems: list[str] = []
     mismatches: list[str] = []
@@ -153,13 +159,18 @@ def _scene(
     known: Collection[str],
     problems: list[str],
 ) -> Scene:
-    """One room with its floor at z = 0 and its main axes along x and y; raises what a broken schema
-    raises."""
+    """One room with its floor at z = 0 and its main axes along x and y.
+
+    Categories that can't be used are added to ``problems``; a broken schema raises whatever Python
+    raises on it.
+    """
     area, center = float(room["room_size"]), np.asarray(room["room_center"], dtype=np.float64)
     if not (
         math.isfinite(area) and area > 0 and center.shape == (3,) and np.isfinite(center).all()
     ):
         raise ValueError(f"room_size {room['room_size']!r}, room_center {room['room_center']!r}")
+
+    # The usable boxes, upright.
     found: list[tuple[str, Box]] = []
     for category, rows in room["object_bbox"].items():
         try:
@@ -170,9 +181,13 @@ def _scene(
             problems.append(f"{where}: category {category!r} left out ({error})")
     if not found:
         raise ValueError("no usable object")
+
+    # Turn the room so that its furniture is parallel to the axes.
     floor = _floor_level(found, float(center[2]))
     yaw = main_direction(footprints(box for _, box in found))
     found = [(category, turned(box, -yaw)) for category, box in found]
+
+    # Build walls around it, put the boxes on the floor, and give them a front.
     polygon = room_outline(footprints(box for _, box in found), rotation(-yaw) @ center[:2], area)
     objects = tuple(
         SceneObject(
@@ -199,14 +214,17 @@ def _scene(
 
 
 def upright(row: dict[str, Any]) -> Box:
-    """The published box stood upright: lengths and centre kept, height along the axis nearest to
-    +z.
+    """An upright box with the lengths and the centre of a published one.
 
-    ``normalizedAxes`` holds the axes as rows of a 3 x 3 matrix; minimal boxes of ScanNet lean by up
-    to 45 degrees.
+    The published axis nearest to +z becomes its height. This matters because the minimal boxes of
+    ScanNet lean by up to 45 degrees.
+
+    Args:
+        row: ``centroid``, ``axesLengths`` (metres) and ``normalizedAxes``, whose nine numbers are
+            the axes as rows of a 3 x 3 matrix.
 
     Raises:
-        ValueError: a length or coordinate is negative, zero, not finite or beyond belief.
+        ValueError: a side is outside ``MIN_SIDE`` to ``MAX_SIDE``, or a number is not finite.
     """
     lengths = np.asarray(row["axesLengths"], dtype=np.float64)
     center = np.asarray(row["centroid"], dtype=np.float64)
@@ -215,6 +233,8 @@ def upright(row: dict[str, Any]) -> Box:
         raise ValueError(f"box with sides {row['axesLengths']} m")
     if center.shape != (3,) or not (np.isfinite(center).all() and np.isfinite(axes).all()):
         raise ValueError(f"box at {row['centroid']}")
+
+    # The yaw comes from the more level of the two other axes.
     up = int(np.argmax(np.abs(axes[:, 2])))
     first, second = (k for k in range(3) if k != up)
     if np.hypot(*axes[first, :2]) >= np.hypot(*axes[second, :2]):
@@ -229,27 +249,29 @@ def upright(row: dict[str, Any]) -> Box:
 
 
 def _stands(category: str) -> bool:
-    """Does such a thing reach down to the floor?"""
+    """Do objects of this category stand on the floor?"""
     return HANGING.get(category) == 0.0 or not (
         category in HANGING or category in RESTING or category in CEILING
     )
 
 
 def _floor_level(found: list[tuple[str, Box]], middle: float) -> float:
-    """z of the floor: a low quantile of where the things that stand on floors end; without any,
-    well below the room's middle."""
+    """z of the floor, metres: the 10% quantile of the lower ends of objects that stand on it.
+
+    Without such an object: ``HALF_HEIGHT`` below the room's centre, or the lowest end of any.
+    """
     bottoms = [(category, box.center[2] - box.size[2] / 2) for category, box in found]
     standing = [z for category, z in bottoms if _stands(category)]
-    return (
-        float(np.quantile(standing, 0.1))
-        if standing
-        else min(middle - HALF_HEIGHT, *(z for _, z in bottoms))
-    )
+    if standing:
+        return float(np.quantile(standing, 0.1))
+    return min(middle - HALF_HEIGHT, *(z for _, z in bottoms))
 
 
 def _stand(category: str, box: Box, floor: float, slack: float = 0.35) -> Box:
-    """The box above floor 0; a thing that stands on floors and ends within ``slack`` of it is set
-    on it."""
+    """The box with the floor at z = 0, and none of it below.
+
+    An object that stands on floors is lowered onto it if it hangs less than ``slack`` metres above.
+    """
     bottom = box.center[2] - box.size[2] / 2 - floor
     if bottom < 0 or (bottom < slack and _stands(category)):
         bottom = 0.0
@@ -257,39 +279,46 @@ def _stand(category: str, box: Box, floor: float, slack: float = 0.35) -> Box:
 
 
 def main_direction(rects: Floats) -> float:
-    """Angle of the furniture's main axis to the scan's, radians, within 45 degrees: large and long
-    things count most."""
-    weight = rects[:, 2] * rects[:, 3] * (1 + np.abs(np.log(rects[:, 2] / rects[:, 3])))
+    """Angle from the scan's x axis to the furniture's nearest main axis, radians, -pi/4 to pi/4.
+
+    A mean of the (N, 5) footprints' directions in which large and long ones count more.
+    """
+    area, elongation = rects[:, 2] * rects[:, 3], np.abs(np.log(rects[:, 2] / rects[:, 3]))
+    weight = area * (1 + elongation)
+
+    # Four times the angle is the same for all four sides of a rectangle.
     return float(np.angle(np.sum(weight * np.exp(4j * rects[:, 4])))) / 4
 
 
 def rotation(yaw: float) -> Floats:
-    """(2, 2) counter-clockwise turn."""
+    """(2, 2) matrix of a counter-clockwise turn."""
     return np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
 
 
 def turned(box: Box, yaw: float) -> Box:
-    """The box after a turn of the whole room about the scan's origin."""
+    """The box after the whole room is turned by ``yaw`` about the scan's origin."""
     x, y = rotation(yaw) @ np.array(box.center[:2])
     return Box((float(x), float(y), box.center[2]), box.size, box.yaw + yaw)
 
 
 def room_outline(rects: Floats, center: Floats, area: float) -> tuple[tuple[float, float], ...]:
-    """Rectangle that holds every footprint and, where the furniture leaves room, has ``area``.
+    """Rectangular outline that holds all (N, 5) footprints and has the published floor area (m2).
 
-    The files give a floor area and a centre but no walls: the furniture's own rectangle grows about
-    that centre.
+    The files give an area and a centre but no walls. The outline is the rectangle around the
+    furniture, joined with one of the same proportions around ``center`` that is as large as the
+    area allows. It is larger than ``area`` where the furniture alone is.
     """
     points = corners(rects).reshape(-1, 2)
     low, high = points.min(0) - 0.02, points.max(0) + 0.02
     half = np.maximum((high - low) / 2, 0.5)
+
+    # Bisection: the largest scale of the centred rectangle that keeps the area.
     small, large = 0.0, 50.0
     for _ in range(60):
         scale = (small + large) / 2
         sides = np.maximum(high, center + scale * half) - np.minimum(low, center - scale * half)
         small, large = (small, scale) if np.prod(sides) > area else (scale, large)
-    (x0, y0), (x1, y1) = (
-        np.minimum(low, center - small * half).tolist(),
-        np.maximum(high, center + small * half).tolist(),
-    )
+
+    x0, y0 = np.minimum(low, center - small * half).tolist()
+    x1, y1 = np.maximum(high, center + small * half).tolist()
     return (x0, y0), (x1, y0), (x1, y1), (x0, y1)

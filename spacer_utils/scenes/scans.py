@@ -1,8 +1,8 @@
-"""Real scans (ScanNet, ScanNet++, ARKitScenes) from a folder on disk, through scenezoo (optional
-extra ``scans``).
+"""Real scans (ScanNet, ScanNet++, ARKitScenes) on disk, read with scenezoo (extra ``scans``).
 
-A scan becomes a ``Scene`` (boxes, floor) and, with ``film``, a ``Clip`` of its own frames. Scans
-are split by physical space, and the rooms of VSI-Bench never enter training or held-out data.
+A scan becomes a ``Scene`` (boxes, floor) and, with ``film``, a ``Clip`` of its own frames. All
+scans of one physical space are in the same split. The rooms of VSI-Bench never enter training or
+held-out data.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ BENCHMARK_ROOMS = Path(__file__).parent.parent / "assets" / "benchmark_rooms.jso
 GENERIC = frozenset(
     {"wall", "floor", "ceiling", "object", "objects", "unknown", "remove", "split", "unlabeled"}
 )
-"""Labels that no question may name."""
+"""Labels of annotations that are no objects to ask about."""
 HELDOUT_SHARE = 0.1
 """Share of the physical spaces that are held out."""
 FLOOR_CELL = 0.1
-"""Side of the cells in which a scan's floor area is counted, metres."""
+"""Side of the grid cells that a scan's floor area is counted in, metres."""
 FINER = 5
 """Pixels per side of such a cell where the triangles of a scan are drawn."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """How one dataset lies on disk and is asked for."""
+    """Where one dataset keeps its scans on disk, and how scenezoo reads it."""
 
     zoo: str
-    """Its name in scenezoo."""
+    """The dataset's name in scenezoo."""
     scans: tuple[str, ...]
-    """Folders that hold one folder per scan."""
+    """Folders that contain one folder per scan."""
     box_type: str
+    """``box_type`` of scenezoo's ``get_boxes``."""
     rate: float
     """Frames per second of the camera."""
     frames: dict[str, Any] = field(default_factory=dict)
@@ -82,9 +83,10 @@ def rooms(
     """Real scans of ScanNet, ScanNet++ or ARKitScenes on disk (needs the extra ``scans``).
 
     Args:
-        count: at most this many, in an order that ``seed`` fixes; None for all.
+        count: at most this many; None for all.
+        seed: fixes the order of the scans.
         folder: where the dataset was downloaded to.
-        exclude: scans, or physical spaces, that must not appear, beside the rooms of VSI-Bench.
+        exclude: scans or physical spaces to leave out, besides the rooms of VSI-Bench.
         options: passed on to ``scenezoo.get_dataset``.
 
     Raises:
@@ -113,25 +115,28 @@ def usable_scans(
     seed: int = 0,
     exclude: Collection[str] = (),
 ) -> list[str]:
-    """Scans of a split in an order that ``seed`` fixes: by physical space, without VSI-Bench's
-    rooms and what is excluded.
+    """Scans of a split, in an order that ``seed`` fixes.
+
+    Args:
+        exclude: scans or physical spaces to leave out, besides the rooms of VSI-Bench.
 
     Raises:
         WorkbookError: another split than train or heldout, or an empty folder.
     """
     if split not in ("train", "heldout"):
         raise WorkbookError(f"scans are split into train and heldout, not {split!r}.")
-    shunned = benchmark_spaces(reader, dataset) | set(exclude)
+    excluded = benchmark_spaces(reader, dataset) | set(exclude)
     spaces = {scan_id: space_of(reader, dataset, scan_id) for scan_id in scan_ids(dataset, folder)}
     return [
         scan_id
         for scan_id in sorted(spaces, key=lambda s: (crc32(f"{seed}:{s}".encode()), s))
-        if not shunned & {spaces[scan_id], scan_id, f"{dataset}-{scan_id}"}
+        if not excluded & {spaces[scan_id], scan_id, f"{dataset}-{scan_id}"}
         and split_of(spaces[scan_id], seed) == split
     ]
 
 
 def _zoo() -> Any:
+    """The module scenezoo."""
     try:
         import scenezoo
     except ImportError as error:
@@ -154,7 +159,7 @@ def open_dataset(dataset: str, folder: Path | str, **options: Any) -> Any:
 
 
 def scan_ids(dataset: str, folder: Path | str) -> list[str]:
-    """Names of the scans that lie on disk.
+    """Names of the scans on disk, sorted.
 
     Raises:
         WorkbookError: there is none.
@@ -172,7 +177,7 @@ def scan_ids(dataset: str, folder: Path | str) -> list[str]:
 
 
 def state_of(dataset: str, folder: Path | str, scan_id: str) -> str:
-    """Digest of the names, sizes and times of change of a scan's files."""
+    """Digest of the names, sizes and modification times of a scan's files."""
     files = [
         p
         for place in RELEASES[dataset].scans
@@ -184,7 +189,11 @@ def state_of(dataset: str, folder: Path | str, scan_id: str) -> str:
 
 
 def space_of(reader: Any, dataset: str, scan_id: str) -> str:
-    """Physical space of a scan: ScanNet's ``sceneXXXX``, ARKitScenes' visit, ScanNet++'s scene."""
+    """Name of the physical space that was scanned.
+
+    ``sceneXXXX`` in ScanNet, which may have several scans; the visit in ARKitScenes; the scan
+    itself in ScanNet++.
+    """
     if dataset == "scannet":
         return f"scannet-{scan_id.rsplit('_', 1)[0]}"
     if (
@@ -196,7 +205,7 @@ def space_of(reader: Any, dataset: str, scan_id: str) -> str:
 
 
 def benchmark_spaces(reader: Any, dataset: str) -> set[str]:
-    """Physical spaces of VSI-Bench's rooms in a dataset; the list ships with the package."""
+    """Physical spaces of VSI-Bench's rooms in a dataset, by ``assets/benchmark_rooms.json``."""
     return {
         space_of(reader, dataset, scan_id)
         for scan_id in json.loads(BENCHMARK_ROOMS.read_text())[dataset]
@@ -210,43 +219,49 @@ def split_of(space: str, seed: int) -> Split:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A scan's mesh in the scene's frame: floor at z = 0, main walls along the axes."""
+    """A scan's mesh in the scene's coordinates: floor at z = 0, walls along x and y."""
 
     vertices: Floats
     faces: npt.NDArray[np.int32]
     align: Floats
-    """(4, 4) from the dataset's world to the scene's frame."""
+    """(4, 4) matrix from the dataset's coordinates to the scene's."""
 
 
 def surface(reader: Any, dataset: str, scan_id: str) -> Surface:
-    """The mesh of a scan, aligned and set on its floor."""
+    """The mesh of a scan, with its walls along the axes and its floor at z = 0."""
     mesh = reader.get_mesh(scan_id)
     vertices = np.asarray(mesh.vertices)
     if len(vertices) < 3 or not np.isfinite(vertices).all():
         raise WorkbookError(
             f"its mesh has {len(vertices)} vertices, not all of them finite. Leave the scan out."
         )
+
+    # ScanNet publishes the alignment with the walls; elsewhere the smallest rectangle around the
+    # mesh gives it.
     align = np.eye(4)
     if dataset == "scannet":
         align = np.asarray(reader.get_alignment(scan_id), dtype=np.float64)
     else:
-        yaw = bounding_rectangle(vertices[ConvexHull(vertices[:, :2]).vertices, :2])[2]
+        hull = vertices[ConvexHull(vertices[:, :2]).vertices, :2]
+        _, _, yaw = bounding_rectangle(hull)
         align[:2, :2] = rotation(-math.remainder(yaw, math.pi / 2))
     vertices = vertices @ align[:3, :3].T + align[:3, 3]
+
+    # The floor is the 1% quantile of the heights: a few vertices lie below it.
     drop = np.eye(4)
     drop[2, 3] = -float(np.quantile(vertices[:, 2], 0.01))
-    return Surface(
-        vertices + drop[:3, 3], np.ascontiguousarray(mesh.triangles, dtype=np.int32), drop @ align
-    )
+    faces = np.ascontiguousarray(mesh.triangles, dtype=np.int32)
+    return Surface(vertices + drop[:3, 3], faces, drop @ align)
 
 
 def read_scan(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
-    """A scan as a scene: upright boxes of annotated objects (``seed`` is the annotation's key),
-    outline and floor area.
+    """A scan as a scene: upright boxes of its annotated objects, outline and floor area.
+
+    An object's ``seed`` is the key of its annotation.
 
     Raises:
-        WorkbookError: no usable object, a box with a side that is not a length, or damaged files;
-            the message names the scan.
+        WorkbookError: no usable object, a box with an impossible side, or damaged files; the
+            message names the scan.
     """
     with named_errors(dataset, scan_id):
         scene = _read(reader, dataset, scan_id, split)
@@ -255,16 +270,17 @@ def read_scan(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
 
 @contextlib.contextmanager
 def named_errors(dataset: str, scan_id: str) -> Iterator[None]:
-    """Whatever goes wrong while a scan is read becomes an error that names it."""
+    """Turns every exception inside the block into a ``WorkbookError`` that names the scan."""
     try:
         yield
     except WorkbookError as error:
         raise WorkbookError(f"{dataset} scan {scan_id}: {error}") from None
-    except Exception as error:  # of damaged files, the readers raise any kind
+    except Exception as error:  # the readers raise any kind of exception on damaged files
         raise WorkbookError(f"{dataset} scan {scan_id}: {type(error).__name__}: {error}") from None
 
 
 def _read(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
+    """The work of ``read_scan``."""
     ground = surface(reader, dataset, scan_id)
     boxes, names = reader.get_boxes(scan_id, box_type=RELEASES[dataset].box_type)
     objects: list[SceneObject] = []
@@ -291,6 +307,7 @@ def _read(reader: Any, dataset: str, scan_id: str, split: Split) -> Scene:
 
 
 def _box(box: Any, align: Floats, where: str) -> Box:
+    """An annotated oriented box, aligned with the scene and upright; ``where`` names it in errors."""
     axes = (align[:3, :3] @ np.asarray(box.R)).T
     center = align[:3, :3] @ np.asarray(box.center) + align[:3, 3]
     try:
@@ -325,8 +342,10 @@ def floor_of(ground: Surface) -> tuple[tuple[tuple[float, float], ...], float]:
 
 @functools.cache
 def benchmark_names() -> frozenset[str]:
-    """Scene ids and physical spaces (``scannet-scene0011_00``, ``scannet-scene0011``) of
-    VSI-Bench's rooms, for audits."""
+    """Scene ids and physical spaces of VSI-Bench's rooms, to check that no dataset holds them.
+
+    For example ``scannet-scene0011_00`` and ``scannet-scene0011``.
+    """
     found = {
         f"{dataset}-{scan}"
         for dataset in RELEASES

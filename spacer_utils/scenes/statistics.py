@@ -1,5 +1,5 @@
-"""Aggregate statistics of rooms: what the procedural rooms are drawn from, and how near they come
-to the real ones."""
+"""Aggregate statistics of rooms: the input of the procedural generator, and its comparison with
+real rooms."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from .contents import STATISTICS, room_type
 from .floor_plan import Floats, bounding_rectangle, corners, footprints
 
 LEVELS = tuple(round(0.05 * k, 2) for k in range(21))
+"""Levels of the quantiles of every quantity."""
 SIZE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""Levels of the quantiles of a category's sizes."""
 WALL_GAP = 0.15
-"""An object nearer than this to the rim of the objects' rectangle counts as touching it, metres."""
+"""Objects closer to a side of the rectangle around all objects count as at the wall, metres."""
 ELONGATED = 1.5
-"""Ratio of horizontal sides from which an object has a direction."""
+"""Least ratio of horizontal sides of an object that has a direction."""
 
 
 def length_width_height(o: SceneObject) -> tuple[float, float, float]:
@@ -34,6 +36,7 @@ def length_width_height(o: SceneObject) -> tuple[float, float, float]:
 
 
 def _rectangle(scene: Scene) -> tuple[float, float, float, Floats]:
+    """Smallest rectangle around all objects: (long side, short side, yaw, (N, 4, 2) corners)."""
     points = corners(footprints(o.box for o in scene.objects))
     return (*bounding_rectangle(points.reshape(-1, 2)), points)
 
@@ -45,48 +48,60 @@ def aspect(scene: Scene) -> float:
 
 
 def wall_gaps(scene: Scene) -> list[tuple[str, float]]:
-    """(category, gap to the rim of the objects' rectangle, m) for rooms of at least four
-    objects."""
+    """(category, metres to the nearest side of the rectangle around all objects) of each object.
+
+    Empty for rooms with fewer than four objects.
+    """
     if len(scene.objects) < 4:
         return []
+
+    # All corners in the rectangle's axes.
     _, _, yaw, points = _rectangle(scene)
     turned = points @ np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+
+    # For each object the smallest gap of any corner to any side.
     low, high = turned.min((0, 1)), turned.max((0, 1))
     gaps = np.minimum((turned - low).min((1, 2)), (high - turned).min((1, 2)))
     return [(o.category, float(g)) for o, g in zip(scene.objects, gaps)]
 
 
 def yaw_offsets(scene: Scene) -> list[float]:
-    """Degrees (0-45) between each elongated object and the room's dominant direction."""
+    """Degrees (0-45) between each elongated object and the room's dominant direction.
+
+    Empty for rooms with fewer than three elongated objects.
+    """
     long = [o for o in scene.objects if max(o.box.size[:2]) >= ELONGATED * min(o.box.size[:2])]
     if len(long) < 3:
         return []
     yaws = np.array([o.box.yaw for o in long])
+
+    # Every elongated object votes for the directions near its own; longer ones count more.
     candidates = np.radians(np.arange(0, 90, 0.5))
-    apart = np.abs(
-        np.remainder(yaws[:, None] - candidates + math.pi / 4, math.pi / 2) - math.pi / 4
-    )
     weights = np.array([max(o.box.size[:2]) for o in long])
-    best = candidates[int(np.argmax((weights[:, None] * np.exp(-((apart / 0.05) ** 2))).sum(0)))]
-    return [
-        float(v)
-        for v in np.degrees(
-            np.abs(np.remainder(yaws - best + math.pi / 4, math.pi / 2) - math.pi / 4)
-        )
-    ]
+    votes = weights[:, None] * np.exp(-((_off_axes(yaws[:, None] - candidates) / 0.05) ** 2))
+    dominant = candidates[int(np.argmax(votes.sum(0)))]
+
+    return [float(v) for v in np.degrees(_off_axes(yaws - dominant))]
+
+
+def _off_axes(turn: Floats) -> Floats:
+    """Angle from each turn to the nearest multiple of 90 degrees; radians."""
+    return np.asarray(np.abs(np.remainder(turn + math.pi / 4, math.pi / 2) - math.pi / 4))
 
 
 def _singles(scene: Scene) -> int:
+    """Number of categories with exactly one instance."""
     return sum(n == 1 for n in Counter(o.category for o in scene.objects).values())
 
 
 def neighbours(scene: Scene) -> list[float]:
-    """Distance from each object's centre to the nearest other one's, metres."""
+    """Distance from each object's centre to the nearest other centre, metres."""
     centers = np.array([o.box.center for o in scene.objects])
-    apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1) + np.where(
-        np.eye(len(centers)), np.inf, 0
-    )
-    return [float(v) for v in apart.min(1)] if len(centers) > 1 else []
+    if len(centers) < 2:
+        return []
+    apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1)
+    apart += np.where(np.eye(len(centers)), np.inf, 0)  # no object is its own neighbour
+    return [float(v) for v in apart.min(1)]
 
 
 QUANTITIES: dict[str, tuple[str, Callable[[Scene], list[float]]]] = {
@@ -101,8 +116,7 @@ QUANTITIES: dict[str, tuple[str, Callable[[Scene], list[float]]]] = {
     "gap to the rim": ("m", lambda s: [gap for _, gap in wall_gaps(s)]),
     "nearest neighbour": ("m", neighbours),
 }
-"""Quantity -> (unit, its values in one room: one for the room, or one for each object that has
-it)."""
+"""Quantity -> (unit, function from a room to its values: one value, or one for each object)."""
 
 
 def values(scenes: Sequence[Scene], quantity: str) -> Floats:
@@ -116,21 +130,22 @@ def quantiles(data: Floats, digits: int = 4) -> list[float]:
 
 
 def distance(generated: Sequence[float], real: Sequence[float]) -> float:
-    """Earth mover's distance between two quantile tables as a share of the real 10-90% range; 0 is
-    equal.
+    """Earth mover's distance between two lists of quantiles at ``LEVELS``; 0 is equal.
 
-    The outermost twentieths are left out: they are single rooms.
+    It is divided by the real range from 10% to 90%. The smallest and the largest value are left
+    out, because each comes from a single room.
     """
     a, b = np.array(generated[1:-1]), np.array(real[1:-1])
-    return round(float(np.abs(a - b).mean() / max(real[18] - real[2], 1e-9)), 4)
+    real_range = max(real[18] - real[2], 1e-9)
+    return round(float(np.abs(a - b).mean() / real_range), 4)
 
 
 def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> list[dict[str, Any]]:
-    """One row per quantity that these rooms have: its quantiles here and in the real rooms, and
-    their ``distance``.
+    """One row per quantity: its quantiles in these rooms and in the real ones, and their
+    ``distance``. A quantity without values is left out.
 
     Args:
-        real: the real rooms; None takes their quantiles as shipped with the package.
+        real: the real rooms; None takes the quantiles of all 288, which the package ships.
     """
     shipped = json.loads(STATISTICS.read_text())["quantities"]
     rows = []
@@ -151,8 +166,8 @@ def compare(scenes: Sequence[Scene], real: Sequence[Scene] | None = None) -> lis
 
 
 def compare_categories(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
-    """One row per category: share of rooms that have it, median longest side, share at the rim;
-    generated beside real."""
+    """One row per category: share of rooms with it, median longest side and share at the wall, each
+    in the generated and in the real rooms."""
     real = json.loads(STATISTICS.read_text())["categories"]
     ours = category_table(scenes)
     return [
@@ -169,8 +184,8 @@ def compare_categories(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
 
 
 def compare_pairs(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
-    """One row per pair of categories that real rooms often hold: how much more often than by chance
-    they share a room."""
+    """One row per pair of common categories: how much more often than by chance they share a
+    room."""
     ours = {(a, b): lift for a, b, lift in _lift(scenes)}
     real = json.loads(STATISTICS.read_text())["lift"]
     return [
@@ -181,50 +196,66 @@ def compare_pairs(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
 
 
 def category_table(scenes: Sequence[Scene]) -> dict[str, dict[str, Any]]:
-    """Category -> presence, instance counts, quantiles of length, width and height, and wall
-    contact."""
+    """Category -> numbers of instances, sizes and share at the wall.
+
+    Keys of a row: ``instances`` in all rooms; ``rooms``, the share of rooms with the category; of
+    these rooms, the share with a ``single`` instance, the ``most`` instances and the mean of two or
+    more (``mean_multi``); quantiles of the three ``sizes`` (m) and the ``correlation`` of their
+    logarithms (length-width, length-height, width-height); median ``longest`` side (m); share at
+    the ``wall``, None where no room is large enough to say.
+    """
     gaps: dict[str, list[float]] = {}
     for s in scenes:
         for c, g in wall_gaps(s):
             gaps.setdefault(c, []).append(g)
+
     table = {}
     for c in sorted({c for s in scenes for c in s.categories}):
+        # Instances in the rooms that have any.
         counts = np.array([len(s.instances(c)) for s in scenes])
         counts = counts[counts > 0]
+        several = counts[counts > 1]
+
+        # Sizes of all instances.
         sizes = np.array([length_width_height(o) for s in scenes for o in s.instances(c)])
         logs = np.log(sizes)
         correlation = np.corrcoef(logs.T) if len(logs) > 4 else np.eye(3)
-        near = np.array(gaps.get(c, [])) < WALL_GAP
+
+        near_wall = np.array(gaps.get(c, [])) < WALL_GAP
         table[c] = {
             "instances": int(counts.sum()),
             "rooms": round(len(counts) / len(scenes), 4),
             "single": round(float((counts == 1).mean()), 4),
             "most": int(counts.max()),
-            "mean_multi": round(float(counts[counts > 1].mean()), 3) if (counts > 1).any() else 2.0,
+            "mean_multi": round(float(several.mean()), 3) if len(several) else 2.0,
             "sizes": np.round(np.quantile(sizes, SIZE_LEVELS, axis=0).T, 3).tolist(),
             "correlation": [
                 round(float(correlation[i, j]), 3) for i, j in ((0, 1), (0, 2), (1, 2))
             ],
             "longest": round(float(np.median(sizes.max(1))), 4),
-            "wall": round(float(near.mean()), 4) if len(near) else None,
+            "wall": round(float(near_wall.mean()), 4) if len(near_wall) else None,
         }
     return table
 
 
 def _room_kind(scenes: Sequence[Scene], total: int) -> dict[str, Any]:
+    """Statistics of the rooms of one type: share of all rooms, area, object numbers, categories."""
     counters = [Counter(o.category for o in s.objects) for s in scenes]
+
+    # The four numbers of a room whose joint distribution the generator draws from: floor area,
+    # categories with one instance, with more, and instances beyond the second.
     single = np.array([sum(n == 1 for n in c.values()) for c in counters])
     multi = np.array([sum(n > 1 for n in c.values()) for c in counters])
     extra = np.array([sum(c.values()) for c in counters]) - single - 2 * multi
     area = np.array([s.floor_area for s in scenes])
-    normal = [ndtri((rankdata(v) - 0.5) / len(v)) for v in (area, single, multi, extra)]
+    columns = {"area": area, "single": single, "multi": multi, "extra": extra}
+
+    # Normal scores of their ranks, for the correlation of a Gaussian copula.
+    normal = [ndtri((rankdata(v) - 0.5) / len(v)) for v in columns.values()]
     return {
         "share": round(len(scenes) / total, 4),
         "levels": list(LEVELS),
-        "quantiles": {
-            n: quantiles(v)
-            for n, v in (("area", area), ("single", single), ("multi", multi), ("extra", extra))
-        },
+        "quantiles": {name: quantiles(v) for name, v in columns.items()},
         "correlation": np.round(0.98 * np.corrcoef(normal) + 0.02 * np.eye(4), 4).tolist(),
         "presence": {
             c: round(n / len(scenes), 4)
@@ -234,8 +265,10 @@ def _room_kind(scenes: Sequence[Scene], total: int) -> dict[str, Any]:
 
 
 def _lift(scenes: Sequence[Scene], least: int = 3) -> list[tuple[str, str, float]]:
-    """How much more often than by chance two categories share a room, clipped to 1/3-3; for pairs
-    with enough rooms."""
+    """(category, category, how much more often than by chance they share a room, 1/3 to 3).
+
+    Only pairs that share ``least`` rooms, or would by chance.
+    """
     present = {
         c: np.array([bool(s.instances(c)) for s in scenes])
         for c in sorted({c for s in scenes for c in s.categories})
@@ -246,12 +279,13 @@ def _lift(scenes: Sequence[Scene], least: int = 3) -> list[tuple[str, str, float
             expected = present[a].mean() * present[b].mean() * len(scenes)
             both = int((present[a] & present[b]).sum())
             if a < b and max(both, expected) >= least:
-                rows.append((a, b, round(float(np.clip((both + 1) / (expected + 1), 1 / 3, 3)), 3)))
+                lift = np.clip((both + 1) / (expected + 1), 1 / 3, 3)
+                rows.append((a, b, round(float(lift), 3)))
     return rows
 
 
 def aggregate(scenes: Sequence[Scene]) -> dict[str, Any]:
-    """All that the procedural generator knows of real rooms: aggregates only, no single room."""
+    """All that the procedural generator knows of real rooms: aggregates, nothing of one room."""
     kinds: dict[str, list[Scene]] = {}
     for s in scenes:
         kinds.setdefault(room_type(s.categories), []).append(s)
@@ -270,6 +304,5 @@ def aggregate(scenes: Sequence[Scene]) -> dict[str, Any]:
 
 
 def write(scenes: Iterable[Scene], path: Path = STATISTICS) -> Path:
-    """Write ``aggregate`` as the JSON that ships with the package (done once, from the real
-    layouts)."""
+    """Write ``aggregate`` as JSON; the package ships the file made from the 288 real layouts."""
     return write_atomic(path, json.dumps(aggregate(list(scenes)), separators=(",", ":")) + "\n")
