@@ -1,5 +1,4 @@
-"""Rendering: procedural furniture, room shells, and a rasteriser that gives colour, instance ids
-and metric depth."""
+"""Rendering: furniture, walls and cameras, and a rasteriser for colour, instance ids and depth."""
 
 from .renderer import Frame, Renderer
 

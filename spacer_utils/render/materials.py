@@ -1,5 +1,4 @@
-"""What parts are made of: a tint times a texture, and the choices that vary from one instance to
-the next."""
+"""Materials of furniture parts, and the random choices that make instances look different."""
 
 from __future__ import annotations
 
@@ -14,14 +13,14 @@ Color = tuple[float, float, float]
 
 
 class Material(NamedTuple):
-    """Tint times texture."""
+    """A colour that is multiplied with a texture."""
 
     color: Color
-    """Factor on the texture, or the colour itself; 1 is full."""
+    """Red, green and blue; 1 is full."""
     texture: str = ""
-    """Name in ``textures``; empty: plain."""
+    """Name in ``textures``; empty for a plain colour."""
     glows: bool = False
-    """Shines by itself: neither light nor shadow changes it."""
+    """Emits light: neither lamp nor shadow changes it."""
 
     def shade(self, factor: float) -> Material:
         """The same material, darker or brighter."""
@@ -30,14 +29,17 @@ class Material(NamedTuple):
 
 
 def plain(r: float, g: float, b: float) -> Material:
+    """A colour without texture."""
     return Material((r, g, b))
 
 
 def lit(r: float, g: float, b: float, texture: str = "") -> Material:
+    """A material that emits light."""
     return Material((r, g, b), texture, True)
 
 
 def textured(name: str, tint: float = 1.0) -> Material:
+    """A texture, brighter or darker by the factor ``tint``."""
     return Material((tint, tint, tint), name)
 
 
@@ -68,8 +70,10 @@ VIVID: tuple[Color, ...] = (
 
 
 class Look:
-    """Random choices of one instance, drawn from its keyed stream in the order in which its recipe
-    asks."""
+    """Random choices for one instance, from its own random stream.
+
+    Each choice is drawn when its recipe first asks for it: the order of calls fixes the result.
+    """
 
     def __init__(self, seed: list[int]) -> None:
         self.rng = np.random.default_rng(seed)
@@ -91,16 +95,16 @@ class Look:
 
     @cached_property
     def wood(self) -> Material:
-        """The wood of this instance."""
+        """The wood of this instance, the same for all its parts."""
         tint = self.between(0.88, 1.08)
         return textured(self.pick(("wood", "darkwood", "lightwood")), tint)
 
     @cached_property
     def cloth(self) -> Material:
-        """The upholstery of this instance."""
+        """The upholstery of this instance, the same for all its parts."""
         return self.tint(self.pick(CLOTH), 0.05, "fabric")
 
     @cached_property
     def vivid(self) -> Material:
-        """A saturated colour for small things."""
+        """A saturated colour for small objects, the same for all parts of this instance."""
         return self.tint(self.pick(VIVID), 0.05)

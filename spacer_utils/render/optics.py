@@ -1,4 +1,4 @@
-"""Cameras, light and the plain data that both backends share."""
+"""Cameras, light, and the data that rasteriser and shader exchange."""
 
 from __future__ import annotations
 
@@ -15,64 +15,69 @@ Image = tuple[NDArray[np.uint8], Ints, NDArray[np.float32]]
 """Colour (H, W, 3), instance ids (H, W) and depth (H, W) metres."""
 
 NEAR = 0.02
-"""Metres; nothing closer to the camera is drawn."""
+"""Near plane, metres: nothing closer to the camera is rendered."""
 TINY = 1e-12
-"""Determinant below which a triangle is seen edge on."""
+"""Determinant below which a triangle counts as seen edge on, and is skipped."""
 MARGIN = 2
-"""Texels by which a face of a shadow map reaches over its cube's edge, for the filter."""
+"""Texels by which each face of a shadow cube extends beyond the cube's edge, for the filter."""
 
 
 class Light(NamedTuple):
-    """How surfaces are lit. Kernels get these numbers as arguments: what they compile in would
-    outlive an edit in their cache."""
+    """How surfaces are lit.
+
+    Kernels get these numbers as arguments. A compiled kernel is cached, and would keep a global
+    number's old value after an edit.
+    """
 
     ambient: float = 0.46
-    """Light from everywhere."""
+    """Brightness without any lamp."""
     sky: float = 0.12
-    """Share of it by which what faces up is brighter; half of that for what faces +x, to tell walls
-    from each other."""
+    """Share of the ambient light that depends on direction: surfaces that face up get most, and
+    half as much difference along x makes neighbouring walls differ."""
     power: float = 0.58
     """Light of the lamp, divided by ``near + far * distance**2``."""
     near: float = 0.6
     far: float = 0.03
     gloss: float = 12.0
-    """Height of the highlight on furniture, 0-255."""
+    """Brightness of the highlight on furniture, 0-255."""
     bias: float = 0.04
-    """Metres by which a caster must be nearer to the lamp than what it shades."""
+    """A surface is in shadow if something is nearer to the lamp by more than this, metres."""
     lift: float = 0.02
-    """Metres by which a point is lifted along its normal before its shadow is looked up."""
+    """A point moves by this along its normal before its shadow is looked up, metres."""
     margin: float = float(MARGIN)
+    """``MARGIN``, for the kernels."""
 
 
 class Cover(NamedTuple):
-    """Which triangle each pixel sees; ``v`` triangles are in view."""
+    """The visibility buffer: which triangle each pixel shows; ``v`` triangles are in view."""
 
     edges: Floats
-    """(v, 9) coefficients of x, y and 1 for each vertex's weight over depth."""
+    """(v, 9) three edge functions: coefficients of x, y and 1 that give a vertex's weight /
+    depth."""
     triangle: Ints
     """(v,) row of the triangle in the mesh."""
     nearness: Floats
-    """(H, W) 1 / depth, 0 where nothing is seen."""
+    """(H, W) 1 / depth; 0 where nothing is seen."""
     owner: Ints
-    """(H, W) row in ``edges``, -1 where nothing is seen."""
+    """(H, W) row of ``edges``; -1 where nothing is seen."""
 
 
 class Stage(NamedTuple):
-    """All that is drawn of a scene, and its light."""
+    """A scene ready to be rendered: geometry and light."""
 
     mesh: Mesh
     lamp_of: Ints
     """(m,) lamp that lights each triangle."""
     lamps: Floats
-    """(lamps, 3) positions, one in each room."""
+    """(lamps, 3) positions, one lamp in each room; metres."""
     cubes: NDArray[np.float32]
-    """(lamps, 6, S, S) 1 / distance along the face's axis to the first caster; S = 1 without
-    shadows."""
+    """(lamps, 6, S, S) shadow maps: 1 / distance along the face's axis to the first triangle that
+    casts a shadow; S = 1 without shadows."""
     light: Light = Light()
 
 
 def camera_rows(pose: Floats, intrinsics: Any) -> Floats:
-    """(3, 4) matrix from world metres to pixel position times depth, and depth."""
+    """(3, 4) matrix from homogeneous world metres to (pixel x * depth, pixel y * depth, depth)."""
     turn = pose[:3, :3].T
     view = np.concatenate([turn, -(turn @ pose[:3, 3:])], axis=1)
     return np.ascontiguousarray(np.asarray(intrinsics, np.float64) @ view)
@@ -84,7 +89,12 @@ def ray_matrix(pose: Floats, intrinsics: Any) -> Floats:
 
 
 def cube_rows(lamp: Floats, face: int, side: int) -> Floats:
-    """(3, 4) ``camera_rows`` of one face (+x, -x, +y, -y, +z, -z) of the cube around a lamp."""
+    """(3, 4) ``camera_rows`` of one face of the shadow cube around a lamp.
+
+    Args:
+        face: 0 to 5 for +x, -x, +y, -y, +z, -z.
+        side: texels along a side of the face.
+    """
     axis, sign = divmod(face, 2)
     u, v = (k for k in range(3) if k != axis)
     rows = np.zeros((3, 4))

@@ -17,7 +17,7 @@ from .optics import Floats, Ints, Stage, camera_rows, cube_rows, ray_matrix
 SHADOW_SIDE = 256
 """Texels along a side of one of the six faces of a lamp's shadow map."""
 LAMP_HEIGHT = 0.9
-"""Height of the lamp as a share of the ceiling's."""
+"""Height of the lamps as a share of the ceiling's height."""
 
 
 class Frame(NamedTuple):
@@ -26,24 +26,24 @@ class Frame(NamedTuple):
     rgb: NDArray[np.uint8]
     """(H, W, 3)"""
     ids: Ints
-    """(H, W) instance id; 0 where the room's shell is seen."""
+    """(H, W) instance id; 0 for walls, floor and ceiling."""
     depth: NDArray[np.float32]
     """(H, W) metres along the optical axis; 0 where nothing is seen."""
 
 
 class Renderer:
-    """A scene made ready: build once, then render any number of views.
+    """A scene ready to be rendered: build it once, then render any number of views.
 
     Args:
-        scene: what to draw; every instance fills its box exactly.
-        shadow: soft shadows (costs one shadow map for each room, once).
+        scene: every instance fills its box exactly.
+        shadow: soft shadows; costs one shadow map for each room, once.
         backend: ``numba``, or the slow ``numpy`` with the same ids and depth.
-        threads: bands of rows drawn at the same time; the pixels don't depend on it. None reads
+        threads: bands of rows rendered at the same time; the pixels don't depend on it. None reads
             ``NUMBA_NUM_THREADS``, else 1.
 
     Raises:
-        WorkbookError: a category that nobody can draw, a box without volume, or an id that two
-            instances share.
+        WorkbookError: a category without a recipe, a box without volume, or an instance id that is
+            not unique.
     """
 
     def __init__(
@@ -93,8 +93,11 @@ class Renderer:
         )
 
     def _shadow_maps(self, casters: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Shadow maps of every lamp, see ``Stage.cubes``; each triangle casts a shadow in the light
-        of its own lamp."""
+        """Shadow maps of all lamps, see ``Stage.cubes``.
+
+        Args:
+            casters: (m,) triangles that cast shadows; each only in the light of its own lamp.
+        """
         stage = self.stage
         cubes = np.zeros((len(stage.lamps), 6, SHADOW_SIDE, SHADOW_SIDE), np.float32)
         for number, lamp in enumerate(stage.lamps):
@@ -108,7 +111,7 @@ class Renderer:
 
 
 def _check(scene: Scene) -> None:
-    """Raises on what can't be drawn, naming it."""
+    """Raise on an instance that can't be rendered, naming it."""
     seen: set[int] = set()
     for o in scene.objects:
         numbers = (*o.box.center, *o.box.size, o.box.yaw)
@@ -126,47 +129,57 @@ def _check(scene: Scene) -> None:
 
 
 def _stage(scene: Scene) -> Stage:
-    """Mesh of shell and furniture; a lamp in every room, and which one lights each triangle."""
+    """The scene's mesh with one lamp in every room; shadow maps are not filled in yet."""
     rooms = shell.outlines(scene)
     lamps = np.array(
         [(*_inner_point(outline), LAMP_HEIGHT * scene.ceiling_height) for outline in rooms]
     )
     mesh, lamp_of = shell.build(scene)
+
+    # Add the furniture, each piece lit by the lamp of its room.
     if scene.objects:
         groups = [furniture.parts(o.category, o.box.size, o.seed) for o in scene.objects]
-        things = assemble(
+        pieces = assemble(
             groups, [o.box for o in scene.objects], [o.instance_id for o in scene.objects]
         )
-        lamp = np.zeros(int(things.ids.max()) + 1, np.int32)
+        lamp = np.zeros(int(pieces.ids.max()) + 1, np.int32)
         for o in scene.objects:
             lamp[o.instance_id] = _room_of(o.box.center, rooms, lamps)
-        mesh, lamp_of = join([mesh, things]), np.concatenate([lamp_of, lamp[things.ids]])
-    return Stage(mesh, lamp_of, lamps, np.zeros((len(lamps), 6, 1, 1), np.float32))
+        mesh, lamp_of = join([mesh, pieces]), np.concatenate([lamp_of, lamp[pieces.ids]])
+
+    no_shadows = np.zeros((len(lamps), 6, 1, 1), np.float32)
+    return Stage(mesh, lamp_of, lamps, no_shadows)
 
 
 def _casters(scene: Scene, stage: Stage) -> NDArray[np.bool_]:
-    """(m,) triangles that cast shadows: not the shell, nor what reaches up to the lamps (it may
-    hold one)."""
+    """(m,) triangles that cast shadows: furniture that stays below the lamps.
+
+    An object as high as a lamp may enclose it and would darken the whole room.
+    """
     top = stage.lamps[0, 2] - 0.05
     high = [o.instance_id for o in scene.objects if o.box.center[2] + o.box.size[2] / 2 > top]
     return (stage.mesh.ids > 0) & ~np.isin(stage.mesh.ids, high)
 
 
 def _inner_point(outline: shell.Outline) -> shell.Point:
-    """The point of a 15 x 15 grid that lies deepest inside the outline."""
+    """The point of a 15 x 15 grid that lies inside the outline and farthest from its walls."""
     corners = np.array(outline)
     axes = [np.linspace(low, high, 17)[1:-1] for low, high in zip(corners.min(0), corners.max(0))]
     points = np.stack(np.meshgrid(*axes), -1).reshape(-1, 1, 2)
+
+    # Squared distance from each point to the nearest edge.
     edge = np.roll(corners, -1, 0) - corners
     from_corner = points - corners
     along = np.clip((from_corner * edge).sum(-1) / (edge * edge).sum(-1), 0, 1)
-    gap = ((from_corner - along[..., None] * edge) ** 2).sum(-1).min(1)
-    x, y = points[np.argmax(np.where(_inside(points[:, 0], corners), gap, -1.0)), 0]
+    gap2 = ((from_corner - along[..., None] * edge) ** 2).sum(-1).min(1)
+
+    best = np.argmax(np.where(_inside(points[:, 0], corners), gap2, -1.0))
+    x, y = points[best, 0]
     return float(x), float(y)
 
 
 def _inside(points: Floats, corners: Floats) -> NDArray[np.bool_]:
-    """(n,) by the even-odd rule for (n, 2) points."""
+    """(n,) which of (n, 2) points lie in the polygon with (k, 2) corners: even-odd rule."""
     x, y = points[:, :1], points[:, 1:]
     ax, ay = corners.T
     bx, by = np.roll(corners, -1, 0).T
@@ -178,7 +191,7 @@ def _inside(points: Floats, corners: Floats) -> NDArray[np.bool_]:
 def _room_of(
     center: tuple[float, float, float], rooms: tuple[shell.Outline, ...], lamps: Floats
 ) -> int:
-    """Room that holds a point, or the one with the nearest lamp."""
+    """Index of the room that contains a point; outside all rooms, that with the nearest lamp."""
     point = np.array([center[:2]])
     inside = [
         k

@@ -1,5 +1,4 @@
-"""The room around the furniture: floor, walls with door openings, ceiling and skirting, all with id
-0."""
+"""The shell of a room: floor, walls with door openings, ceiling and skirting; instance id 0."""
 
 from __future__ import annotations
 
@@ -21,8 +20,9 @@ Span = tuple[Point, Point]
 DOOR_WIDTH, DOOR_HEIGHT = 0.9, 2.05
 """Opening between two rooms, metres."""
 WALL_GAP = 0.35
-"""Rooms whose parallel walls lie closer than this share a wall."""
+"""Two rooms share a wall where their outlines are parallel and closer than this, metres."""
 SKIRTING = 0.09
+"""Height of the skirting board, metres."""
 FLOORS = (
     textured("parquet"),
     textured("laminate"),
@@ -41,29 +41,27 @@ WALLS = (
 
 
 def outlines(scene: Scene) -> tuple[Outline, ...]:
-    """Outlines of the scene's rooms; one for a plain room."""
+    """Outlines of all rooms of the scene."""
     return scene.rooms or (scene.polygon,)
 
 
 def openings(rooms: Sequence[Outline]) -> list[tuple[int, int, Point, Point]]:
-    """Door openings of a flat: ``(wall's room, wall's edge, end, end)``, one on each side of every
-    shared wall.
+    """Door openings of a flat: (room, edge of its outline, one end, other end).
 
-    Two rooms share a wall where their outlines run parallel within ``WALL_GAP``; the opening is in
-    the middle of the stretch that both have, if that is wide enough. The two entries of one doorway
-    stand next to each other in the list.
+    Every two rooms that share a wall have one doorway, in the middle of the longest stretch that
+    they share. It gives two consecutive entries, one for each side of the wall.
     """
     found = []
     for i in range(len(rooms)):
         for j in range(i + 1, len(rooms)):
-            spans = [
+            shared = [
                 s
                 for m in range(len(rooms[i]))
                 for n in range(len(rooms[j]))
                 if (s := _shared(rooms[i], m, rooms[j], n))
             ]
-            if spans:
-                _, m, n, near, far = max(spans)
+            if shared:
+                _, m, n, near, far = max(shared)  # the longest stretch
                 found += [(i, m, *near), (j, n, *far)]
     return found
 
@@ -71,8 +69,13 @@ def openings(rooms: Sequence[Outline]) -> list[tuple[int, int, Point, Point]]:
 def _shared(
     one: Outline, m: int, two: Outline, n: int
 ) -> tuple[float, int, int, Span, Span] | None:
-    """(length shared, edges, opening on one, opening on two) of two edges that run side by side, or
-    None."""
+    """The stretch that edge ``m`` of one room shares with edge ``n`` of another, and its doorway.
+
+    Returns:
+        (shared length, m, n, opening on the first edge, opening on the second); None where the
+        edges share no stretch, or one too short for a door.
+    """
+    # The second edge in coordinates along and across the first.
     (ax, ay), (bx, by) = one[m], one[(m + 1) % len(one)]
     length = math.hypot(bx - ax, by - ay)
     dx, dy = (bx - ax) / length, (by - ay) / length
@@ -80,6 +83,8 @@ def _shared(
     for x, y in (two[n], two[(n + 1) % len(two)]):
         along.append((x - ax) * dx + (y - ay) * dy)
         across.append((x - ax) * dy - (y - ay) * dx)
+
+    # Parallel, close, and long enough.
     low, high = max(0.0, min(along)), min(length, max(along))
     if (
         abs(across[0] - across[1]) > 0.02
@@ -87,6 +92,8 @@ def _shared(
         or high - low < DOOR_WIDTH + 0.2
     ):
         return None
+
+    # The opening in the middle; it runs the other way on the second edge.
     ends = [(low + high - DOOR_WIDTH) / 2, (low + high + DOOR_WIDTH) / 2]
     near = [(ax + dx * s, ay + dy * s) for s in ends]
     far = [(x + dy * across[0], y - dx * across[0]) for x, y in near]
@@ -94,7 +101,7 @@ def _shared(
 
 
 def triangulate(outline: Outline) -> list[tuple[int, int, int]]:
-    """Triangles of a simple counter-clockwise polygon, by cutting ears."""
+    """Corners of the triangles that cover a simple counter-clockwise polygon (ear clipping)."""
     left = list(range(len(outline)))
     triangles = []
     while len(left) > 3:
@@ -105,10 +112,12 @@ def triangulate(outline: Outline) -> list[tuple[int, int, int]]:
 
 
 def _cross(o: Point, a: Point, b: Point) -> float:
+    """Twice the signed area of the triangle; positive if counter-clockwise."""
     return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
 
 
 def _is_ear(outline: Outline, left: list[int], k: int) -> bool:
+    """Whether corner ``left[k]`` and its neighbours form a triangle without another corner in it."""
     a, b, c = outline[left[k - 1]], outline[left[k]], outline[left[(k + 1) % len(left)]]
     if _cross(a, b, c) <= 1e-12:
         return False
@@ -125,6 +134,7 @@ def _surface(
     uv: Sequence[Point],
     fill: Material,
 ) -> Mesh:
+    """A flat piece of the shell; ``uv`` is in metres."""
     count = len(faces)
     return Mesh(
         np.array(points, np.float64),
@@ -139,7 +149,7 @@ def _surface(
 
 
 def _upright(a: Point, b: Point, low: float, high: float, fill: Material) -> Mesh:
-    """Vertical rectangle over the segment ``a`` to ``b``, facing the left of its direction."""
+    """Vertical rectangle over the segment from ``a`` to ``b``, facing to the left of it."""
     length = math.hypot(b[0] - a[0], b[1] - a[1])
     normal = ((a[1] - b[1]) / length, (b[0] - a[0]) / length, 0.0)
     points = [(*a, low), (*b, low), (*b, high), (*a, high)]
@@ -148,13 +158,14 @@ def _upright(a: Point, b: Point, low: float, high: float, fill: Material) -> Mes
 
 
 def _flat(outline: Outline, height: float, up: float, fill: Material) -> Mesh:
+    """Horizontal polygon that faces up (1) or down (-1)."""
     return _surface(
         [(x, y, height) for x, y in outline], triangulate(outline), (0, 0, up), list(outline), fill
     )
 
 
 def _wall(a: Point, b: Point, gap: Span | None, height: float, fill: Material) -> list[Mesh]:
-    """Wall over one edge with its skirting, around a door opening if there is one."""
+    """Wall and skirting over one edge of a room, with a door opening at ``gap``."""
     stretches = [(a, b)] if gap is None else [(a, gap[0]), (gap[1], b)]
     pieces = [] if gap is None else [_upright(*gap, DOOR_HEIGHT, height, fill)]
     for start, end in stretches:
@@ -165,7 +176,7 @@ def _wall(a: Point, b: Point, gap: Span | None, height: float, fill: Material) -
 
 
 def _doorway(near: Span, far: Span) -> list[Mesh]:
-    """Threshold, jambs and lintel between the two sides of an opening."""
+    """Threshold, jambs and lintel between the openings on both sides of a wall."""
     if math.dist(near[0], far[1]) < 0.01:
         return []
     frame = Material((0.9, 0.88, 0.84))
@@ -189,18 +200,22 @@ def build(scene: Scene) -> tuple[Mesh, NDArray[np.int32]]:
     meshes: list[Mesh] = []
     numbers: list[int] = []
     for number, outline in enumerate(rooms):
+        # Floor and ceiling.
         look = Look([scene.seed, number])
         floor, wall = look.pick(FLOORS), look.tint(look.pick(WALLS), 0.02, "plaster")
         pieces = [
             _flat(outline, 0.0, 1.0, floor.shade(look.between(0.9, 1.0))),
             _flat(outline, scene.ceiling_height, -1.0, Material((0.98, 0.98, 0.97), "plaster")),
         ]
+
+        # Walls, and the doorways to the rooms with higher numbers.
         for edge, start in enumerate(outline):
             end = outline[(edge + 1) % len(outline)]
             pieces += _wall(start, end, by_edge.get((number, edge)), scene.ceiling_height, wall)
         for first, second in zip(gaps[::2], gaps[1::2]):
             if first[0] == number:
                 pieces += _doorway(first[2:], second[2:])
+
         meshes += pieces
         numbers += [number] * sum(len(p.faces) for p in pieces)
     return join(meshes), np.array(numbers, np.int32)

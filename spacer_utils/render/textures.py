@@ -1,8 +1,7 @@
-"""Procedural textures, painted once per process, packed with their mips into one array that the
-shader reads.
+"""Procedural textures, computed once per process into one array with all mip levels.
 
-Row 0 of an image is the bottom (v = 0). Surfaces tile at one image per ``TILE`` metres; pictures
-and screens fit their part.
+Row 0 of an image is its bottom (v = 0). A texture repeats every ``TILE`` metres on a surface;
+pictures and screens cover their part with a single image instead.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Paint = Callable[[Floats, Floats, np.random.Generator], Any]
 SIDE = 256
 """Texels along one side of an image."""
 TILE = 1.4
-"""Metres that one tiled image covers."""
+"""Side of one repetition of a texture, metres."""
 LEVELS = 7
 """Mip levels: 256, 128, ... 4."""
 
@@ -31,17 +30,27 @@ PAINTS: dict[str, Paint] = {}
 
 
 def texture(paint: Paint) -> Paint:
-    """Decorator: files ``paint(x, y, rng) -> (SIDE, SIDE, 3) or (SIDE, SIDE)`` under its name; x, y
-    in 0-1."""
+    """Decorator that registers a texture under its function's name.
+
+    The function ``paint(x, y, rng)`` gets (SIDE, SIDE) texel positions in 0-1. It returns colours
+    (SIDE, SIDE, 3), or grey values (SIDE, SIDE), in 0-255.
+    """
     PAINTS[paint.__name__.rstrip("_")] = paint
     return paint
 
 
 def noise(rng: np.random.Generator, *octaves: tuple[int, float]) -> Floats:
-    """Sum of smooth noises (cells per side, amplitude) that tile."""
+    """(SIDE, SIDE) sum of value noises that repeat seamlessly.
+
+    Args:
+        octaves: (cells per side, amplitude) of each noise.
+    """
     total = np.zeros((SIDE, SIDE))
     for cells, amplitude in octaves:
+        # Random values on a grid whose last row and column repeat the first.
         knots = np.pad(rng.standard_normal((cells, cells)), ((0, 1), (0, 1)), mode="wrap")
+
+        # Smooth interpolation between them, along one axis and then the other.
         at = np.linspace(0, cells, SIDE, endpoint=False)
         low = at.astype(int)
         t = at - low
@@ -52,6 +61,8 @@ def noise(rng: np.random.Generator, *octaves: tuple[int, float]) -> Floats:
 
 
 def _grain(color: tuple[int, int, int], rings: int, depth: float) -> Paint:
+    """Wood grain with so many rings, brighter and darker by ``depth``."""
+
     def paint(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
         wave = np.sin(2 * math.pi * rings * y + 2.2 * noise(rng, (4, 1), (8, 0.5)))
         return np.array(color) + (depth * wave + noise(rng, (64, 4)))[..., None]
@@ -267,19 +278,19 @@ def clockface(x: Floats, y: Floats, rng: np.random.Generator) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """All textures and their mips, one after the other."""
+    """All textures at all mip levels in one array."""
 
     texels: NDArray[np.uint8]
-    """(texels, 3) all images, row by row."""
+    """(texels, 3) the images one after the other, each row by row."""
     offsets: NDArray[np.int64]
-    """(textures, LEVELS) first row of each image in ``texels``."""
+    """(textures, LEVELS) row of ``texels`` at which each image begins."""
     index: dict[str, int]
-    """Name -> row of ``offsets``; the empty name (plain) is -1."""
+    """Name of a texture -> row of ``offsets``; the empty name (no texture) is -1."""
 
 
 @cache
 def atlas() -> Atlas:
-    """Paints every texture (once per process)."""
+    """All textures; computed at the first call."""
     at = (np.arange(SIDE) + 0.5) / SIDE
     x, y = np.meshgrid(at, at)
     pieces: list[NDArray[np.uint8]] = []
@@ -292,9 +303,10 @@ def atlas() -> Atlas:
             pieces.append(np.clip(image, 0, 255).astype(np.uint8).reshape(-1, 3))
             offsets[row, level] = position
             position += len(pieces[-1])
+
+            # The next level has half the side: means of four texels.
             image = (
                 image[0::2, 0::2] + image[1::2, 0::2] + image[0::2, 1::2] + image[1::2, 1::2]
             ) / 4
-    return Atlas(
-        np.concatenate(pieces), offsets, {"": -1, **{name: row for row, name in enumerate(PAINTS)}}
-    )
+    index = {"": -1, **{name: row for row, name in enumerate(PAINTS)}}
+    return Atlas(np.concatenate(pieces), offsets, index)

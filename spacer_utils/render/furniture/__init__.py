@@ -1,4 +1,4 @@
-"""Furniture: what can be drawn, what holds it, and the parts that one instance is made of."""
+"""Furniture: the categories that can be rendered, and the parts of each instance."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ ALIASES = {
     "trash can": "trash bin",
     "washing machine": "washer",
 }
-"""Second names: drawn like the other category."""
+"""Category -> category with the same look, whose recipe it uses."""
 CATEGORIES: tuple[str, ...] = tuple(sorted((*RECIPES, *ALIASES)))
-"""Everything that can be drawn."""
+"""All categories that can be rendered."""
 
 
 def _recipe(category: str) -> Recipe:
+    """The recipe of a category, also of one in ``ALIASES``."""
     try:
         return RECIPES[ALIASES.get(category, category)]
     except KeyError:
@@ -34,23 +35,25 @@ def _recipe(category: str) -> Recipe:
 
 
 MOUNT: dict[str, Mount] = {name: _recipe(name).mount for name in CATEGORIES}
-"""Category -> what holds it: ``floor``, ``wall`` (back at +y), ``ceiling`` or ``on-top``."""
+"""Category -> what it stands on or hangs from, see ``Recipe.mount``."""
 
 
 def parts(category: str, size: Vec, seed: int) -> Parts:
-    """Parts of one instance, about as large as ``size``; ``assemble`` makes the fit exact.
+    """Parts of one instance, about as large as ``size`` (metres); ``assemble`` makes it exact.
 
     Raises:
-        WorkbookError: nobody can draw the category; the message lists what there is.
+        WorkbookError: the category has no recipe; the message lists those that have.
     """
     return _recipe(category).build(*size, Look([seed, zlib.crc32(category.encode())]))
 
 
 def build(category: str, size: Vec, seed: int) -> Mesh:
-    """Mesh of one instance that fills ``size`` (x, y, z in metres) exactly, centred on the origin,
-    its front facing -y.
+    """Mesh of one instance, centred at the origin, its front facing -y.
+
+    Args:
+        size: extents along x, y and z that the mesh fills exactly, metres.
 
     Raises:
-        WorkbookError: nobody can draw the category.
+        WorkbookError: the category has no recipe.
     """
     return assemble([parts(category, size, seed)], [Box((0.0, 0.0, 0.0), size)], [1])

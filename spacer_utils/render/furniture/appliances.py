@@ -1,4 +1,4 @@
-"""Machines: screens, computers, kitchen and laundry."""
+"""Recipes for machines: screens, computers, kitchen and laundry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..shapes import Parts, arc, ball, box, cylinder, lathe, tube, turned
 from .recipe import recipe
 
 SCREEN, DESKTOP = lit(1, 1, 1, "screen"), lit(1, 1, 1, "desktop")
-"""Lit images: a television that is off but for its reflection, and a computer's desktop."""
+"""Screens: a television that is off and reflects a little, and a computer's desktop."""
 TORUS = (
     (0.38, 0.5),
     (0.4, 0.15),
@@ -31,9 +31,11 @@ TORUS = (
     (0.4, 0.85),
     (0.38, 0.5),
 )
+"""Profile of a ring."""
 
 
 def _white_or_steel(look: Look) -> Material:
+    """The finish of a large kitchen machine."""
     return look.pick((WHITE, STEEL))
 
 
@@ -229,7 +231,7 @@ def refrigerator(x: float, y: float, z: float, look: Look) -> Parts:
 
 
 def _control_panel(x: float, front: float, height: float, fill: Material) -> Parts:
-    """Knobs and a display in a row across the front."""
+    """Four knobs and a display of the material ``fill`` in a row across the front."""
     return [
         *(
             cylinder(0.04, 0.035, (k * x, front - 0.02, height), DARK, "y", 12)
@@ -381,6 +383,7 @@ def kettle(x: float, y: float, z: float, look: Look) -> Parts:
 
 
 def _blades(diameter: float, at: tuple[float, float, float], fill: Material, count: int) -> Parts:
+    """Blades of a fan around ``at``, facing the front."""
     blade = [
         box(
             0.26 * diameter,

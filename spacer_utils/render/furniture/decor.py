@@ -1,4 +1,4 @@
-"""Lights, plants, what hangs on walls, and doors and windows."""
+"""Recipes for lights, plants, wall decoration, rugs, fireplaces, doors and windows."""
 
 from __future__ import annotations
 

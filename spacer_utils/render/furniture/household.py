@@ -1,4 +1,4 @@
-"""Small things: kitchen, bath, clothes and bags."""
+"""Recipes for the toilet and for small objects: kitchen, bath, clothes, bags, toys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..shapes import CYLINDER, Parts, arc, ball, box, cylinder, drape, lathe, tu
 from .recipe import recipe, slab
 
 BOWL = ((0, 0), (0.22, 0), (0.24, 0.08), (0.4, 0.45), (0.5, 1), (0.46, 1), (0.36, 0.5), (0, 0.16))
-"""Open bowl on a small foot, in section."""
+"""Profile of an open bowl on a small foot."""
 
 
 @recipe("toilet", "floor", (0.4, 0.65, 0.76))

@@ -1,5 +1,4 @@
-"""The decorator that files a recipe: how one category is put together out of parts, in a box of a
-given size."""
+"""Recipes: functions that build one category of furniture from parts, and their register."""
 
 from __future__ import annotations
 
@@ -11,16 +10,19 @@ from ..shapes import Parts, Vec, turned
 
 Mount = Literal["floor", "wall", "ceiling", "on-top"]
 Build = Callable[[float, float, float, Look], Parts]
-"""``(x, y, z, look) -> parts``: extents in metres; the floor is z = 0, the front faces -y; the
-result is fitted to the box."""
+"""``(x, y, z, look) -> parts`` of a piece with these extents, metres.
+
+The floor is z = 0 and the front faces -y. The parts need not fill the extents exactly:
+``assemble`` scales them.
+"""
 
 
 class Recipe(NamedTuple):
-    """A category that can be drawn."""
+    """How one category of furniture is built."""
 
     build: Build
     mount: Mount
-    """What holds it: the floor, a wall (its back is at +y), the ceiling, or another piece of
+    """Where it belongs: on the floor, on a wall (its back at +y), under the ceiling, or on top of
     furniture."""
     size: Vec
     """Typical extents (x, y, z), metres."""
@@ -30,7 +32,7 @@ RECIPES: dict[str, Recipe] = {}
 
 
 def recipe(name: str, mount: Mount, size: Vec) -> Callable[[Build], Build]:
-    """Files ``build`` as the way to draw ``name``."""
+    """Decorator that registers a function as the recipe of the category ``name``."""
 
     def add(build: Build) -> Build:
         RECIPES[name] = Recipe(build, mount, size)
@@ -40,16 +42,16 @@ def recipe(name: str, mount: Mount, size: Vec) -> Callable[[Build], Build]:
 
 
 def slab(build: Build) -> Build:
-    """Lets a recipe for something flat assume that it lies: a slab that stands or hangs is built
-    lying and turned upright."""
+    """Decorator for a flat object whose recipe assumes that it lies.
+
+    If the smallest extent is not the height, the object is built lying and then turned upright.
+    """
 
     def turn(x: float, y: float, z: float, look: Look) -> Parts:
         if z <= min(x, y):
             return build(x, y, z, look)
-        return (
-            turned(build(x, z, y, look), "x", 90)
-            if y <= x
-            else turned(build(z, y, x, look), "y", 90)
-        )
+        if y <= x:
+            return turned(build(x, z, y, look), "x", 90)
+        return turned(build(z, y, x, look), "y", 90)
 
     return turn

@@ -1,4 +1,4 @@
-"""Things to sit and lie on."""
+"""Recipes for seats and beds, their textiles, and the piano."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def office_chair(x: float, y: float, z: float, look: Look) -> Parts:
 
 
 def _seats(x: float, y: float, z: float, look: Look, seats: int) -> Parts:
-    """Arms, back, and as many cushions as there are seats."""
+    """Sofa or armchair: arms, a back, and two cushions for each seat."""
     arm, seat = min(0.2, 0.14 * x), 0.44 * z
     width = (x - 2 * arm) / seats
     light = look.cloth.shade(1.12)

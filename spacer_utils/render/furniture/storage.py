@@ -1,4 +1,4 @@
-"""Tables, cupboards, shelves and containers."""
+"""Recipes for tables, cupboards, shelves, containers, sinks and bathtubs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def drawers(
     fill: Material,
     knob: Material,
 ) -> Parts:
-    """Fronts of drawers with knobs over the front of a body ``y`` deep."""
+    """Fronts and knobs of ``rows`` x ``columns`` drawers.
+
+    They cover the front of a body ``x`` wide and ``y`` deep, from height ``low`` to ``high``.
+    """
     parts: Parts = []
     width, height = x / columns, (high - low) / rows
     for column in range(columns):
@@ -49,7 +52,10 @@ def drawers(
 def doors(
     x: float, y: float, low: float, high: float, count: int, fill: Material, knob: Material
 ) -> Parts:
-    """Door fronts with upright handles at the middle of each pair."""
+    """``count`` door fronts with upright handles, two doors opening away from each other.
+
+    They cover the front of a body ``x`` wide and ``y`` deep, from height ``low`` to ``high``.
+    """
     parts: Parts = []
     width = x / count
     for k in range(count):
