@@ -1,2 +1,4 @@
-"""Question types: pure functions of what a model is given of a clip; one file each, and a new file
-appears by itself."""
+"""Question types: one file each, with a pure function from a ``View`` of a clip to candidates.
+
+A new file in this folder is found without being named anywhere.
+"""

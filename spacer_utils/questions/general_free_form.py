@@ -1,5 +1,5 @@
-"""General row: say in words what stands next to an object, what comes into view before or after it,
-or what a frame shows."""
+"""General question, free-form: what is next to an object, what comes into view before or after it,
+what a frame shows, or a description of the room."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ NEXT = "What comes into view right {when} the {object}? Answer in one sentence."
 SHOWN = "What is in view {when} of the video? Answer in one sentence."
 ROOM = "Which room is this, how large is it, and what stands in it? Answer in one sentence."
 NEAR, CLEAR = 0.6, 0.9
-"""Metres: what is nearer than the first is next to it; nothing may lie between the two."""
+"""Metres: an object nearer than ``NEAR`` is next to another, one farther than ``CLEAR`` is not.
+
+A question with an object between the two distances is not asked.
+"""
 SHARE, HIDDEN = 0.01, 0.001
-"""An object is in view above the first share of the picture, out of it below the second; nothing
-may lie between the two."""
+"""Share of the picture: an object with ``SHARE`` or more is in view, one with ``HIDDEN`` or less is
+not.
+
+A question with an object between the two shares is not asked.
+"""
 ROOM_NAMES = {"living": "living room", "other": "room"}
 MOST = 6
-"""Different things in one sentence."""
+"""Most categories that one answer lists."""
 
 
 @QUESTIONS.register("general_free_form", problem_type="free-form", general="video", share=0.2)
@@ -40,14 +46,15 @@ def _ask(problem: str, answer: str, *categories: str, balance: str = "still") ->
 
 
 def _beside(view: View) -> list[Candidate]:
+    """What stands next to each unique object: one to three categories, all seen and clearly near."""
     found = []
     for thing in view.singles:
-        near = sorted(
+        by_distance = sorted(
             (view.distance(thing, o), o.category, view.is_seen(o))
             for o in view.objects
             if o is not thing
         )
-        close = [n for n in near if n[0] < CLEAR]
+        close = [row for row in by_distance if row[0] < CLEAR]
         names = list(dict.fromkeys(name for _, name, _ in close))
         if 1 <= len(names) <= 3 and all(seen and distance < NEAR for distance, _, seen in close):
             verb = "stands" if len(names) == 1 else "stand"
@@ -57,18 +64,26 @@ def _beside(view: View) -> list[Candidate]:
 
 
 def _next(view: View) -> list[Candidate]:
+    """Which category comes into view right after or before another, where the order is clear."""
     clear, hinted = (first_frames(view, s) for s in (view.min_share, HINT * view.min_share))
     found = []
     for a, entered in clear.items():
+        # The next category that comes clearly into view after a.
         later = sorted((frame, c) for c, frame in clear.items() if frame > entered)
-        if later and all(
-            frame > (entered if c == later[0][1] else later[0][0])
-            or clear.get(c, np.inf) <= entered
+        if not later:
+            continue
+        next_frame, b = later[0]
+
+        # No third category may show even faintly up to then, and b not before a, unless it was
+        # clearly in view by the time a was.
+        unambiguous = all(
+            frame > (entered if c == b else next_frame) or clear.get(c, np.inf) <= entered
             for c, frame in hinted.items()
-        ):
-            pairs = [(a, "after", later[0][1])]
-            if list(clear.values()).count(entered) == 1:
-                pairs.append((later[0][1], "before", a))
+        )
+        if unambiguous:
+            pairs = [(a, "after", b)]
+            if list(clear.values()).count(entered) == 1:  # a came into view alone
+                pairs.append((b, "before", a))
             found += [
                 _ask(
                     NEXT.format(object=known, when=when),
@@ -83,16 +98,14 @@ def _next(view: View) -> list[Candidate]:
 
 
 def _shown(view: View) -> list[Candidate]:
+    """What is in view at the beginning or the end, the largest object first."""
     found = []
     for when in (BEGINNING, END):
         shares = [(view.ends(o, when), o.category) for o in view.objects]
-        names = [
-            n
-            for _, n in sorted(((s.min(), n) for s, n in shares if s.min() >= SHARE), reverse=True)
-        ]
-        if 1 <= len(set(names)) <= MOST and all(
-            s.min() >= SHARE or s.max() <= HIDDEN for s, _ in shares
-        ):
+        in_view = sorted(((s.min(), n) for s, n in shares if s.min() >= SHARE), reverse=True)
+        names = [name for _, name in in_view]
+        clear = all(s.min() >= SHARE or s.max() <= HIDDEN for s, _ in shares)
+        if 1 <= len(set(names)) <= MOST and clear:
             verb = "is" if len(names) == 1 else "are"
             found.append(
                 _ask(SHOWN.format(when=when), f"{listed(some(names))} {verb} in view {when}.")
@@ -101,11 +114,12 @@ def _shown(view: View) -> list[Candidate]:
 
 
 def _room(view: View) -> list[Candidate]:
+    """Type, area and objects of the room, if the clip shows every object of it."""
     scene, names = view.clip.scene, [o.category for o in view.objects]
     if len(set(names)) > MOST or len(view.seen) < len(view.objects) or not names:
         return []
     if scene.room_type == "bathroom" and {"bed", "sofa"} & set(names):
-        return []  # the statistics call every room with a bathtub so
+        return []  # one toilet or bathtub makes it a bathroom, see ``contents.room_type``
     kind = ROOM_NAMES.get(scene.room_type, scene.room_type)
     return [
         _ask(

@@ -1,4 +1,4 @@
-"""General row: which object of a picture is nearest to the camera, and which stands to the left."""
+"""General question, image: the object nearest to the camera, or left and right of two objects."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from .view import Candidate, View, choice, draws
 NEAREST = "Which of these objects is the nearest to the camera in the picture: {options}?"
 BESIDE = "In the picture, is the {a} to the left or the right of the {b}?"
 LEAST_SHARE, MARGIN, PIXELS = 0.01, 0.25, 0.12
-"""Visible share of each object; metres between distances; share of the width between the two
-objects."""
+"""Least share of the picture of each object; least difference of their distances, metres; least
+horizontal gap between two objects, as a share of the picture's width."""
 FRAMES = 12
+"""Most frames of a clip that are tried."""
 Media = dict[str, object]
 
 
@@ -41,6 +42,7 @@ def general_image_choice(view: View, rng: np.random.Generator, wording: str) -> 
 def _nearest(
     view: View, frame: int, shown: list[SceneObject], media: Media, rng: np.random.Generator
 ) -> list[Candidate]:
+    """Which of three or four objects in one frame is nearest, where no two are about as near."""
     camera, found = eye(view.clip, frame), []
     for things in draws(rng, shown, min(max(len(shown), 3), 4), 4):
         ranked = sorted((distance_to_box(camera, o.box), o.category) for o in things)
@@ -63,14 +65,13 @@ def _nearest(
 def _beside(
     view: View, frame: int, shown: list[SceneObject], media: Media, rng: np.random.Generator
 ) -> list[Candidate]:
+    """Which side of another object one is on in the frame; both centres must be in the picture."""
     found = []
     for a, b in draws(rng, shown, 2, 4):
         pixels, depth = project(view.clip, frame, [a.box.center, b.box.center])
         gap = (pixels[0, 0] - pixels[1, 0]) / view.clip.width
-        held = (depth > 0.2).all() and (
-            (pixels >= 0) & (pixels < [view.clip.width, view.clip.height])
-        ).all()
-        if held and abs(gap) >= PIXELS:
+        within = (pixels >= 0) & (pixels < [view.clip.width, view.clip.height])
+        if (depth > 0.2).all() and within.all() and abs(gap) >= PIXELS:
             answer = "left" if gap < 0 else "right"
             names = (a.category, b.category)
             found.append(

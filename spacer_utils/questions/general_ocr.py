@@ -1,4 +1,4 @@
-"""General row: read a sign on the wall."""
+"""General question, image: read a sign on the wall."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ SECOND = (
     "KITCHEN",
 )
 ASPECT = 2.4
+"""Width of a sign over its height."""
 FRAMES = 12
+"""Most frames of a clip that are tried."""
 
 
 @QUESTIONS.register("general_ocr", problem_type="OCR", general="image", share=0.2)

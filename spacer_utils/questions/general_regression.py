@@ -1,4 +1,5 @@
-"""General row: read a gauge, or estimate which share of the picture an object covers."""
+"""General question, image: read a gauge, or estimate the share of the picture that an object
+covers."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from .view import Candidate, View
 GAUGE = "What value does the needle of the gauge on the wall show, on its scale from 0 to 100?"
 SHARE = "Which percentage of the picture does the {category} cover?"
 LEAST_SHARE = 0.02
+"""Least share of the picture of an object that is asked about."""
 FRAMES = 12
+"""Most frames of a clip that are tried."""
 
 
 @QUESTIONS.register("general_regression", problem_type="regression", general="image", share=0.2)
@@ -20,6 +23,7 @@ def general_regression(view: View, rng: np.random.Generator, wording: str) -> li
     decimal."""
     clip, candidates = view.clip, []
     for frame in rng.permutation(clip.num_frames)[:FRAMES].tolist():
+        # A gauge, where a wall has room for it.
         corners = panel_corners(clip, frame, rng, aspect=1.0)
         if corners is not None:
             value = int(rng.integers(5, 96))
@@ -34,6 +38,8 @@ def general_regression(view: View, rng: np.random.Generator, wording: str) -> li
                     GAUGE, "regression", str(value), balance="gauge", data_type="image", media=media
                 )
             )
+
+        # The share of every unique object.
         media = {"path": f"images/{clip.video_id}-f{frame:03d}.jpg", "frame": frame}
         for thing in view.singles:
             share = clip.visible_share[thing.instance_id][frame]

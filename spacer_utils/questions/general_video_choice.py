@@ -1,5 +1,5 @@
-"""General row: which way the camera turns, when it turns faster, and what it shows first and
-last."""
+"""General question, video: which way the camera turns, when it turns faster, and what it shows
+first and last."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ WAY = "Does the camera turn to the left or to the right in the video?"
 TEMPO = "Does the camera turn faster in the first half or in the second half of the video?"
 SHOWN = "Which of these objects is in view {when} of the video: {options}?"
 SHARE = 0.01
-"""Share of the picture from which on an object is in view; the others must not show at all."""
+"""Least share of the picture of the right object; the wrong ones must not show at all."""
 TRIES = 12
+"""Most sets of wrong objects for each right one."""
 LEAST_TURN = 45.0
-"""Degrees over the whole clip, all in one direction."""
+"""Least turn of the camera in a clip, degrees."""
 
 
 @QUESTIONS.register(
@@ -30,13 +31,12 @@ def general_video_choice(view: View, rng: np.random.Generator, wording: str) -> 
 
 
 def _shown(view: View, rng: np.random.Generator) -> list[Candidate]:
+    """Which of four objects is in view at the beginning or the end."""
     found = []
     for when in (BEGINNING, END):
         shares = {o.category: view.ends(o, when) for o in view.singles}
-        there, away = (
-            [c for c, s in shares.items() if s.min() >= SHARE],
-            [c for c, s in shares.items() if s.max() == 0],
-        )
+        there = [c for c, s in shares.items() if s.min() >= SHARE]
+        away = [c for c, s in shares.items() if s.max() == 0]
         for right, *wrong in [(c, *others) for c in there for others in draws(rng, away, 3, TRIES)]:
             names = tuple(str(n) for n in rng.permutation([right, *wrong]))
             found.append(
@@ -52,19 +52,23 @@ def _shown(view: View, rng: np.random.Generator) -> list[Candidate]:
 
 
 def _turns(view: View) -> list[Candidate]:
+    """The camera's direction and tempo, for clips in which it turns one way throughout."""
     clip = view.clip
     heading = yaws(clip)
     steps, count = np.diff(heading), clip.num_frames
-    if (
-        abs(heading[-1] - heading[0]) < LEAST_TURN
-        or (steps * np.sign(heading[-1] - heading[0]) < -1.0).any()
-    ):
+    total = heading[-1] - heading[0]
+    turns_back = (steps * np.sign(total) < -1.0).any()
+    if abs(total) < LEAST_TURN or turns_back:
         return []
+
+    # Left or right: the clip and its reverse.
     forwards = list(range(count))
     found = []
     for name, order in (("forwards", forwards), ("backwards", forwards[::-1])):
         left = bool(heading[order[-1]] > heading[order[0]])
         found.append(_ask(view, WAY, "left" if left else "right", ("left", "right"), name, order))
+
+    # Faster first or last: two thirds of the frames at double speed and one third as filmed.
     third = count // 3
     if third >= 2 and _even(steps):
         fast, slow = forwards[: 2 * third : 2], forwards[2 * third : 3 * third]
@@ -75,13 +79,14 @@ def _turns(view: View) -> list[Candidate]:
 
 
 def _even(steps: np.ndarray) -> bool:
-    """Whether the camera turns steadily enough for dropped frames to decide the tempo."""
+    """Whether the camera turns so steadily that only dropped frames can make it seem faster."""
     return bool(np.abs(steps).min() > 0.7 * np.abs(steps).max())
 
 
 def _ask(
     view: View, problem: str, answer: str, options: tuple[str, ...], name: str, order: list[int]
 ) -> Candidate:
+    """A question about the frames in ``order``, which become a video of their own."""
     media = (
         {"path": f"videos/{view.clip.video_id}-{name}.mp4", "order": order}
         if name != "forwards"

@@ -11,9 +11,12 @@ from .view import GENERIC, Candidate, View, draws
 
 TEMPLATE = "What will be the first-time appearance order of the following categories in the video: {categories}?"
 HINT = 0.2
-"""A category that shows this part of the threshold earlier must not change the order: half-hidden
-objects are no trap."""
+"""Share of the visibility threshold at which the order must be the same as at the threshold.
+
+Otherwise a half-hidden object would make the answer doubtful.
+"""
 TRIES = 150
+"""Most sets of four categories that are tried."""
 
 
 @QUESTIONS.register("obj_appearance_order", problem_type="multiple choice", unit="")
@@ -31,7 +34,8 @@ def obj_appearance_order(view: View, rng: np.random.Generator, wording: str) -> 
 
 
 def first_frames(view: View, share: float) -> dict[str, int]:
-    """Category -> position of the first given frame in which an instance covers ``share`` of it."""
+    """Category -> position, among the given frames, of the first in which an instance covers at
+    least ``share`` of the picture."""
     first: dict[str, int] = {}
     for thing in view.objects:
         position = view.first_seen(thing.instance_id, share)
@@ -41,11 +45,14 @@ def first_frames(view: View, share: float) -> dict[str, int]:
 
 
 def _ask(names: tuple[str, ...], order: list[str], rng: np.random.Generator) -> Candidate:
-    # The wrong orders are drawn evenly from all others: near-copies of the right one would mark it
-    # as their middle.
+    """The question about four categories, whose right order is ``order``."""
+    # Wrong orders are drawn from all others: if they were variations of the right order, it would
+    # be the one that resembles all options most.
     others = [p for p in permutations(names) if list(p) != order]
     wrong = [others[int(i)] for i in rng.choice(len(others), 3, replace=False)]
     options = tuple(", ".join(p) for p in (order, *wrong))
+
+    # What a reader without the video could learn: usual places, and usual orders of two.
     traits = {f"place {n}": order.index(n) - 1.5 for n in names}
     traits |= {
         f"{a} before {b}": 0.5 * (1 if order.index(a) < order.index(b) else -1)

@@ -15,9 +15,10 @@ TEMPLATES = {
     "vsi": OPENING + "distance between the {a} and the {b} (in meters)?",
 }
 LEAST = 0.2
-"""Metres: below it, one decimal says nothing."""
+"""Least distance that is asked about, metres: of a shorter one, an answer with one decimal says
+nothing."""
 BINS = (0.8, 1.4, 2.0, 2.8, 3.8)
-"""Metres: edges of the answer classes that are flattened."""
+"""Edges between the answer classes that the balancing makes equally frequent, metres."""
 
 
 @QUESTIONS.register(

@@ -1,4 +1,4 @@
-"""How many of a category: 0, 1 and more."""
+"""How many objects of a category are in the room, from 0 on."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ ABSENT = (
     "tv",
     "window",
 )
-"""Common furniture that is asked for where the room has none (evidence removal; the paper asks from
-two on)."""
+"""Common furniture that is also asked for in rooms without it, so that 0 can be right.
+
+The counting questions of the SpaceR paper begin at two objects.
+"""
 HIGHEST = 8
-"""Counts above it are rare and hard to verify by eye."""
+"""Highest count that is asked for: higher ones are rare and hard to verify by eye."""
 
 
 @QUESTIONS.register(
@@ -47,22 +49,28 @@ def object_counting(view: View, rng: np.random.Generator, wording: str) -> list[
     """Number of instances of a category; kept if all are seen, and for categories that the room
     lacks (answer 0).
 
-    Nothing that looks like one of a lacking category may stand there: no radiator is missed where a
-    heater hangs.
+    A category counts as lacking only if the room has nothing that looks like it either: no question
+    about radiators in a room with a heater.
     """
     scene = view.clip.scene
     candidates = []
+
+    # Categories of the room.
     for category in view.categories:
         things = scene.instances(category)
         if len(things) <= HIGHEST and all(view.is_seen(o) for o in things):
             candidates.append(_ask(category, len(things)))
+
+    # Up to eight categories that it lacks.
     missing = [c for c in ABSENT if not look_alikes(c) & set(scene.categories)]
     return candidates + [_ask(c, 0) for c in rng.permutation(missing)[:8].tolist()]
 
 
 def _ask(category: str, count: int) -> Candidate:
-    # A category that is often asked for in vain must be asked for where it stands too: the name
-    # must not betray the 0.
+    """The question, with a trait that balances how often a category is asked for and absent.
+
+    Otherwise the name of a category could give away that the answer is 0.
+    """
     return Candidate(
         TEMPLATE.format(category=category),
         "numerical",

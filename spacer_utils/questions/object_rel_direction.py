@@ -1,4 +1,4 @@
-"""Where an object lies for someone who stands by one object and faces another."""
+"""In which direction an object is for someone who stands by a second and faces a third."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ TEMPLATES = {
     + QUADRANTS,
 }
 LARGEST_FOOTPRINT, LEAST_GAP = 1.0, 1.0
-"""Square metres of each object's footprint; metres between every two surfaces (ReVSI)."""
+"""Largest footprint of each object, square metres; least distance between the surfaces of any two,
+metres. Both as in the benchmark ReVSI."""
 TRIES = 150
+"""Most triples of objects that are tried."""
 
 
 @QUESTIONS.register(
@@ -102,15 +104,19 @@ def _ask(view: View, rng: np.random.Generator, kind: str) -> list[Candidate]:
 def direction(
     view: View, a: SceneObject, b: SceneObject, c: SceneObject, sectors: Sectors, backward: bool
 ) -> str | None:
-    """Sector of ``c`` for someone at ``a`` who faces ``b`` (or away from it); None where it is not
-    clear-cut."""
+    """Sector of ``c`` for someone who stands at ``a`` and faces ``b``; None if it is not clear.
+
+    Args:
+        backward: face away from ``b`` instead.
+    """
     if min(view.distance(a, b), view.distance(a, c), view.distance(b, c)) < LEAST_GAP:
         return None
     half_turn = 180.0 if backward else 0.0
     angle = turn(a.box.center, b.box.center, c.box.center) + half_turn
     answer = sector(angle, sectors)
     corners = [turn(a.box.center, b.box.center, corner) + half_turn for corner in footprint(c.box)]
-    # A footprint corner stands for two corners of the box: at most two of the eight may lie in
-    # another sector.
+
+    # Clear: at most two of the box's eight corners lie in another sector. Each corner of the
+    # footprint is two corners of the box, one above the other.
     strays = 2 * sum(sector(corner, sectors) != answer for corner in corners)
     return answer if boundary_gap(angle, sectors) >= MARGIN and strays <= 2 else None

@@ -1,4 +1,4 @@
-"""Which of four categories is the closest to (or the farthest from) an object."""
+"""Which of four categories is closest to, or farthest from, an object."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TEMPLATES = {
     "vsi": OPENING + "which of these objects ({options}) is the {extreme} the {target}?",
 }
 MARGIN, LARGE_MARGIN, LARGE_ROOM = 0.15, 0.30, 40.0
-"""Every two of the four distances differ by 15 cm, in rooms over 40 m2 by 30 cm."""
+"""Least difference between any two of the four distances: 15 cm, and 30 cm in rooms above 40 m2."""
 TRIES = 24
-"""Option sets that are tried for each target."""
+"""Most sets of four categories that are tried for each target."""
 
 
 @QUESTIONS.register("object_rel_distance", problem_type="multiple choice", unit="", from_map=True)
@@ -39,15 +39,18 @@ def object_rel_distance_farthest(
 
 
 def category_distances(view: View, target: SceneObject) -> dict[str, float]:
-    """Category -> metres from its nearest instance to the target; left out where that instance is
-    never seen or mistakable."""
+    """Category -> metres from its nearest instance to the target.
+
+    Left out are categories whose nearest instance is never seen, and names that are ambiguous in
+    the room.
+    """
     row = view.distances[view.place[target.instance_id]]
+
+    # Category -> (distance of the nearest instance, whether that instance is seen).
     nearest: dict[str, tuple[float, bool]] = {}
     for thing, distance in zip(view.objects, row):
-        if (
-            thing.category != target.category
-            and distance < nearest.get(thing.category, (np.inf, True))[0]
-        ):
+        least, _ = nearest.get(thing.category, (np.inf, True))
+        if thing.category != target.category and distance < least:
             nearest[thing.category] = (float(distance), view.is_seen(thing))
     return {c: d for c, (d, seen) in nearest.items() if seen and c in view.categories}
 

@@ -12,7 +12,7 @@ TEMPLATE = (
     "measured in centimeters?"
 )
 BINS = (50, 90, 130, 180)
-"""Centimetres: edges of the answer classes that are flattened."""
+"""Edges between the answer classes that the balancing makes equally frequent, centimetres."""
 
 
 @QUESTIONS.register(

@@ -13,7 +13,7 @@ TEMPLATE = (
     "estimate the size of the combined space."
 )
 TOLERANCE = 0.01
-"""Share by which the walls' area may differ from the published one."""
+"""Largest difference between the area that the walls enclose and the scene's area, as a share."""
 
 
 @QUESTIONS.register("room_size_estimation", problem_type="numerical", unit="m²")
@@ -21,8 +21,8 @@ def room_size_estimation(view: View, rng: np.random.Generator, wording: str) -> 
     """Floor area in square metres with one decimal; once per clip, where the walls that are shown
     enclose that much.
 
-    A real layout's area is its scan's; where its objects reach further, the walls that we build
-    around them enclose more.
+    The two differ in some real layouts. Their area is published with the scan, but the walls are
+    built around the objects, which may reach further.
     """
     scene = view.clip.scene
     enclosed = sum(abs(area(outline)) for outline in scene.rooms or (scene.polygon,))

@@ -1,4 +1,4 @@
-"""Turns of a robot that walks straight from object to object over free floor."""
+"""Which turns take a robot to its goal, along straight legs from object to object."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ TURNS = {
     "straight on": (315.0, 405.0),
 }
 MARGIN = 10.0
-"""Degrees to the nearest boundary between two turns: the right turns are the only ones that reach
-the goal."""
+"""Least angle between a turn and the boundary to another kind of turn, degrees: only the right turn
+may seem to lead to the goal."""
 RADIUS, STOP, SHORTEST = 0.2, 0.35, 0.5
-"""Metres: the robot's half width, how far before an object it stops, and its shortest leg."""
+"""The robot's half width, the distance from an object at which it stops, and its shortest leg;
+metres."""
 LOW = 1.2
-"""Metres: what begins above this height is no obstacle."""
+"""An object whose lower edge is above this height is no obstacle, metres."""
 TRIES = 24
+"""Most sets of three, and of four, objects that are tried."""
 TEMPLATE = (
     "You are a robot beginning at the {a} and facing the {b}. You want to navigate to the {goal}. You will perform the "
     "following actions (Note: for each [please fill in], choose either 'turn back,' 'turn left,' or 'turn right.'): "
@@ -40,6 +42,8 @@ def route_planning(view: View, rng: np.random.Generator, wording: str) -> list[C
     mix."""
     if view.clip.scene.rooms:
         return []  # doors between rooms aren't part of the outline
+
+    # The robot faces its first stop, or else the last object, which it then does not visit.
     ground = [o for o in view.singles if _bottom(o) < LOW]
     routes = [
         Route(
@@ -56,15 +60,15 @@ def route_planning(view: View, rng: np.random.Generator, wording: str) -> list[C
 
 
 def _bottom(thing: SceneObject) -> float:
+    """Height of the object's lower edge, metres."""
     return thing.box.center[2] - thing.box.size[2] / 2
 
 
 @dataclass
 class Route:
-    """A robot that begins at an object, faces another, and goes straight to one stop after the
-    other.
+    """A robot's way: it begins at an object, faces another, and goes straight from stop to stop.
 
-    Where it faces its first stop it goes there at once; else it first has to turn.
+    It turns before each leg, except for the first if it faces its first stop.
     """
 
     scene: Scene
@@ -73,18 +77,23 @@ class Route:
     stops: list[SceneObject]
 
     def turns(self) -> list[str]:
-        """The turn before each leg that needs one; empty where none does, a turn isn't clear-cut or
-        a leg is blocked."""
+        """The turn before each leg that needs one.
+
+        Empty if no leg needs a turn, a turn is not clear, or a leg is blocked.
+        """
         here = _stop(_middle(self.facing), self.start)
         ahead = _middle(self.facing)
         found = []
         for target in self.stops:
+            # Turn towards the stop.
             if target is not self.facing:
                 angle = turn(here, ahead, _middle(target))
                 name = sector(angle, TURNS)
                 if name == "straight on" or boundary_gap(angle, TURNS) < MARGIN:
                     return []
                 found.append(name)
+
+            # Go there; it then looks on in the same direction.
             there = _stop(here, target)
             if not self.free(here, there, target):
                 return []
@@ -92,8 +101,10 @@ class Route:
         return found
 
     def free(self, here: Array, there: Array, target: SceneObject) -> bool:
-        """Whether a leg is at least half a metre long and keeps the robot's width from walls and
-        obstacles."""
+        """Whether a leg is long enough and the robot touches no wall and no object on it.
+
+        The target itself is no obstacle.
+        """
         if np.linalg.norm(there - here) < SHORTEST:
             return False
         points = here + (there - here) * np.linspace(0, 1, 9)[:, None]
@@ -106,7 +117,7 @@ class Route:
         )
 
     def actions(self) -> list[str]:
-        """What the robot does, the turns left open."""
+        """The robot's actions in words, with a blank for each turn."""
         found = []
         for stop in self.stops:
             found += ["[please fill in]"] if stop is not self.facing else []
@@ -115,20 +126,22 @@ class Route:
 
 
 def _middle(thing: SceneObject) -> Array:
+    """(2,) centre of the object on the floor plan, metres."""
     return np.array(thing.box.center[:2])
 
 
 def _stop(here: Array, target: SceneObject) -> Array:
-    """Where a robot that heads for the middle of a thing stops before it."""
+    """(2,) place where a robot that heads for the object's centre stops before it, metres."""
     way = _middle(target) - here
-    share = ray_entry(here, _middle(target), footprint(target.box)) - STOP / max(
-        float(np.linalg.norm(way)), 1e-9
-    )
+    length = max(float(np.linalg.norm(way)), 1e-9)
+    share = ray_entry(here, _middle(target), footprint(target.box)) - STOP / length
     point: Array = here + way * max(share, 0.0)
     return point
 
 
 def _ask(route: Route, answers: list[str], rng: np.random.Generator) -> Candidate:
+    """The question about a route whose right turns are ``answers``."""
+    # Wrong options: other series of as many turns.
     answer = ", ".join(answers)
     others = [
         text
@@ -136,6 +149,7 @@ def _ask(route: Route, answers: list[str], rng: np.random.Generator) -> Candidat
         if (text := ", ".join(p)) != answer
     ]
     wrong = [others[int(i)] for i in rng.choice(len(others), min(3, len(others)), replace=False)]
+
     a, b, goal = route.start.category, route.facing.category, route.stops[-1].category
     actions = " ".join(f"{k}. {action}" for k, action in enumerate(route.actions(), 1)) + "."
     names = tuple(dict.fromkeys((a, b, *(o.category for o in route.stops))))

@@ -1,4 +1,5 @@
-"""What a question may look at, and what it hands back: ``View`` in, ``Candidate`` out."""
+"""Input and output of every question type: it gets a ``View`` of a clip and returns a list of
+``Candidate``."""
 
 from __future__ import annotations
 
@@ -16,74 +17,86 @@ from ..scenes.contents import SYNONYMS
 from .box_geometry import surface_distances
 
 GENERIC = frozenset({"object", "wall", "floor", "ceiling"})
-"""Names that no question uses: nobody knows which one is meant."""
+"""Names that no question uses, because they don't say which object is meant."""
 BEGINNING, END = "at the beginning", "at the end"
 WORDINGS = ("spacer", "vsi")
-"""The training set's and the benchmark's wording; they differ slightly."""
+"""Wordings of the questions: as in SpaceR-151k, and as in VSI-Bench."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question with its answer, before balancing has chosen it and given letters to its
-    options."""
+    """A question with its answer, before the balancing chooses questions and gives options their
+    letters."""
 
     problem: str
     problem_type: ProblemType
     answer: str
-    """As printed inside the answer tags; for multiple choice the right option's text."""
+    """Text inside the answer tags; for multiple choice the right option without its letter."""
     categories: tuple[str, ...] = ()
     """Categories that the question names, in order."""
     options: tuple[str, ...] = ()
     """Option texts without letters, the right one among them."""
     balance: str = ""
-    """Answer class whose frequencies are flattened over the set; empty when any answer is as
-    welcome as another."""
+    """Answer class; the balancing makes all classes of a question type equally frequent. Empty if
+    the type has no classes."""
     traits: dict[str, float] = field(default_factory=dict)
-    """What a reader without the video could learn; the selection keeps the sum of each over the set
-    near 0."""
+    """Shortcuts to the answer that need no video, each with a signed weight.
+
+    The balancing keeps the sum of each trait over all chosen questions near 0, so that none of them
+    pays.
+    """
     data_type: DataType = "video"
     media: dict[str, Any] = field(default_factory=dict)
-    """How to make the picture or clip; empty for the room's own video (see ``media``)."""
+    """How to make the question's own picture or video, see ``dataset.signs``; empty if it is about
+    the room's video."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A clip as a model is given it: some of its frames, and the objects seen in them."""
+    """What a model gets of a clip: some of its frames, and the objects that are seen in them."""
 
     clip: Clip
     frames: tuple[int, ...]
     """Indices of the given frames, increasing."""
     min_share: float = 0.005
-    """An object is seen if it covers this share of some given frame."""
+    """An object is seen if it covers at least this share of one of the given frames."""
 
     @cached_property
     def shares(self) -> dict[int, npt.NDArray[np.float64]]:
-        """instance id -> (n,) share of each given frame."""
+        """Instance id -> (n,) share of the picture that it covers in each given frame."""
         return {i: np.array(row)[list(self.frames)] for i, row in self.clip.visible_share.items()}
 
     def first_seen(self, instance_id: int, share: float | None = None) -> int | None:
-        """Position among the given frames at which the instance first covers ``share`` of one; None
-        if never."""
+        """Position, among the given frames, of the first in which the instance is seen; None if
+        never.
+
+        Args:
+            share: least share of the picture; None takes ``min_share``.
+        """
         row = self.shares.get(instance_id, np.zeros(0))
         hits = np.flatnonzero(row >= (self.min_share if share is None else share))
         return int(hits[0]) if len(hits) else None
 
     def is_seen(self, thing: SceneObject) -> bool:
+        """Whether the object covers ``min_share`` of any given frame."""
         return self.first_seen(thing.instance_id) is not None
 
     @cached_property
     def objects(self) -> tuple[SceneObject, ...]:
-        """Every object of the room that has a usable name, seen or not."""
+        """All objects of the room with a usable name, seen or not."""
         return tuple(o for o in self.clip.scene.objects if o.category not in GENERIC)
 
     @cached_property
     def seen(self) -> tuple[SceneObject, ...]:
+        """Those of ``objects`` that are seen."""
         return tuple(o for o in self.objects if self.is_seen(o))
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
-        """Usable names of the room that no other name in it stands for too: with a radiator there,
-        nobody can count heaters."""
+        """Categories of the room, without those that look like another one in it.
+
+        For example, neither heaters nor radiators can be counted in a room that has both.
+        """
         names = set(self.clip.scene.categories)
         return tuple(
             c
@@ -93,8 +106,10 @@ class View:
 
     @cached_property
     def singles(self) -> tuple[SceneObject, ...]:
-        """Seen objects that are the only one of their category in the room: "the sofa" means just
-        one thing."""
+        """Unique objects: seen, and the only one of their category in the room.
+
+        Only of these does a name like "the sofa" say which object is meant.
+        """
         return tuple(
             o
             for o in self.seen
@@ -102,28 +117,32 @@ class View:
         )
 
     def ends(self, thing: SceneObject, when: str) -> npt.NDArray[np.float64]:
-        """Shares from the clip's first frame to the first given one (``at the beginning``), or from
-        the last given one to the clip's last (``at the end``): what another sampling may take for
-        the same end."""
+        """(k,) shares of the picture that the object covers at the beginning or the end of the clip.
+
+        ``at the beginning`` is from the clip's first frame to the first given one, and ``at the
+        end`` from the last given one to the clip's last. A model with another frame sampling may
+        get any of these frames as its first or last.
+        """
         row = np.array(self.clip.visible_share[thing.instance_id])
         return row[: self.frames[0] + 1] if when == BEGINNING else row[self.frames[-1] :]
 
     @cached_property
     def distances(self) -> npt.NDArray[np.float64]:
-        """(n, n) least surface distances between all ``objects``, metres."""
+        """(n, n) least distances between the surfaces of all ``objects``, metres."""
         return surface_distances([o.box for o in self.objects])
 
     @cached_property
     def place(self) -> dict[int, int]:
-        """instance id -> row of ``distances``."""
+        """Instance id -> row of ``distances``."""
         return {o.instance_id: k for k, o in enumerate(self.objects)}
 
     def distance(self, a: SceneObject, b: SceneObject) -> float:
+        """Least distance between the surfaces of two objects, metres."""
         return float(self.distances[self.place[a.instance_id], self.place[b.instance_id]])
 
 
 def look_alikes(category: str) -> set[str]:
-    """The category with every name that a picture doesn't tell apart from it."""
+    """The category and all categories that look the same in a picture."""
     return {category}.union(
         *(names for names in (*SYNONYMS, *ALIASES.items()) if category in names)
     )
@@ -139,11 +158,15 @@ def choice(
     contexts: Iterable[str] = (),
     **more: Any,
 ) -> Candidate:
-    """A multiple-choice candidate whose traits say which option wins, overall and together with
-    each context.
+    """A multiple-choice candidate with traits for its right option, alone and in each context.
 
-    With k options the winner counts 1 - 1/k and every other -1/k, so a balanced set has sums near
-    0.
+    With k options, the right one has the weight 1 - 1/k and each other -1/k. The sum over many
+    questions is near 0 if every option is right as often as by chance.
+
+    Args:
+        contexts: parts of the question, such as the category asked about, together with which an
+            option must not be right too often either.
+        more: other fields of ``Candidate``.
     """
     wins = {o: float(o == answer) - 1 / len(options) for o in options}
     traits = {f"{c}|{o}": v for c in ("", *contexts) for o, v in wins.items()}
@@ -160,7 +183,7 @@ def choice(
 
 
 def bin_name(value: float, edges: Sequence[float]) -> str:
-    """Name of the bin between neighbouring edges that holds the value; names sort as the bins do.
+    """Name of the bin that contains the value; sorting the names sorts the bins.
 
     >>> [bin_name(v, (1.0, 2.5)) for v in (0.5, 1.0, 3.0)]
     ['bin 0 (below 1)', 'bin 1 (1 to 2.5)', 'bin 2 (from 2.5)']
@@ -178,10 +201,11 @@ def bin_name(value: float, edges: Sequence[float]) -> str:
 def draws(
     rng: np.random.Generator, things: Sequence[Any], size: int, limit: int
 ) -> list[tuple[Any, ...]]:
-    """Up to ``limit`` different ordered selections of ``size`` of the things, all of them if there
-    are few."""
+    """Up to ``limit`` different random selections of ``size`` things, each in random order."""
     if len(things) < size:
         return []
+
+    # A dict keeps the order and drops repetitions.
     picks = {
         tuple(int(i) for i in rng.choice(len(things), size, replace=False)): None
         for _ in range(limit)
