@@ -1,8 +1,10 @@
-"""Choose questions so that their answers give nothing away: flat answer classes, even letters, no
-telling word.
+"""Balancing: choose questions whose answers can't be guessed without the video.
 
-Rooms pass by twice, one at a time: once to count what there is, once to choose. Every question type
-is balanced by itself, so another type changes nothing.
+All answer classes of a type are about equally frequent, every letter is right equally often, and no
+word of a question goes with an answer.
+
+The candidates of all rooms are read twice, one room at a time: first to count them, then to choose.
+Each question type is balanced by itself, so adding a type does not change the others.
 """
 
 from __future__ import annotations
@@ -19,19 +21,21 @@ import numpy as np
 from ..questions.view import Candidate
 
 CAP = 1.5
-"""No answer class takes more than this multiple of its uniform share."""
+"""Largest share of an answer class, as a multiple of the share if all classes were equal."""
 SCARCITY = 3.0
-"""Weight of a class's scarcity against the balance of traits when candidates of one room
-compete."""
+"""Weight of the scarcity of an answer class against the balance of traits, in the choice between
+candidates of one room."""
 CHANCE = 1.8
-"""Standard deviations that a trait may be off before the choice leans against it."""
+"""Standard deviations by which the sum of a trait may differ from 0 before the choice acts against
+it."""
 LETTERS = "ABCDEFGHIJ"
 Choice = tuple[int, int]
 """(room, candidate within the room)."""
 
 
 def thin(candidates: Sequence[Candidate], limit: int, rng: np.random.Generator) -> list[Candidate]:
-    """At most ``limit`` candidates with different texts, taken in turn from every answer class."""
+    """At most ``limit`` random candidates with different texts, as many from each answer class."""
+    # Shuffled, by answer class, without repetitions.
     groups: dict[str, list[Candidate]] = defaultdict(list)
     seen: set[str] = set()
     for k in rng.permutation(len(candidates)):
@@ -39,14 +43,20 @@ def thin(candidates: Sequence[Candidate], limit: int, rng: np.random.Generator) 
         if (text := candidate.problem + str(candidate.media)) not in seen:
             seen.add(text)
             groups[candidate.balance].append(candidate)
+
+    # One of each class in random order, then the second of each, and so on.
     order = [sorted(groups)[int(k)] for k in rng.permutation(len(groups))]
     rounds = max(map(len, groups.values()), default=0)
     return [groups[c][k] for k in range(rounds) for c in order if k < len(groups[c])][:limit]
 
 
 def quotas(available: Mapping[str, int], target: int) -> dict[str, int]:
-    """How many to take of each answer class: as flat as the supply allows, none above ``CAP`` times
-    the uniform share.
+    """Questions to choose of each answer class: as equal as possible, and none above ``CAP`` times
+    the mean.
+
+    Args:
+        available: answer class -> candidates.
+        target: questions of all classes together; fewer if the supply does not allow that many.
 
     >>> quotas({"left": 500, "right": 300, "back": 20, "front": 10}, target=1000)
     {'back': 20, 'front': 10, 'left': 45, 'right': 45}
@@ -56,8 +66,8 @@ def quotas(available: Mapping[str, int], target: int) -> dict[str, int]:
     if len(classes) < 2:
         return {c: total for c in classes}
     while True:
-        # The least supplied class bounds the set, because the others may not outgrow their share of
-        # it.
+        # The cap depends on the total, and the total that can be reached on the cap: lower both
+        # until they agree.
         top = max(1, int(CAP * total / len(classes)))
         reachable = sum(min(available[c], top) for c in classes)
         if reachable >= total:
@@ -66,80 +76,89 @@ def quotas(available: Mapping[str, int], target: int) -> dict[str, int]:
 
 
 def _level(bounds: Mapping[str, int], total: int) -> dict[str, int]:
-    """Fill classes evenly up to their bounds until ``total`` is reached."""
+    """Answer class -> number: equal numbers up to each class's bound, ``total`` together."""
     taken = dict.fromkeys(bounds, 0)
     while (left := total - sum(taken.values())) > 0:
-        room = [c for c in sorted(bounds) if taken[c] < bounds[c]]
-        share = left // len(room)
-        for c in room if share else room[:left]:
+        # Share the rest among the classes below their bound; the last few get one each.
+        not_full = [c for c in sorted(bounds) if taken[c] < bounds[c]]
+        share = left // len(not_full)
+        for c in not_full if share else not_full[:left]:
             taken[c] += min(max(share, 1), bounds[c] - taken[c])
     return taken
 
 
 @dataclass
 class Selector:
-    """Takes the rooms of one question type in order and remembers which candidates it has
-    chosen."""
+    """Chooses among the candidates of one question type, room by room.
+
+    Greedy: each choice looks at the answer classes still needed and at the sums of the traits of
+    all questions chosen before.
+    """
 
     quota: dict[str, int]
+    """Answer class -> questions still to choose."""
     available: Counter[str]
+    """Answer class -> candidates in this room and all later ones."""
     per_room: int
+    """Most questions about one room."""
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Trait -> sum over the chosen questions."""
     energy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Trait -> sum of squares over the chosen questions: the variance of ``sums`` by chance."""
     chosen: list[tuple[Choice, str]] = field(default_factory=list)
+    """The choices, each with its answer class."""
 
     def room(self, number: int, candidates: Sequence[Candidate]) -> None:
-        """Choose up to ``per_room`` of a room: scarce classes first, then what evens out the
-        traits."""
+        """Choose up to ``per_room`` candidates of room ``number``, always the worthiest left."""
         supply = room_supply(candidates, self.per_room)
-        open_ = list(range(len(candidates)))
+        left = list(range(len(candidates)))
         for _ in range(self.per_room):
-            ranked = [
-                (self._worth(candidates[k]), -k) for k in open_ if self._wanted(candidates[k])
-            ]
+            ranked = [(self._worth(candidates[k]), -k) for k in left if self._wanted(candidates[k])]
             if not ranked:
                 break
             k = -max(ranked)[1]
-            open_.remove(k)
+            left.remove(k)
             self._take((number, k), candidates[k])
         self.available.subtract(supply)
 
     def _wanted(self, candidate: Candidate) -> bool:
-        """Whether the class has places left and no trait gets further out of balance than one
-        question can mend.
+        """Whether the candidate may be chosen: its class is needed, and it harms no trait's balance
+        by more than one question can repair.
 
-        A scarce answer class is taken in any case: of the others there is enough to mend the traits
-        with.
+        A scarce answer class is chosen whatever its traits: the other classes have candidates
+        enough to balance the traits again.
         """
         if self.quota.get(candidate.balance, 0) <= 0:
             return False
         scarce = candidate.balance and self._scarcity(candidate) >= 1
-        return bool(scarce) or self._lean(candidate) <= sum(
-            v * v for v in candidate.traits.values()
-        )
+        repairable = sum(v * v for v in candidate.traits.values())
+        return bool(scarce) or self._imbalance(candidate) <= repairable
 
     def _scarcity(self, candidate: Candidate) -> float:
-        """Places left in the candidate's class for each candidate that is still to come."""
+        """Questions still to choose of the candidate's class, per candidate of it still to come."""
         return self.quota[candidate.balance] / max(self.available[candidate.balance], 1)
 
-    def _lean(self, candidate: Candidate) -> float:
-        """How much the candidate adds to traits that are further off than chance would leave them.
+    def _imbalance(self, candidate: Candidate) -> float:
+        """How much the candidate adds to traits that are out of balance; negative if it repairs
+        them.
 
-        Exactly even sums would be telling again: what was right in some rooms would be wrong in the
+        A sum counts only as far as it exceeds ``CHANCE`` standard deviations. Sums of exactly 0
+        would be a shortcut of their own: what was right in the training rooms would be wrong in the
         others.
         """
-        lean = 0.0
+        imbalance = 0.0
         for trait, value in candidate.traits.items():
             total = self.sums.get(trait, 0.0)
-            lean += value * math.copysign(
-                max(abs(total) - CHANCE * math.sqrt(self.energy.get(trait, 0.0)), 0.0), total
-            )
-        return lean
+            by_chance = CHANCE * math.sqrt(self.energy.get(trait, 0.0))
+            imbalance += value * math.copysign(max(abs(total) - by_chance, 0.0), total)
+        return imbalance
 
     def _worth(self, candidate: Candidate) -> float:
-        return SCARCITY * min(self._scarcity(candidate), 1.0) - self._lean(candidate)
+        """Rank of a candidate within its room: scarce classes first, then balanced traits."""
+        return SCARCITY * min(self._scarcity(candidate), 1.0) - self._imbalance(candidate)
 
     def _take(self, choice: Choice, candidate: Candidate) -> None:
+        """Choose the candidate and count its class and traits."""
         self.quota[candidate.balance] -= 1
         self.chosen.append((choice, candidate.balance))
         for trait, value in candidate.traits.items():
@@ -148,7 +167,7 @@ class Selector:
 
 
 def room_supply(candidates: Sequence[Candidate], per_room: int) -> Counter[str]:
-    """Answer class -> how many of a room's candidates could be chosen at most."""
+    """Answer class -> most candidates of one room that can be chosen."""
     return Counter({c: min(n, per_room) for c, n in Counter(k.balance for k in candidates).items()})
 
 
@@ -158,18 +177,27 @@ def choose(
     per_room: Mapping[str, int],
     seed: int,
 ) -> dict[str, list[Choice]]:
-    """Question type -> choices in order of the rooms; ``rooms()`` starts a fresh pass over the same
-    rooms."""
+    """Question type -> the chosen candidates, in the order of the rooms.
+
+    Args:
+        rooms: each call starts a new pass over the rooms; a room is question type -> candidates.
+        targets: question type -> questions to choose.
+        per_room: question type -> most questions about one room.
+    """
+    # First pass: count.
     supply: dict[str, Counter[str]] = {t: Counter() for t in targets}
     for room in rooms():
         for t in targets:
             supply[t] += room_supply(room.get(t, ()), per_room[t])
+
+    # Second pass: choose.
     selectors = {
         t: Selector(quotas(supply[t], targets[t]), supply[t], per_room[t]) for t in targets
     }
     for number, room in enumerate(rooms()):
         for t, selector in selectors.items():
             selector.room(number, room.get(t, ()))
+
     return {
         t: trim(s.chosen, np.random.default_rng([seed, crc32(t.encode())]))
         for t, s in selectors.items()
@@ -177,7 +205,10 @@ def choose(
 
 
 def trim(chosen: Sequence[tuple[Choice, str]], rng: np.random.Generator) -> list[Choice]:
-    """Drop at random what exceeds the cap once it is known how many were chosen."""
+    """The choices, in order, without random ones of answer classes above the cap.
+
+    The cap can be exceeded because fewer questions may have been chosen than were planned.
+    """
     left = quotas(Counter(name for _, name in chosen), len(chosen))
     kept = []
     for k in rng.permutation(len(chosen)):
@@ -190,19 +221,24 @@ def trim(chosen: Sequence[tuple[Choice, str]], rng: np.random.Generator) -> list
 
 @dataclass
 class Letters:
-    """Deals letters so that each is right equally often, overall and within an answer class."""
+    """Gives options their letters so that each letter is right equally often, both overall and
+    within each answer class."""
 
     counts: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+    """(number of options, place) and (number of options, answer class, place) -> how often right."""
 
     def deal(self, candidate: Candidate, rng: np.random.Generator) -> tuple[tuple[str, ...], str]:
-        """Options with letters (``A. chair``) and the right letter; the wrong options are
-        shuffled."""
+        """Options with letters (``A. chair``) in random order, and the right letter."""
         size = len(candidate.options)
         kind = candidate.balance or candidate.answer
+
+        # The right option takes the place that was right least often; ties are broken at random.
         order = [int(k) for k in rng.permutation(size)]
         place = min(order, key=lambda k: self.counts[size, k] + self.counts[size, kind, k])
         self.counts[size, place] += 1
         self.counts[size, kind, place] += 1
+
+        # The wrong options take the others.
         wrong = [o for o in candidate.options if o != candidate.answer]
         texts = [wrong[int(k)] for k in rng.permutation(size - 1)]
         texts.insert(place, candidate.answer)

@@ -1,7 +1,7 @@
-"""An independent second opinion on every numeric truth: dense points instead of formulas.
+"""Recomputes every numeric answer by other means, for the audit.
 
-It shares no code with ``questions.geometry``: boxes are sampled on their surfaces, floors are
-rasterised, instances are counted in the visibility table.
+It shares no code with ``questions.box_geometry``: boxes are sampled on their surfaces, floors are
+rasterised, and instances are counted in the visibility table.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ from scipy.spatial import cKDTree
 from ..core.types import Box, Clip, Sample
 
 STEP = 0.04
-"""Metres between surface samples."""
+"""Largest distance between neighbouring samples of a surface, metres."""
 Array = npt.NDArray[np.float64]
 
 
 def surface(box: Box, step: float = STEP) -> Array:
-    """(n, 3) points on the six faces of a box, no further apart than ``step``."""
+    """(n, 3) points on the six faces of a box, at most ``step`` metres apart."""
+    # A grid through the box, of which only the points on its faces are kept.
     axes = [np.linspace(-s / 2, s / 2, max(2, int(np.ceil(s / step)) + 1)) for s in box.size]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     shell = grid[(np.isclose(np.abs(grid), np.array(box.size) / 2)).any(1)]
+
+    # Turned about z as complex numbers, and moved to the box.
     turned = (shell[:, 0] + 1j * shell[:, 1]) * np.exp(1j * box.yaw)
     points: Array = np.stack([turned.real, turned.imag, shell[:, 2]], 1) + np.array(box.center)
     return points
 
 
 def inside(points: Array, box: Box) -> bool:
-    """Whether any of the points lies in the box: then two surfaces meet and the distance is 0."""
+    """Whether any of (n, 3) points lies in the box."""
     moved = points - np.array(box.center)
     turned = (moved[:, 0] + 1j * moved[:, 1]) * np.exp(-1j * box.yaw)
     local = np.stack([turned.real, turned.imag, moved[:, 2]], 1)
@@ -38,7 +41,8 @@ def inside(points: Array, box: Box) -> bool:
 
 
 def distance(a: Box, b: Box) -> float:
-    """Least distance between two boxes, metres, from above by less than ``STEP``."""
+    """Least distance between two boxes, metres; too large by less than ``STEP``, and 0 where they
+    meet."""
     p, q = surface(a), surface(b)
     if inside(p, b) or inside(q, a):
         return 0.0
@@ -46,13 +50,19 @@ def distance(a: Box, b: Box) -> float:
 
 
 def floor_area(clip: Clip, cells: int = 400) -> float:
-    """Square metres of floor by counting the cells of a grid whose middle lies in a room (winding
-    angles)."""
+    """Floor area in square metres, by counting the cells of a grid whose centre is in a room.
+
+    Args:
+        cells: cells along each side of the grid.
+    """
+    # Centres of the cells, as complex numbers.
     rooms = [np.array(r) for r in clip.scene.rooms or (clip.scene.polygon,)]
     low, high = np.concatenate(rooms).min(0), np.concatenate(rooms).max(0)
     sides = (high - low) / cells
     x, y = (low[k] + (np.arange(cells) + 0.5) * sides[k] for k in (0, 1))
     middle = x[:, None] + 1j * y[None]
+
+    # The outline turns once around a point inside, and not at all around one outside.
     covered = np.zeros(middle.shape, bool)
     for room in rooms:
         corners = room[:, 0] + 1j * room[:, 1]
@@ -64,8 +74,10 @@ def floor_area(clip: Clip, cells: int = 400) -> float:
 
 
 def longest(points: Array) -> float:
-    """Longest side in metres of the tightest upright box around the points, found by turning it in
-    steps of a quarter degree."""
+    """Longest side of the smallest upright box around (n, 3) points, metres.
+
+    The smallest of the boxes at 360 angles, a quarter of a degree apart.
+    """
     angles = np.radians(np.arange(0, 90, 0.25))
     a = np.ptp(points[:, :2] @ np.stack([np.cos(angles), np.sin(angles)]), axis=0)
     b = np.ptp(points[:, :2] @ np.stack([-np.sin(angles), np.cos(angles)]), axis=0)
@@ -74,8 +86,8 @@ def longest(points: Array) -> float:
 
 
 def opinion(sample: Sample, clip: Clip) -> tuple[float, float] | None:
-    """(value, tolerance) of a numeric question in the unit of its answer; None where the oracle has
-    no opinion."""
+    """(value, tolerance) of a numeric question in the unit of its answer; None for questions that
+    are not recomputed."""
     things = clip.scene.objects
     boxes = [[o.box for o in things if o.category == c] for c in sample.categories]
     if sample.question_type == "object_counting":

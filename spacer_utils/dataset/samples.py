@@ -1,4 +1,4 @@
-"""From one clip to its questions: pure functions, no file is read or written."""
+"""From one clip to its questions and samples, without reading or writing a file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from ..questions.view import Candidate, View
 from .balance import Letters, thin
 
 SPARE = 6
-"""Candidates kept per question that a clip may give: what the balancing can choose from."""
+"""Candidates that are kept for each question that may be chosen: what the balancing chooses
+from."""
 
 
 def stream(seed: int, scene_id: str, question_type: str) -> np.random.Generator:
-    """The random stream of one question type in one scene: no other type or scene shifts it."""
+    """The random stream of one question type in one scene, independent of all others."""
     return np.random.default_rng([seed, crc32(scene_id.encode()), crc32(question_type.encode())])
 
 
 def view_of(clip: Clip, profile: profiles.Profile) -> View:
-    """The clip as the profile's model is given it."""
+    """The clip as a model gets it, with the profile's number of frames."""
     indices = sampling(profile.frames.sampling).indices(
         clip.num_frames, clip.fps, profile.frames.num_frames
     )
@@ -41,8 +42,13 @@ def ask(
     per_clip: int,
     types: Collection[str] | None = None,
 ) -> dict[str, list[Candidate]]:
-    """Candidates of every registered question type (or of ``types``), several for each of the
-    ``per_clip`` that may be chosen."""
+    """Question type -> candidates about one clip.
+
+    Args:
+        wordings: names of ``questions.view.WORDINGS``; each type takes one at random.
+        per_clip: most questions of a type that will be chosen; ``SPARE`` candidates for each.
+        types: question types to ask; None for all that are registered.
+    """
     found = {}
     for entry in QUESTIONS:
         if types is None or entry.name in types:
@@ -53,14 +59,20 @@ def ask(
 
 
 def true_map(view: View, frame: MapFrame = "first-view", grid: int = maps.GRID) -> CognitiveMap:
-    """The map of the objects that are seen in the given frames."""
+    """The cognitive map of the objects that are seen in the given frames.
+
+    Args:
+        frame: whose axes the map has.
+        grid: cells along a side.
+    """
     clip = view.clip
-    cells = maps.cells(replace(clip, scene=replace(clip.scene, objects=view.seen)), frame, grid)
+    seen_only = replace(clip, scene=replace(clip.scene, objects=view.seen))
+    cells = maps.cells(seen_only, frame, grid)
     return CognitiveMap(clip.video_id, cells, tuple(cells), frame)
 
 
 def check(clip: Clip) -> None:
-    """Refuse a clip that can't have true answers.
+    """Refuse a clip whose data is broken, so that answers computed from it would be wrong.
 
     Raises:
         WorkbookError: instance ids repeat, a box has no extent, or a pose or box is not finite; the
@@ -94,7 +106,7 @@ def sample(
     letters: Letters,
     rng: np.random.Generator,
 ) -> Sample:
-    """The row that a chosen candidate becomes."""
+    """The dataset row of a chosen candidate; ``letters`` gives its options their letters."""
     options, answer = letters.deal(candidate, rng) if candidate.options else ((), candidate.answer)
     path = str(candidate.media.get("path", f"videos/{video_id}.mp4"))
     key = hashlib.blake2b(f"{path}|{candidate.problem}".encode(), digest_size=6)
@@ -121,15 +133,17 @@ def room_samples(
     wordings: Sequence[str] = ("spacer",),
     types: Collection[str] | None = None,
 ) -> list[Sample]:
-    """Questions about a single clip, map attached, at most ``questions_per_type`` of each type: for
-    a stream of fresh rooms.
+    """Samples about a single clip with their map, for training on ever new rooms without a dataset.
 
-    Answers and letters are as even as one clip allows; questions that need pictures of their own
-    are left out.
+    At most ``profile.data.questions_per_type`` of each type, balanced as far as one clip allows.
+    Questions that need a picture or video of their own are left out.
+
+    Args:
+        wordings, types: see ``ask``.
     """
     view = view_of(clip, profile)
     per_clip, letters = profile.data.questions_per_type, Letters()
-    drawn = true_map(view)
+    cognitive_map = true_map(view)
     rows = []
     for name, candidates in ask(view, seed, wordings, per_clip, types).items():
         rng = stream(seed, clip.scene.scene_id, f"letters {name}")
@@ -137,14 +151,14 @@ def room_samples(
             row = sample(
                 candidate, name, clip.video_id, clip.scene.scene_id, clip.scene.source, letters, rng
             )
-            rows.append(row.joined(drawn) if row.cognitive_map_id else row)
+            rows.append(row.joined(cognitive_map) if row.cognitive_map_id else row)
     return rows
 
 
 def text_rows(samples: Iterable[Sample]) -> list[Sample]:
-    """Rows without pictures: the true map as text before each question that a map can answer.
+    """Text-only copies of the samples that a map can answer: the true map stands before the question.
 
-    They teach a small base model the geometry for almost nothing.
+    Without pictures, a small base model learns the geometry cheaply.
     """
     return [
         replace(

@@ -1,5 +1,7 @@
-"""What answers can be had without the video: constant, per-category and text-only predictors on
-scene-disjoint folds."""
+"""How many answers can be guessed without the video: a part of the audit.
+
+Three predictors (constant, per category, text only) are trained and tested on different scenes.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,19 @@ from ..core.types import Sample
 
 FOLDS = 5
 WIDTH = 2**13
-"""Columns that text features are hashed to."""
+"""Number of columns that text features are hashed to."""
 MOST = 2000
-"""Questions of one type that the predictors see; more change nothing but the time."""
+"""About the most questions of one type that are used, which is enough for stable scores."""
 Predictor = Callable[[Sequence[Sample], Sequence[Sample]], list[float]]
 """(training rows, test rows) -> score 0-1 of each test row."""
 
 
 def table(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """One row per choice or numeric question type: chance, and what each predictor scores, in %;
-    MRA for numbers."""
+    """One row per multiple-choice or numerical question type: scores of chance and of each
+    predictor.
+
+    Accuracy or, for numbers, mean relative accuracy (MRA); in %. Chance is None for numbers.
+    """
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in samples:
         if s.problem_type in ("multiple choice", "numerical"):
@@ -54,8 +59,8 @@ def table(samples: Sequence[Sample]) -> list[dict[str, Any]]:
 
 
 def crossed(samples: Sequence[Sample], predictor: Predictor) -> float | None:
-    """Mean score in % with training and test rows from different scenes; None where all rows are
-    from one fold."""
+    """Cross-validated mean score in %; the folds have different scenes. None if all samples are in
+    one fold."""
     folds = [crc32(s.scene_id.encode()) % FOLDS for s in samples]
     scores: list[float] = []
     for fold in range(FOLDS):
@@ -67,19 +72,27 @@ def crossed(samples: Sequence[Sample], predictor: Predictor) -> float | None:
 
 
 def _text(option: str) -> str:
+    """The option without its letter."""
     return option.split(". ", 1)[-1]
 
 
 def _right(sample: Sample) -> str:
+    """The right option without its letter."""
     return next(_text(o) for o in sample.options if o[0] == sample.gold)
 
 
 def _numbers(samples: Sequence[Sample]) -> list[float]:
+    """The right numbers."""
     return [float(s.gold) for s in samples]
 
 
+def _first_category(sample: Sample) -> str:
+    """The category that the question names first; empty if it names none."""
+    return (sample.categories or ("",))[0]
+
+
 def constant(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]:
-    """Always the commonest letter, or the number that would have scored best."""
+    """Scores of one answer for all: the most frequent right letter, or the best number."""
     if test[0].problem_type == "multiple choice":
         letter = min(Counter(s.gold for s in train).items(), key=lambda kv: (-kv[1], kv[0]))[0]
         return [float(s.gold == letter) for s in test]
@@ -88,37 +101,48 @@ def constant(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]:
 
 
 def best_number(values: Sequence[float]) -> float:
-    """Among the quantiles of the values, the guess with the highest mean relative accuracy."""
-    tried = np.unique(np.quantile(values, np.linspace(0.05, 0.95, 19), method="nearest"))
+    """The guess, among 19 quantiles of the values, with the highest mean relative accuracy."""
+    guesses = np.unique(np.quantile(values, np.linspace(0.05, 0.95, 19), method="nearest"))
+
+    # Relative errors to some 400 of the values.
     sample = np.array(values[:: max(1, len(values) // 400)])
-    error = np.abs(tried[:, None] - sample) / np.where(sample == 0, 1.0, np.abs(sample))
-    return float(tried[np.searchsorted(np.sort(THRESHOLDS), error).sum(1).argmin()])
+    error = np.abs(guesses[:, None] - sample) / np.where(sample == 0, 1.0, np.abs(sample))
+
+    # The best guess misses the fewest thresholds of the MRA.
+    missed = np.searchsorted(np.sort(THRESHOLDS), error).sum(1)
+    return float(guesses[missed.argmin()])
 
 
 def per_category(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]:
-    """For each first-named category the answer that was right most often (among the options there
-    are), or the best number."""
+    """Scores of one answer for each first-named category: the best number, or of the question's
+    options the one that was right most often."""
     pools: dict[str, list[Sample]] = defaultdict(list)
     for s in train:
-        pools[(s.categories or ("",))[0]].append(s)
+        pools[_first_category(s)].append(s)
+
+    # Numbers.
     if test[0].problem_type != "multiple choice":
         guesses = {c: best_number(_numbers(pool)) for c, pool in pools.items()}
         usual = best_number(_numbers(train))
-        return [mra(guesses.get((s.categories or ("",))[0], usual), float(s.gold)) for s in test]
+        return [mra(guesses.get(_first_category(s), usual), float(s.gold)) for s in test]
+
+    # Options; equal counts are decided by the counts of all categories.
     overall = Counter(_right(s) for s in train)
     wins = {c: Counter(_right(s) for s in pool) for c, pool in pools.items()}
     scores = []
     for s in test:
-        mine = wins.get((s.categories or ("",))[0], Counter())
+        mine = wins.get(_first_category(s), Counter())
         guess = max(s.options, key=lambda o: (mine[_text(o)], overall[_text(o)]))
         scores.append(float(guess[0] == s.gold))
     return scores
 
 
 def option_features(sample: Sample, option: str) -> list[str]:
-    """What a reader sees of an option: itself, its letter, its parts in order, itself beside the
-    categories asked about."""
+    """Text features of one option: the option, its letter and its comma-separated parts, alone and
+    together with the categories that the question names."""
     text, parts = _text(option), _text(option).split(", ")
+
+    # Parts, their order two by two, and their places.
     found = [
         text,
         f"letter {option[0]}",
@@ -126,14 +150,14 @@ def option_features(sample: Sample, option: str) -> list[str]:
         *(f"{a}<{b}" for k, a in enumerate(parts) for b in parts[k + 1 :]),
     ]
     found += [f"{k} {p}" for k, p in enumerate(parts)]
-    return (
-        found
-        + [f"{k} {c}|{text}" for k, c in enumerate(sample.categories)]
-        + [f"{c}|{text}" for c in sample.categories]
-    )
+
+    # The option with each category of the question, with and without its place.
+    found += [f"{k} {c}|{text}" for k, c in enumerate(sample.categories)]
+    return found + [f"{c}|{text}" for c in sample.categories]
 
 
 def _matrix(features: Sequence[Sequence[str]]) -> csr_array:
+    """(rows, WIDTH) sparse counts of hashed features."""
     columns = [[crc32(f.encode()) % WIDTH for f in row] for row in features]
     ends = np.cumsum([0] + [len(c) for c in columns])
     flat = np.array([c for row in columns for c in row], dtype=np.int64)
@@ -143,30 +167,33 @@ def _matrix(features: Sequence[Sequence[str]]) -> csr_array:
 def text_choice(
     train: Sequence[Sample], test: Sequence[Sample], penalty: float = 1.0
 ) -> list[float]:
-    """Conditional logistic regression over the options' text features."""
+    """Scores of a conditional logistic regression over the options' text features."""
 
     def table_of(rows: Sequence[Sample]) -> tuple[csr_array, np.ndarray, np.ndarray]:
+        """(features of all options, first row of each question, row of each right option)."""
         starts = np.cumsum([0] + [len(s.options) for s in rows])[:-1]
         right = np.array([[o[0] for o in s.options].index(s.gold) for s in rows])
-        return (
-            _matrix([option_features(s, o) for s in rows for o in s.options]),
-            starts,
-            starts + right,
-        )
+        features = [option_features(s, o) for s in rows for o in s.options]
+        return _matrix(features), starts, starts + right
 
     x, starts, gold = table_of(train)
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        """Negative log likelihood with an L2 penalty, and its gradient."""
+        # Softmax over the options of each question.
         z = x @ w
-        p = np.exp(z - np.repeat(np.maximum.reduceat(z, starts), np.diff([*starts, len(z)])))
-        p /= np.repeat(np.add.reduceat(p, starts), np.diff([*starts, len(z)]))
+        sizes = np.diff([*starts, len(z)])
+        p = np.exp(z - np.repeat(np.maximum.reduceat(z, starts), sizes))
+        p /= np.repeat(np.add.reduceat(p, starts), sizes)
+
         residual = p.copy()
         residual[gold] -= 1
-        return float(
-            -np.log(np.maximum(p[gold], 1e-12)).sum() + penalty / 2 * w @ w
-        ), x.T @ residual + penalty * w
+        value = -np.log(np.maximum(p[gold], 1e-12)).sum() + penalty / 2 * w @ w
+        return float(value), x.T @ residual + penalty * w
 
     w = minimize(loss, np.zeros(WIDTH), jac=True, method="L-BFGS-B", options={"maxiter": 30}).x
+
+    # Each question's likeliest option.
     x, starts, gold = table_of(test)
     z = x @ w
     ends = [*starts[1:], len(z)]
@@ -174,14 +201,17 @@ def text_choice(
 
 
 def text_number(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]:
-    """Ridge regression of the logarithm on the named categories and their pairs."""
+    """Scores of a ridge regression of log(1 + number) on the categories that the question names."""
 
     def features(s: Sample) -> list[str]:
+        """The names, all of them together, and each with its place."""
         names = sorted(s.categories)
         return ["", *names, "+".join(names), *(f"{k} {c}" for k, c in enumerate(s.categories))]
 
     target = np.log1p(_numbers(train))
     w = lsqr(_matrix([features(s) for s in train]), target - target.mean(), damp=1.0)[0]
     guesses = np.expm1(_matrix([features(s) for s in test]) @ w + target.mean())
+
+    # Counts are guessed as whole numbers.
     counts = all(float(s.gold).is_integer() for s in train) and max(_numbers(train)) < 20
     return [mra(float(round(g) if counts else g), float(s.gold)) for g, s in zip(guesses, test)]

@@ -1,8 +1,8 @@
-"""Pictures and clips of the general rows, made from a room's own video by the recipe that its
-question carries.
+"""Makes the pictures and videos of the general questions from the video of a room.
 
-A recipe names its file (``path``) and either one ``frame`` (with a ``sign`` or a ``gauge`` to paint
-on the wall at ``corners``), or an ``order`` of frames that becomes a clip of its own.
+How to make one is in ``Candidate.media``, here called a recipe. Its ``path`` is the file to write.
+It has either a ``frame`` for a picture, maybe with a ``sign`` or a ``gauge`` to paint on the wall at
+``corners``, or an ``order`` of frames for a video.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..questions.projection import project
 
 Pixels = npt.NDArray[np.uint8]
 SIDE = 480
-"""Pixels of a panel's width before it is hung on the wall."""
+"""Width of a sign or gauge before it is painted on the wall, pixels."""
 INK, PAPER, RED = (25, 25, 35), (250, 248, 240), (190, 30, 30)
 
 
@@ -40,26 +40,26 @@ def make(recipes: Sequence[Mapping[str, Any]], clip: Clip, out: Path) -> None:
     frames = read_frames(out / "videos" / f"{clip.video_id}.mp4")
     for recipe in recipes:
         path = inside(out, recipe["path"])
+
+        # A video of some of the frames.
         if "order" in recipe:
-            write_clip(
-                frames[recipe["order"]], reordered(clip, recipe["order"], path.stem), out / "videos"
-            )
-        else:
-            picture = Image.fromarray(frames[recipe["frame"]])
-            if "corners" in recipe:
-                corners = project(clip, recipe["frame"], recipe["corners"])[0]
-                picture = hang(
-                    picture,
-                    sign(recipe["sign"]) if "sign" in recipe else gauge(recipe["gauge"]),
-                    corners,
-                )
-            buffer = io.BytesIO()
-            picture.save(buffer, "JPEG", quality=92)
-            write_atomic(path, buffer.getvalue())
+            order = recipe["order"]
+            write_clip(frames[order], reordered(clip, order, path.stem), out / "videos")
+            continue
+
+        # A picture of one frame, maybe with a panel on the wall.
+        picture = Image.fromarray(frames[recipe["frame"]])
+        if "corners" in recipe:
+            corners, _ = project(clip, recipe["frame"], recipe["corners"])
+            panel = sign(recipe["sign"]) if "sign" in recipe else gauge(recipe["gauge"])
+            picture = hang(picture, panel, corners)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=92)
+        write_atomic(path, buffer.getvalue())
 
 
 def reordered(clip: Clip, order: Sequence[int], name: str) -> Clip:
-    """The clip that shows the frames of another in the given order."""
+    """The description of a video that shows some of a clip's frames in the given order."""
     shares = {i: tuple(row[k] for k in order) for i, row in clip.visible_share.items()}
     folder = clip.video_id.rpartition("/")[0]
     return replace(
@@ -71,10 +71,12 @@ def reordered(clip: Clip, order: Sequence[int], name: str) -> Clip:
 
 
 def sign(text: str) -> Image.Image:
-    """A framed sheet with the text as large as it fits."""
+    """A framed sheet with the text as large as possible: the first word over the others."""
     panel = Image.new("RGB", (SIDE, SIDE * 5 // 12), PAPER)
     draw = ImageDraw.Draw(panel)
     draw.rectangle((4, 4, panel.width - 5, panel.height - 5), outline=INK, width=6)
+
+    # The largest font in which both lines fit.
     words = text.split()
     lines = [words[0], " ".join(words[1:])] if len(words) > 1 else words
     size = next(
@@ -89,7 +91,7 @@ def sign(text: str) -> Image.Image:
 
 
 def gauge(value: float) -> Image.Image:
-    """A dial from 0 (lower left) over the top to 100 (lower right) with a red needle."""
+    """A round gauge: 0 is at the lower left, 50 at the top, 100 at the lower right."""
     panel = Image.new("RGB", (SIDE, SIDE), PAPER)
     draw = ImageDraw.Draw(panel)
     middle, radius = SIDE / 2, 0.46 * SIDE
@@ -98,9 +100,11 @@ def gauge(value: float) -> Image.Image:
     )
 
     def point(v: float, share: float) -> tuple[float, float]:
+        """The pixel in the direction of value ``v``, at a share of the radius."""
         angle = math.radians(225 - 2.7 * v)
         return middle + share * radius * math.cos(angle), middle - share * radius * math.sin(angle)
 
+    # Marks every 10, numbers every 20, then the needle.
     for mark in range(0, 101, 10):
         draw.line((*point(mark, 0.84), *point(mark, 0.97)), INK, 6)
         if mark % 20 == 0:
@@ -110,20 +114,24 @@ def gauge(value: float) -> Image.Image:
 
 
 def hang(picture: Image.Image, panel: Image.Image, corners: npt.NDArray[np.float64]) -> Image.Image:
-    """The picture with the panel at four pixel corners (4, 2), clockwise from the top left."""
+    """The picture with the panel warped onto four (4, 2) pixel corners, clockwise from the top
+    left."""
+    # Shrink a large panel first: the warp alone would lose thin strokes.
     wide = round(2 * float(np.linalg.norm(corners[1] - corners[0])))
-    if wide < panel.width:  # shrink well first: a warp alone would lose strokes
+    if wide < panel.width:
         panel = panel.resize(
             (max(wide, 8), max(wide * panel.height // panel.width, 8)), Image.Resampling.LANCZOS
         )
+
+    # The eight coefficients of the perspective map from the picture to the panel.
     rows, values = [], []
     for (x, y), (u, v) in zip(corners, [(0, 0), (panel.width, 0), panel.size, (0, panel.height)]):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         values += [u, v]
-    warp = tuple(
-        float(c)
-        for c in np.linalg.solve(np.array(rows, dtype=float), np.array(values, dtype=float))
-    )
+    solution = np.linalg.solve(np.array(rows, dtype=float), np.array(values, dtype=float))
+    warp = tuple(float(c) for c in solution)
+
+    # Paste the warped panel.
     warped = panel.transform(
         picture.size, Image.Transform.PERSPECTIVE, warp, Image.Resampling.BICUBIC
     )

@@ -1,5 +1,4 @@
-"""Run independent jobs on this machine's cores or on a Ray cluster; results come back in the order
-of the jobs."""
+"""Run independent jobs on the cores of this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 ENGINES = ("local", "ray")
 AHEAD = 4
-"""Jobs in flight per worker: enough to keep all busy, few enough to keep memory flat."""
+"""Jobs submitted per worker at any time: enough to keep all busy without holding all in memory."""
 
 
 def run(
@@ -27,8 +26,14 @@ def run(
     engine: str = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[R]:
-    """``[work(job) for job in jobs]`` on ``workers`` processes; the first exception stops
-    everything.
+    """``[work(job) for job in jobs]``, computed by ``workers`` processes.
+
+    The first exception of a job stops everything and is raised here.
+
+    Args:
+        work: a function that can be pickled.
+        engine: ``local`` or ``ray``.
+        progress: called with (jobs done, jobs in all).
 
     Raises:
         WorkbookError: unknown engine, or Ray is wanted and not installed or can't be reached.
@@ -38,6 +43,8 @@ def run(
     tick = progress or (lambda done, total: None)
     if engine == "ray":
         return _ray(work, jobs, workers, tick)
+
+    # One worker is this process.
     if workers <= 1:
         results = []
         for job in jobs:
@@ -48,7 +55,7 @@ def run(
 
 
 def _one_thread() -> None:
-    """One process per core: threads inside would only get in each other's way."""
+    """Limit numerical libraries to one thread: there is a process for every core already."""
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
 
@@ -56,6 +63,7 @@ def _one_thread() -> None:
 def _processes(
     work: Callable[[J], R], jobs: Sequence[J], workers: int, tick: Callable[[int, int], None]
 ) -> list[R]:
+    """``run`` on processes of this machine."""
     results: dict[int, R] = {}
     waiting: dict[Future[R], int] = {}
     with ProcessPoolExecutor(
@@ -76,6 +84,7 @@ def _collect(
     total: int,
     tick: Callable[[int, int], None],
 ) -> None:
+    """Wait for a job to finish, and move the results of all finished ones to ``results``."""
     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
         results[waiting.pop(future)] = future.result()
     tick(len(results), total)
@@ -84,6 +93,7 @@ def _collect(
 def _ray(
     work: Callable[[J], R], jobs: Sequence[J], workers: int, tick: Callable[[int, int], None]
 ) -> list[R]:
+    """``run`` on a Ray cluster."""
     try:
         import ray
     except ImportError as error:
@@ -93,13 +103,15 @@ def _ray(
         ) from error
     if not ray.is_initialized():
         _connect(ray, workers)
-    remote = ray.remote(
-        num_cpus=1, runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}}
-    )(work)
+    one_thread = {"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}}
+    remote = ray.remote(num_cpus=1, runtime_env=one_thread)(work)
+
     results: dict[int, Any] = {}
     waiting: dict[Any, int] = {}
     for k, job in enumerate(jobs):
         waiting[remote.remote(job)] = k
+
+        # Collect results while enough jobs are submitted, and all of them after the last job.
         while len(waiting) >= AHEAD * workers or (k == len(jobs) - 1 and waiting):
             for reference in ray.wait(list(waiting), num_returns=1)[0]:
                 try:
@@ -111,16 +123,18 @@ def _ray(
 
 
 def _connect(ray: Any, workers: int) -> None:
-    """Join the cluster that ``RAY_ADDRESS`` names, or start one of ``workers`` cores here that ends
-    with this process.
+    """Join the cluster at ``RAY_ADDRESS``, or start one here with ``workers`` cores.
 
-    A node dies when its helpers have not started after 15 s, which no setting changes
-    (github.com/ray-project/ray/issues/65983). Each imports jsonschema, which builds a grammar for 2
-    s where JupyterLab has installed the package for it; there are five, so on two busy cores no
-    node ever started. Ray's processes get a package in its place that can't be imported.
+    A cluster started here ends with this process.
+
+    On two busy cores such a start used to fail. A Ray node gives up if its five helper processes
+    have not started within 15 s, and no setting changes that
+    (github.com/ray-project/ray/issues/65983). Each of them imports jsonschema, which takes 2 s more
+    if an optional grammar package is installed, as it is with JupyterLab. Therefore Ray's processes
+    find in ``assets/ray`` a package of the same name that refuses to be imported.
 
     Raises:
-        WorkbookError: no cluster.
+        WorkbookError: no cluster could be joined or started.
     """
     address, before = os.environ.get("RAY_ADDRESS"), os.environ.get("PYTHONPATH")
     patient = {"agent_register_timeout_ms": 300_000, "worker_register_timeout_seconds": 300}
@@ -138,9 +152,8 @@ def _connect(ray: Any, workers: int) -> None:
         filter(None, (str(PROJECT / "spacer_utils" / "assets" / "ray"), before))
     )
     try:
-        if (
-            address and ":" in address
-        ):  # Ray itself asks for minutes before it says that nobody is there
+        # Try the port first: Ray itself would wait for minutes at an address without a cluster.
+        if address and ":" in address:
             host, port = address.rsplit("/", 1)[-1].rsplit(":", 1)
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(**where, log_to_driver=False, logging_level="WARNING")
