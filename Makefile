@@ -141,10 +141,10 @@ test: lint ## everything that needs no GPU, in JOBS=2 processes
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile
 test-fast: | $(VENV) ## what is quick: about a minute on two cores, longer the first time (set-up, compiling); checks no types
 	@$(PY) -m ruff check . && $(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
-lint: | $(VENV) ## ruff and mypy --strict
-	@$(PY) -m ruff check . && $(PY) -m mypy
-format: | $(VENV) ## mend what ruff can, strip notebook outputs
-	@$(PY) -m ruff check --fix . && $(PY) -m nbstripout notebooks/*.ipynb
+lint: | $(VENV) ## ruff, its formatter and mypy --strict
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+format: | $(VENV) ## format, mend what ruff can, strip notebook outputs
+	@$(PY) -m ruff check --fix . && $(PY) -m ruff format . && $(PY) -m nbstripout notebooks/*.ipynb
 
 # ----------------------------------------------------------------------------------------------------------------- upkeep
 clean: ## delete outputs/PROFILE, after asking

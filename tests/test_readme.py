@@ -32,15 +32,17 @@ NUMBER = r"([-+]?\d+\.\d+)"
 USE = """
 import doctest, sys
 import numpy as np
-from spacer_utils import profiles, registry, rewards, video
+from spacer_utils import rewards
+from spacer_utils.core import profiles, registry
 from spacer_utils.dataset import samples
+from spacer_utils.render import film
 from spacer_utils.rewards import brevity
 from spacer_utils.benchmarks.scoring.aggregate import report
 from spacer_utils.benchmarks.scoring.record import judge_row
 assert doctest.testmod(brevity).failed == 0
 room = next(iter(registry.SCENES["empty_hall"]("train", 1, 0)))
 profile = profiles.get("smoke")
-_, clip = video.film(room, profile.data, 0)
+_, clip = film.film(room, profile.data, 0)
 asked = {s.question_type: s for s in samples.room_samples(clip, profile)}
 assert asked["tallest_object"].gold == "90", asked
 doors = registry.BENCHMARKS["door_count"]

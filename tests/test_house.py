@@ -1,0 +1,113 @@
+"""The rooms of the package and the arrows between them (CONTRIBUTING.md draws them)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+
+PACKAGE = PROJECT / "spacer_utils"
+BELOW: dict[str, tuple[str, ...]] = {
+    "core": (),
+    "scenes": ("core",),
+    "render": ("scenes",),
+    "questions": ("render",),
+    "dataset": ("questions",),
+    "rewards": ("core",),
+    "training": ("rewards",),
+    "evaluation": ("training",),
+    "benchmarks": ("core",),
+    "analysis": ("dataset", "evaluation", "benchmarks"),
+    "workbook": ("core",),
+    "nano_base": ("dataset", "training"),
+}
+"""Room -> the rooms right below it; it may use these and everything below them."""
+REGISTRIES = {
+    "SCENES": "scenes",
+    "QUESTIONS": "questions",
+    "REWARDS": "rewards",
+    "METHODS": "training",
+    "BENCHMARKS": "benchmarks",
+}
+"""Who uses a registry of ``core.registry`` reaches the room that fills it."""
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if "assets" not in p.parts)
+
+
+@cache
+def allowed(room: str) -> frozenset[str]:
+    """The rooms that a room may use."""
+    return frozenset(BELOW[room]).union(*(allowed(r) for r in BELOW[room]))
+
+
+def room_of(parts: tuple[str, ...]) -> str | None:
+    """The room of a module's path inside the package; None at the top."""
+    return parts[0] if parts and parts[0] in BELOW else None
+
+
+def taken(path: Path, tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """(room, name) of everything that a file imports from the package, also inside functions."""
+    package = path.relative_to(PACKAGE).parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first, *rest = alias.name.split(".")
+                if first == "spacer_utils" and rest and (room := room_of(tuple(rest))):
+                    yield room, rest[-1]
+        elif isinstance(node, ast.ImportFrom):
+            module = tuple((node.module or "").split(".")) if node.module else ()
+            if node.level:
+                module = package[: len(package) - node.level + 1] + module
+            elif module[:1] == ("spacer_utils",):
+                module = module[1:]
+            else:
+                continue
+            for alias in node.names:
+                if room := room_of((*module, alias.name)):
+                    yield room, alias.name
+                if module == ("core", "registry") and alias.name in REGISTRIES:
+                    yield REGISTRIES[alias.name], alias.name
+
+
+def test_the_package_has_these_rooms_and_nothing_else() -> None:
+    folders = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert folders == {*BELOW, "assets"}
+    assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_arrows_point_down_and_private_names_stay_in_their_room(path: Path) -> None:
+    room = room_of(path.relative_to(PACKAGE).parts)
+    if room is None:
+        return  # the command line may use every room
+    for other, name in taken(path, ast.parse(path.read_text())):
+        assert other == room or other in allowed(room), f"{room} may not use {other} ({name})"
+        assert other == room or not re.match(r"_(?!_)", name), f"{name} is private to {other}"
+
+
+def test_no_two_files_share_a_name() -> None:
+    names = Counter(p.name for p in FILES if p.name != "__init__.py")
+    assert [name for name, n in names.items() if n > 1] == []
+
+
+def test_the_map_in_the_readme_is_true() -> None:
+    """Every room has a line in the README's tree, and every line names a room."""
+    text = (PROJECT / "README.md").read_text()
+    tree = text.split("spacer_utils/\n", 1)[1].split("```", 1)[0]
+    lines = re.findall(r"^  (\w+)/ +(\S.*)$", tree, re.MULTILINE)
+    assert {name for name, _ in lines} == {*BELOW, "assets"}
+    assert all(len(what) > 10 for _, what in lines)
+
+
+def test_paths_that_the_guides_name_are_there() -> None:
+    for guide in ("README.md", "CONTRIBUTING.md"):
+        text = (PROJECT / guide).read_text()
+        named = re.findall(r"`((?:spacer_utils|tests|notebooks)/[\w./-]+)`", text)
+        assert named, guide
+        missing = [name for name in named if not (PROJECT / name).exists()]
+        assert missing == [], guide
