@@ -111,3 +111,11 @@ def test_paths_that_the_guides_name_are_there() -> None:
         assert named, guide
         missing = [name for name in named if not (PROJECT / name).exists()]
         assert missing == [], guide
+
+
+def test_files_that_the_readme_gives_for_wishes_are_there() -> None:
+    text = (PROJECT / "README.md").read_text()
+    table = text.split("| I want to | file |\n|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    named = re.findall(r"`([\w./]+(?:\.py|/))`", table)
+    assert len(named) > 20
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
