@@ -34,7 +34,6 @@ from spacer_utils.rewards import map as released_map
 from spacer_utils.rewards.accuracy_spacer import accuracy_spacer
 from spacer_utils.rewards.format_spacer import format_spacer
 from spacer_utils.rewards.map import map_score
-from spacer_utils.rewards.map_batch import map_scores
 from spacer_utils.rewards.score_rewards import sample_of
 from spacer_utils.rewards.sets import SETS, with_map
 
@@ -352,15 +351,9 @@ def main() -> None:
         for r in maps:
             slow_score(slow_read(r["map_text"], r["categories"]), r["solution"])
 
-    texts, truths = [r["map_text"] for r in maps], [r["solution"] for r in maps]
-    assert max(abs(value - r["score"]) for value, r in zip(map_scores(texts, truths), maps)) < 1e-9
-
     def fast_maps() -> None:
         for r in maps:
             released_map.score(released_map.read(r["map_text"], r["categories"]), r["solution"])
-
-    def batch_maps() -> None:
-        map_scores(texts, truths)
 
     def slow_rows() -> None:
         for r in rows:
@@ -372,8 +365,7 @@ def main() -> None:
             fast_rewards(s, r["completion"])
 
     for what, slow, fast in (
-        ("map parse and score, compiled batch", slow_maps, batch_maps),
-        ("map parse and score, row by row", slow_maps, fast_maps),
+        ("map parse and score", slow_maps, fast_maps),
         ("all rewards of a row", slow_rows, fast_rows),
     ):
         quick = fastest(fast)

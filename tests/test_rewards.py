@@ -63,10 +63,7 @@ def accuracy(problem_type: str, gold: str, answer: str, reward_set: str) -> floa
 
 @pytest.mark.parametrize(
     "module",
-    [
-        pytest.param(m, marks=pytest.mark.slow) if m.__name__.endswith("map_batch") else m
-        for m in MODULES  # it compiles
-    ],
+    MODULES,
     ids=lambda m: m.__name__,
 )
 def test_examples_in_docstrings_hold(module: ModuleType) -> None:

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 
 from spacer_utils import rewards
-from spacer_utils.core import answers, maps
+from spacer_utils.core import maps
 from spacer_utils.core.files import read_jsonl
 from spacer_utils.core.registry import SCENES
-from spacer_utils.rewards import adapter
 from spacer_utils.rewards.map import read, score
 from spacer_utils.rewards.matching import calibrated, compare
 from spacer_utils.rewards.score_rewards import sample_of
-from spacer_utils.rewards.sets import SETS
 
 
 @pytest.mark.slow
@@ -78,20 +76,11 @@ def test_what_uninformative_maps_earn_on_real_rooms(real_layouts: Path) -> None:
 
 @pytest.mark.slow
 def test_trainers_get_the_released_rewards_too(golden: Path) -> None:
-    """The adapter scores the maps of a whole batch at once."""
     rows = read_jsonl(golden / "spacer_rewards.jsonl")
-    functions, _ = rewards.trl_reward_functions(
-        {"accuracy_with_map": 1.0, "map": 1.0}, reward_set="spacer"
-    )
+    functions, _ = rewards.trl_reward_functions({"accuracy_with_map": 1.0}, reward_set="spacer")
     samples = [sample_of(r, k) for k, r in enumerate(rows)]
     texts = [r["completion"] for r in rows]
-    total, drawn = (
-        f(completions=texts, sample=[s.to_json_text() for s in samples]) for f in functions
-    )
+    total = functions[0](completions=texts, sample=[s.to_json_text() for s in samples])
     assert [t or 0.0 for t in total] == pytest.approx(
         [r["accuracy_with_map"] for r in rows], abs=1e-9
     )
-    alone = [
-        adapter.value("map", SETS["spacer"], s, answers.parse(t)) for s, t in zip(samples, texts)
-    ]
-    assert drawn == pytest.approx(alone, abs=1e-12)

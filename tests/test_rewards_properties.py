@@ -29,7 +29,6 @@ from spacer_utils.core.types import MapCells, MapFrame, Sample
 from spacer_utils.rewards import RewardSet
 from spacer_utils.rewards.map import read, score
 from spacer_utils.rewards.map_aligned import aligned, aligned_metric
-from spacer_utils.rewards.map_batch import map_scores
 from spacer_utils.rewards.matching import _least_totals, calibrated, closeness, compare, matched
 
 CATEGORIES = ("tv", "bed", "chair", "trash bin", "table", 'men\'s shoes, (old): "x"')
@@ -450,7 +449,6 @@ def test_matchings_have_the_least_total_distance(k: int, n: int, seed: int) -> N
 TAGS = ("<map>", "</map>", "{'tv': [[1, 1]]}")
 
 
-@pytest.mark.slow  # compiles on a machine's first run
 @pytest.mark.parametrize(
     "true", [{}, {"tv": []}, {"tv": [[1, 1]]}], ids=["no object", "an empty category", "a tv"]
 )
@@ -769,49 +767,6 @@ def test_the_fast_reading_is_the_plain_one(text: str) -> None:
     found = read(text, names)
     assert found == slow_read(text, names)
     assert score(found, true) == pytest.approx(slow_score(found, true), abs=1e-12)
-
-
-@pytest.mark.slow  # compiles on a machine's first run
-@settings(max_examples=2000, deadline=None)
-@given(
-    st.lists(
-        st.one_of(
-            DICTS,
-            st.lists(MAP_PARTS, max_size=14).map("".join),
-            DICTS.map(lambda t: f"str{{{t}}}"),
-            st.tuples(DICTS, st.integers(0, 60)).map(lambda t: t[0][: t[1]]),
-        ),
-        min_size=1,
-        max_size=5,
-    ),
-    st.lists(st.sampled_from(["tv", "bin", "Bin", "trash bin", "bin bag", "t.v."]), unique=True),
-    st.integers(0, 4),
-)
-def test_the_compiled_score_is_the_plain_one(
-    texts: list[str], names: list[str], count: int
-) -> None:
-    true: MapCells = {name: [[k, (3 * k + len(name)) % 10] for k in range(count)] for name in names}
-    plain = [score(read(text, names), true) for text in texts]
-    assert map_scores(texts, [true] * len(texts)) == pytest.approx(plain, rel=0, abs=1e-12)
-
-
-@pytest.mark.slow
-def test_the_compiled_score_leaves_the_unusual_to_the_plain_one() -> None:
-    true: MapCells = {"tv": [[1, 2], [3, 4]]}
-    many = "{'tv': [" + ", ".join(["[1, 2]"] * 300) + "]}"
-    texts = [
-        many,
-        "tv " * 3000,
-        "{'tv': [[1, 2" + "0" * 400 + "]]}",
-        "",
-        " {'tv': [[1, 2], [3, 4]]}\n",
-        "{'tv': [[1, 2]]}\u00e9",
-        "tv" + " 1 2" * 600,
-    ]
-    expected = [term("map", true, text) for text in texts]
-    assert map_scores(texts, [true] * len(texts)) == pytest.approx(expected)
-    assert map_scores([], []) == []
-    assert map_scores(["", "{}"], [{}, {"tv": []}]) == [1.0, 1.0]
 
 
 def test_every_registered_reward_takes_any_sample() -> None:

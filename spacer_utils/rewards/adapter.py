@@ -9,11 +9,9 @@ from functools import partial
 from typing import Any
 
 from ..core import answers
-from ..core.maps import GRID
 from ..core.registry import REWARDS
 from ..core.types import Answer, Sample
 from . import length, temporal
-from .map import text_read
 from .sets import Gate, RewardSet, credit, gate_open, resolve, term, with_map
 
 Values = list[float | None]
@@ -63,69 +61,29 @@ def _function(name: str, rewards: RewardSet, limit: int) -> RewardFunction:
     return function
 
 
-def value(
-    name: str,
-    rewards: RewardSet,
-    sample: Sample,
-    answer: Answer,
-    drawn: Callable[[], float | None] | None = None,
-) -> float | None:
-    """What one term of a set counts for one completion, the gate applied.
-
-    Args:
-        drawn: gives the map score on which the term rests, where it is known already.
-    """
-    drawn = drawn or (lambda: term(_rule(name, rewards), sample, answer)[0])
+def value(name: str, rewards: RewardSet, sample: Sample, answer: Answer) -> float | None:
+    """What one term of a set counts for one completion, the gate applied."""
     if name == "accuracy_with_map":
-        return with_map(rewards, sample, answer, value("accuracy", rewards, sample, answer), drawn)[
-            0
-        ]
-    found = drawn()
+        accuracy = value("accuracy", rewards, sample, answer)
+        return with_map(
+            rewards, sample, answer, accuracy, lambda: term(rewards.map_term, sample, answer)[0]
+        )[0]
+
+    found, _ = term(rewards.rules.get(name, name), sample, answer)
     if found is None or not name.startswith("map"):
         return found
-    return (
-        credit(found)
-        if gate_open(rewards.gate, answer, value("accuracy", rewards, sample, answer))
-        else 0.0
-    )
 
-
-def _rule(name: str, rewards: RewardSet) -> str:
-    """The registered reward on which a public term rests."""
-    return rewards.map_term if name == "accuracy_with_map" else rewards.rules.get(name, name)
+    accuracy = value("accuracy", rewards, sample, answer)
+    return credit(found) if gate_open(rewards.gate, answer, accuracy) else 0.0
 
 
 def _rows(
     name: str, rewards: RewardSet, completions: Sequence[Any], sample: Sequence[str], **columns: Any
 ) -> Values:
-    rows = [
-        (Sample.from_json_text(s), answers.parse(text_of(c)))
+    return [
+        value(name, rewards, Sample.from_json_text(s), answers.parse(text_of(c)))
         for c, s in zip(completions, sample, strict=True)
     ]
-    if _rule(name, rewards) != "map":
-        return [value(name, rewards, s, a) for s, a in rows]
-    return [
-        value(name, rewards, s, a, lambda score=score: score)  # type: ignore[misc]
-        for (s, a), score in zip(rows, released_maps(rows))
-    ]
-
-
-def released_maps(rows: Sequence[tuple[Sample, Answer]]) -> Values:
-    """The reward ``map`` of many completions at once, by the compiled reader, which knows the
-    paper's grid only."""
-    from .map_batch import map_scores  # numba, for who trains with this reward only
-
-    texts = [text_read(a) for _, a in rows]
-    told = [
-        k
-        for k, (s, _) in enumerate(rows)
-        if s.cognitive_map is not None and texts[k] is not None and s.map_grid == GRID
-    ]
-    scores = map_scores(
-        [texts[k] or "" for k in told], [rows[k][0].cognitive_map or {} for k in told]
-    )
-    found = dict(zip(told, scores))
-    return [found[k] if k in found else REWARDS["map"](s, a)[0] for k, (s, a) in enumerate(rows)]
 
 
 def text_of(completion: Any) -> str:
