@@ -75,7 +75,7 @@ def test_one_room_has_no_interval() -> None:
         both = [*rows, *({**r, "model": "sft"} for r in rows)]
         tables = [
             *scores.summary(rows, seed=0),
-            *scores.by_type(rows, "heldout", seed=0),
+            *scores.by_type(rows, seed=0),
             scores.paired(both, "heldout", "sft", "base", seed=0),
         ]
         assert [(t["low"] is not None, t["high"] is not None) for t in tables] == [

@@ -705,7 +705,8 @@ def test_the_committed_base_draws_rooms_that_it_sees(tmp_path: Path) -> None:
         given = evaluate.answer(
             profile.model_path, asked, tmp_path, tmp_path / mode, profile, with_map=True, mode=mode
         )
-        return scores.map_summary("heldout", mode, scores.map_rows(asked, given), seed=0)
+        (table,) = scores.map_summary(scores.map_rows("heldout", mode, asked, given), seed=0)
+        return table
 
     seen, blind = maps_of("video"), maps_of("blind")
     assert seen["parseable (%)"] > 95

@@ -335,17 +335,18 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
         *(rollout(s, centre) for s in range(1, 11)),
         *(rollout(s, MAP, accuracy=0.0) for s in range(11, 21)),
     ]
-    first, last = cf.tenths(cf.worth(rows, {"3": COUNT}), parts=2)
+    table = cf.by_tenth(cf.worth(rows, {"3": COUNT}))
+    first, last = table[0], table[-1]
     assert first["map"] == first["centre"] == first["paid"] == first["centre paid"] > 0.5
     assert abs(first["map_calibrated"]) < 1e-9
     assert last["map"] == last["map_calibrated"] == pytest.approx(1.0)
     assert last["paid"] == last["centre paid"] == 0  # a wrong answer's map is not paid
-    assert (first["n"], first["step"], last["tenth"]) == (10, 5.5, 2)
+    assert (first["n"], first["step"], last["tenth"]) == (2, 1.5, 10)
     assert [
-        t["n"] for t in cf.tenths(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))
+        t["n"] for t in cf.by_tenth(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))
     ] == [3] * 10
     assert not cf.worth([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
-    assert not cf.tenths([])
+    assert not cf.by_tenth([])
     assert not cf.worth(
         [rollout(1, MAP), *[{**rollout(1, MAP), "completion": "<answer>2</answer>"}] * 200],
         {"3": COUNT},

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from training_kit import write_data
 
-from spacer_utils.analysis import published, study
+from spacer_utils.analysis import published, scores, study
 from spacer_utils.core import profiles
 from spacer_utils.core.types import Sample, WorkbookError
 
 
-def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dict]:
-    """One question per room, or several; ``scores`` gives each training seed its questions'
+def rows(model: str, by_seed: dict[int, list[float]], rooms: int = 4) -> list[dict]:
+    """One question per room, or several; ``by_seed`` gives each training seed its questions'
     scores."""
     return [
         {
@@ -32,13 +32,13 @@ def rows(model: str, scores: dict[int, list[float]], rooms: int = 4) -> list[dic
             "parsed": True,
             "truncated": False,
         }
-        for s, values in scores.items()
+        for s, values in by_seed.items()
         for k, v in enumerate(values)
     ]
 
 
 def test_a_model_is_worth_the_mean_of_its_seeds_and_each_is_told() -> None:
-    table = study.summary(
+    table = scores.summary(
         rows("rlvr-full", {0: [1, 1, 0, 0], 1: [1, 1, 1, 0], 2: [1, 1, 1, 1]}), seed=0
     )
     assert table[0]["macro"] == pytest.approx(75)
@@ -48,9 +48,9 @@ def test_a_model_is_worth_the_mean_of_its_seeds_and_each_is_told() -> None:
 
 
 def test_a_question_type_has_the_spread_over_seeds_in_its_interval() -> None:
-    scores = {0: [1, 0] * 20, 1: [1, 1] * 20, 2: [0, 0] * 20}
+    counts = {0: [1, 0] * 20, 1: [1, 1] * 20, 2: [0, 0] * 20}
     other = [{**r, "question_type": "size", "score": 1} for r in rows("a", {0: [1] * 40}, rooms=40)]
-    counting, size = study.by_type(rows("a", scores, rooms=40) + other, seed=0)
+    counting, size = scores.by_type(rows("a", counts, rooms=40) + other, seed=0)
     assert (counting["question_type"], counting["score"], counting["seeds"], counting["n"]) == (
         "counting",
         50,
@@ -70,20 +70,53 @@ def test_intervals_hold_the_spread_over_seeds_too() -> None:
     alike = rows("a", {s: [1, 0] * 20 for s in range(3)}, rooms=40)
     unlike = rows("a", {0: [0, 0] * 20, 1: [1, 0] * 20, 2: [1, 1] * 20}, rooms=40)
     narrow, wide = (
-        np.ptp(np.percentile(study.over_seeds(r, seed=0), [2.5, 97.5])) for r in (alike, unlike)
+        np.ptp(np.percentile(scores.bootstrap(r, seed=0), [2.5, 97.5])) for r in (alike, unlike)
     )
     assert wide > 2 * narrow
     assert 10 < narrow < 50  # forty rooms, half of them right
+
+
+def test_one_seed_is_summarised_as_its_rooms_alone_are() -> None:
+    """The same draws, scores and counts, whether rows name their only training seed or not."""
+    base = rows("base", {0: [1, 0, 0.5, 1, 0, 0.25] * 4}, rooms=8)
+    trained = rows("rlvr-full", {0: [1, 0.5, 0.5, 1, 0, 1] * 4}, rooms=8)
+    named = base + trained
+    unnamed = [{k: v for k, v in r.items() if k != "train_seed"} for r in named]
+
+    assert np.array_equal(scores.bootstrap(base, seed=3), scores.room_bootstrap(base, seed=3))
+    assert scores.paired_table(named, seed=3) == scores.paired_table(unnamed, seed=3)
+    for of_seed, of_rooms in zip(scores.summary(named, seed=3), scores.summary(unnamed, seed=3)):
+        assert of_seed == {**of_rooms, "seeds": 1, "each seed": [round(of_rooms["macro"], 2)]}
+
+
+def test_intervals_stay_those_that_the_committed_study_was_made_with() -> None:
+    base = rows("base", {0: [1, 0, 0.5, 1, 0, 0.25] * 4}, rooms=8)
+    trained = rows("rlvr-full", {0: [1, 0, 1] * 8, 1: [0.5, 0, 1] * 8, 2: [1] * 24}, rooms=8)
+    found = [
+        *scores.summary(base, seed=3),
+        *scores.summary(trained, seed=3),
+        *scores.paired_table(base + trained, seed=3),
+        *scores.by_type(trained, seed=3),
+    ]
+    assert [(r["low"], r["high"]) for r in found] == [
+        pytest.approx(ends)
+        for ends in (
+            (42.70833333333333, 48.95833333333333),
+            (50.0, 100.0),
+            (5.208333333333329, 52.08333333333333),
+            (50.0, 100.0),
+        )
+    ]
 
 
 def test_what_is_hard_for_both_cancels_in_a_pair() -> None:
     hard = [1, 1, 1, 0, 0, 0]
     base = rows("base", {0: hard}, rooms=6)
     better = rows("rlvr-full", {s: [min(1, v + 0.25) for v in hard] for s in range(3)}, rooms=6)
-    pair = study.pairs(base + better, seed=0)[0]
+    pair = scores.paired_table(base + better, seed=0)[0]
     assert (pair["model"], pair["minus"]) == ("rlvr-full", "base")
     assert pair["difference"] == pytest.approx(12.5)
-    alone = study.summary(base, seed=0)[0]
+    alone = scores.summary(base, seed=0)[0]
     assert pair["high"] - pair["low"] < (alone["high"] - alone["low"]) / 2
     assert pair["low"] >= 0
 
@@ -277,7 +310,7 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(
         return [{**r, "split": split} for r in rows("base", {0: [1, 0, 1, 0]})], [], []
 
     monkeypatch.setattr(study, "answered", answered)
-    monkeypatch.setattr(study.analysis, "prior_rows", lambda *_: [])
+    monkeypatch.setattr(study.scores, "prior_rows", lambda *_: [])
     assert study.main(["--profile", "smoke", "--further", str(further)]) == 0
     spatial = {"object_count", "room_size"}
     assert asked == {"heldout": (data, spatial | {"general"}), "further_rooms": (further, spatial)}

@@ -22,6 +22,7 @@ from ..core.rows import is_general, spread
 from ..core.types import MapCells, Sample
 from ..rewards.map import score as released_score
 from ..rewards.sets import MAPPED_TYPES
+from . import training_logs
 from .scores import Row, interval, paired, room_bootstrap
 
 TRUE_MAP, OWN_MAP = "true map", "own map"
@@ -354,20 +355,14 @@ def follows_what(maps: Sequence[Row]) -> dict[str, float | None]:
     return {k: None if np.isnan(v) else float(v) for k, v in pairs.items()}
 
 
-def tenths(maps: Sequence[Row], parts: int = 10) -> list[Row]:
-    """Means over every tenth of a run of the terms of ``worth``."""
-    last = max((r["step"] for r in maps), default=0)
-    found: dict[int, list[Row]] = defaultdict(list)
-    for r in maps:
-        found[(r["step"] - 1) * parts // last].append({"step": r["step"], **r["terms"]})
-    return [
-        {
-            "tenth": k + 1,
-            "n": len(mine),
-            **{name: float(np.mean([w[name] for w in mine])) for name in mine[0]},
-        }
-        for k, mine in sorted(found.items())
-    ]
+def by_tenth(maps: Sequence[Row]) -> list[Row]:
+    """Mean step and mean of every term of ``worth``, for each tenth of a run."""
+    table = []
+    for tenth, mine in training_logs.tenths(maps).items():
+        values = [{"step": r["step"], **r["terms"]} for r in mine]
+        means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        table.append({"tenth": tenth, "n": len(mine), **means})
+    return table
 
 
 def _worth(sample: Sample, rollout: Mapping[str, Any]) -> dict[str, float]:

@@ -132,6 +132,28 @@ def room_bootstrap(rows: Sequence[Row], *, seed: int, draws: int = 2000) -> npt.
     return scores
 
 
+def by_seed(rows: Iterable[Row]) -> list[list[Row]]:
+    """The rows of every training seed, seeds in order; rows without a ``train_seed`` are one
+    seed's."""
+    found: dict[int, list[Row]] = defaultdict(list)
+    for r in rows:
+        found[r.get("train_seed", 0)].append(r)
+    return [found[seed] for seed in sorted(found)]
+
+
+def bootstrap(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
+    """(draws,) macro scores (%), mean over training seeds: every draw takes rooms with
+    replacement, and seeds with replacement.
+
+    Where all rows are of one seed, these are the draws of ``room_bootstrap``.
+    """
+    each = np.stack([room_bootstrap(mine, seed=seed) for mine in by_seed(rows)])
+    seeds, draws = each.shape
+    chosen = np.random.default_rng([seed, 96]).integers(0, seeds, (seeds, draws))
+    scores: npt.NDArray[np.float64] = np.take_along_axis(each, chosen, 0).mean(0)
+    return scores
+
+
 def interval(
     values: npt.NDArray[np.float64], *parts: Sequence[Row]
 ) -> tuple[float, float] | tuple[None, None]:
@@ -148,66 +170,63 @@ def _select(rows: Iterable[Row], **want: Any) -> list[Row]:
 
 
 def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per split and model: macro score with interval, and counts as ``scoring.report`` has them.
+    """Per split and model: macro score with its interval, and what became of the questions.
 
-    Missing answers score 0 in the macro score; n_expected = n_scored + n_missing, and unparsed ones
-    are among the scored.
+    The score is the mean over training seeds; rows that name their seed get a column for each
+    seed's own. Missing answers score 0; n_expected = n_scored + n_missing, of all seeds together,
+    and unparsed answers are among the scored.
     """
     table = []
     for split, model in dict.fromkeys((r["split"], r["model"]) for r in rows):
         mine = _select(rows, split=split, model=model)
-        low, high = interval(room_bootstrap(mine, seed=seed), mine)
+        each = [macro(of_seed) for of_seed in by_seed(mine)]
+        low, high = interval(bootstrap(mine, seed=seed), mine)
+        row = {"split": split, "model": model, "macro": float(np.mean(each))}
+        row |= {"low": low, "high": high}
+        if "train_seed" in mine[0]:
+            row |= {"seeds": len(each), "each seed": [round(v, 2) for v in each]}
         missing = sum(r["missing"] for r in mine)
-        table.append(
-            {
-                "split": split,
-                "model": model,
-                "macro": macro(mine),
-                "low": low,
-                "high": high,
-                "rooms": len({r["scene_id"] for r in mine}),
-                "n_expected": len(mine),
-                "n_scored": len(mine) - missing,
-                "n_missing": missing,
-                "n_unparsed": sum(not r["parsed"] and not r["missing"] for r in mine),
-                "truncated": sum(r["truncated"] for r in mine),
-            }
-        )
+        row |= {
+            "rooms": len({r["scene_id"] for r in mine}),
+            "n_expected": len(mine),
+            "n_scored": len(mine) - missing,
+            "n_missing": missing,
+            "n_unparsed": sum(not r["parsed"] and not r["missing"] for r in mine),
+            "truncated": sum(r["truncated"] for r in mine),
+        }
+        table.append(row)
     return table
 
 
-def by_type(rows: Sequence[Row], split: str, *, seed: int) -> list[Row]:
-    """Per question type and model: mean score (%) with its interval over rooms."""
+def by_type(rows: Sequence[Row], *, seed: int) -> list[Row]:
+    """Per question type, split and model: mean score (%) with its interval, as in ``summary``, and
+    the number of answers."""
+    renamed = {"macro": "score", "n_expected": "n"}
+    shown = ("split", "question_type", "model", "score", "low", "high", "seeds", "n")
     table = []
-    for question_type in sorted({r["question_type"] for r in rows if r["split"] == split}):
-        for model in dict.fromkeys(r["model"] for r in rows if r["split"] == split):
-            mine = _select(rows, split=split, model=model, question_type=question_type)
-            low, high = interval(room_bootstrap(mine, seed=seed), mine)
-            table.append(
-                {
-                    "question_type": question_type,
-                    "model": model,
-                    "score": macro(mine),
-                    "low": low,
-                    "high": high,
-                    "n": len(mine),
-                }
-            )
+    for kind in sorted({r["question_type"] for r in rows}):
+        for r in summary(_select(rows, question_type=kind), seed=seed):
+            row = {"question_type": kind, **{renamed.get(k, k): v for k, v in r.items()}}
+            table.append({k: row[k] for k in shown if k in row})
     return table
 
 
 def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row:
-    """Macro score of ``a`` minus ``b`` (points): the same rooms are drawn for both."""
+    """Macro score of ``a`` minus ``b`` (points): the same rooms and seeds are drawn for both.
+
+    ``n`` is the number of questions, which every training seed answered.
+    """
     one, two = _select(rows, split=split, model=a), _select(rows, split=split, model=b)
-    low, high = interval(room_bootstrap(one, seed=seed) - room_bootstrap(two, seed=seed), one)
+    means = [np.mean([macro(mine) for mine in by_seed(found)]) for found in (one, two)]
+    low, high = interval(bootstrap(one, seed=seed) - bootstrap(two, seed=seed), one)
     return {
         "split": split,
         "model": a,
         "minus": b,
-        "difference": macro(one) - macro(two),
+        "difference": float(means[0] - means[1]),
         "low": low,
         "high": high,
-        "n": len(one),
+        "n": len(by_seed(one)[0]),
         "rooms": len({r["scene_id"] for r in one}),
     }
 
@@ -364,11 +383,13 @@ def floor_of(
     return {kind: {t: [s[t] for s in values] for t in MAP_TERMS} for kind, values in scored.items()}
 
 
-def map_rows(samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]:
+def map_rows(
+    split: str, model: str, samples: Sequence[Sample], outputs: Mapping[str, Any]
+) -> list[Row]:
     """One row per sample with a map: the true and the predicted map, every map score, the distance
     and the answer's score."""
     table = []
-    for scored, s in zip(score_rows("", "", samples, outputs), samples):
+    for scored, s in zip(score_rows(split, model, samples, outputs), samples):
         if s.cognitive_map is None:
             continue
         answer = parse(scored["output"])
@@ -396,25 +417,35 @@ def map_rows(samples: Sequence[Sample], outputs: Mapping[str, Any]) -> list[Row]
     return table
 
 
-def map_summary(split: str, model: str, rows: Sequence[Row], *, seed: int) -> Row:
-    """Mean map scores with an interval over rooms, share of parseable maps, median distance of
-    single instances in cells."""
-    scored = [{**r, "score": r["map_calibrated"], "question_type": "map"} for r in rows]
-    low, high = interval(room_bootstrap(scored, seed=seed) / 100, scored)
-    off = [d for r in rows for d in r["cells_off"]]
-    return {
-        "split": split,
-        "model": model,
-        "n": len(rows),
-        "rooms": len({r["scene_id"] for r in rows}),
-        "parseable (%)": 100 * float(np.mean([r["has_map"] for r in rows])),
-        "map": float(np.mean([r["map"] for r in rows])),
-        "map_calibrated": float(np.mean([r["map_calibrated"] for r in rows])),
-        "low": low,
-        "high": high,
-        "map_relations": float(np.mean([r["map_relations"] for r in rows])),
-        "median cells off": float(np.median(off)) if off else None,
-    }
+def map_summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
+    """Per split and model of ``map_rows``: mean map scores, share of readable maps, and the median
+    distance of single objects in cells.
+
+    The interval is over rooms; maps of several training seeds count together.
+    """
+    table = []
+    for split, model in dict.fromkeys((r["split"], r["model"]) for r in rows):
+        mine = _select(rows, split=split, model=model)
+        scored = [{**r, "score": r["map_calibrated"], "question_type": "map"} for r in mine]
+        low, high = interval(room_bootstrap(scored, seed=seed) / 100, scored)
+        off = [cells for r in mine for cells in r["cells_off"]]
+        row = {
+            "split": split,
+            "model": model,
+            "n": len(mine),
+            "rooms": len({r["scene_id"] for r in mine}),
+            "parseable (%)": 100 * float(np.mean([r["has_map"] for r in mine])),
+            "map": float(np.mean([r["map"] for r in mine])),
+            "map_calibrated": float(np.mean([r["map_calibrated"] for r in mine])),
+            "low": low,
+            "high": high,
+            "map_relations": float(np.mean([r["map_relations"] for r in mine])),
+            "median cells off": float(np.median(off)) if off else None,
+        }
+        if "train_seed" in mine[0]:
+            row["seeds"] = len(by_seed(mine))
+        table.append(row)
+    return table
 
 
 def map_answer_link(model: str, rows: Sequence[Row], *, seed: int) -> Row:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core import machine as machine_
 from ..core import profiles
@@ -131,124 +130,20 @@ def answered(
         if arm.with_map and not arm.told:
             drawn += [
                 {**r, **about}
-                for r in scores.map_rows([s for s in samples if s.cognitive_map], given)
+                for r in scores.map_rows(
+                    split, arm.model, [s for s in samples if s.cognitive_map], given
+                )
             ]
             read += [{**r, **about} for r in counterfactual.own_rows(arm.model, samples, given)]
     return rows, drawn, read
 
 
-def over_seeds(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
-    """(draws,) mean over training seeds of the macro score (%), rooms and seeds drawn with
-    replacement."""
-    seeds = sorted({r["train_seed"] for r in rows})
-    each = np.stack(
-        [scores.room_bootstrap([r for r in rows if r["train_seed"] == s], seed=seed) for s in seeds]
-    )
-    chosen = np.random.default_rng([seed, 96]).integers(0, len(seeds), (len(seeds), each.shape[1]))
-    drawn: npt.NDArray[np.float64] = np.take_along_axis(each, chosen, 0).mean(0)
-    return drawn
-
-
-def mean_over_seeds(rows: Sequence[Row]) -> list[float]:
-    """Macro score (%) of every training seed."""
-    return [
-        scores.macro(r for r in rows if r["train_seed"] == s)
-        for s in sorted({r["train_seed"] for r in rows})
-    ]
-
-
-def _of(rows: Sequence[Row], model: str) -> list[Row]:
-    return [r for r in rows if r["model"] == model]
-
-
-def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per model: mean macro score over seeds with its interval, every seed's own, and what became
-    of the questions."""
-    table = []
-    for model in dict.fromkeys(r["model"] for r in rows):
-        mine = _of(rows, model)
-        each = mean_over_seeds(mine)
-        low, high = scores.interval(over_seeds(mine, seed=seed), mine)
-        counts = scores.summary(mine, seed=seed)[0]
-        table.append(
-            {
-                "split": mine[0]["split"],
-                "model": model,
-                "macro": float(np.mean(each)),
-                "low": low,
-                "high": high,
-                "seeds": len(each),
-                "each seed": [round(v, 2) for v in each],
-                **{
-                    k: counts[k]
-                    for k in ("rooms", "n_expected", "n_missing", "n_unparsed", "truncated")
-                },
-            }
-        )
-    return table
-
-
-def by_type(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per question type and model: mean score (%) over seeds with its interval, and the number of
-    answers of all seeds."""
-    return [
-        {
-            "split": r["split"],
-            "question_type": kind,
-            "model": r["model"],
-            "score": r["macro"],
-            "low": r["low"],
-            "high": r["high"],
-            "seeds": r["seeds"],
-            "n": r["n_expected"],
-        }
-        for kind in sorted({r["question_type"] for r in rows})
-        for r in summary([r for r in rows if r["question_type"] == kind], seed=seed)
-    ]
-
-
-def pairs(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Differences (points) of ``analysis.PAIRS`` that are there, rooms and seeds drawn alike for
-    both."""
-    models, table = list(dict.fromkeys(r["model"] for r in rows)), []
-    for a, b in scores.comparisons(models):
-        one, two = _of(rows, a), _of(rows, b)
-        low, high = scores.interval(over_seeds(one, seed=seed) - over_seeds(two, seed=seed), one)
-        difference = float(np.mean(mean_over_seeds(one)) - np.mean(mean_over_seeds(two)))
-        table.append(
-            {
-                "split": one[0]["split"],
-                "model": a,
-                "minus": b,
-                "difference": difference,
-                "low": low,
-                "high": high,
-                "n": len({r["key"] for r in one}),
-                "rooms": len({r["scene_id"] for r in one}),
-            }
-        )
-    return table
-
-
-def maps_of(drawn: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per model that draws maps: ``analysis.map_summary`` of all its seeds' maps together."""
-    return [
-        {
-            **scores.map_summary(mine[0]["split"], model, mine, seed=seed),
-            "seeds": len({r["train_seed"] for r in mine}),
-        }
-        for model in dict.fromkeys(r["model"] for r in drawn)
-        if (mine := _of(drawn, model))
-    ]
-
-
 def map_pairs(drawn: Sequence[Row], *, seed: int) -> list[Row]:
     """Differences of the calibrated map score (0 knows nothing, 1 perfect) between models that
-    draw, as in ``pairs``."""
-    scored = [
-        {**r, "score": r["map_calibrated"] / 100, "question_type": "map"} for r in drawn
-    ]  # of percent
-    return pairs(scored, seed=seed)
+    draw, as in ``scores.paired_table``."""
+    # differences are given in percent, and this score is not
+    scored = [{**r, "score": r["map_calibrated"] / 100, "question_type": "map"} for r in drawn]
+    return scores.paired_table(scored, seed=seed)
 
 
 def tables(
@@ -256,18 +151,24 @@ def tables(
 ) -> dict[str, list[Row]]:
     """What is kept of one split's rows (see ``answered``); macro scores and their differences are
     over spatial question types."""
-    spatial, general = (
-        [r for r in rows if rows_.is_general(r["question_type"]) == g] for g in (False, True)
-    )
-    split, drawing = {"split": rows[0]["split"]}, dict.fromkeys(r["model"] for r in drawn)
+    spatial = [r for r in rows if not rows_.is_general(r["question_type"])]
+    general = [r for r in rows if rows_.is_general(r["question_type"])]
+
+    # of every model that draws maps: does it answer better after its better maps?
+    split = {"split": rows[0]["split"]}
+    links = [
+        split | scores.map_answer_link(model, [r for r in drawn if r["model"] == model], seed=seed)
+        for model in dict.fromkeys(r["model"] for r in drawn)
+    ]
+
     return {
-        "summary": summary(spatial, seed=seed),
-        "pairs": pairs(spatial, seed=seed),
-        "by type": by_type(rows, seed=seed),
-        "forgetting": pairs(general, seed=seed),
-        "maps": maps_of(drawn, seed=seed),
+        "summary": scores.summary(spatial, seed=seed),
+        "pairs": scores.paired_table(spatial, seed=seed),
+        "by type": scores.by_type(rows, seed=seed),
+        "forgetting": scores.paired_table(general, seed=seed),
+        "maps": scores.map_summary(drawn, seed=seed),
         "map pairs": map_pairs(drawn, seed=seed),
-        "links": [split | scores.map_answer_link(m, _of(drawn, m), seed=seed) for m in drawing],
+        "links": links,
         "follows": [split | r for r in counterfactual.follow_table(read, seed=seed)],
     }
 

@@ -98,6 +98,17 @@ def thirds(
     ]
 
 
+def tenths(rows: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+    """Rows by the tenth of the run that their step lies in, numbered from 1; a tenth without rows
+    is left out."""
+    rows = list(rows)
+    last = max((r["step"] for r in rows), default=0)
+    found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for r in rows:
+        found[1 + (r["step"] - 1) * 10 // last].append(r)
+    return dict(sorted(found.items()))
+
+
 def gain(rows: Iterable[Mapping[str, Any]], term: str | None = None) -> dict[str, float | None]:
     """What the rollouts of the first and of the last third of the steps earn, and the difference
     with its 95% interval.
@@ -186,7 +197,7 @@ def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
     return table
 
 
-def numberless(rows: Iterable[Mapping[str, Any]], parts: int = 10) -> dict[str, float | None]:
+def numberless(rows: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
     """Share (%) of the answers to numerical questions that hold no number, such as a letter: of a
     whole run and its worst tenth.
 
@@ -194,19 +205,16 @@ def numberless(rows: Iterable[Mapping[str, Any]], parts: int = 10) -> dict[str, 
     shows in no other figure.
     """
     asked = [
-        (r["step"], number(block(r["completion"], "answer") or "") is None)
+        {"step": r["step"], "none": number(block(r["completion"], "answer") or "") is None}
         for r in rows
         if r["problem_type"] == "numerical"
     ]
     if not asked:
         return {"no number (%)": None, "worst tenth (%)": None}
-    last = max(step for step, _ in asked)
-    tenths: dict[int, list[bool]] = defaultdict(list)
-    for step, without in asked:
-        tenths[(step - 1) * parts // last].append(without)
+    by_tenth = [float(np.mean([r["none"] for r in mine])) for mine in tenths(asked).values()]
     return {
-        "no number (%)": 100 * float(np.mean([w for _, w in asked])),
-        "worst tenth (%)": 100 * max(float(np.mean(mine)) for mine in tenths.values()),
+        "no number (%)": 100 * float(np.mean([r["none"] for r in asked])),
+        "worst tenth (%)": 100 * max(by_tenth),
     }
 
 
