@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
@@ -40,8 +41,8 @@ def execute(plan: Plan, progress: Progress | None = None, *, overwrite: bool = F
     """Train, from the last complete checkpoint if there is one, and write ``model/`` and
     ``run.json``.
 
-    The caller holds the folder's lock. What another plan has left there goes when this one has
-    proved that it can be built.
+    The folder is touched when the plan has proved that it can be built: then it is locked, and
+    what another plan has left there goes.
     """
     state = PartialState(cpu=not torch.cuda.is_available())
     start = time.perf_counter()
@@ -52,6 +53,19 @@ def execute(plan: Plan, progress: Progress | None = None, *, overwrite: bool = F
     trainer, window = build(
         plan, progress
     )  # first: what it refuses must not cost anything that is in the folder
+    main = state.is_main_process
+    with folders.held(plan.out) if main else contextlib.nullcontext():
+        _carry_out(plan, trainer, window, state, start, overwrite)
+
+
+def _carry_out(
+    plan: Plan, trainer: Any, window: int, state: PartialState, start: float, overwrite: bool
+) -> None:
+    """Train in the locked folder and leave the whole result there.
+
+    Args:
+        start: when the run began, on the clock of ``time.perf_counter``.
+    """
     if state.is_main_process:
         record = folders.begin(plan.out, plan.inputs, WRITES, overwrite=overwrite, alone=True)
         record.remove("run.json", "adapter/", "model.partial/")

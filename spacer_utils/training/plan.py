@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import importlib.metadata
 import json
 import os
@@ -344,12 +343,14 @@ def run(
     main = (
         int(os.environ.get("RANK", 0)) == 0
     )  # of the processes of a launcher one answers for the folder
-    with folders.held(folder) if main else contextlib.nullcontext():
-        if main:
-            folders.check(folder, plan.inputs, WRITES, overwrite=overwrite, alone=True)
-        from .loop import execute
+    if main:
+        folders.check(folder, plan.inputs, WRITES, overwrite=overwrite, alone=True)
+        if (folder / folders.LOCK).exists():
+            with folders.held(folder):  # a second process is refused before it loads a model
+                pass
+    from .loop import execute
 
-        execute(plan, progress, overwrite=overwrite)
+    execute(plan, progress, overwrite=overwrite)
     return folder
 
 
