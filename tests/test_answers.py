@@ -15,13 +15,12 @@ from spacer_utils.core import answers
 from spacer_utils.core.answers import (
     MAX_ANSWER,
     MAX_MAP,
-    letter,
     map_points,
     number,
-    option_texts,
     parse,
     parse_map,
 )
+from spacer_utils.core.options import letter, option, option_reader, option_texts
 
 
 @pytest.mark.parametrize(
@@ -214,12 +213,12 @@ def test_neither_look_alikes_nor_hedges_are_letters(text: str) -> None:
 
 
 def test_a_solution_may_be_an_options_text() -> None:
-    option, options = answers.option, ("C. a cup", "A. Sofa.", "B. tv", "D. tv")
+    options = ("C. a cup", "A. Sofa.", "B. tv", "D. tv")
     assert [
         option(t, options)
         for t in ("a cup", "SOFA", "ＳＯＦＡ\u200b", "**sofa**", "b", "(C)", "tv", "bed", "")
     ] == ["C", "A", "A", "A", "B", "C", None, None, None]
-    assert [answers.option_reader(s, options)("sofa") for s in ("A", "sofa")] == [None, "A"]
+    assert [option_reader(s, options)("sofa") for s in ("A", "sofa")] == [None, "A"]
     assert option("left", ()) is None
 
 

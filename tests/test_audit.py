@@ -242,6 +242,15 @@ def test_blind_predictors_find_a_shortcut_and_only_a_shortcut() -> None:
     assert abs(telling["constant"] - 25) < 6
 
 
+def test_golds_in_words_and_signs_are_numbers() -> None:
+    rows = [s for k in range(6) for s in asked(k) if s.problem_type == "numerical"]
+    said = {"2": "two", "3": "three", "4": "4.0", "0.5": "½"}
+    worded = [replace(s, solution=f"<answer>{said.get(s.gold, s.gold)}</answer>") for s in rows]
+    assert [s.gold for s in worded] != [s.gold for s in rows]
+    assert shortcuts.table(worded) == shortcuts.table(rows)
+    assert shortcuts.right_number(replace(rows[0], solution="<answer>½</answer>")) == 0.5
+
+
 def test_the_best_constant_of_skewed_numbers() -> None:
     assert shortcuts.best_number([2.0] * 60 + [7.0] * 40) == 2.0
     assert 2 <= shortcuts.best_number([0.0, 3.0, 3.0, 4.0, 3.0]) <= 4

@@ -867,9 +867,9 @@ def test_files_may_begin_with_a_byte_order_mark(
     [
         ("a.tsv", TABLE.encode("latin-1"), "row 1: .*utf-8"),
         ("a.json", "[" * 100_000, "line 1: not JSON"),
-        ("a.json", b"\xff", "line 1: not JSON"),
+        ("a.json", b"\xff", "line 1: not UTF-8"),
         ("a.jsonl", json.dumps(VSI) + "\n" + "[" * 100_000, "line 2: not JSON"),
-        ("a.jsonl", json.dumps(VSI) + "\n\xff", "line 2: not JSON"),
+        ("a.jsonl", json.dumps(VSI) + "\n\xff", "line 2: not UTF-8"),
         ("a.jsonl", json.dumps(VSI) + "\n[1]\n", "row 2: not a record"),
         ("a.json", "[1]", "row 1: not a record"),
         ("a.parquet", b"junk", "row 1: can't be read"),

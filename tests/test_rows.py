@@ -14,7 +14,8 @@ from training_kit import write_data
 from spacer_utils import rewards
 from spacer_utils.benchmarks.scoring import load as benchmark
 from spacer_utils.core import profiles, prompts, rows
-from spacer_utils.core.answers import option_texts, parse
+from spacer_utils.core.answers import parse
+from spacer_utils.core.options import option_texts
 from spacer_utils.core.types import BadRow, Sample, WorkbookError
 from spacer_utils.dataset import audit
 from spacer_utils.evaluation import evaluate

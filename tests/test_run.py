@@ -730,7 +730,12 @@ def test_a_launched_run_is_the_command_that_people_type_with_what_was_changed() 
 def test_a_launched_run_is_followed_and_its_end_is_told() -> None:
     seen: list[tuple[int, int]] = []
     launch.follow(
-        [sys.executable, "-c", "print('sft: step 1/2 loss 3'); print('sft: step 2/2')"],
+        [
+            sys.executable,
+            "-c",
+            "from spacer_utils.core.progress import Progress; told = Progress('sft'); "
+            "told(1, 2); print('step 7/9 of something else'); told(2, 2)",
+        ],
         lambda *a: seen.append(a),
     )
     assert seen == [(1, 2), (2, 2)]

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import rewards
-from ..core.answers import answer_of, letter, number, parse, parse_map
+from ..core.answers import answer_of, number, parse, parse_map
 from ..core.map_reading import reading
 from ..core.maps import mirror
+from ..core.options import letter
 from ..core.prompts import after_map
 from ..core.rows import is_general, spread
 from ..core.types import MapCells, Sample

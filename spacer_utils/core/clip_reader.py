@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .clip_sizes import promised
-from .types import WorkbookError
+from .types import WorkbookError, first_line
 
 Pixels = npt.NDArray[np.uint8]
 Shape = Callable[[Pixels], Pixels]
@@ -168,12 +168,12 @@ def _reporting(path: Path) -> Iterator[None]:
         av.error.PatchWelcomeError,
         NotImplementedError,
     ) as error:
-        raise WorkbookError(_unknown_codec(path, f"its codec ({_first_line(error)})")) from error
+        raise WorkbookError(_unknown_codec(path, f"its codec ({first_line(error)})")) from error
     except (
         Exception
     ) as error:  # PyAV has a class per error number, and other classes for nonsense in headers
         raise Damaged(
-            f"can't read {path} as a video ({_first_line(error)}). "
+            f"can't read {path} as a video ({first_line(error)}). "
             f"It is damaged, cut short or no video. {MEND}"
         ) from error
 
@@ -198,11 +198,6 @@ def _codec_named(path: Path) -> str:
     finally:
         av.logging.set_level(level)
     return f" {named[1]}" if named else ""
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().split("\n")
-    return lines[0][:160] or type(error).__name__
 
 
 # ------------------------------------------------------------------------------------------ listing

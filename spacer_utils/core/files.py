@@ -134,27 +134,49 @@ def iterate_jsonl(path: Path, tolerate_torn_end: bool = False) -> Iterator[tuple
     """Yield ``(line number from 1, row)`` of every non-empty line.
 
     Raises:
-        BadRow: a line is not JSON in UTF-8 (a last line without its newline may be, with
-            ``tolerate_torn_end``).
+        BadRow: a line is not JSON in UTF-8; with ``tolerate_torn_end``, a last line without its
+            newline is left out instead.
     """
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise BadRow(
-                    f"{path}, line 1: UTF-16, not UTF-8. Convert it: iconv -f UTF-16 -t UTF-8 {path.name}"
-                )
-            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line)
-            except UNREADABLE as error:
-                if tolerate_torn_end and not line.endswith(b"\n"):
-                    return
-                why = error.msg if isinstance(error, json.JSONDecodeError) else error
-                raise BadRow(
-                    f"{path}, line {number}: not JSON ({why}). Mend or remove the line."
-                ) from error
+        try:
+            for number, line in filled_lines(file):
+                try:
+                    yield number, json_of(line)
+                except BadRow as error:
+                    if tolerate_torn_end and not line.endswith(b"\n"):
+                        return
+                    raise BadRow(f"line {number}: {error}. Mend or remove the line.") from error
+        except BadRow as error:
+            raise BadRow(f"{path}, {error}") from error
+
+
+def filled_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield ``(line number from 1, line)`` of every line that is not empty, without a byte order
+    mark.
+
+    Raises:
+        BadRow: the first line is UTF-16.
+    """
+    for number, line in enumerate(lines, 1):
+        if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise BadRow("line 1: UTF-16, not UTF-8. Convert it: iconv -f UTF-16 -t UTF-8")
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if line.strip():
+            yield number, line
+
+
+def json_of(line: bytes) -> Any:
+    """The JSON value of one line.
+
+    Raises:
+        BadRow: not UTF-8, or not JSON.
+    """
+    try:
+        return json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadRow(f"not UTF-8 ({error.reason} at byte {error.start})") from error
+    except UNREADABLE as error:
+        raise BadRow(f"not JSON ({error})") from error
 
 
 def read_jsonl(path: Path, tolerate_torn_end: bool = False) -> list[Any]:
@@ -162,7 +184,7 @@ def read_jsonl(path: Path, tolerate_torn_end: bool = False) -> list[Any]:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of the file's bytes."""
+    """Hex digest of the file's bytes, read now; ``content_hash`` remembers it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

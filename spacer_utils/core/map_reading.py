@@ -11,8 +11,9 @@ import math
 import string
 from collections.abc import Mapping, Sequence
 
-from .answers import option_texts, same_text
+from .answers import same_text
 from .directions import MARGIN, SECTORS, boundary_gap, sector, turn
+from .options import option_texts
 from .types import MapCells, Sample
 
 DISTANCES = ("object_rel_distance", "object_rel_distance_farthest")

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from reprlib import repr as brief
-from typing import Any
+from typing import Any, TypeVar
 
 from .types import PAPER_GRID, BadRow, Clip, MapCells, MapFrame, Scene, map_frame
 
+Number = TypeVar("Number", int, float)
 GRID = PAPER_GRID
 """Cells per side of the paper's maps."""
 MOST_CELLS = 100
@@ -85,7 +86,7 @@ def cameras(clip: Clip) -> list[tuple[float, ...]]:
         angle = math.atan2(pose[1][2], pose[0][2]) + (turns - 1) * math.pi / 2
         x, y = (pose[0][3] - left) / width, (pose[1][3] - bottom) / height
         for _ in range(turns):
-            x, y = 1 - y, x
+            x, y = quarter_turn(x, y, 1.0)
         found.append(
             (
                 math.sin(angle),
@@ -190,8 +191,22 @@ def turn(cells: MapCells, quarter_turns: int, grid: int = GRID) -> MapCells:
     """
     turned = {c: [list(p) for p in ps] for c, ps in cells.items()}
     for _ in range(quarter_turns % 4):
-        turned = {c: [[grid - 1 - y, x] for x, y in ps] for c, ps in turned.items()}
+        turned = {
+            c: [list(quarter_turn(x, y, grid - 1)) for x, y in ps] for c, ps in turned.items()
+        }
     return turned
+
+
+def quarter_turn(x: Number, y: Number, side: Number) -> tuple[Number, Number]:
+    """A point turned counter-clockwise by a quarter about the centre of a square.
+
+    Args:
+        side: the square reaches from (0, 0) to (side, side).
+
+    >>> quarter_turn(9, 0, 9)
+    (9, 9)
+    """
+    return side - y, x
 
 
 def mirror(cells: MapCells, grid: int = GRID) -> MapCells:

@@ -1,18 +1,25 @@
-"""Options as people publish them: the letters that they have are kept, and those without get theirs
-in order."""
+"""Lettered options: what a question's options are, and which of them an answer names.
+
+``read`` takes options as people publish them and refuses what is ambiguous. ``option_texts`` reads
+the package's own lines (``A. chair``) back and never fails, because a score must not.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 from unicodedata import normalize
 
-from .answers import letter, same_text
+from . import numerals
+from .answers import MAX_ANSWER, same_text
 from .printed_lists import plain
 from .types import BadRow
+
+# -------------------------------------------------------------------- options as they are published
 
 _LEAD = r"\*{0,2}(?:(?:option|choice)\s+)?"
 _LETTERED = re.compile(
@@ -245,3 +252,113 @@ def _run(names: Sequence[str]) -> bool:
     """Whether letters follow each other without gaps, in whatever order, each once."""
     codes = sorted(map(ord, names))
     return all(b - a == 1 for a, b in pairwise(codes))
+
+
+# ---------------------------------------------------------------------------- answers that name one
+
+_LETTER = re.compile(r"\(?([A-Za-z])(?:\)[.:]?|[.:、])?")
+_LETTER_AND_TEXT = re.compile(r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])[.:)、])\s*(\S.*)", re.DOTALL)
+_MARKUP = re.compile(
+    r"\\(?:boxed|fbox|mbox|text\w*|math\w*|operatorname|left|right|bf|it|rm)(?![A-Za-z])|\\(?=[()\[\]])|[{}$*`]"
+    r"|(?<![^\W_])_+|_+(?![^\W_])"
+)
+_BRACKETS = str.maketrans("[]【】", "()()")
+_LABEL = re.compile(
+    r"(?:(?:final |correct |best )?(?:answer|option|choice)\b[\s:]*){1,2}", re.IGNORECASE
+)
+_ARTICLE = re.compile(
+    r"\b[AI]\s+(?=\w)(?!(?:or|and|nor|but|is|was|has|are|can|could|may|might|would|should|also|too|seems)\b)"
+)
+_OTHER = re.compile(
+    r"(?<![\w-])[A-Z](?![\w]|-\w)|(?<=\bor )[a-z]\b(?! \w)|(?<=\band )[a-z]\b(?! \w)"
+)
+
+
+def _bare(text: str) -> str:
+    """An answer in plain characters without LaTeX and Markdown around its parts, quotes, or a label
+    (``Answer:``, ``Option``)."""
+    text = (
+        _MARKUP.sub("", numerals.plain(text[:MAX_ANSWER]))
+        .translate(_BRACKETS)
+        .strip()
+        .strip("\"'“”‘’")
+        .strip()
+    )
+    label = _LABEL.match(text)
+    return text[label.end() :] if label else text
+
+
+def option_texts(options: Sequence[str]) -> dict[str, str]:
+    """Letter -> text of ``("A. chair", ...)``, as published; options without letters, each its own,
+    are lettered in order.
+
+    >>> option_texts(("A. chair", "B. sofa")), option_texts(("left", "right"))
+    ({'A': 'chair', 'B': 'sofa'}, {'A': 'left', 'B': 'right'})
+    >>> option_texts(("B. sofa", "A."))
+    {'B': 'sofa', 'A': ''}
+    """
+    found: dict[str, str] = {}
+    for text in (numerals.plain(o).strip() for o in options):
+        if full := _LETTER_AND_TEXT.fullmatch(text):
+            found[(full[1] or full[2]).upper()] = full[3].strip()
+        elif bare := _LETTER.fullmatch(text):
+            found[bare[1].upper()] = ""
+    return (
+        found
+        if len(found) == len(options)
+        else {chr(ord("A") + k): numerals.plain(o).strip() for k, o in enumerate(options)}
+    )
+
+
+def letter(text: str, options: Sequence[str] = ()) -> str | None:
+    """The option that an answer names: ``A``, ``A.``, ``(A)``, ``A)``, ``A:``, ``A. chair``;
+    capital or not; None otherwise.
+
+    Around it may stand what may stand around a number: ``\\boxed{}``, ``\\text{}``, ``$``, bold,
+    code, quotes, brackets, a label (``Answer:``, ``Option``); wide letters are letters, characters
+    without width are none, look-alikes of other scripts neither. The letter must be among the
+    options where these are given. A second letter in the text behind the first is hedging, unless
+    the text is that of the option itself, or it is an article ("A" or "I" before a word) or part of
+    a word (A-frame).
+
+    >>> [letter(t) for t in ("A", "b.", "(C)", "D. A sofa", "**B**", "A chair", "A. or B", "left")]
+    ['A', 'B', 'C', 'D', 'B', None, None, None]
+    >>> letter("B. A sofa", ("A. chair", "B. sofa")), letter("E", ("A. chair", "B. sofa"))
+    ('B', None)
+    """
+    text, known = _bare(text), option_texts(options)
+    if bare := _LETTER.fullmatch(text):
+        found = bare[1].upper()
+    elif full := _LETTER_AND_TEXT.fullmatch(text):
+        found = (full[1] or full[2]).upper()
+        others = {other.upper() for other in _OTHER.findall(_ARTICLE.sub("", full[3]))} - {found}
+        hedged = others & (set(known) if known else set("ABCDEFGHIJ"))
+        if hedged and same_text(full[3]) != same_text(_bare(known.get(found, ""))):
+            return None
+    else:
+        return None
+    return found if not known or found in known else None
+
+
+def option(text: str, options: Sequence[str]) -> str | None:
+    """The option that a published solution names, by its letter or by its text; None if by neither,
+    or if two have that text.
+
+    >>> [option(t, ("A. cup", "B. sofa")) for t in ("b", "Sofa", "B. sofa", "tv")]
+    ['B', 'B', 'B', None]
+    """
+    if found := letter(text, options):
+        return found
+    wanted = same_text(_bare(text))
+    same = [k for k, t in option_texts(options).items() if wanted and same_text(_bare(t)) == wanted]
+    return same[0] if len(same) == 1 else None
+
+
+def option_reader(solution: str, options: Sequence[str]) -> Callable[[str], str | None]:
+    """How an answer names an option beside this solution: by its letter; also by its text where the
+    solution is a text.
+
+    >>> [option_reader(s, ("A. cup", "B. sofa"))("sofa") for s in ("B", "sofa")]
+    [None, 'B']
+    """
+    return partial(option if letter(solution, options) is None else letter, options=options)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
-from .types import WorkbookError
+from .types import WorkbookError, first_line
 
 logging.getLogger("PIL").addHandler(
     logging.NullHandler()
@@ -59,7 +59,7 @@ def read_image(path: Path, size: int | None = None) -> Pixels:
         Exception
     ) as error:  # Pillow lets out what its parsers raise: struct.error, zlib.error, KeyError, ...
         raise WorkbookError(
-            f"can't read {path} as a picture ({_reason(error)}). Write or download it again, "
+            f"can't read {path} as a picture ({first_line(error)}). Write or download it again, "
             f"as one of {', '.join(FORMATS)}."
         ) from error
     check_shape(path, *picture.size)
@@ -111,11 +111,6 @@ def _open(path: Path) -> ImageFile.ImageFile:
             f"{path} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it."
         )
     return image
-
-
-def _reason(error: Exception) -> str:
-    said = str(error).strip().split("\n")[0][:160]
-    return said or type(error).__name__
 
 
 def _whites(image: Image.Image) -> tuple[float, ...]:

@@ -38,6 +38,13 @@ class WorkbookError(Exception):
     it."""
 
 
+def first_line(error: BaseException, most: int = 160) -> str:
+    """The first line of an error's message, at most so many characters; its class where it says
+    nothing."""
+    line = str(error).strip().split("\n")[0].strip()
+    return line[:most] or type(error).__name__
+
+
 class MissingArtifact(WorkbookError):
     """A stage needs a file that no earlier stage has written."""
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core import profiles
-from ..core.answers import option_texts
 from ..core.files import iterate_jsonl, write_atomic
 from ..core.frames import sample_indices
+from ..core.options import option_texts
 from ..core.registry import QUESTIONS
 from ..core.rows import sample_of
 from ..core.types import BadRow, Clip, Sample, WorkbookError
@@ -28,7 +28,7 @@ from ..render.film import read_clip
 from ..scenes.scans import benchmark_names
 from .balance import CAP
 from .oracle import opinion
-from .shortcuts import table
+from .shortcuts import right_number, table
 
 SPLITS = ("train", "heldout", "real_layouts")
 FRAME_COUNTS = (8, 16, 32)
@@ -219,7 +219,7 @@ class Checks:
             ):
                 second = opinion(s, clip(s.cognitive_map_id or FRAME.sub("", Path(s.path).stem)))
                 if second is not None:
-                    self.gaps[s.question_type].append((abs(float(s.gold) - second[0]), second[1]))
+                    self.gaps[s.question_type].append((abs(right_number(s) - second[0]), second[1]))
 
     def answerable(self) -> Finding:
         share = {

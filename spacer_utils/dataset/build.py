@@ -13,7 +13,6 @@ import math
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from typing import Any
 
 from ..core import folders, profiles
 from ..core.files import MEND, iterate_jsonl, write_atomic, write_jsonl
+from ..core.progress import Progress
 from ..core.registry import QUESTIONS, SCENES
 from ..core.row_files import MAPS
 from ..core.rows import load
@@ -421,24 +421,6 @@ SIZES: dict[str, dict[str, Any]] = {"profile": {}, "paper": {"mix": "paper", "ta
 """What ``--size`` means besides the profile's own numbers."""
 
 
-def shell_progress(every: float = 10.0) -> Callable[[int, int], None]:
-    """Callback that writes one line with an estimate to standard error every few seconds."""
-    begun = told = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told >= every or done >= total:
-            told = now
-            left = (now - begun) / done * (total - done)
-            print(
-                f"{done} of {total} clips, {done / (now - begun):.2f} per second, {left / 60:.1f} min left",
-                file=sys.stderr,
-            )
-
-    return tell
-
-
 def _at_least(low: int) -> Callable[[str], int]:
     """Type of an argument: a whole number of so much or more."""
 
@@ -500,7 +482,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             a.seed,
             a.workers,
             a.real_layouts,
-            shell_progress(),
+            Progress("clips"),
             engine=a.engine,
             scanned=(a.release, a.scans) if a.scans else None,
             overwrite=a.overwrite,

@@ -15,8 +15,10 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import lsqr
 
+from ..core.answers import number
 from ..core.metrics import THRESHOLDS, mra
-from ..core.types import Sample
+from ..core.options import option_texts
+from ..core.types import BadRow, Sample
 
 FOLDS = 5
 WIDTH = 2**13
@@ -71,19 +73,26 @@ def crossed(samples: Sequence[Sample], predictor: Predictor) -> float | None:
     return 100 * float(np.mean(scores)) if scores else None
 
 
-def _text(option: str) -> str:
-    """The option without its letter."""
-    return option.split(". ", 1)[-1]
-
-
 def _right(sample: Sample) -> str:
     """The right option without its letter."""
-    return next(_text(o) for o in sample.options if o[0] == sample.gold)
+    return option_texts(sample.options)[sample.gold]
+
+
+def right_number(sample: Sample) -> float:
+    """The right number, read as answers are: also ``three`` and ``½``.
+
+    Raises:
+        BadRow: the solution holds no number.
+    """
+    value = number(sample.gold)
+    if value is None:
+        raise BadRow(f"solution: {sample.gold!r} holds no number")
+    return value
 
 
 def _numbers(samples: Sequence[Sample]) -> list[float]:
     """The right numbers."""
-    return [float(s.gold) for s in samples]
+    return [right_number(s) for s in samples]
 
 
 def _first_category(sample: Sample) -> str:
@@ -97,7 +106,7 @@ def constant(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]:
         letter = min(Counter(s.gold for s in train).items(), key=lambda kv: (-kv[1], kv[0]))[0]
         return [float(s.gold == letter) for s in test]
     guess = best_number(_numbers(train))
-    return [mra(guess, float(s.gold)) for s in test]
+    return [mra(guess, right_number(s)) for s in test]
 
 
 def best_number(values: Sequence[float]) -> float:
@@ -124,7 +133,7 @@ def per_category(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]
     if test[0].problem_type != "multiple choice":
         guesses = {c: best_number(_numbers(pool)) for c, pool in pools.items()}
         usual = best_number(_numbers(train))
-        return [mra(guesses.get(_first_category(s), usual), float(s.gold)) for s in test]
+        return [mra(guesses.get(_first_category(s), usual), right_number(s)) for s in test]
 
     # Options; equal counts are decided by the counts of all categories.
     overall = Counter(_right(s) for s in train)
@@ -132,20 +141,21 @@ def per_category(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]
     scores = []
     for s in test:
         mine = wins.get(_first_category(s), Counter())
-        guess = max(s.options, key=lambda o: (mine[_text(o)], overall[_text(o)]))
-        scores.append(float(guess[0] == s.gold))
+        texts = option_texts(s.options)
+        guess = max(texts, key=lambda letter: (mine[texts[letter]], overall[texts[letter]]))
+        scores.append(float(guess == s.gold))
     return scores
 
 
-def option_features(sample: Sample, option: str) -> list[str]:
+def option_features(sample: Sample, letter: str, text: str) -> list[str]:
     """Text features of one option: the option, its letter and its comma-separated parts, alone and
     together with the categories that the question names."""
-    text, parts = _text(option), _text(option).split(", ")
+    parts = text.split(", ")
 
     # Parts, their order two by two, and their places.
     found = [
         text,
-        f"letter {option[0]}",
+        f"letter {letter}",
         *parts,
         *(f"{a}<{b}" for k, a in enumerate(parts) for b in parts[k + 1 :]),
     ]
@@ -172,8 +182,13 @@ def text_choice(
     def table_of(rows: Sequence[Sample]) -> tuple[csr_array, np.ndarray, np.ndarray]:
         """(features of all options, first row of each question, row of each right option)."""
         starts = np.cumsum([0] + [len(s.options) for s in rows])[:-1]
-        right = np.array([[o[0] for o in s.options].index(s.gold) for s in rows])
-        features = [option_features(s, o) for s in rows for o in s.options]
+        texts = [option_texts(s.options) for s in rows]
+        right = np.array([[*named].index(s.gold) for s, named in zip(rows, texts)])
+        features = [
+            option_features(s, letter, text)
+            for s, named in zip(rows, texts)
+            for letter, text in named.items()
+        ]
         return _matrix(features), starts, starts + right
 
     x, starts, gold = table_of(train)
@@ -213,5 +228,5 @@ def text_number(train: Sequence[Sample], test: Sequence[Sample]) -> list[float]:
     guesses = np.expm1(_matrix([features(s) for s in test]) @ w + target.mean())
 
     # Counts are guessed as whole numbers.
-    counts = all(float(s.gold).is_integer() for s in train) and max(_numbers(train)) < 20
-    return [mra(float(round(g) if counts else g), float(s.gold)) for g, s in zip(guesses, test)]
+    counts = all(n.is_integer() for n in _numbers(train)) and max(_numbers(train)) < 20
+    return [mra(float(round(g) if counts else g), right_number(s)) for g, s in zip(guesses, test)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..core.answers import answer_of, number, option, option_reader, same_text
+from ..core.answers import answer_of, number, same_text
 from ..core.metrics import closeness, mra
+from ..core.options import option, option_reader
 from ..core.registry import REWARDS
 from ..core.text_overlap import free_form, transcription
 from ..core.types import Answer, Sample

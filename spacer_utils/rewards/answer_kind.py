@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..core.answers import answer_of, number, option, option_reader
+from ..core.answers import answer_of, number
+from ..core.options import option, option_reader
 from ..core.registry import REWARDS
 from ..core.types import Answer, Sample
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..core.answers import Points
+from ..core.maps import quarter_turn
 from ..core.registry import REWARDS
 from ..core.types import Answer, MapFrame, Sample
 from .matching import Array, Drawn, calibrated, closeness, drawn
@@ -39,7 +40,11 @@ def aligned(map_: Drawn, frame: MapFrame = "scan") -> tuple[float, int]:
     is never turned."""
     best = calibrated(map_), 0
     for turns in range(1, 4 if frame == "scan" else 1):
-        map_ = replace(map_, valid=_turned(map_.valid, map_.grid))
+        turned = {
+            c: [quarter_turn(x, y, map_.grid - 1) for x, y in places]
+            for c, places in map_.valid.items()
+        }
+        map_ = replace(map_, valid=turned)
         best = max(best, (calibrated(map_), turns), key=lambda b: b[0])
     return best
 
@@ -80,7 +85,3 @@ def _rigid(points: Array, places: Array) -> Callable[[Array], Array]:
     angle = np.arctan2((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum(), (a * b).sum())
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return lambda p: (p - points.mean(0)) @ turn + places.mean(0)
-
-
-def _turned(points: Points, grid: int) -> Points:
-    return {c: [(grid - 1 - y, x) for x, y in ps] for c, ps in points.items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from ..core import options
+from ..core.files import filled_lines, json_of
 from ..core.maps import read_cells, read_grid
 from ..core.types import BadRow, MapCells, Sample, WorkbookError, map_frame
 from .sets import RewardSet, resolve, score
@@ -34,11 +35,9 @@ def score_stream(
     rewards, scored = resolve(reward_set), 0
     broken: list[BadRow] = []
     asked: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(lines, 1):
-        if number == 1:
-            line = _begun(line)
-        if not line.strip():
-            continue
+    for number, line in filled_lines(lines):
+        if number == 1 and line.lstrip().startswith(b"["):
+            raise BadRow("line 1: a JSON list. Give one row in each line: jq -c '.[]'")
         try:
             row = read_row(line, number)
             sample = sample_of(row, number)
@@ -63,20 +62,6 @@ def score_stream(
         )
 
 
-def _begun(line: bytes) -> bytes:
-    """The first line without its byte order mark.
-
-    Raises:
-        BadRow: what follows is no JSON lines, so that every line would be broken.
-    """
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BadRow("line 1: UTF-16, not UTF-8. Convert it: iconv -f UTF-16 -t UTF-8")
-    line = line.removeprefix(b"\xef\xbb\xbf")
-    if line.lstrip().startswith(b"["):
-        raise BadRow("line 1: a JSON list. Give one row in each line: jq -c '.[]'")
-    return line
-
-
 def _same_question(row: dict[str, Any], number: int, asked: dict[str, tuple[int, str]]) -> None:
     """Refuse a ``problem_id`` that stood before another question; several completions of one
     question may share it."""
@@ -92,11 +77,9 @@ def _same_question(row: dict[str, Any], number: int, asked: dict[str, tuple[int,
 def read_row(line: bytes, number: int) -> dict[str, Any]:
     """The JSON object of one line, with text in the three fields that every row has."""
     try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise _bad(number, f"not UTF-8 ({error.reason} at byte {error.start})") from error
-    except (ValueError, RecursionError) as error:
-        raise _bad(number, f"not JSON ({error})") from error
+        row = json_of(line)
+    except BadRow as error:
+        raise _bad(number, str(error)) from error
     if not isinstance(row, dict):
         raise _bad(number, f"expected a JSON object, got {_kind(row)}")
     for field in ("problem_type", "solution", "completion"):

@@ -8,7 +8,6 @@ ways resume by themselves.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections import deque
@@ -19,10 +18,9 @@ from typing import Any
 
 from ..core import profiles
 from ..core.profiles import PROJECT, Profile
+from ..core.progress import FOLLOWED, passed_on
 from ..core.types import WorkbookError
 from . import plan
-
-_STEP = re.compile(r"step (\d+)/(\d+)")
 
 
 def run(
@@ -117,12 +115,15 @@ def follow(line: list[str], progress: Callable[..., None] | None = None) -> None
         "stderr": subprocess.STDOUT,
         "text": True,
         "errors": "replace",
+        "env": {**os.environ, FOLLOWED: "1"},
     }
     with subprocess.Popen(line, cwd=PROJECT, **merged) as process:
         for text in process.stdout or ():
-            last.append(text.strip())
-            if progress and (step := _STEP.search(text)):
-                progress(int(step[1]), int(step[2]))
+            if step := passed_on(text):
+                if progress:
+                    progress(*step)
+            else:
+                last.append(text.strip())
     if process.returncode:
         raise WorkbookError(
             f"{' '.join(line[3:])} ended with status {process.returncode}: {' / '.join(last)}. "

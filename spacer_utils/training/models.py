@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..core.types import WorkbookError
+from ..core.types import WorkbookError, first_line
 from . import finite
 
 ADAPTER = "adapter_config.json"
@@ -170,7 +170,7 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise WorkbookError(
-            f"{path} can't be read as JSON ({_first_line(error)}). {AGAIN}"
+            f"{path} can't be read as JSON ({first_line(error, 300)}). {AGAIN}"
         ) from error
 
 
@@ -206,7 +206,7 @@ def _refuse_cut(path: Path) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise WorkbookError(
-            f"{path} is cut or damaged: {_first_line(error)} ({path.stat().st_size} bytes). {AGAIN}"
+            f"{path} is cut or damaged: {first_line(error, 300)} ({path.stat().st_size} bytes). {AGAIN}"
         ) from error
 
 
@@ -256,13 +256,8 @@ def _attempt(name: str | Path, read: Callable[[], Any]) -> Any:
             )
         )
         raise WorkbookError(
-            f"can't load {name}: {type(error).__name__}: {_first_line(error)}{where}"
+            f"can't load {name}: {type(error).__name__}: {first_line(error, 300)}{where}"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0].strip()
-    return text[:300] or type(error).__name__
 
 
 def _refuse_report(name: str | Path, found: dict[str, Any]) -> None:
@@ -279,7 +274,7 @@ def _refuse_report(name: str | Path, found: dict[str, Any]) -> None:
         )
         if names
     ]
-    parts += [_first_line(ValueError(message)) for message in found["error_msgs"]]
+    parts += [first_line(ValueError(message), 300) for message in found["error_msgs"]]
     if parts:
         raise WorkbookError(
             f"{name} does not fit its config.json: {'; '.join(parts)}. {_advice(missing, unknown)}"

@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from zlib import crc32
 
 import numpy as np
 
-from ..core import folders, profiles, prompts
+from ..core import folders, profiles, progress, prompts
 from ..core.files import (
     MODEL_FILES,
     STATES,
@@ -459,21 +458,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             help=f"override {what}",
         )
     args = parser.parse_args(argv)
-    last = [0.0]
-
-    def show(step: int, steps: int, metrics: Mapping[str, Any]) -> None:
-        if time.monotonic() - last[0] > 5 or step == steps:
-            last[0] = time.monotonic()
-            known = " ".join(
-                f"{k} {metrics[k]:.4g}"
-                for k in ("loss", "reward", "kl")
-                if isinstance(metrics.get(k), float)
-            )
-            print(
-                f"{args.method} {args.tuning} seed {args.seed}: step {step}/{steps} {known}",
-                flush=True,
-            )
-
+    told = progress.Progress(f"{args.method} {args.tuning} seed {args.seed}")
     try:
         profile = profiles.get(args.profile).with_overrides(**dict(args.set))
         folder = run(
@@ -487,7 +472,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options={**rollouts(args.vllm), **dict(args.trl)},
             broken_media=args.broken_media,
             overwrite=args.overwrite,
-            progress=show if int(os.environ.get("RANK", 0)) == 0 else None,
+            progress=told if int(os.environ.get("RANK", 0)) == 0 else None,
         )
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)

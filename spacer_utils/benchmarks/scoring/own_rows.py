@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core import answers, metrics, prompts, text_overlap
+from ...core.options import option, option_reader
 from ...core.types import PROBLEM_TYPES, Sample
 from . import extract
 from .aggregate import Table, macro, micro, split_by
@@ -98,7 +99,7 @@ class OwnRows(Benchmark):
             raise ValueError(f"unknown problem_type {kind!r}; known: {', '.join(PROBLEM_TYPES)}")
         options = options_of(row.get("options"))
         if kind == "multiple choice":
-            gold = answers.option(gold, lettered(options)) or letter_of(gold)
+            gold = option(gold, lettered(options)) or letter_of(gold)
         elif kind in NUMBERS:
             gold = _number_text(gold)
         return Question(
@@ -126,9 +127,7 @@ class OwnRows(Benchmark):
         kind, official = row["problem_type"], profile == "official"
         if kind == "multiple choice":
             read = (
-                answers.option_reader(_solution(row), lettered(q.options))
-                if official
-                else extract.se_mca
+                option_reader(_solution(row), lettered(q.options)) if official else extract.se_mca
             )
             return choice(read(text), q.gold, "letter")
         if kind == "numerical":

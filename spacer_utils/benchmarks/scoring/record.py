@@ -274,7 +274,7 @@ def is_true(value: Any) -> bool:
 
 def inline_options(text: str) -> dict[str, str]:
     """Options that a question's text lists itself, as ``A. chair B. sofa`` or ``A: chair, B:
-    sofa``; empty below two.
+    sofa``; empty below two. Only benchmarks list options inside the question.
 
     >>> inline_options("Which one? A. chair B. sofa")
     {'A': 'chair', 'B': 'sofa'}
@@ -297,7 +297,8 @@ def options_of(value: Any) -> dict[str, str]:
     """Letter -> option text, from a list (prefixed or not), a dict, an array, or one of these as
     text.
 
-    Absent options are left out.
+    Absent options are left out. Not ``core.options.read``: published benchmarks mix letters with
+    texts that ``read`` refuses, and their authors' code letters these A to J in order.
 
     Raises:
         ValueError: something else, or a text that can't be read as one list.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...core.files import write_atomic
+from ...core.files import filled_lines, json_of, write_atomic
 from ...core.registry import BENCHMARKS
 from ...core.types import BadRow
 from .aggregate import Table, baselines, report
@@ -78,12 +78,11 @@ def score_lines(
     """
     benchmark, info = BENCHMARKS[name], BENCHMARKS.entry(name).info
     items = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                items.append((number, judge_row(benchmark, parse_line(line), profile, unwrap)))
-            except BadRow as error:
-                raise BadRow(f"line {number}: {error}") from error
+    for number, line in filled_lines(lines):
+        try:
+            items.append((number, judge_row(benchmark, read_row(line), profile, unwrap)))
+        except BadRow as error:
+            raise BadRow(f"line {number}: {error}") from error
     if not items:
         raise BadRow(
             "standard input has no rows. Give JSONL: the published record's fields plus output, one row a line."
@@ -100,20 +99,16 @@ def score_lines(
     return table, items
 
 
-def parse_line(line: bytes) -> dict[str, Any]:
+def read_row(line: bytes) -> dict[str, Any]:
     """The JSON object of one line.
 
     Raises:
         BadRow: not UTF-8, not JSON, or not an object.
     """
     try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise BadRow(
-            f"not UTF-8 ({error.reason} at byte {error.start}). Mend or remove the line."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BadRow(f"not JSON ({error}). Mend or remove the line.") from error
+        row = json_of(line)
+    except BadRow as error:
+        raise BadRow(f"{error}. Mend or remove the line.") from error
     if not isinstance(row, dict):
         raise BadRow(
             f"a JSON {type(row).__name__}, not an object with the record's fields and output."
