@@ -40,7 +40,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
         return None
     found = re.search(
-        r"^(import torch|from training_kit)",
+        r"^(import torch|from kit\.training_kit|from kit import training_kit)",
         collection_path.read_text(encoding="utf-8"),
         re.MULTILINE,
     )

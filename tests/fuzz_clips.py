@@ -27,7 +27,7 @@ from typing import Any
 
 import av
 import numpy as np
-from clip_kit import KINDS, Pixels, write
+from kit.clip_kit import KINDS, Pixels, write
 
 from spacer_utils.core import clip_reader, frames
 from spacer_utils.core.profiles import Frames

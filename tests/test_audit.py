@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rooms import clip_of, random_room, room
+from kit.rooms import clip_of, random_room, room
 
 from spacer_utils.core import profiles
 from spacer_utils.core.files import write_jsonl

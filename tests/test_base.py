@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rooms import room
+from kit.rooms import room
 
 from spacer_utils.analysis import scores
 from spacer_utils.core import profiles

@@ -15,8 +15,8 @@ import decord
 import fuzz_clips
 import numpy as np
 import pytest
-from clip_kit import BY_NAME, KINDS, Kind, numbers, pictures, write
 from conftest import effort
+from kit.clip_kit import BY_NAME, KINDS, Kind, numbers, pictures, write
 
 from spacer_utils.core import clip_sizes, files, frame_cache, frames, mp4
 from spacer_utils.core.profiles import Frames

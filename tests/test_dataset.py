@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import PROJECT
+from kit.rooms import clip_of, random_room, room, write_layouts
 from PIL import Image
-from rooms import clip_of, random_room, room, write_layouts
 
 from spacer_utils.core import folders, profiles, types
 from spacer_utils.core.files import iterate_jsonl

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_kit import tiny_model, write_data
+from kit.training_kit import tiny_model, write_data
 
 from spacer_utils.core.files import read_jsonl
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
-WORKER = Path(__file__).parent / "two_processes.py"
+TESTS = Path(__file__).parent
+WORKER = TESTS / "kit" / "two_processes.py"
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": str(WORKER.parent.parent),
+    "PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS))),
     "CUDA_VISIBLE_DEVICES": "",
 }
 SAME = (

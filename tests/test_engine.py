@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_kit import FAMILIES, MIXED, Clips, grpo, inputs, tiny_model
+from kit.training_kit import FAMILIES, MIXED, Clips, grpo, inputs, tiny_model
 
 torch = pytest.importorskip("torch")
-from fake_engine import FakeClient, FakeLLM, install  # noqa: E402
+from kit.fake_engine import FakeClient, FakeLLM, install  # noqa: E402
 
 from spacer_utils.core import profiles  # noqa: E402
 from spacer_utils.core.types import WorkbookError  # noqa: E402
@@ -234,7 +234,7 @@ def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[st
         "colocate",
     ]
     assert "--vllm" not in launch.command(profiles.get("gpu-full"), "sft", "full", 0)
-    from training_kit import write_data
+    from kit.training_kit import write_data
 
     data = str(write_data(tmp_path / "data", clips=1))
     common = [

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kill_and_resume import prove_evaluation
-from training_kit import FAMILIES, FRAMES, tiny_model, write_data
+from kit.kill_and_resume import prove_evaluation
+from kit.training_kit import FAMILIES, FRAMES, tiny_model, write_data
 
 from spacer_utils.analysis import counterfactual
 from spacer_utils.core import folders, frames, profiles, prompts
@@ -166,7 +166,7 @@ def test_a_begun_completion_is_gone_on_with(
 def test_vllm_is_asked_the_same_and_its_answers_are_kept(
     models: dict[str, str], data: Path, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fake_engine import FakeLLM
+    from kit.fake_engine import FakeLLM
 
     made = FakeLLM(models[family])
     monkeypatch.setattr(vllm_engine.metadata, "version", lambda name: "0.31.0")

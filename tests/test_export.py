@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from kit.training_kit import write_data
 from pyarrow import parquet
-from training_kit import write_data
 
 from spacer_utils.__main__ import main
 from spacer_utils.core import folders, profiles, prompts

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rooms import clip_of, random_room
+from kit.rooms import clip_of, random_room
 
 from spacer_utils.core import maps, profiles
 from spacer_utils.core.files import write_jsonl

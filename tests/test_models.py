@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import PROJECT
-from training_kit import write_data
+from kit.training_kit import write_data
 
 from spacer_utils.analysis import bench as scoring
 from spacer_utils.core import profiles
@@ -741,9 +741,9 @@ def test_a_checkpoint_that_is_not_whole_or_not_finite_is_not_gone_on_from(copy: 
 
 def test_an_adapter_is_merged_whole_or_not_at_all(tmp_path: Path) -> None:
     """peft itself only warns of keys that an adapter lacks."""
+    from kit.training_kit import lora
     from peft import get_peft_model
     from safetensors.torch import load_file, save_file
-    from training_kit import lora
 
     from spacer_utils.core.types import WorkbookError
     from spacer_utils.training import checkpoints, models

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-import training_kit as kit
+from kit import training_kit
 
 from spacer_utils.training import packing
 
@@ -17,7 +17,7 @@ def scored(trainer: Any) -> dict[str, Any]:
     """Log-probabilities, entropies, reference, loss and gradients of one generation batch of mixed
     rows."""
     torch.manual_seed(0)
-    out = trainer._generate_and_score_completions(kit.inputs(trainer))
+    out = trainer._generate_and_score_completions(training_kit.inputs(trainer))
     loss = trainer._compute_loss(trainer.model, out)
     loss.backward()
     ids, mask = (
@@ -40,18 +40,20 @@ def scored(trainer: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("family", kit.FAMILIES)
+@pytest.mark.parametrize("family", training_kit.FAMILIES)
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_packed_prompts_change_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, tuning: str
 ) -> None:
-    model = kit.tiny_model(tmp_path / "model", family)
+    model = training_kit.tiny_model(tmp_path / "model", family)
     tokens: dict[bool, int] = {}
     found = {}
     for packed in (True, False):
         monkeypatch.setattr(packing, "possible", lambda _, packed=packed: packed)
         torch.manual_seed(1)  # of the adapter's own weights
-        trainer = kit.grpo(model, tmp_path / "out", kit.Clips(), tuning=tuning, num_generations=4)
+        trainer = training_kit.grpo(
+            model, tmp_path / "out", training_kit.Clips(), tuning=tuning, num_generations=4
+        )
         seen: list[int] = []
         layer = trainer._sight.model.language_model.layers[0]
         layer.register_forward_pre_hook(

@@ -15,7 +15,7 @@ import pytest
 from conftest import effort
 from hypothesis import given
 from hypothesis import strategies as st
-from rooms import NAMES, clip_of, random_room, room
+from kit.rooms import NAMES, clip_of, random_room, room
 
 from spacer_utils import rewards
 from spacer_utils.core import directions

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kit.numpy_renderer import NumpyRenderer
 
 from spacer_utils.core.types import Box, Scene, SceneObject, WorkbookError
 from spacer_utils.render import Renderer, furniture, shell
@@ -161,9 +162,9 @@ def test_pixels_repeat_in_other_processes():
 
 
 @pytest.mark.slow
-def test_numpy_backend_gives_equal_ids_and_depth():
+def test_numpy_gives_equal_ids_and_depth():
     scene = furnished(3, CORNERED)
-    fast, slow = Renderer(scene), Renderer(scene, backend="numpy")
+    fast, slow = Renderer(scene), NumpyRenderer(scene)
     for pose, intrinsics in views(3, 3, 100, 75):
         a, b = fast.render(pose, intrinsics, 100, 75), slow.render(pose, intrinsics, 100, 75)
         np.testing.assert_array_equal(a.ids, b.ids)

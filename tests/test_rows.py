@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_kit import write_data
+from kit.training_kit import write_data
 
 from spacer_utils import rewards
 from spacer_utils.benchmarks.scoring import load as benchmark

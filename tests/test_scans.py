@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from kit.rooms import random_room
 from PIL import Image
-from rooms import random_room
 from scipy.spatial.transform import Rotation
 
 from spacer_utils.core import profiles

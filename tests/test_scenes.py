@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rooms import random_room, write_layouts
+from kit.rooms import random_room, write_layouts
 
 from spacer_utils.core.registry import SCENES
 from spacer_utils.core.types import Box, Scene, WorkbookError

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kit.training_kit import FAMILIES, tiny_model, write_data
 from PIL import Image
-from training_kit import FAMILIES, tiny_model, write_data
 
 from spacer_utils.core import frames, pictures, profiles
 from spacer_utils.core.files import read_jsonl

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_kit import write_data
+from kit.training_kit import write_data
 
 from spacer_utils.analysis import published, scores, study
 from spacer_utils.core import profiles

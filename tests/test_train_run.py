@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kill_and_resume import prove, traces
-from training_kit import tiny_model, write_data
+from kit.kill_and_resume import prove, traces
+from kit.training_kit import tiny_model, write_data
 
 from spacer_utils.analysis import training_logs
 from spacer_utils.core import folders, profiles

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_kit import FAMILIES, FRAMES, MAP, MIXED, Clips, grpo, inputs, tiny_model, vowels
+from kit.training_kit import FAMILIES, FRAMES, MAP, MIXED, Clips, grpo, inputs, tiny_model, vowels
 
 from spacer_utils.core.types import Sample, WorkbookError
 from spacer_utils.training import credit, rollouts
@@ -776,7 +776,7 @@ def test_supervised_loss_sees_pixels(
     models: dict[str, str], tmp_path: Path, family: str, tuning: str
 ) -> None:
     from datasets import Dataset
-    from training_kit import lora
+    from kit.training_kit import lora
     from transformers import AutoModelForImageTextToText
     from trl import SFTConfig
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 from ..core.types import Scene, WorkbookError
 from . import furniture, shell
 from .assemble import assemble, join
-from .optics import Floats, Ints, Stage, camera_rows, cube_rows, ray_matrix
+from .optics import Cover, Floats, Image, Ints, Stage, camera_rows, cube_rows, ray_matrix
 
 SHADOW_SIDE = 256
 """Texels along a side of one of the six faces of a lamp's shadow map."""
 LAMP_HEIGHT = 0.9
 """Height of the lamps as a share of the ceiling's height."""
+
+Visible = Callable[[Floats, Ints, Floats, int, int, int], Cover]
+"""(vertices, faces, camera, width, height, threads) -> what each pixel sees; ``raster.visible``."""
+Paint = Callable[[Stage, Cover, Floats, Floats, int], Image]
+"""(stage, what is seen, eye, rays, threads) -> colour, ids, depth; ``shade.paint``."""
 
 
 class Frame(NamedTuple):
@@ -37,7 +42,6 @@ class Renderer:
     Args:
         scene: every instance fills its box exactly.
         shadow: soft shadows; costs one shadow map for each room, once.
-        backend: ``numba``, or the slow ``numpy`` with the same ids and depth.
         threads: bands of rows rendered at the same time; the pixels don't depend on it. None reads
             ``NUMBA_NUM_THREADS``, else 1.
 
@@ -51,16 +55,11 @@ class Renderer:
         scene: Scene,
         *,
         shadow: bool = True,
-        backend: Literal["numba", "numpy"] = "numba",
         threads: int | None = None,
     ) -> None:
         _check(scene)
         self.threads = threads or int(os.environ.get("NUMBA_NUM_THREADS", "1"))
-        numpy = backend == "numpy"
-        self._visible = import_module(
-            f".{'numpy_backend' if numpy else 'raster'}", __package__
-        ).visible
-        self._paint = import_module(f".{'numpy_backend' if numpy else 'shade'}", __package__).paint
+        self._visible, self._paint = self._passes()
         self.stage = _stage(scene)
         if shadow:
             self.stage = self.stage._replace(cubes=self._shadow_maps(_casters(scene, self.stage)))
@@ -91,6 +90,13 @@ class Renderer:
                 self.stage, seen, pose[:3, 3].copy(), ray_matrix(pose, intrinsics), self.threads
             )
         )
+
+    def _passes(self) -> tuple[Visible, Paint]:
+        """What is seen, and how it is coloured; imported late, since loading numba takes long."""
+        from .raster import visible
+        from .shade import paint
+
+        return visible, paint
 
     def _shadow_maps(self, casters: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Shadow maps of all lamps, see ``Stage.cubes``.

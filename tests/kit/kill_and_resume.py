@@ -1,8 +1,8 @@
 """Kill training or evaluation with SIGKILL at random moments, go on, and compare with a run that
 nobody disturbed.
 
-    python tests/kill_and_resume.py --kills 20
-    python tests/kill_and_resume.py --evaluation --kills 10
+    PYTHONPATH=tests python -m kit.kill_and_resume --kills 20
+    PYTHONPATH=tests python -m kit.kill_and_resume --evaluation --kills 10
 
 Equal means, of training: every logged number that the clock does not decide, every rollout, and
 every byte of the trained weights; of an evaluation, which takes all the kills: every byte of its
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training_kit import FRAMES, tiny_model, write_data
+from kit.training_kit import FRAMES, tiny_model, write_data
 
 from spacer_utils.core import profiles
 from spacer_utils.core.files import read_jsonl, sha256

@@ -1,13 +1,21 @@
-"""The rasteriser and shader in numpy alone: slow, with the same ids and depth; an independent
-check, and a way without numba."""
+"""The rasteriser and shader in numpy alone, the oracle of the compiled ones: slow, with the same ids
+and depth."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .optics import NEAR, TINY, Cover, Floats, Image, Ints, Light, Stage
-from .textures import LEVELS, SIDE, atlas
+from spacer_utils.render.optics import NEAR, TINY, Cover, Floats, Image, Ints, Light, Stage
+from spacer_utils.render.renderer import Paint, Renderer, Visible
+from spacer_utils.render.textures import LEVELS, SIDE, atlas
+
+
+class NumpyRenderer(Renderer):
+    """``Renderer`` with the functions below in place of the compiled ones."""
+
+    def _passes(self) -> tuple[Visible, Paint]:
+        return visible, paint
 
 
 def visible(

@@ -1,7 +1,7 @@
 """Worker of test_distributed.py: FSDP2 on the CPU, where one rank has no media at all and still has
 to take part.
 
-torchrun --nproc_per_node 2 tests/sharded_forward.py MODEL OUT
+PYTHONPATH=tests torchrun --nproc_per_node 2 tests/kit/sharded_forward.py MODEL OUT
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kit.training_kit import FRAMES, MIXED, Clips
 from torch import distributed
-from training_kit import FRAMES, MIXED, Clips
 
 from spacer_utils.training.encoder import Encoder, Prompt, pad, token_types
 from spacer_utils.training.vision import SharedVision, repair_positions

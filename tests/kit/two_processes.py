@@ -1,7 +1,7 @@
 """Worker of test_distributed.py: one rank of a training run and of an evaluation whose samples do
 not depend on the rank.
 
-    torchrun --nproc_per_node 2 tests/two_processes.py MODEL DATA OUT TUNING STOP LAUNCHER
+    PYTHONPATH=tests torchrun --nproc_per_node 2 tests/kit/two_processes.py MODEL DATA OUT TUNING STOP LAUNCHER
 
 LAUNCHER is fsdp2, zero2, zero3, or empty for whole models.
 """
@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 import yaml
+from kit.training_kit import FRAMES
 from torch.distributed.fsdp import FSDPModule
-from training_kit import FRAMES
 
 from spacer_utils.core import profiles
 from spacer_utils.core.rows import load
