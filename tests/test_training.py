@@ -13,6 +13,7 @@ from kit.training_kit import FAMILIES, FRAMES, MAP, MIXED, Clips, grpo, inputs, 
 
 from spacer_utils.core.types import Sample, WorkbookError
 from spacer_utils.training import credit, rollouts
+from spacer_utils.training.grpo import group_advantages
 
 torch = pytest.importorskip("torch")
 
@@ -454,7 +455,7 @@ def test_every_token_is_credited_with_what_it_decides(
         [Sample(0, "?", "video", "numerical", (), "", "", "", cognitive_map=MAP)] * 4, texts, 4
     )
     whole, head, behind = (
-        credit.against_group(r, 4).tolist() for r in (2 * rest + 3 * maps, 3 * maps, 2 * rest)
+        group_advantages(r, 4).tolist() for r in (2 * rest + 3 * maps, 3 * maps, 2 * rest)
     )
     for row in range(3):
         chair, table = own[row]["chair"], own[row]["table"]

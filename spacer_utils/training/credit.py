@@ -49,13 +49,6 @@ def ends(tokenizer: Any, ids: Sequence[int]) -> list[int]:
     ]  # a letter of several tokens
 
 
-def against_group(rewards: torch.Tensor, group: int) -> torch.Tensor:
-    """(B,) advantages of (B,) rewards among ``group`` neighbouring rows, in their standard
-    deviations."""
-    each = rewards.view(-1, group)
-    return ((each - each.mean(1, keepdim=True)) / (each.std(1, keepdim=True) + SMALLEST)).flatten()
-
-
 def by_category(
     samples: Sequence[Sample], texts: Sequence[str], group: int
 ) -> list[dict[str, float]]:

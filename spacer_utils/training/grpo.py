@@ -1,10 +1,13 @@
-"""TRL's GRPO trainer with sight: generation and every log-probability (old, reference, policy) see
-the rows' media.
+"""GRPO: the advantage and the loss in plain torch, and the trainer.
 
-TRL 1.16 sends video to generation only and scores blind, without an error. Here the pixels stay
-outside TRL's buffers: a generation's media are decoded and processed once into a ``Batch``, rows
-carry an index into it through TRL's split and shuffle, and each forward is given the media of its
-rows. Loss types, PEFT, iterations and importance sampling stay TRL's own.
+``group_advantages`` and ``grpo_loss`` are the algorithm to read: they give the same numbers as TRL
+1.16, which a test holds. ``VideoGRPOTrainer`` is TRL's trainer and computes the loss with TRL's own
+code, which knows more loss types and importance sampling.
+
+What the trainer adds is sight. TRL 1.16 shows videos to the model when it writes answers, but not
+when it scores them, and raises no error. Here every log-probability (old, reference, policy) is
+computed with the media of its row. A generation's media are decoded once into a ``Batch``. Each row
+carries its index into that batch through TRL's splitting and shuffling.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from trl import GRPOTrainer
@@ -27,10 +30,91 @@ from .checkpoints import Resumable
 from .encoder import Batch, Encoder, Prompt, token_types, vision_tokens
 from .vision import SharedVision
 
+# ------------------------------------------------------------------------------------ the algorithm
+
+
+def group_advantages(
+    rewards: torch.Tensor,
+    group_size: int,
+    scale_rewards: Literal["group", "batch", "none"] = "group",
+) -> torch.Tensor:
+    """(B,) advantages of (B,) rewards: how much better a completion is than the mean of its group.
+
+    Source: DeepSeekMath (arXiv 2402.03300), section 4.1.2; ``none`` is Dr. GRPO (arXiv 2503.20783),
+    section 3.2.
+
+    Args:
+        group_size: completions of one prompt, which are neighbouring rows.
+        scale_rewards: divide by the standard deviation of the ``group``, of the whole ``batch``, or
+            by nothing.
+
+    >>> group_advantages(torch.tensor([2.0, 0.0, 1.0, 1.0]), 2, "none").tolist()
+    [1.0, -1.0, 0.0, 0.0]
+    """
+    groups = rewards.view(-1, group_size)
+    advantages = groups - groups.mean(1, keepdim=True)
+    if scale_rewards == "none":
+        return advantages.flatten()
+
+    spread = rewards.std() if scale_rewards == "batch" else groups.std(1, keepdim=True)
+    return (advantages / (spread + credit.SMALLEST)).flatten()
+
+
+def grpo_loss(
+    logps: torch.Tensor,
+    old_logps: torch.Tensor,
+    ref_logps: torch.Tensor,
+    advantages: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    beta: float,
+    epsilon: float = 0.2,
+    loss_type: Literal["grpo", "dr_grpo"] = "grpo",
+    max_tokens: int,
+) -> torch.Tensor:
+    """The loss of GRPO, a scalar: what gradient descent makes small.
+
+    Source: DeepSeekMath (arXiv 2402.03300), equations 3 and 4. Dr. GRPO (arXiv 2503.20783), section
+    3.2, divides by a constant instead of by the length of each completion.
+
+    Args:
+        logps: (B, T) log-probabilities of the completions' tokens under the policy.
+        old_logps: (B, T) under the policy that wrote them.
+        ref_logps: (B, T) under the reference policy; not used with ``beta`` 0.
+        advantages: (B,) per completion, or (B, T) per token.
+        mask: (B, T) 1 for the tokens of a completion, 0 behind its end.
+        beta: weight of the KL divergence from the reference policy.
+        epsilon: how far from 1 the ratio of new to old probability may move and still earn more.
+        max_tokens: the most tokens a completion may have; used by ``dr_grpo`` only.
+    """
+    if advantages.dim() == 1:
+        advantages = advantages[:, None]
+
+    # how much likelier a token is now than when it was written, and the bound on what that earns
+    ratio = torch.exp(logps - old_logps)
+    clipped = ratio.clamp(1 - epsilon, 1 + epsilon)
+    token_loss = -torch.min(ratio * advantages, clipped * advantages)
+
+    # the k3 estimate of the KL divergence: never negative, and right in the mean
+    if beta:
+        difference = ref_logps - logps
+        token_loss = token_loss + beta * (torch.exp(difference) - difference - 1)
+
+    # one number from all tokens
+    if loss_type == "dr_grpo":
+        return (token_loss * mask).sum() / (len(mask) * max_tokens)
+    lengths = mask.sum(1).clamp(min=1)
+    return ((token_loss * mask).sum(1) / lengths).mean()
+
+
+# -------------------------------------------------------------------------------------- the trainer
+
 
 class _Seeing:
-    """Stands in for the model while TRL scores rows chunk by chunk: adds the media of each chunk,
-    and puts its prompts once."""
+    """Takes the model's place while TRL scores rows in chunks, and gives each chunk its media.
+
+    Rows of a chunk that share a prompt are packed, so that the prompt is read once.
+    """
 
     def __init__(self, model: Any, vision: SharedVision, batch: Batch, rows: Sequence[int]) -> None:
         self.model, self.vision, self.batch, self.rows = model, vision, batch, rows
@@ -65,8 +149,8 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         on_rollouts: gets the rows for ``rollouts.jsonl`` after every generation, on the main
             process.
         shuffled: rollouts per prompt on shuffled frames that T-GRPO compares with; 0 for none.
-        by_object: tokens are credited with what they decide (see ``credit``) instead of with the
-            completion's total.
+        by_object: a token's advantage comes from what the token decides (see ``credit``), not from
+            the completion's total.
 
     Raises:
         WorkbookError: ``by_object`` with advantages that are not scaled as GRPO scales them.
@@ -197,7 +281,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         return [tokens for tokens, _ in found]
 
     def _all_ended(self, here: bool) -> bool:
-        """Whether every process says so."""
+        """Whether the rows of every process have ended, given whether those of this one have."""
         said = torch.tensor(here, device=self.accelerator.device, dtype=torch.int)
         return bool(self.accelerator.reduce(said, "sum").item() == self.accelerator.num_processes)
 
@@ -267,7 +351,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         earned = torch.tensor(seen["terms"]) * self.reward_weights.cpu()
         of_map = torch.tensor([n.startswith("map") for n in self.reward_func_names])
         head, rest = (
-            credit.against_group((earned * chosen).nansum(1), group).to(whole.device)
+            group_advantages((earned * chosen).nansum(1), group).to(whole.device)
             for chosen in (of_map, ~of_map)
         )
         cells = credit.by_category(samples, seen["texts"], group)
