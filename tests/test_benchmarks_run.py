@@ -140,6 +140,7 @@ def test_marks_place_the_media_in_the_chat() -> None:
 
     class Words:
         video_processor = type("V", (), {"merge_size": 2})()
+        tokenizer = type("T", (), {"all_special_tokens": ["<|im_end|>"]})()
 
         @staticmethod
         def apply_chat_template(messages: Any, **_: Any) -> str:
