@@ -162,7 +162,7 @@ def test_told_maps_are_written_down_in_another_order(processor) -> None:
 
 
 def test_made_up_maps_grow_and_depend_on_their_number_alone(processor) -> None:
-    drawn = map_copies.ToldMaps(processor, SMOKE, rows=18, seed=5, steps=10)
+    drawn = map_copies.MapCopies(processor, SMOKE, rows=18, seed=5, steps=10)
     for workers in (1, 2):
         ahead = stages.ahead(drawn, first=3, workers=workers)
         assert all(torch.equal(next(ahead).ids, drawn.draw(k).ids) for k in (3, 4, 5))

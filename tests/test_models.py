@@ -706,7 +706,7 @@ def test_the_base_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     from spacer_utils.nano_base import nano
     from spacer_utils.nano_base import stages as base
 
-    build, read = nano.build, base.read_step
+    build, read = nano.build, base.text_step
     monkeypatch.setattr(nano, "build", lambda out, *, seed=0: build(out, seed=seed, size="tiny"))
     calls = [0]
 
@@ -715,7 +715,7 @@ def test_the_base_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         calls[0] += 1
         return (loss * float("nan") if calls[0] == 2 else loss), found
 
-    monkeypatch.setattr(base, "read_step", step)
+    monkeypatch.setattr(base, "text_step", step)
     recipe = replace(base.SHORT, read_steps=3, told_maps=2, save_steps=1)
     with pytest.raises(
         WorkbookError, match=r"step 2 of stage read: the loss \(nan\) is not finite"

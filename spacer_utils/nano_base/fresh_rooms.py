@@ -30,7 +30,7 @@ from ..dataset.clips import ROOM_TRIES, room_number
 from ..render import Frame, Renderer, camera
 from ..training.packing import IGNORE
 from . import perception
-from .map_copies import Rows, counting, told, written
+from .map_copies import Rows, copies, counting, written
 from .map_questions import Readings
 
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
@@ -113,7 +113,7 @@ class FreshRooms:
             rows = Rows(ids, data["attention_mask"][:, :end], torch.full_like(ids, IGNORE))
         once = torch.arange(len(rows.ids)).reshape(len(clips), -1)[:, 0]
         pixels = data["pixel_values_videos"].unflatten(0, (len(rows.ids), -1))[once].flatten(0, 1)
-        text = self._told(asked, rng)
+        text = self._copies(asked, rng)
         if self.readings:
             text = text.beside(self.readings.draw(step))
         return RoomBatch(pixels, data["video_grid_thw"][once], *_joined(dense), rows, text)
@@ -130,14 +130,14 @@ class FreshRooms:
             for _ in range(self.questions)
         ]
 
-    def _told(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
-        """Rows in which the map of one of the rooms is told and has to be written down again."""
+    def _copies(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
+        """Rows whose prompt gives the map of one of the rooms and whose completion repeats it."""
         candidates = text_rows(s for samples in asked for s in samples)
         candidates = [
             s for s in candidates if sum(map(len, (s.cognitive_map or {}).values())) <= SHORT_MAP
         ] or candidates
         picked = [candidates[int(k)] for k in rng.permutation(len(candidates))[: self.text_rows]]
-        return told(picked, self.processor, self.profile, rng, REORDERED)
+        return copies(picked, self.processor, self.profile, rng, REORDERED)
 
     def _drawn(
         self, rng: np.random.Generator

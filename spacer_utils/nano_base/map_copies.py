@@ -1,10 +1,9 @@
-"""Made-up maps told as text, to be written down again: where the nano base learns to copy names and
-cells.
+"""Random maps that the prompt gives as text and the model copies: here the nano base learns to find
+a name and to copy the cells beside it.
 
-To look a name up and copy what stands beside it takes several attention heads that only help
-together. On the maps of whole rooms no model of this size found them within 400 steps; on maps of
-up to three categories they form within a hundred. So the maps grow. They are random: nothing about
-rooms can be learned by heart here.
+Copying takes several attention heads that help only together. On maps of whole rooms no model of
+this size formed them within 400 steps. On maps of up to three categories they form within a hundred.
+So the maps start small and grow. They are random, so nothing about rooms can be learned by heart.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from ..render.furniture import CATEGORIES
 from ..training.packing import IGNORE
 
 FEWEST, MOST = 3, 9
-"""Categories in the maps of the first steps and of the last."""
+"""Most categories of a map in the first steps, and in the last."""
 GROW = (0.3, 0.8)
-"""Shares of the steps between which the maps grow from the one to the other."""
+"""The maps grow between these shares of the steps."""
 PER_CATEGORY = (1, 1, 1, 2, 2, 3)
 """Instances of a category, equally likely."""
 
@@ -71,8 +70,9 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class ToldMaps:
-    """Batch ``k`` depends on ``(seed, k)`` and the number of steps alone."""
+class MapCopies:
+    """Batches of random maps to copy. Batch ``k`` depends only on ``(seed, k)`` and the number of
+    steps."""
 
     processor: Any
     profile: Profile
@@ -90,7 +90,7 @@ class ToldMaps:
         grown = np.clip((step / self.steps - start) / (end - start), 0.0, 1.0)
         most = round(FEWEST + grown * (MOST - FEWEST))
         samples = [invented(most, rng) for _ in range(max(2, self.rows * FEWEST // most))]
-        return told(samples, self.processor, self.profile, rng, reordered=0.5)
+        return copies(samples, self.processor, self.profile, rng, reordered=0.5)
 
 
 def invented(most: int, rng: np.random.Generator) -> Sample:
@@ -123,21 +123,20 @@ def counting(cells: MapCells, asked: int = 0) -> Sample:
     )
 
 
-def told(
+def copies(
     samples: list[Sample],
     processor: Any,
     profile: Profile,
     rng: np.random.Generator,
     reordered: float,
 ) -> Rows:
-    """Text-only rows about samples with maps, in which the map is told and has to be written down
-    again.
+    """Text-only rows whose prompt gives a sample's map and whose completion repeats it.
 
     Args:
-        reordered: share of rows that want the categories in another order: names have to be looked
-            up.
+        reordered: share of rows whose completion has the categories in another order, so that each
+            name has to be looked up.
     """
-    words, texts, lengths = processor.tokenizer, [], []
+    texts, lengths = [], []
     for sample in text_rows(samples):
         cells = list((sample.cognitive_map or {}).items())
         if rng.random() < reordered:
@@ -147,7 +146,8 @@ def told(
         text, length = written(sample, processor, profile, with_map=True)
         texts.append(text)
         lengths.append(length)
-    return Rows.labelled(words(texts, padding=True, return_tensors="pt"), lengths)
+    tokens = processor.tokenizer(texts, padding=True, return_tensors="pt")
+    return Rows.labelled(tokens, lengths)
 
 
 def written(

@@ -54,7 +54,7 @@ camera turned faster slower user assistant system nearest first second next door
 blue yellow white black grey word image clip frame Look at the scene. You see the map: object cell grid x y up down near far
 between above below same largest smallest one two three
 """
-"""What the tokenizer learns its words from: the wordings of the questions (specs, section 3) and of
+"""What the tokenizer learns its words from: the wordings of the questions and of
 the maps."""
 
 TEMPLATE = (

@@ -1,12 +1,14 @@
 """Dense supervision of the nano base: what stands behind every vision token, and where on the map.
 
-A small model that only reads maps finds the objects very slowly; told at every vision token *which*
-category it sees and *in which cell* that object stands, it learns to look first and to write second
-(specs, training section 3). Names and cells are read through the language head itself, so that what
-a token knows and what the model would write are the same vectors: attention that copies (``nano``)
-could write a cell as soon as it looks at the right token. Read by heads of their own, cells were
-known to within two cells and yet not written after hundreds of steps. The heads for the rest are
-thrown away afterwards.
+A small model that learns from written maps alone finds the objects very slowly. So every vision
+token gets two labels: *which* category it sees, and *in which cell* that object stands. The model
+then learns to look first and to write second.
+
+Names and cells are predicted through the language head itself. A token's knowledge and the model's
+writing then share their vectors, and attention that copies (``nano``) can write a cell as soon as it
+looks at the right token. With heads of their own, cells were known to within two cells, and still
+not written after hundreds of steps. The heads for depth, distance and camera are thrown away
+afterwards.
 """
 
 from __future__ import annotations
@@ -110,14 +112,14 @@ def _covering(clip: Clip, ids: npt.NDArray[np.int32], side: int) -> npt.NDArray[
 
 
 def shown(clip: Clip, ids: Sequence[npt.NDArray[np.int32]], side: int) -> list[list[list[str]]]:
-    """Per frame, row and column: the category that the vision token there is told, or an empty
+    """Per frame, row and column: the category of the vision token's label, or an empty
     text."""
     names = np.array([*(o.category for o in clip.scene.objects), ""])
     rows, columns = ids[0].shape[0] // side, ids[0].shape[1] // side
-    told: list[list[list[str]]] = (
+    named: list[list[list[str]]] = (
         names[_covering(clip, np.stack(ids), side)].reshape(len(ids), rows, columns).tolist()
     )
-    return told
+    return named
 
 
 class Words:

@@ -1,16 +1,22 @@
-"""How the nano base is made (``make base``, notebook A1): read first, then look, then find, then
-write maps and answers.
+"""How the nano base is made (``make base``, notebook A1): it learns to copy, to look, to find, and
+to write maps and answers.
 
-Stage ``read`` tells random maps as text and has them written down again: to copy names and cells is
-what maps of videos need too. Stage ``look`` asks nothing: the vision tower and the lower layers of
-the language model are told, at every vision token, what it shows, in which map cell that stands,
-and where the camera is. Stage ``find`` asks for the cells of all things that a room has once,
-stages ``learn`` and ``again`` for whole maps and answers, and stage ``crowd`` for those of rooms as
-full as a dataset's. Stages ``reckon`` and ``reading`` are text alone again: what a map says about a
-question, step by step. Stages ``answer`` and ``settle`` are ``crowd`` with every map read before
-the answer. Wherever something is asked about a clip, attention is told where to look
-(``grounding``), and the dense labels and text-only rows go along. Every batch is drawn from
-``(seed, stage, step)``, so a killed run resumes where it stood and gives the same weights.
+The ten stages, in order:
+
+* ``read``: copy random maps from text. Maps of videos need copying, too.
+* ``look``: no question. Every vision token of the tower and of the lower layers is trained to know
+  what it shows, in which map cell that stands, and where the camera is.
+* ``find``: write the cells of all things that a room has once.
+* ``learn`` and ``again``: write whole maps and answers.
+* ``crowd``: the same in rooms as full as a dataset's.
+* ``reckon`` and ``reading``: text alone. Work out step by step what a map says about a question, on
+  parts of maps and then on whole ones.
+* ``answer`` and ``settle``: like ``crowd``, and every map is read before the answer.
+
+Wherever a clip is asked about, attention is trained to look at the right tokens (``grounding``), and
+the labels of vision tokens and text-only rows go along. Every batch is drawn from ``(seed, stage,
+step)``, so a killed run goes on where it stood and gives the same weights. The stages' names are
+part of that seed and of the committed log, so they are not changed.
 """
 
 from __future__ import annotations
@@ -39,7 +45,7 @@ from ..training.encoder import token_types
 from . import nano
 from .fresh_rooms import FreshRooms, RoomBatch
 from .grounding import grounding_loss, inputs_of
-from .map_copies import Rows, ToldMaps
+from .map_copies import MapCopies, Rows
 from .map_questions import Readings
 from .optimiser import Optimiser
 from .perception import Heads, Words, cell_tokens, cells_off, known_loss, recall, seen_loss
@@ -61,10 +67,11 @@ class Recipe:
     2017, arXiv 1608.03983): twice the rooms, half the questions about each, and so twice the
     maps."""
     crowd_steps: int
-    """Steps like ``again`` in rooms chosen as a dataset's are, a third more categories than in a
-    room as it comes: without them, told the true map so far, the base wrote single things of
-    unchosen rooms 1.4 cells off and those of a dataset's 2.5 (medians). Attention is told at every
-    cell, not only at a key's first, and which of several instances is meant."""
+    """Steps like ``again`` in rooms that are chosen as a dataset's are: these hold a third more
+    categories than a room as it comes. Without this stage, the base that was given the true map so
+    far wrote the next single thing 1.4 cells off in unchosen rooms and 2.5 in a dataset's (medians).
+    Attention is trained at every cell, not only at a key's first, and on which of several instances
+    is meant."""
     reckon_steps: int
     reading_steps: int
     answer_steps: int
@@ -77,7 +84,7 @@ class Recipe:
     questions: int = 4
     """Questions about each room of stage ``learn``: its clip is looked at once for all of them."""
     told_maps: int = 40
-    """Rows per step of stage ``read``, while its maps are short."""
+    """Rows per step of stage ``read`` (maps to copy), while its maps are short."""
     text_rows: int = 4
     """Text-only rows per step beside the clips of the other stages. Stage ``answer`` also has as
     many made-up maps to read and as many drills, stage ``settle`` half of each, stage ``reading``
@@ -168,7 +175,7 @@ def whole() -> Recipe:
     return replace(FULL, batch=4 * FULL.batch, workers=max(1, (os.cpu_count() or 1) - 2))
 
 
-def read_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
+def text_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of text-only rows."""
     loss = written_loss(
         model,
@@ -201,8 +208,8 @@ def look_step(
     losses, found = dense_losses(
         model, heads, batch, torch.cat(seen[0].pooler_output), known, processor
     )
-    told, also = read_step(model, batch.text)
-    return torch.stack(list(losses.values())).sum() + told, {**found, **also}
+    text_only, also = text_step(model, batch.text)
+    return torch.stack(list(losses.values())).sum() + text_only, {**found, **also}
 
 
 def learn_step(
@@ -218,8 +225,8 @@ def learn_step(
     stands before its questions.
 
     Args:
-        instances: tell attention at every cell of a map which instance is meant, not only at a
-            key's first what thing.
+        instances: train attention at every cell of a map, on the instance that is meant; else only
+            at a key's first cell, on the category.
     """
     text, given = model.model.language_model, packed(model, batch, processor)
     above, shows = text.layers[low_layers(model)], given["input_ids"] == model.config.video_token_id
@@ -253,8 +260,13 @@ def learn_step(
         places,
     )
     written = written_loss(model, hidden, given["labels"])
-    told, also = read_step(model, batch.text)
-    total = written + told + recipe.ground_weight * ground + torch.stack(list(dense.values())).sum()
+    text_only, also = text_step(model, batch.text)
+    total = (
+        written
+        + text_only
+        + recipe.ground_weight * ground
+        + torch.stack(list(dense.values())).sum()
+    )
     return total, {
         "text": float(written.detach()),
         "ground": float(ground.detach()),
@@ -386,7 +398,7 @@ def _taught(
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size).to(device)
     draw = partial(FreshRooms, processor, profile, seed=seed, text_rows=recipe.text_rows)
-    read = ToldMaps(processor, profile, recipe.told_maps, seed, recipe.read_steps)
+    read = MapCopies(processor, profile, recipe.told_maps, seed, recipe.read_steps)
     look = draw(recipe.batch, stage="look")
     find = draw(recipe.batch, stage="find", questions=1, find=True)
     learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
@@ -412,14 +424,14 @@ def _taught(
         readings=readings(half, stage="settle", steps=1, drills=half),
     )
 
-    def read_aloud(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
-        return read_step(model, rows)
+    def on_text(rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
+        return text_step(model, rows)
 
     def asked(batch: RoomBatch, instances: bool = False) -> tuple[torch.Tensor, dict[str, float]]:
         return learn_step(model, heads, batch, recipe, processor, instances=instances)
 
     stages: list[tuple[str, int, float, Batches, Any]] = [
-        ("read", recipe.read_steps, recipe.lr, read, read_aloud),
+        ("read", recipe.read_steps, recipe.lr, read, on_text),
         (
             "look",
             recipe.look_steps,
@@ -431,8 +443,8 @@ def _taught(
         ("learn", recipe.learn_steps, recipe.asking_lr, learn, asked),
         ("again", recipe.again_steps, recipe.again_lr, again, asked),
         ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True)),
-        ("reckon", recipe.reckon_steps, recipe.lr, reckon, read_aloud),
-        ("reading", recipe.reading_steps, recipe.asking_lr, reading, read_aloud),
+        ("reckon", recipe.reckon_steps, recipe.lr, reckon, on_text),
+        ("reading", recipe.reading_steps, recipe.asking_lr, reading, on_text),
         ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True)),
         ("settle", recipe.settle_steps, recipe.again_lr, settle, partial(asked, instances=True)),
     ]
