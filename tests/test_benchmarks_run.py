@@ -1,8 +1,7 @@
-"""A checkpoint put to benchmarks, and its predictions exported for other harnesses."""
+"""A checkpoint put to benchmarks."""
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,13 @@ from typing import Any
 import pytest
 
 from spacer_utils.analysis.bench import main, prompts_of, spread
-from spacer_utils.benchmarks.scoring import judge_row, predictions, report
+from spacer_utils.benchmarks.scoring import judge_row, report
 from spacer_utils.benchmarks.scoring.load import load, media_file, synthetic
 from spacer_utils.benchmarks.scoring.record import read
 from spacer_utils.core.profiles import Frames
 from spacer_utils.core.registry import BENCHMARKS
 from spacer_utils.core.types import WorkbookError
 from spacer_utils.evaluation import evaluate
-
-OUTPUTS = [
-    "<think><map>{'a': [[1, 2]]}</map></think><answer>4</answer>",
-    'B\nbecause\tof "it"',
-    None,
-    "",
-]
-ROWS: list[dict[str, Any]] = [
-    {**row, "output": o} for row, o in zip(BENCHMARKS["vsi_bench"].sample, OUTPUTS)
-]
 
 
 def test_prompts_leave_out_rows_without_their_media(tmp_path: Path) -> None:
@@ -45,29 +34,6 @@ def test_media_stay_in_their_folder(tmp_path: Path) -> None:
         media_file("not base64!", tmp_path)
     assert media_file({"bytes": None, "path": "a.png"}, tmp_path) == tmp_path / "a.png"
     assert media_file(None, tmp_path) is None
-
-
-def test_vlmevalkit_file_has_its_columns_and_the_bare_answer(tmp_path: Path) -> None:
-    path = predictions.vlmevalkit("vsi_bench", ROWS, tmp_path, "nano", "VSI-Bench")
-    assert path == tmp_path / "nano" / "nano_VSI-Bench.tsv"
-    with open(path, newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file, delimiter="\t"))
-    assert [row["prediction"] for row in table] == ["4", OUTPUTS[1], "", ""]
-    assert [row["answer"] for row in table] == ["4", "B", "A", "18.6"]
-    assert table[0]["raw_output"] == OUTPUTS[0]
-    assert (table[1]["B"], table[1]["candidates"]) == (
-        "sofa",
-        "['A. chair', 'B. sofa', 'C. tv', 'D. table']",
-    )
-
-
-def test_lmms_eval_log_replays_in_order(tmp_path: Path) -> None:
-    log = json.loads(
-        predictions.lmms_eval_log(ROWS, tmp_path / "nano.json", "vsibench", "nano").read_text()
-    )
-    assert [entry["resps"][0][0] for entry in log["logs"]] == [o or "" for o in OUTPUTS]
-    assert log["args"]["limit"] is None
-    assert log["model_configs"]["task"] == "vsibench"
 
 
 SAID = [

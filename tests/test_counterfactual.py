@@ -1,5 +1,5 @@
-"""Edited maps and what follows from them, things asked for in vain, forgetting, and what maps are
-paid in training."""
+"""Edited maps and what follows from them, questions about absent objects, forgetting, and what maps
+are worth in training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.analysis import counterfactual as cf
-from spacer_utils.analysis import training_logs
+from spacer_utils.analysis import scores, training_logs, training_maps
 from spacer_utils.core.answers import parse
 from spacer_utils.core.directions import SECTORS
 from spacer_utils.core.map_reading import reading, steps
@@ -211,10 +211,10 @@ def test_every_edit_turns_the_answer_and_changes_nothing_else() -> None:
 
 
 def test_a_completion_is_begun_as_one_that_could_be_well_formed() -> None:
-    told = cf.cases([LEFT, NEAREST, COUNT, ask("room_size_estimation", (), key=9)], 3, seed=0)
-    assert [c.edit for c in told].count(cf.TRUE_MAP) == 3
-    assert len({c.key for c in told}) == len(told) == 8
-    answer = parse(told[0].begun + "</think><answer>2</answer>")
+    cases = cf.cases([LEFT, NEAREST, COUNT, ask("room_size_estimation", (), key=9)], 3, seed=0)
+    assert [c.edit for c in cases].count(cf.TRUE_MAP) == 3
+    assert len({c.key for c in cases}) == len(cases) == 8
+    answer = parse(cases[0].begun + "</think><answer>2</answer>")
     assert answer.well_formed
     assert answer.map_text is not None
     assert len({c.sample.problem_id for c in cf.cases([LEFT, NEAREST, COUNT], 2, seed=0)}) == 2
@@ -222,20 +222,22 @@ def test_a_completion_is_begun_as_one_that_could_be_well_formed() -> None:
 
 def test_answers_follow_stay_or_do_neither() -> None:
     rooms = [ask("object_counting", ("chair",), gold="2", key=k, room=f"r{k}") for k in range(8)]
-    told = cf.cases(rooms, 8, seed=0)
+    cases = cf.cases(rooms, 8, seed=0)
     follow = {
         c.key: Prediction(c.key, f"{c.begun}</think><answer>{c.says}</answer>", 1, False)
-        for c in told
+        for c in cases
     }
     stay = {
-        c.key: Prediction(c.key, f"{c.begun}</think><answer>2</answer>", 1, False) for c in told
+        c.key: Prediction(c.key, f"{c.begun}</think><answer>2</answer>", 1, False) for c in cases
     }
     always = {
-        c.key: Prediction(c.key, f"{c.begun}</think><answer>3</answer>", 1, False) for c in told
+        c.key: Prediction(c.key, f"{c.begun}</think><answer>3</answer>", 1, False) for c in cases
     }
-    broken = {c.key: Prediction(c.key, f"{c.begun}</think><answer>chair", 1, True) for c in told}
+    broken = {c.key: Prediction(c.key, f"{c.begun}</think><answer>chair", 1, True) for c in cases}
     table = {
-        name: {r["map"]: r for r in cf.follow_table(cf.told_rows(name, told, outputs), seed=0)}
+        name: {
+            r["map"]: r for r in cf.follow_table(cf.given_map_rows(name, cases, outputs), seed=0)
+        }
         for name, outputs in (
             ("follow", follow),
             ("stay", stay),
@@ -250,7 +252,7 @@ def test_answers_follow_stay_or_do_neither() -> None:
     assert table["stay"]["one added"]["stays (%)"] == 100
     assert (
         table["always"]["one added"]["follows (%)"] == 100
-    )  # it says 3 whatever it is told: the edit does nothing
+    )  # it says 3 after whatever map it is given: the edit does nothing
     assert table["always"]["one added"]["pull"] == 0
     assert table["broken"]["one added"]["neither (%)"] == 100
     assert table["follow"]["one added"]["rooms"] == 8
@@ -258,11 +260,11 @@ def test_answers_follow_stay_or_do_neither() -> None:
 
 def test_own_maps_are_read_as_they_are_drawn() -> None:
     drawn = "<think><map>{'tv': [[5, 5]], 'bed': [[5, 9]], 'lamp': [[9, 6]]}</map></think><answer>A</answer>"
-    (row,) = cf.own_rows(
+    (row,) = cf.own_map_rows(
         "m", [LEFT, ask("room_size_estimation", (), key=5)], said(**{"1": drawn, "5": drawn})
     )
     assert (row["says"], row["follows"], row["stays"]) == ("A", True, False)
-    assert not cf.own_rows("m", [LEFT], said(**{"1": "<think></think><answer>A</answer>"}))
+    assert not cf.own_map_rows("m", [LEFT], said(**{"1": "<think></think><answer>A</answer>"}))
     (table,) = cf.follow_table([row], seed=0)
     assert table["low"] is None
     assert table["pull"] is None
@@ -287,7 +289,7 @@ def test_always_zero_is_no_evidence() -> None:
         counted("good", "0", "0", "r1"),
         counted("good", "4", "2"),
     ]
-    table = {(r["model"], r["evidence"]): r for r in cf.absent_table(rows, seed=0)}
+    table = {(r["model"], r["evidence"]): r for r in cf.absent_object_table(rows, seed=0)}
     assert (
         table["zero", "absent"]["answers 0 (%)"] == table["zero", "present"]["answers 0 (%)"] == 100
     )
@@ -295,14 +297,16 @@ def test_always_zero_is_no_evidence() -> None:
     assert table["good", "present"]["answers 0 (%)"] == 0
     assert table["good", "absent"]["low"] is not None
     assert table["good", "present"]["low"] is None
-    only = cf.absent_table([counted("m", "3", "3")], seed=0)
+    only = cf.absent_object_table([counted("m", "3", "3")], seed=0)
     assert (only[0]["n"], only[0]["answers 0 (%)"]) == (0, None)
 
 
-def test_as_many_in_vain_as_not() -> None:
+def test_as_many_questions_about_absent_objects_as_about_present_ones() -> None:
     samples = [ask("object_counting", ("tv",), gold=str(k % 3), key=k) for k in range(12)] + [LEFT]
-    assert [s.gold == "0" for s in cf.in_vain(samples, 3)] == [True] * 3 + [False] * 3
-    assert len(cf.in_vain(samples, 50)) == 12
+    assert [s.gold == "0" for s in cf.absent_object_questions(samples, 3)] == [True] * 3 + [
+        False
+    ] * 3
+    assert len(cf.absent_object_questions(samples, 50)) == 12
 
 
 def test_forgetting_looks_at_general_questions_only() -> None:
@@ -312,9 +316,9 @@ def test_forgetting_looks_at_general_questions_only() -> None:
         for t, v in zip(("general_ocr", "object_counting"), values)
         for k in range(3)
     ]
-    (row,) = cf.forgetting(rows, "heldout", seed=0)
+    (row,) = scores.forgetting(rows, "heldout", seed=0)
     assert (row["model"], row["minus"], row["difference"], row["n"]) == ("sft", "base", -50, 3)
-    assert not cf.forgetting(
+    assert not scores.forgetting(
         [r for r in rows if r["question_type"] == "object_counting"], "heldout", seed=0
     )
 
@@ -335,7 +339,9 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
         *(rollout(s, centre) for s in range(1, 11)),
         *(rollout(s, MAP, accuracy=0.0) for s in range(11, 21)),
     ]
-    table = cf.by_tenth(cf.worth(rows, {"3": COUNT}))
+    table = training_maps.map_scores_by_tenth(
+        training_maps.map_scores_of_rollouts(rows, {"3": COUNT})
+    )
     first, last = table[0], table[-1]
     assert first["map"] == first["centre"] == first["paid"] == first["centre paid"] > 0.5
     assert abs(first["map_calibrated"]) < 1e-9
@@ -343,17 +349,24 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
     assert last["paid"] == last["centre paid"] == 0  # a wrong answer's map is not paid
     assert (first["n"], first["step"], last["tenth"]) == (2, 1.5, 10)
     assert [
-        t["n"] for t in cf.by_tenth(cf.worth([rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}))
+        t["n"]
+        for t in training_maps.map_scores_by_tenth(
+            training_maps.map_scores_of_rollouts(
+                [rollout(s, MAP) for s in range(1, 31)], {"3": COUNT}
+            )
+        )
     ] == [3] * 10
-    assert not cf.worth([{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT})
-    assert not cf.by_tenth([])
-    assert not cf.worth(
+    assert not training_maps.map_scores_of_rollouts(
+        [{**rollout(1, MAP), "completion": "<answer>2</answer>"}], {"3": COUNT}
+    )
+    assert not training_maps.map_scores_by_tenth([])
+    assert not training_maps.map_scores_of_rollouts(
         [rollout(1, MAP), *[{**rollout(1, MAP), "completion": "<answer>2</answer>"}] * 200],
         {"3": COUNT},
     )
-    assert not cf.follows_what([])
+    assert not training_maps.advantage_correlations([])
     earned = training_logs.gain(
-        cf.worth(rows, {"3": COUNT}), "map_calibrated"
+        training_maps.map_scores_of_rollouts(rows, {"3": COUNT}), "map_calibrated"
     )  # whatever the answers were
     assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)
 
@@ -376,7 +389,9 @@ def test_advantages_follow_what_is_paid_within_groups() -> None:
             for step in (1, 2)
             for cells, accuracy in drawn
         ]
-        return cf.follows_what(cf.worth(rows, {"3": COUNT}))
+        return training_maps.advantage_correlations(
+            training_maps.map_scores_of_rollouts(rows, {"3": COUNT})
+        )
 
     answers, maps = run(lambda true, right: right), run(lambda true, right: true)
     assert answers == pytest.approx(

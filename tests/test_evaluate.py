@@ -111,11 +111,11 @@ def test_answers_are_those_of_generate(models: dict[str, str], data: Path, famil
     assert told == [True] * 3
 
 
-def test_a_told_completion_begins_with_the_true_map_of_its_own_room(data: Path) -> None:
+def test_with_the_true_map_a_completion_begins_with_that_of_its_own_room(data: Path) -> None:
     samples = load(data / "train.jsonl")
-    told = evaluate.items_from_samples(samples, data, "compact", True, told=True)
+    given = evaluate.items_from_samples(samples, data, "compact", True, with_true_map=True)
     assert any(s.cognitive_map is None for s in samples)
-    for s, item in zip(samples, told):
+    for s, item in zip(samples, given):
         answered = parse(item.begun + "</think><answer>2</answer>")
         assert (
             item.begun.endswith("</map>")
@@ -132,18 +132,18 @@ def test_a_begun_completion_is_gone_on_with(
     models: dict[str, str], data: Path, tmp_path: Path, family: str
 ) -> None:
     torch.set_num_threads(1)
-    told = counterfactual.cases(
+    given = counterfactual.cases(
         [replace(s, question_type="object_counting") for s in load(data / "train.jsonl")], 4, seed=0
     )
     profile = profiles.get("smoke").with_overrides(
         num_frames=FRAMES.num_frames, size=FRAMES.size, max_new_tokens=6, batch=5
     )
-    found = evaluate.answer_told(models[family], told, data, tmp_path, profile)
+    found = evaluate.answer_given_maps(models[family], given, data, tmp_path, profile)
     assert {
-        k: p.output.startswith(c.begun) for c in told for k, p in found.items() if k == c.key
-    } == {c.key: True for c in told}
+        k: p.output.startswith(c.begun) for c in given for k, p in found.items() if k == c.key
+    } == {c.key: True for c in given}
     engine = evaluate.Engine(models[family], FRAMES, device="cpu")
-    for case in told[:3]:  # the tokens up to the end of the map are those of the whole text
+    for case in given[:3]:  # the tokens up to the end of the map are those of the whole text
         text, path = prompts.user_text(case.sample, "compact", True), str(data / case.sample.path)
         bare, begun = (
             engine.encoder.encode([encoder.Prompt(text, (("video", path),), b)]).ids[0]
@@ -153,12 +153,12 @@ def test_a_begun_completion_is_gone_on_with(
         alone = engine.answer([evaluate.Item("x", text, (("video", path),), case.begun)], 6)
         assert alone[0].output == found[case.key].output
     blind = [
-        evaluate.Item("x", prompts.user_text(told[0].sample, "compact", True), (), told[0].begun)
+        evaluate.Item("x", prompts.user_text(given[0].sample, "compact", True), (), given[0].begun)
     ]
     assert (
         evaluate.Engine(models[family], FRAMES, "blind", device="cpu")
         .answer(blind, 2)[0]
-        .output.startswith(told[0].begun)
+        .output.startswith(given[0].begun)
     )
 
 

@@ -37,7 +37,7 @@ def rows(model: str, by_seed: dict[int, list[float]], rooms: int = 4) -> list[di
     ]
 
 
-def test_a_model_is_worth_the_mean_of_its_seeds_and_each_is_told() -> None:
+def test_a_model_scores_the_mean_of_its_seeds_and_each_is_listed() -> None:
     table = scores.summary(
         rows("rlvr-full", {0: [1, 1, 0, 0], 1: [1, 1, 1, 0], 2: [1, 1, 1, 1]}), seed=0
     )
@@ -170,7 +170,7 @@ def test_arms_are_the_base_in_five_ways_and_every_finished_run(tmp_path: Path) -
         )
     (tmp_path / "sft-full-s0").mkdir()  # killed: no result
     found = study.arms(tmp_path, "base-folder")
-    assert [a.model for a in found if a.told] == ["base, true map"]
+    assert [a.model for a in found if a.with_true_map] == ["base, true map"]
     assert [(a.model, a.train_seed, a.with_map, a.mode) for a in found] == [
         ("base", 0, False, "video"),
         ("base with map", 0, True, "video"),
@@ -268,20 +268,20 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
         (folder / "run.json").write_text(
             json.dumps({"name": name, "method": method, "tuning": "full", "seed": seed})
         )
-        told = [rollout(k, r, cells if k == 2 else {}) for k, r in enumerate(rewards, 1)]
-        (folder / "rollouts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in told))
-    rewarded = study.rewarded(tmp_path, asked)
-    assert [(r["model"], r["train_seed"]) for r in rewarded["advantages"]] == [
+        logged = [rollout(k, r, cells if k == 2 else {}) for k, r in enumerate(rewards, 1)]
+        (folder / "rollouts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in logged))
+    earned = study.reward_tables(tmp_path, asked)
+    assert [(r["model"], r["train_seed"]) for r in earned["advantages"]] == [
         ("sg_rlvr-full", 0),
         ("sg_rlvr-full", 1),
     ]
     # the advantage of a completion is not what tokens are credited with in the last
-    assert [(r["model"], r["train_seed"], r["no number (%)"]) for r in rewarded["numberless"]] == [
+    assert [(r["model"], r["train_seed"], r["no number (%)"]) for r in earned["numberless"]] == [
         ("sg_rlvr-full", 0, 0),
         ("sg_rlvr-full", 1, 0),
         ("sg_rlvr_objects-full", 0, 0),
     ]
-    found = {r["what"]: r for r in rewarded["gains"] if r["model"] == "sg_rlvr-full"}
+    found = {r["what"]: r for r in earned["gains"] if r["model"] == "sg_rlvr-full"}
     assert (found["reward"]["first"], found["reward"]["last"]) == (0.25, 1.0)
     assert found["reward"]["low"] == pytest.approx(
         0.75 - 1.96 * 0.25
@@ -297,7 +297,12 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(
 ) -> None:
     monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
     monkeypatch.setattr(study, "REFERENCE", tmp_path / "reference")
-    for name, value in (("command", "make study"), ("costs", []), ("rewarded", {}), ("curves", {})):
+    for name, value in (
+        ("command", "make study"),
+        ("costs", []),
+        ("reward_tables", {}),
+        ("curves", {}),
+    ):
         monkeypatch.setattr(study, name, lambda *_, value=value: value)
     data, further = write_data(tmp_path / "smoke/data"), write_data(tmp_path / "further")
     shutil.copy(data / "train.jsonl", data / "heldout.jsonl")

@@ -427,29 +427,6 @@ def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) ->
     return figure
 
 
-def histograms(
-    panels: Mapping[str, Sequence[float]],
-    xlabels: Mapping[str, str] | None = None,
-    columns: int = 3,
-    reference: Mapping[str, Sequence[float]] | None = None,
-) -> Figure:
-    """One histogram per panel; ``reference`` draws vertical lines, e.g. the real quantiles p10, p50
-    and p90."""
-    figure, axes = _grid(len(panels), columns, 3.6, 2.5)
-    for (title, values), axis in zip(panels.items(), axes):
-        axis.hist(list(values), bins=20, color="#0072B2", alpha=0.75)
-        for k, x in enumerate((reference or {}).get(title, ())):
-            axis.axvline(
-                x, color="#D55E00", ls="--", lw=1.2, label="real p10, p50, p90" if k == 0 else None
-            )
-        axis.set_title(f"{title} (n={len(list(values))})", fontsize=8)
-        axis.set_xlabel((xlabels or {}).get(title, ""), fontsize=8)
-        axis.set_ylabel("rooms", fontsize=8)
-        if reference and title in reference:
-            axis.legend(fontsize=6)
-    return figure
-
-
 def dots(
     groups: Mapping[str, Sequence[float]], *, xlabel: str, mark: float | None = None
 ) -> Figure:

@@ -21,7 +21,7 @@ from ..core.answers import parse, parse_map
 from ..core.files import write_atomic
 from ..core.maps import GRID, mirror, scan_cells, turn
 from ..core.registry import BENCHMARKS
-from ..core.rows import spread
+from ..core.rows import is_general, spread
 from ..core.types import MapCells, MapFrame, Sample, Scene
 
 Row = dict[str, Any]
@@ -209,6 +209,14 @@ def by_type(rows: Sequence[Row], *, seed: int) -> list[Row]:
             row = {"question_type": kind, **{renamed.get(k, k): v for k, v in r.items()}}
             table.append({k: row[k] for k in shown if k in row})
     return table
+
+
+def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int) -> list[Row]:
+    """Macro score of every model minus the base's (points) on the general question types, as in
+    ``paired``; empty without any."""
+    general = [r for r in rows if r["split"] == split and is_general(r["question_type"])]
+    models = [m for m in dict.fromkeys(r["model"] for r in general) if m != base]
+    return [paired(general, split, model, base, seed=seed) for model in models]
 
 
 def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row:

@@ -32,7 +32,7 @@ from ..core.rows import load
 from ..core.types import Sample, WorkbookError
 from ..evaluation import evaluate
 from ..training.plan import METHODS
-from . import counterfactual, scores, training_logs
+from . import counterfactual, scores, training_logs, training_maps
 from .published import REFERENCE
 from .scores import Row
 
@@ -62,7 +62,7 @@ class Arm:
     checkpoint: str
     with_map: bool
     mode: evaluate.Mode = "video"
-    told: bool = False
+    with_true_map: bool = False
     """Its completions begin with the true map: what answers could gain from perfect maps."""
 
 
@@ -71,7 +71,7 @@ def arms(train: Path, base: str) -> list[Arm]:
     found = [
         Arm("base", 0, base, False),
         Arm("base with map", 0, base, True),
-        Arm("base, true map", 0, base, True, told=True),
+        Arm("base, true map", 0, base, True, with_true_map=True),
         Arm("base, blind", 0, base, False, "blind"),
         Arm("base, shuffled", 0, base, False, "shuffled"),
     ]
@@ -119,7 +119,7 @@ def answered(
             folder,
             profile,
             with_map=arm.with_map,
-            told=arm.told,
+            with_true_map=arm.with_true_map,
             mode=arm.mode,
             seed=seed,
             overwrite=True,
@@ -127,14 +127,14 @@ def answered(
         )
         about = {"train_seed": arm.train_seed, "model": arm.model, "split": split}
         rows += [{**r, **about} for r in scores.score_rows(split, arm.model, samples, given)]
-        if arm.with_map and not arm.told:
+        if arm.with_map and not arm.with_true_map:
             drawn += [
                 {**r, **about}
                 for r in scores.map_rows(
                     split, arm.model, [s for s in samples if s.cognitive_map], given
                 )
             ]
-            read += [{**r, **about} for r in counterfactual.own_rows(arm.model, samples, given)]
+            read += [{**r, **about} for r in counterfactual.own_map_rows(arm.model, samples, given)]
     return rows, drawn, read
 
 
@@ -227,12 +227,12 @@ def _overrides(run: Mapping[str, Any]) -> str:
     return "".join(f" --set {k}={v}" for k, v in run["train"].items() if v != usual[k])
 
 
-def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]:
+def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]:
     """What reinforcement runs earned, and for what.
 
     ``gains``, per method and tuning, all seeds together (see ``logbook.gain``): ``reward``,
     ``accuracy``, and ``map_calibrated`` of whatever maps were drawn. ``advantages``, per run that
-    draws maps and credits whole completions: ``counterfactual.follows_what``. ``numberless``, per
+    draws maps and credits whole completions: ``training_maps.advantage_correlations``. ``numberless``, per
     run: ``logbook.numberless``.
 
     Args:
@@ -247,14 +247,14 @@ def rewarded(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]
             f"{run['method']}-{run['tuning']}",
             training_logs.rollouts(Path(train) / run["name"]),
         )
-        maps = counterfactual.worth(rows, samples)
+        maps = training_maps.map_scores_of_rollouts(rows, samples)
         mine = pooled.setdefault(model, {"reward": [], "accuracy": [], "map_calibrated": []})
         for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", maps)):
             mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]
         about = {"model": model, "train_seed": run["seed"]}
         numberless.append({**about, **training_logs.numberless(rows)})
         if maps and METHODS[run["method"]].credit == "completion":
-            followed.append({**about, **counterfactual.follows_what(maps)})
+            followed.append({**about, **training_maps.advantage_correlations(maps)})
     return {
         "gains": [
             {
@@ -372,7 +372,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "commit": code["commit"][:12],
         "questions": limits,
         **result,
-        **rewarded(train, trained_on),
+        **reward_tables(train, trained_on),
         "costs": costs(train),
         "command": again,
     }

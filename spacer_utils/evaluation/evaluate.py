@@ -67,16 +67,20 @@ class Prediction:
 
 
 def items_from_samples(
-    samples: Iterable[Sample], root: Path, style: str, with_map: bool, told: bool = False
+    samples: Iterable[Sample],
+    root: Path,
+    style: str,
+    with_map: bool,
+    with_true_map: bool = False,
 ) -> list[Item]:
-    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``. ``told``:
-    completions begin with the true map."""
+    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``. With
+    ``with_true_map`` completions begin with the true map."""
     return [
         Item(
             str(s.problem_id),
             prompts.user_text(s, style, with_map),
             () if s.data_type == "text" else ((s.data_type, str(inside(root, s.path))),),
-            begun=prompts.after_map(s.cognitive_map) if told and s.cognitive_map else "",
+            begun=prompts.after_map(s.cognitive_map) if with_true_map and s.cognitive_map else "",
         )
         for s in samples
     ]
@@ -208,7 +212,7 @@ def answer(
     profile: Profile,
     *,
     with_map: bool,
-    told: bool = False,
+    with_true_map: bool = False,
     seed: int = 0,
     mode: Mode = "video",
     overwrite: bool = False,
@@ -218,15 +222,15 @@ def answer(
     budget; see ``generate``.
 
     Decoded frames are shared with training through ``frames`` in the profile's outputs. With
-    ``told`` completions begin with the true map.
+    ``with_true_map`` completions begin with the true map.
     """
-    items = items_from_samples(samples, root, profile.prompt_style, with_map, told)
+    items = items_from_samples(samples, root, profile.prompt_style, with_map, with_true_map)
     return _with_profile(model, items, root, out, profile, seed, mode, overwrite, progress)
 
 
-def answer_told(
+def answer_given_maps(
     model: str,
-    told: Sequence[Begun],
+    cases: Sequence[Begun],
     root: Path,
     out: Path,
     profile: Profile,
@@ -237,8 +241,9 @@ def answer_told(
 ) -> dict[str, Prediction]:
     """What a checkpoint answers after maps that it did not draw, by ``Begun.key``; outputs are whole
     completions, map included."""
-    asked = items_from_samples([c.sample for c in told], root, profile.prompt_style, with_map=True)
-    items = [replace(item, key=c.key, begun=c.begun) for item, c in zip(asked, told)]
+    samples = [c.sample for c in cases]
+    asked = items_from_samples(samples, root, profile.prompt_style, with_map=True)
+    items = [replace(item, key=c.key, begun=c.begun) for item, c in zip(asked, cases)]
     return _with_profile(model, items, root, out, profile, seed, "video", overwrite, progress)
 
 
