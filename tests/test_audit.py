@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from kit.rooms import clip_of, random_room, room
 
-from spacer_utils.core import profiles
+from spacer_utils.core import clip_reader, mp4, profiles
 from spacer_utils.core.files import write_jsonl
 from spacer_utils.core.types import Box, Clip, Sample
 from spacer_utils.dataset import audit, balance, oracle, samples, shortcuts
 
 PROFILE = profiles.get("smoke")
+NOISE = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+VIDEO = mp4.encode(NOISE, 3.0)
 CLIPS = [clip_of(random_room(seed), seed) for seed in range(6)]
 
 
@@ -41,7 +45,7 @@ def written(
         (folder / "videos" / f"{clip.video_id}.json").write_text(json.dumps(clip.to_json()))
     for s in (s for s in (*train, *heldout) if s.path):
         (folder / s.path).parent.mkdir(exist_ok=True)
-        (folder / s.path).write_bytes(b"video")
+        (folder / s.path).write_bytes(VIDEO)
     for name, rows in (("train", train), ("heldout", heldout)):
         write_jsonl(folder / f"{name}.jsonl", (s.to_row() for s in rows))
     return folder
@@ -131,6 +135,26 @@ def test_files_that_are_not_there_are_found(
     assert found["failures"] == [
         f"train: 1 files that rows name are missing or empty, {rows[0].path} among them"
     ]
+
+
+def test_a_second_reader_compares_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = [tmp_path / f"{k}.mp4" for k in range(9)]
+    for clip in clips:
+        clip.write_bytes(VIDEO)
+    assert audit.second_reader(clips) == {"clips": 4, "largest difference": 0}
+    assert audit.second_reader([]) == {"clips": 0, "largest difference": 0}
+    read = clip_reader.read
+
+    def off(*args: Any) -> Any:
+        frames, found = read(*args)
+        return [255 - frame for frame in frames], found
+
+    monkeypatch.setattr(clip_reader, "read", off)
+    assert audit.second_reader(clips)["largest difference"] > 100
+    clips[0].write_bytes(b"no video")
+    assert audit.second_reader(clips[:1]) == {"clips": 1, "largest difference": 255}
+    monkeypatch.setitem(sys.modules, "decord", None)
+    assert audit.second_reader(clips)["clips"] == "not compared"
 
 
 def test_lopsided_letters_and_answers_are_found(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ..core import profiles
+import numpy as np
+
+from ..core import clip_reader, profiles
 from ..core.files import iterate_jsonl, write_atomic
 from ..core.frames import sample_indices
 from ..core.options import option_texts
@@ -34,6 +36,10 @@ SPLITS = ("train", "heldout", "real_layouts")
 FRAME_COUNTS = (8, 16, 32)
 CHECKED = 400
 """Numeric rows of one type and split that the oracle looks at."""
+COMPARED = 4
+"""Clips of each split whose frames a second reader reads too."""
+MOST_OFF = 2
+"""Largest difference of two readers' colours, of 255: builds of FFmpeg may round otherwise."""
 FRAME = re.compile(r"-f\d+(-\w+)?$")
 """What the name of a picture adds to that of its clip."""
 FLAT_FROM = 100
@@ -64,6 +70,7 @@ def run(
         "balance": [],
         "answerable": [],
         "oracle": [],
+        "second reader": [],
         "shortcuts": [],
         "wanted": dict(wanted or {}),
         "lost files": {},
@@ -82,6 +89,9 @@ def run(
         found["lost files"][split] = sorted(
             {s.path for s in rows if s.path and not _holds(folder / s.path)}
         )
+        whole = {s.path for s in rows if s.path} - set(found["lost files"][split])
+        clips = sorted(folder / path for path in whole if path.endswith(".mp4"))
+        found["second reader"].append({"split": split, **second_reader(clips)})
         spaces[split], texts[split] = checks.spaces, {question_key(s) for s in rows}
     found["leaks"] = leaks(spaces, texts)
     found["benchmark rooms in train"] = sorted(spaces.get("train", set()) & benchmark_names())
@@ -99,6 +109,35 @@ def _sample(row: Any, path: Path, line: int) -> Sample:
 
 def _holds(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
+
+
+def second_reader(clips: Sequence[Path]) -> Finding:
+    """Compare the frames of some clips with those that decord, the reader of SpaceR's released
+    code, gives at the same indices.
+
+    Returns:
+        ``clips`` that were compared, and the ``largest difference`` of a colour, 0-255; a clip that
+        a reader can't read, or reads in another size, counts 255.
+    """
+    try:
+        import decord
+    except (ImportError, OSError):  # no build for this platform
+        return {"clips": "not compared", "largest difference": None}
+    decord.logging.set_level(decord.logging.QUIET)
+    chosen = [clips[k] for k in sample_indices(len(clips), COMPARED)] if clips else []
+    largest = 0
+    for clip in dict.fromkeys(chosen):
+        try:
+            ours, found = clip_reader.read(clip, _eight, lambda frame: frame)
+            theirs = decord.VideoReader(str(clip), num_threads=1).get_batch(_eight(found)).asnumpy()
+            largest = max(largest, int(np.abs(np.subtract(ours, theirs, dtype=np.int16)).max()))
+        except (WorkbookError, decord.DECORDError, ValueError):
+            largest = 255
+    return {"clips": len(set(chosen)), "largest difference": largest}
+
+
+def _eight(clip: clip_reader.Listing) -> list[int]:
+    return sample_indices(len(clip.stamps), 8)
 
 
 def question_key(sample: Sample) -> str:
@@ -305,6 +344,11 @@ def failures(found: Finding) -> list[str]:
         if row["disagree"]
     ]
     lines += [
+        f"{row['split']}: decord reads other frames, by {row['largest difference']} of 255"
+        for row in found["second reader"]
+        if (row["largest difference"] or 0) > MOST_OFF
+    ]
+    lines += [
         f"{split}: {len(paths)} files that rows name are missing or empty, {paths[0]} among them"
         for split, paths in found["lost files"].items()
         if paths
@@ -366,6 +410,10 @@ def card(found: Finding) -> str:
         leaks=markdown(seen),
         answerable=markdown(found["answerable"]),
         oracle=markdown(found["oracle"]),
+        second_reader="; ".join(
+            f"{row['split']}: {row['clips']} clips, largest difference {row['largest difference']}"
+            for row in found["second reader"]
+        ),
         shortcuts=markdown(found["shortcuts"]),
         problems="\n".join(f"* {p}" for p in found["problems"]) or "None.",
         failures="\n".join(f"* {f}" for f in found["failures"]) or "None.",
@@ -410,6 +458,9 @@ Commonest answer class and letter as a multiple of its uniform share (at most 1.
 {answerable}
 ## A second opinion on every numeric truth (dense sampling)
 {oracle}
+## A second reader sees the same frames
+decord against the package's reader, colours from 0 to 255. {second_reader}.
+
 ## What needs no video
 Scores in % of predictors that never see the video, on scene-disjoint folds (mean relative accuracy for numbers).
 
