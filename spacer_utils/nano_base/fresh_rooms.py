@@ -1,9 +1,8 @@
-"""Endless batches of rooms that nobody has seen: drawn as they are needed, labelled pixel by pixel,
-and asked about.
+"""Endless batches of new rooms with questions: rendered when needed, labelled pixel by pixel.
 
-A few thousand stored rooms are memorised within a few passes; a small frame costs milliseconds to
-draw, so every sample of the nano base's training shows another room. Only the frames that the model
-is given are drawn, and no codec stands between.
+A few thousand stored rooms are memorised within a few passes. A small frame takes milliseconds to
+render, so every sample of the nano base's training shows another room. Only the frames that the
+model is given are rendered, and they are not coded as video.
 """
 
 from __future__ import annotations
@@ -38,15 +37,15 @@ START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
 SPATIAL = tuple(
     e.name for e in QUESTIONS if not e.info.get("general") and e.name != "route_planning"
 )
-"""What a room of the training is asked."""
+"""Question types of the training."""
 SHORT_MAP = 12
-"""Instances in the maps of text-only rows, where there are such: a row of a full room costs as much
-as four others."""
+"""Most instances in the map of a text-only row, where a room has such a map: a row of a full room
+costs as much as four others."""
 REORDERED = 0.5
-"""Share of text-only rows that want their map in another order."""
+"""Share of text-only rows whose completion has the map's categories in another order."""
 WITH_MAP = 1
-"""Of the questions about one clip, this many ask for a map before the answer: a second would teach
-the same map at the price of several plain answers."""
+"""Questions about one clip that ask for a map before the answer. A second would teach the same map
+again and cost as much as several plain answers."""
 
 
 @dataclass

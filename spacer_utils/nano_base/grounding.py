@@ -1,12 +1,11 @@
 """Supervised attention of the nano base: where it looks when it has named a thing and is about to
 write that thing's cell.
 
-The dense labels (``perception``) make vision tokens know what they show and where that stands; the
-layers above still have to find the right tokens by name. Through the written cell alone they found
-them only slowly: of 96 tokens two or three matter, and what is known of their cells is uncertain.
-So two heads of the first such layer are told at which tokens to look, as attention in translation
-has been (Mi et al. 2016, EMNLP, "Supervised attentions"). Nothing of it is left in the checkpoint
-but the weights.
+The dense labels (``perception``) teach vision tokens what they show and where that stands. The
+layers above still have to find the right tokens by name. From the loss on written cells alone they
+found them slowly: of 96 tokens two or three matter, and what these know of their cells is uncertain.
+So two heads of the first such layer get a loss on where they look, as is done in translation (Mi et
+al. 2016, EMNLP, "Supervised attentions"). The checkpoint keeps nothing of this but its weights.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Made-up maps with a question that they answer: where the nano base learns to reckon with cells,
-and then to read a map.
+"""Random maps with a question that they answer: here the nano base learns to compute with cells, and
+then to answer from a map.
 
-From answers alone a small model doesn't find out how to read: in thousands of rows the letter of a
-direction or of the nearest thing stayed a guess. Written out (``map_reading.steps``), each step is
-small, but whole questions hold too few slow ones: how two ways differ, which of two distances is
-better, which option says what was found. So the rows of stage ``reckon`` are short and hold many:
-cut-out maps with their steps, and drills of one kind of step. Stage ``reading`` has whole
-questions. The maps are random: nothing about rooms can be learned by heart here.
+From answers alone a small model does not find out how to use a map: in thousands of rows the letter
+of a direction or of the nearest thing stayed a guess. Written out (``map_reading.steps``), each step
+is small. But a whole question holds few of the steps that are learned slowly: how two offsets
+differ, which of two distances is better, which option says what was found. So the rows of stage
+``reckon`` are short and hold many of these: small maps with their steps, and drills of one kind of
+step. Stage ``reading`` has whole questions. The maps are random, so nothing about rooms can be
+learned by heart.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from ..training.packing import IGNORE
 from .map_copies import PER_CATEGORY, Rows
 
 Pieces = tuple[str, ...]
-"""A row's text: every second piece is wanted, the others are given."""
+"""A row's text in pieces, by turns a given one and one that the model has to write."""
 
 LEADS = {
     "object_rel_direction_hard": "facing the",
@@ -52,28 +53,29 @@ LEADS = {
     "object_rel_distance": "closest to",
     "object_rel_distance_farthest": "farthest from",
 }
-"""Questions of the short rows with a map, and the words that stand for each there."""
+"""Question type -> the words that stand for it in short rows with a map."""
 KINDS = (
     "object_counting",
     *object_rel_direction.TEMPLATES,
     "object_rel_distance",
     "object_rel_distance_farthest",
 )
-"""Questions of the whole rows."""
+"""Question types of whole rows."""
 FEWEST, MOST = 1, 5
-"""Categories beside those asked about, at most, in the maps of the first steps and of the last."""
+"""Most categories of a map, beside those asked about, in the first steps and in the last."""
 DRILLS = ("ways", "distances", "turns", "best", "options", "object_counting")
-"""Short rows without a cut-out map."""
+"""Kinds of short rows without a map."""
 OFFSETS, TURNS, LOOKUPS = 6, 12, 3
-"""In a row: offsets, each with its way or distance; turns; comparisons, or directions looked up
-among the options."""
+"""How many a short row holds: offsets, each with its direction or distance; turns; and comparisons
+of distances, or options looked up."""
 GROW = (0.3, 0.8)
-"""Shares of the steps between which the maps grow from the one to the other."""
+"""The maps grow between these shares of the steps."""
 
 
 @dataclass(frozen=True)
 class Readings:
-    """Batch ``k`` depends on ``(seed, stage, k)`` and the number of steps alone."""
+    """Batches of random maps with questions. Batch ``k`` depends only on ``(seed, stage, k)`` and the
+    number of steps."""
 
     processor: Any
     profile: Profile
@@ -84,7 +86,7 @@ class Readings:
     steps: int
     """Steps over which the maps grow."""
     short: bool = False
-    """Nothing but steps."""
+    """Rows of steps alone, without whole questions."""
     drills: int = 0
     """Further rows per batch of stage ``reckon``'s drills, which are forgotten where only whole
     questions follow."""
@@ -135,8 +137,8 @@ class Readings:
 
 
 def _drill(kind: str, rng: np.random.Generator) -> Pieces:
-    """Several steps of one kind; what was drawn by lot is given, and what follows from it is
-    wanted."""
+    """Several steps of one kind: their random numbers are given, and their results have to be
+    written."""
     lead, pieces = "<map></map> ->", list[str]()
     if kind in ("ways", "distances"):
         lead += " nearest" if kind == "distances" else ""
@@ -178,8 +180,11 @@ def _drill(kind: str, rng: np.random.Generator) -> Pieces:
 
 
 def _tokenised(rows: Sequence[Pieces], words: Any) -> Rows:
-    """Rows padded on the left, of which every second piece is labelled. Labels on what was drawn by
-    lot drown the rest: with them turns were still guessed after 350 batches."""
+    """Rows padded on the left, with labels on every second piece.
+
+    The other pieces are random, and labels on them would drown the rest: with such labels turns were
+    still guessed after 350 batches.
+    """
     pieces = [[words(text)["input_ids"] if text else [] for text in row] for row in rows]
     data = words.pad(
         {"input_ids": [[t for ids in row for t in ids] for row in pieces]}, return_tensors="pt"

@@ -32,10 +32,10 @@ TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<map>", "</map>", " sec
 """One token each, but kept when text is decoded."""
 KEYS = {c: f"{c}': [[" for c in CATEGORIES}
 CELLS = tuple(f"{x}, {y}" for x in range(10) for y in range(10))
-"""``{'tv': [[3, 4]]}`` is ``{'``, ``tv': [[``, ``3, 4``, ``]]``, ``}``: the token before a cell
-names the thing, and the cell is one token. So a map can be written by the plainest thing that
-attention does: look where this thing is known, and copy what is known there. With single digits,
-and quotes and brackets between them and the name, no recipe taught it in hundreds of steps."""
+"""A cell is one token, and the token before it names the object: ``{'tv': [[3, 4]]}`` is ``{'``,
+``tv': [[``, ``3, 4``, ``]]``, ``}``. Attention can then write a map by copying: it looks at the
+token that knows this object and copies the cell that is known there. With single digits, and with
+quotes and brackets between them and the name, no recipe taught it in hundreds of steps."""
 CORPUS = """
 How many s(s) are in this room? Measuring from the closest point of each object, what is the direct distance between the and the
 (in meters)? What is the length of the longest dimension (length, width, or height) of the , measured in centimeters? What is
@@ -54,8 +54,7 @@ camera turned faster slower user assistant system nearest first second next door
 blue yellow white black grey word image clip frame Look at the scene. You see the map: object cell grid x y up down near far
 between above below same largest smallest one two three
 """
-"""What the tokenizer learns its words from: the wordings of the questions and of
-the maps."""
+"""What the tokenizer learns its words from: the wordings of the questions and of the maps."""
 
 TEMPLATE = (
     "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' }}"

@@ -398,7 +398,7 @@ def _taught(
     torch.manual_seed(seed)
     heads = Heads(model.config.text_config.hidden_size).to(device)
     draw = partial(FreshRooms, processor, profile, seed=seed, text_rows=recipe.text_rows)
-    read = MapCopies(processor, profile, recipe.told_maps, seed, recipe.read_steps)
+    map_copies = MapCopies(processor, profile, recipe.told_maps, seed, recipe.read_steps)
     look = draw(recipe.batch, stage="look")
     find = draw(recipe.batch, stage="find", questions=1, find=True)
     learn = draw(recipe.batch // 2, stage="learn", questions=recipe.questions)
@@ -406,7 +406,7 @@ def _taught(
     crowd = draw(recipe.batch, stage="crowd", questions=recipe.questions // 2, crowded=True)
     readings = partial(Readings, processor, profile, seed=seed)
     reckon = readings(recipe.reckonings, stage="reckon", steps=recipe.reckon_steps, short=True)
-    reading = readings(
+    map_questions = readings(
         recipe.reckonings, stage="reading", steps=recipe.reading_steps, drills=2 * recipe.text_rows
     )
     answer = draw(
@@ -431,7 +431,7 @@ def _taught(
         return learn_step(model, heads, batch, recipe, processor, instances=instances)
 
     stages: list[tuple[str, int, float, Batches, Any]] = [
-        ("read", recipe.read_steps, recipe.lr, read, on_text),
+        ("read", recipe.read_steps, recipe.lr, map_copies, on_text),
         (
             "look",
             recipe.look_steps,
@@ -444,7 +444,7 @@ def _taught(
         ("again", recipe.again_steps, recipe.again_lr, again, asked),
         ("crowd", recipe.crowd_steps, recipe.again_lr, crowd, partial(asked, instances=True)),
         ("reckon", recipe.reckon_steps, recipe.lr, reckon, on_text),
-        ("reading", recipe.reading_steps, recipe.asking_lr, reading, on_text),
+        ("reading", recipe.reading_steps, recipe.asking_lr, map_questions, on_text),
         ("answer", recipe.answer_steps, recipe.again_lr, answer, partial(asked, instances=True)),
         ("settle", recipe.settle_steps, recipe.again_lr, settle, partial(asked, instances=True)),
     ]
