@@ -84,27 +84,27 @@ ifeq ($(SIZE),)
 data: $(OUT)/reports/02_questions.html ## videos, questions and maps (SIZE=paper: the paper's mix, ENGINE=ray: on a cluster)
 else
 data: | $(VENV)
-	@$(PY) -m spacer_utils.dataset.build --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED) --overwrite
+	@$(PY) -m spacer_utils data --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED) --overwrite
 endif
 reports: $(REPORTS) ## HTML of every notebook, run where needed
 base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores)
-	@$(PY) -m spacer_utils.workbook.runner A1 --profile $(PROFILE) --set SEED=$(SEED) --set FULL=True
-	@$(PY) -m spacer_utils.workbook.report A1 --profile $(PROFILE)
+	@$(PY) -m spacer_utils notebook A1 --profile $(PROFILE) --parameter SEED=$(SEED) --parameter FULL=True
+	@$(PY) -m spacer_utils report A1 --profile $(PROFILE)
 study: $(RUNS:%=$(OUT)/study/%/run.json) ## METHODS x SEEDS with equal budgets (RL_STEPS: else the profile's), compared over seeds: outputs/reference/PROFILE
-	@$(PY) -m spacer_utils.analysis.study --profile $(PROFILE)
+	@$(PY) -m spacer_utils study --profile $(PROFILE)
 # <method>-<tuning>-s<seed>; a killed run goes on from its last checkpoint
 $(OUT)/study/%/run.json: $(OUT)/executed/02_questions.ipynb $(OUT)/.settings/RL_STEPS | ready
 	@set -- $$(echo $* | sed -E 's/^(.*)-(lora|full)-s([0-9]+)$$/\1 \2 \3/'); \
-	$(PY) -m spacer_utils.training.plan --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3 --out $(OUT)/study --overwrite $(if $(RL_STEPS),--set rl_steps=$(RL_STEPS))
+	$(PY) -m spacer_utils train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3 --out $(OUT)/study --overwrite $(if $(RL_STEPS),--set rl_steps=$(RL_STEPS))
 
 ready: | $(VENV)
-	@$(PY) -m spacer_utils.workbook.forecast check --profile $(PROFILE)
+	@$(PY) -m spacer_utils plan --check --profile $(PROFILE)
 
 $(OUT)/executed/%.ipynb: notebooks/%.ipynb | $(VENV) ready
-	@$(PY) -m spacer_utils.workbook.runner $* --profile $(PROFILE) --set SEED=$(SEED) || { $(PY) -m spacer_utils.workbook.report $* --profile $(PROFILE); exit 1; }
+	@$(PY) -m spacer_utils notebook $* --profile $(PROFILE) --parameter SEED=$(SEED) || { $(PY) -m spacer_utils report $* --profile $(PROFILE); exit 1; }
 
 $(OUT)/reports/%.html: $(OUT)/executed/%.ipynb spacer_utils/workbook/report.py $(wildcard spacer_utils/assets/report/*)
-	@$(PY) -m spacer_utils.workbook.report $* --profile $(PROFILE)
+	@$(PY) -m spacer_utils report $* --profile $(PROFILE)
 
 # A parameter that differs from the last make's makes the notebooks that declare it run again.
 setting = $(if $(shell test "$$(cat $(1) 2>/dev/null)" = '$(2)' || echo differs),FORCE)
@@ -119,9 +119,9 @@ endif
 
 # ---------------------------------------------------------------------------------------------------------------- look at
 plan: | $(VENV) ## what would run, why, for how long, on how much disk
-	@$(PY) -m spacer_utils.workbook.forecast plan --profile $(PROFILE) --set SEED=$(SEED) --set 'REAL_LAYOUTS=$(REAL_LAYOUTS)'
+	@$(PY) -m spacer_utils plan --profile $(PROFILE) --seed $(SEED)
 profiles: | $(VENV) ## all profiles side by side
-	@$(PY) -m spacer_utils.workbook.forecast profiles
+	@$(PY) -m spacer_utils plan --profiles
 list: | $(VENV) ## every scene source, question type, reward and benchmark
 	@$(PY) -m spacer_utils list
 lab: | $(VENV) ## JupyterLab on notebook 00
@@ -134,7 +134,7 @@ gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=f
 	@$(PY) tests/bench_gpu.py --name $(or $(NAME),gpu-bench) $(if $(TINY),--tiny)
 	$(if $(NANO),@$(MAKE) base PROFILE=gpu-small && $(MAKE) -j3 study PROFILE=gpu-small)
 du: | $(VENV) ## disk use of every study
-	@$(PY) -m spacer_utils.workbook.forecast du
+	@$(PY) -m spacer_utils plan --disk
 
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU, in JOBS=2 processes

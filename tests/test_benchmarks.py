@@ -959,7 +959,7 @@ def test_shell_end_to_end(tmp_path: Path) -> None:
         "spacer_utils",
         "score-benchmark",
         "vsi_bench",
-        "--profile",
+        "--scoring",
         "spacer",
         "--items",
         str(tmp_path / "items.jsonl"),

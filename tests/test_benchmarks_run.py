@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from spacer_utils.analysis.bench import main, prompts_of, spread
+from spacer_utils.__main__ import main
+from spacer_utils.analysis.bench import prompts_of, spread
 from spacer_utils.benchmarks.scoring import judge_row, report
 from spacer_utils.benchmarks.scoring.load import load, media_file, synthetic
 from spacer_utils.benchmarks.scoring.record import read
@@ -182,6 +183,7 @@ def test_a_report_of_somebody_is_never_replaced(
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     line = [
+        "bench",
         "--model",
         "some/model",
         "--out",
@@ -213,7 +215,10 @@ def test_one_command_runs_every_synthetic_sample(
     from spacer_utils.nano_base import nano
 
     model = str(nano.build(tmp_path / "model", size="tiny"))
-    assert main(["--model", model, "--out", str(tmp_path / "eval"), "--profile", "smoke"]) == 0
+    assert (
+        main(["bench", "--model", model, "--out", str(tmp_path / "eval"), "--profile", "smoke"])
+        == 0
+    )
     said = capsys.readouterr()
     tables = [json.loads(line) for line in said.out.splitlines() if line.startswith("{")]
     assert "vsi_bench | 4/4 | " in said.err
@@ -228,6 +233,7 @@ def test_one_command_runs_every_synthetic_sample(
     assert (
         main(
             [
+                "bench",
                 "--model",
                 model,
                 "--out",
@@ -244,13 +250,14 @@ def test_one_command_runs_every_synthetic_sample(
     assert (
         main(
             [
+                "bench",
                 "--model",
                 model,
                 "--out",
                 str(tmp_path / "eval"),
                 "--names",
                 "vsi_bench",
-                "--data",
+                "--published",
                 str(tmp_path / "no"),
             ]
         )
@@ -260,6 +267,7 @@ def test_one_command_runs_every_synthetic_sample(
     assert (
         main(
             [
+                "bench",
                 "--model",
                 model,
                 "--out",
@@ -269,7 +277,7 @@ def test_one_command_runs_every_synthetic_sample(
                 "--names",
                 "heldout",
                 "real_layouts",
-                "--rooms",
+                "--data",
                 str(rooms),
                 "--questions",
                 "2",

@@ -23,6 +23,9 @@ ROWS = (
 )
 NAMED = [pytest.param(row, id=f"{n}-{row['kind']}") for n, row in enumerate(ROWS, 1)]
 
+NAMES = {"--set": "--rewards", "--profile": "--scoring"}
+"""The cases keep the first names of these options."""
+
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
@@ -31,7 +34,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def run(command: list[str], rows: list[dict[str, Any]]) -> str:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
-        code = main(command)
+        code = main([NAMES.get(word, word) for word in command])
         printed = capsys.readouterr()
         assert code == 0, printed.err
         return printed.out

@@ -19,6 +19,7 @@ from conftest import PROJECT
 from kit.rooms import clip_of, random_room, room, write_layouts
 from PIL import Image
 
+from spacer_utils.__main__ import main
 from spacer_utils.core import folders, profiles, types
 from spacer_utils.core.files import iterate_jsonl
 from spacer_utils.core.registry import QUESTIONS
@@ -413,13 +414,13 @@ def test_text_rows_carry_the_map_as_text() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--profile nosuch", "error: unknown profile 'nosuch'"),
+        ("--profile nosuch", "error: argument --profile: invalid choice: 'nosuch'"),
         ("--out /dev/null/x", "error: could not write /dev/null/x"),
         ("--scans {tmp}/nowhere", "error: "),
         ("--real-layouts {tmp}/nowhere", "error: real layouts: "),
         ("--rooms 0", "argument --rooms: 0 is less than 1"),
         ("--rooms -3", "argument --rooms: -3 is less than 1"),
-        ("--rooms many", "argument --rooms: invalid number value: 'many'"),
+        ("--rooms many", "argument --rooms: 'many' is not a whole number"),
         ("--workers 0", "argument --workers: 0 is less than 1"),
         ("--seed -1", "argument --seed: -1 is less than 0"),
     ],
@@ -428,6 +429,7 @@ def test_the_command_tells_what_to_mend(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, says: str
 ) -> None:
     arguments = [
+        "data",
         "--profile",
         "smoke",
         "--out",
@@ -435,7 +437,7 @@ def test_the_command_tells_what_to_mend(
         *options.format(tmp=tmp_path).split(),
     ]
     try:
-        code = build.main(arguments)
+        code = main(arguments)
     except SystemExit as stop:
         code = stop.code
     assert code == 2
@@ -458,7 +460,7 @@ def test_a_failed_check_fails_the_command(
     monkeypatch.setattr(
         build, "build", lambda *_, **__: {"splits": {"train": {"rows": 3}}, "failures": failures}
     )
-    assert build.main(["--profile", "smoke", "--out", str(tmp_path)]) == code
+    assert main(["data", "--profile", "smoke", "--out", str(tmp_path)]) == code
     assert capsys.readouterr().out == f"{tmp_path}: 3 rows in train\n{says}\n"
 
 

@@ -126,7 +126,7 @@ def test_touching_the_plots_runs_only_what_plots(study: Path) -> None:
         dry = make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}")
     finally:
         os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
-    runs = re.findall(r"workbook\.runner (\S+)", dry.stdout)
+    runs = re.findall(r"spacer_utils notebook (\S+)", dry.stdout)
     assert "00_start_here" not in runs
     plotting = {
         n.name
@@ -148,7 +148,7 @@ def copy(study: Path, tmp_path: Path) -> Path:
 
 def runner(outputs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "spacer_utils.workbook.runner", *arguments, "--profile", "smoke"],
+        [sys.executable, "-m", "spacer_utils", "notebook", *arguments, "--profile", "smoke"],
         cwd=PROJECT,
         check=False,
         capture_output=True,
@@ -160,11 +160,13 @@ def runner(outputs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_lost_artefact_is_named_and_make_writes_it_again(copy: Path) -> None:
     (copy / "smoke" / "data" / "heldout.jsonl").unlink()
     done = runner(copy, "08")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert (
         "data/heldout.jsonl (written by 02_questions). Run: make nb02 PROFILE=smoke" in done.stderr
     )
-    assert "02_questions" in re.findall(r"workbook\.runner (\S+)", make("nb08", copy, "-n").stdout)
+    assert "02_questions" in re.findall(
+        r"spacer_utils notebook (\S+)", make("nb08", copy, "-n").stdout
+    )
 
 
 def test_a_corrupt_clip_is_named_and_the_notebook_goes_on_once_it_is_mended(copy: Path) -> None:

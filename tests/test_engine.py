@@ -12,6 +12,7 @@ from kit.training_kit import FAMILIES, MIXED, Clips, grpo, inputs, tiny_model
 torch = pytest.importorskip("torch")
 from kit.fake_engine import FakeClient, FakeLLM, install  # noqa: E402
 
+from spacer_utils.__main__ import main  # noqa: E402
 from spacer_utils.core import profiles  # noqa: E402
 from spacer_utils.core.types import WorkbookError  # noqa: E402
 from spacer_utils.training import (  # noqa: E402
@@ -249,7 +250,7 @@ def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[st
         "--vllm",
         "colocate",
     ]
-    assert plan.main([*common, "--method", "rlvr"]) == 2
+    assert main(["train", *common, "--method", "rlvr"]) == 2
     assert "vllm 0.22.0 to 0.31.0, and it is not installed" in capsys.readouterr().err
-    assert plan.main([*common, "--method", "sft"]) == 2
+    assert main(["train", *common, "--method", "sft"]) == 2
     assert "makes no rollouts" in capsys.readouterr().err

@@ -17,10 +17,9 @@ import pytest
 from conftest import PROJECT
 from kit.training_kit import write_data
 
-from spacer_utils.analysis import bench as scoring
+from spacer_utils.__main__ import main
 from spacer_utils.core import profiles
 from spacer_utils.evaluation import evaluate
-from spacer_utils.training import plan
 
 torch = pytest.importorskip("torch")
 NANO = PROJECT / profiles.NANO_BASE
@@ -53,8 +52,9 @@ def refusal(capsys: pytest.CaptureFixture[str], code: int, expected: int = 2) ->
 
 def train_on(model: object, data: Path, out: Path, *more: str, method: str = "sft") -> int:
     torch.set_num_threads(1)
-    return plan.main(
+    return main(
         [
+            "train",
             "--profile",
             "smoke",
             "--method",
@@ -410,8 +410,9 @@ def test_evaluation_refuses_it_too(
     damage, said = DAMAGED[kind]
     damage(copy)
     out = tmp_path / "out"
-    code = evaluate.main(
+    code = main(
         [
+            "evaluate",
             "--profile",
             "smoke",
             "--model",
@@ -426,8 +427,9 @@ def test_evaluation_refuses_it_too(
     )
     assert re.search(said, refusal(capsys, code))
     assert not list(out.glob("predictions*"))
-    code = scoring.main(
+    code = main(
         [
+            "bench",
             "--model",
             str(copy),
             "--names",
@@ -803,13 +805,14 @@ def test_a_benchmark_without_any_clip_ends_with_1(
     source = synthetic("vsi_bench", tmp_path / "data")
     for path in source.rglob("*.mp4"):
         path.unlink()
-    code = scoring.main(
+    code = main(
         [
+            "bench",
             "--model",
             str(NANO),
             "--names",
             "vsi_bench",
-            "--data",
+            "--published",
             str(source),
             "--profile",
             "smoke",
@@ -825,19 +828,29 @@ def test_a_benchmark_without_any_clip_ends_with_1(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--questions", "0"], "--questions must be"),
-        (["--rooms", "nowhere"], "there is no folder nowhere"),
+        (["--questions", "0"], "argument --questions: 0 is less than 1"),
+        (["--data", "nowhere"], "there is no folder nowhere"),
         (["--names", "vsi"], "unknown benchmark 'vsi'"),
         (["--sampling", "all"], "unknown frame sampling 'all'"),
-        (["--data", "nowhere"], "nowhere"),
+        (["--published", "nowhere"], "nowhere"),
     ],
 )
 def test_scoring_refuses_settings_in_one_line(
     tmp_path: Path, flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [] if "--names" in flags else ["--names", "vsi_bench"]
-    code = scoring.main(
-        ["--model", str(NANO), *names, "--profile", "smoke", "--out", str(tmp_path / "out"), *flags]
+    code = main(
+        [
+            "bench",
+            "--model",
+            str(NANO),
+            *names,
+            "--profile",
+            "smoke",
+            "--out",
+            str(tmp_path / "out"),
+            *flags,
+        ]
     )
     assert said in refusal(capsys, code)
 
@@ -845,8 +858,9 @@ def test_scoring_refuses_settings_in_one_line(
 def test_evaluation_names_a_split_that_is_not_there(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = evaluate.main(
+    code = main(
         [
+            "evaluate",
             "--profile",
             "smoke",
             "--model",
@@ -867,7 +881,8 @@ def test_real_command_lines_end_with_2_and_one_line(copy: Path, data: Path, tmp_
     line = [
         sys.executable,
         "-m",
-        "spacer_utils.training.plan",
+        "spacer_utils",
+        "train",
         "--profile",
         "smoke",
         "--method",

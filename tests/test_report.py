@@ -21,6 +21,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from spacer_utils.__main__ import main
 from spacer_utils.analysis import figures, interactive
 from spacer_utils.core import profiles
 from spacer_utils.core.types import MissingArtifact, WorkbookError
@@ -250,7 +251,7 @@ def test_what_has_not_run_or_is_damaged_is_said(
         match=r"03_rewards_by_hand.ipynb is damaged .* Delete it and run: make nb03 PROFILE=smoke",
     ):
         report.write("03", profiles.get("smoke"))
-    assert report.main(["03", "--profile", "smoke"]) == 1
+    assert main(["report", "03", "--profile", "smoke"]) == 2
     assert "is damaged" in capsys.readouterr().err
 
 

@@ -12,13 +12,13 @@ import pytest
 from kit.training_kit import write_data
 
 from spacer_utils import rewards
+from spacer_utils.__main__ import main
 from spacer_utils.benchmarks.scoring import load as benchmark
 from spacer_utils.core import profiles, prompts, rows
 from spacer_utils.core.answers import parse
 from spacer_utils.core.options import option_texts
 from spacer_utils.core.types import BadRow, Sample, WorkbookError
 from spacer_utils.dataset import audit
-from spacer_utils.evaluation import evaluate
 from spacer_utils.rewards.score_rewards import score_stream
 from spacer_utils.training import plan as train
 from spacer_utils.training.export import FORMS, export
@@ -514,7 +514,7 @@ def test_what_is_there_is_said_where_rows_are_not(
             call()
         assert "make" not in str(error.value)
     assert (
-        evaluate.main(["--model", "x", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+        main(["evaluate", "--model", "x", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
         == 2
     )
     assert "has no heldout.jsonl, but part/other.json, train.parquet" in capsys.readouterr().err

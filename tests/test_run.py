@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 
+from spacer_utils.__main__ import main
 from spacer_utils.analysis import figures
 from spacer_utils.core import claim, profiles, progress
+from spacer_utils.core.command_options import setting
 from spacer_utils.core.types import MissingArtifact, WorkbookError
 from spacer_utils.training import launch
 from spacer_utils.workbook import book as run
@@ -211,9 +213,9 @@ def test_a_run_killed_in_the_middle_leaves_nothing_half_written(workbook: Path) 
 def test_a_full_disk_is_a_clear_error(workbook: Path) -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)); "
-        "from spacer_utils.workbook import dag, runner; "
+        "from spacer_utils.__main__ import main; from spacer_utils.workbook import dag; "
         f"from pathlib import Path; dag.NOTEBOOKS = Path({str(dag.NOTEBOOKS)!r}); "
-        "raise SystemExit(runner.main(['00', '--profile', 'smoke']))"
+        "raise SystemExit(main(['notebook', '00', '--profile', 'smoke']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False
@@ -254,10 +256,10 @@ def test_too_little_disk_is_said_before_anything_starts(
 def test_the_command_line_reads_values_and_reports_errors(
     workbook: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert runner._value("SEED=3") == ("SEED", 3)
-    assert runner._value("MODE=fail") == ("MODE", "fail")
-    assert runner.main(["01", "--profile", "smoke"]) == 1
-    assert capsys.readouterr().err.startswith("MissingArtifact: outputs/smoke/data/a.txt")
+    assert setting("SEED=3") == ("SEED", 3)
+    assert setting("MODE=fail") == ("MODE", "fail")
+    assert main(["notebook", "01", "--profile", "smoke"]) == 2
+    assert capsys.readouterr().err.startswith("error: outputs/smoke/data/a.txt")
 
 
 # --------------------------------------------------------------------------------------------- plan
@@ -317,17 +319,21 @@ def test_the_plan_counts_appendices_only_when_they_are_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("setting", "says"),
+    ("option", "says"),
     [
-        ("SEED=abc", "SEED must be a whole number from 0 on, not 'abc'"),
-        ("SEED=-1", "SEED must be a whole number from 0 on, not '-1'"),
-        ("REAL_LAYOUTS=/nowhere", "REAL_LAYOUTS names a folder that does not exist"),
+        ("--seed=abc", "error: argument --seed: 'abc' is not a whole number"),
+        ("--seed=-1", "error: argument --seed: -1 is less than 0"),
+        ("--real-layouts=/nowhere", "REAL_LAYOUTS names a folder that does not exist"),
     ],
 )
 def test_the_plan_refuses_settings_that_notebooks_would(
-    setting: str, says: str, capsys: pytest.CaptureFixture[str]
+    option: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert forecast.main(["plan", "--profile", "smoke", "--set", setting]) == 1
+    try:
+        code = main(["plan", "--profile", "smoke", option])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
     assert says in capsys.readouterr().err
 
 
@@ -442,11 +448,11 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 @pytest.mark.slow
 def test_a_gpu_is_measured_on_the_nano_study_too_when_asked() -> None:
     assert "--name h200" in (plain := make("-n", "gpu-bench", "NAME=h200").stdout)
-    assert "spacer_utils.training.plan" not in plain
+    assert "spacer_utils train" not in plain
     asked = make("-n", "gpu-bench", "NANO=1").stdout
-    assert "runner A1 --profile gpu-small" in asked
+    assert "notebook A1 --profile gpu-small" in asked
     assert "train --profile gpu-small" in asked
-    assert "spacer_utils.analysis.study --profile gpu-small" in asked
+    assert "spacer_utils study --profile gpu-small" in asked
 
 
 def test_a_study_may_be_longer_than_the_notebooks(tmp_path: Path) -> None:
@@ -466,7 +472,7 @@ def test_a_study_may_be_longer_than_the_notebooks(tmp_path: Path) -> None:
         return [
             line.strip()
             for line in asked.stdout.splitlines()
-            if "spacer_utils.training.plan" in line or ("printf" in line and "RL_STEPS" in line)
+            if "spacer_utils train" in line or ("printf" in line and "RL_STEPS" in line)
         ]
 
     setting = tmp_path / "smoke/.settings/RL_STEPS"
@@ -515,9 +521,7 @@ def test_make_knows_the_profiles_and_dry_runs_without_writing(tmp_path: Path) ->
     assert "unknown notebook 'nb13'. Known: nb00 nb01" in make("nb13", "PROFILE=smoke").stderr
     dry = make("-n", "reproduce", "PROFILE=smoke", SPACER_OUTPUTS=str(tmp_path))
     assert [
-        line.split()[3]
-        for line in dry.stdout.splitlines()
-        if "-m spacer_utils.workbook.runner" in line
+        line.split()[4] for line in dry.stdout.splitlines() if "-m spacer_utils notebook" in line
     ][:3] == [
         "00_start_here",
         "01_scenes_and_video",
@@ -770,4 +774,4 @@ def test_parallel_make_knows_the_rule_of_a_numbered_goal(tmp_path: Path) -> None
     )
     assert "No rule" not in planned.stderr
     assert planned.returncode == 0, planned.stderr
-    assert "workbook.runner 03_rewards_by_hand" in planned.stdout
+    assert "spacer_utils notebook 03_rewards_by_hand" in planned.stdout

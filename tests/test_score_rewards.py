@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacer_utils.__main__ import LISTS, main
+from spacer_utils.__main__ import FOLDERS, main
 from spacer_utils.core.types import BadRow
 from spacer_utils.rewards.score_rewards import score_stream
 
@@ -301,7 +301,7 @@ def shell(*arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[byt
 
 @pytest.mark.slow
 def test_from_a_shell() -> None:
-    done = shell("score-rewards", "--set", "spacer", text=line() + b"broken\n" + line())
+    done = shell("score-rewards", "--rewards", "spacer", text=line() + b"broken\n" + line())
     assert done.returncode == 2
     assert [json.loads(text)["line"] for text in done.stdout.splitlines()] == [1, 3]
     assert done.stderr.decode().startswith("error: line 2: not JSON")
@@ -322,7 +322,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 @pytest.mark.slow
 def test_golden_rows_through_the_shell(golden: Path) -> None:
     text = (golden / "spacer_rewards.jsonl").read_bytes()
-    done = shell("score-rewards", "--set", "spacer", text=text)
+    done = shell("score-rewards", "--rewards", "spacer", text=text)
     rows = [
         (json.loads(a), json.loads(b))
         for a, b in zip(text.splitlines(), done.stdout.splitlines(), strict=True)
@@ -333,11 +333,11 @@ def test_golden_rows_through_the_shell(golden: Path) -> None:
     assert all(want["format"] == got["format"] for want, got in rows)
 
 
-@pytest.mark.parametrize("noun", LISTS)
+@pytest.mark.parametrize("noun", FOLDERS)
 def test_lists_have_name_file_and_description(
     noun: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([f"list-{noun}"]) == 0
+    assert main(["list", noun]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines
     for text in lines:

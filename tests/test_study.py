@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from kit.training_kit import write_data
 
+from spacer_utils.__main__ import main
 from spacer_utils.analysis import published, scores, study
 from spacer_utils.core import profiles
 from spacer_utils.core.types import Sample, WorkbookError
@@ -208,7 +209,7 @@ def test_costs_name_the_command_of_every_row(tmp_path: Path) -> None:
             "steps": 50,
             "seconds": 70.0,
             "peak MB": 901,
-            "command": "python -m spacer_utils.training.plan --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50",
+            "command": "python -m spacer_utils train --profile cpu --method rlvr --tuning lora --seed 0 --set rl_steps=50",
         }
     ]
     assert study.command(study.runs_of(tmp_path)) == (
@@ -316,7 +317,7 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(
 
     monkeypatch.setattr(study, "answered", answered)
     monkeypatch.setattr(study.scores, "prior_rows", lambda *_: [])
-    assert study.main(["--profile", "smoke", "--further", str(further)]) == 0
+    assert main(["study", "--profile", "smoke", "--further", str(further)]) == 0
     spatial = {"object_count", "room_size"}
     assert asked == {"heldout": (data, spatial | {"general"}), "further_rooms": (further, spatial)}
     found = json.loads((tmp_path / "reference/smoke/summary.json").read_text())
@@ -324,9 +325,9 @@ def test_rooms_that_nothing_was_chosen_on_are_asked_too(
     assert found["questions"] == {"heldout": 500, "further_rooms": 900}
     assert (
         found["command"]
-        == "make study; python -m spacer_utils.analysis.study --profile smoke --further FOLDER"
+        == "make study; python -m spacer_utils study --profile smoke --further FOLDER"
     )
-    assert study.main(["--profile", "smoke", "--further", str(tmp_path / "nowhere")]) == 2
+    assert main(["study", "--profile", "smoke", "--further", str(tmp_path / "nowhere")]) == 2
 
 
 def test_curves_are_averaged_over_the_seeds_that_have_a_step() -> None:

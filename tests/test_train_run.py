@@ -17,6 +17,7 @@ import pytest
 from kit.kill_and_resume import prove, traces
 from kit.training_kit import tiny_model, write_data
 
+from spacer_utils.__main__ import main
 from spacer_utils.analysis import training_logs
 from spacer_utils.core import folders, profiles
 from spacer_utils.core.files import read_jsonl, sha256
@@ -338,6 +339,7 @@ def test_a_folder_of_somebody_is_refused(
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     line = [
+        "train",
         "--profile",
         "smoke",
         "--method",
@@ -349,13 +351,13 @@ def test_a_folder_of_somebody_is_refused(
         "--model",
         model,
     ]
-    assert train.main(line) == 2
+    assert main(line) == 2
     said = capsys.readouterr().err
     assert name in said
     assert "--out" in said
     assert said.count("\n") == 1
     if name != "thesis.tex":
-        assert train.main([*line, "--overwrite"]) == 2
+        assert main([*line, "--overwrite"]) == 2
     assert [p for p in path.parent.rglob("*") if p.is_file() and p.name != folders.LOCK] == [path]
     assert path.read_text() == "mine"
 
@@ -454,7 +456,17 @@ def test_wrong_arguments_say_what_to_do(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadRow, match=r"nothing is no folder. Give the folder that has train.jsonl"):
         train.run("smoke", "sft", data_dir=tmp_path / "nothing", out=tmp_path)
     assert (
-        train.main(["--method", "sft", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)])
+        main(
+            [
+                "train",
+                "--method",
+                "sft",
+                "--data",
+                str(tmp_path / "nothing"),
+                "--out",
+                str(tmp_path),
+            ]
+        )
         == 2
     )
 
@@ -499,7 +511,8 @@ def command(model: str, data: Path, out: Path, method: str = "rlvr", **fields: A
     return [
         sys.executable,
         "-m",
-        "spacer_utils.training.plan",
+        "spacer_utils",
+        "train",
         "--profile",
         "smoke",
         "--method",

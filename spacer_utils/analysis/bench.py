@@ -1,29 +1,20 @@
-"""Put a checkpoint to benchmarks and score what it says.
-
-python -m spacer_utils.analysis.bench --model FOLDER --out OUT --rooms outputs/cpu/data --questions
-500
-    # every benchmark's synthetic sample, and 500 questions each of that run's held-out rooms and real layouts
-python -m spacer_utils.analysis.bench --model FOLDER --out OUT --names vsi_bench --data
-FOLDER_AS_PUBLISHED --sampling uniform32
-"""
+"""Put a checkpoint to benchmarks and score what it says."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import sys
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from ..benchmarks.scoring import extract
 from ..benchmarks.scoring.aggregate import Table, baselines, report
 from ..benchmarks.scoring.extract import UNWRAPPING
 from ..benchmarks.scoring.load import VIDEOS, Rows, load, media_file, synthetic
-from ..benchmarks.scoring.prompt_styles import STYLES
-from ..benchmarks.scoring.record import PROFILES, Question, Row, judge_row, read
-from ..core import folders, profiles
+from ..benchmarks.scoring.record import Question, Row, judge_row, read
+from ..core import folders
 from ..core.files import model_digest, write_atomic, write_jsonl
 from ..core.profiles import Frames, Profile
 from ..core.progress import Progress
@@ -34,6 +25,8 @@ from ..evaluation import evaluate
 
 class NoMedia(WorkbookError):
     """Not one row has its clips or pictures, so there is nothing to score."""
+
+    exit_code = 1
 
 
 def spread(name: str, rows: Rows, limit: int | None) -> Rows:
@@ -226,122 +219,58 @@ def _opening_of(model: str) -> str:
     return str(template(question, tokenize=False, add_generation_prompt=True))
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.analysis.bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")
-    parser.add_argument("--names", nargs="*", metavar="NAME", help="benchmarks (default: all)")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        help="folder as published, of one benchmark (default: its synthetic sample)",
-    )
-    parser.add_argument(
-        "--rooms",
-        type=Path,
-        help="data folder of a run: its held-out rooms and real layouts, not their samples",
-    )
-    parser.add_argument(
-        "--questions",
-        type=int,
-        help="at most this many of each benchmark, spread over tasks (default: all)",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="gets a folder per benchmark, and summary.json"
-    )
-    parser.add_argument(
-        "--profile",
-        choices=list(profiles.PROFILES),
-        default="cpu",
-        help="frames, batch and token budget",
-    )
-    parser.add_argument(
-        "--sampling",
-        help="named sampling and resizing, e.g. uniform32, spacer (default: the profile's)",
-    )
-    parser.add_argument("--style", choices=STYLES, default="official", help="whose prompt")
-    parser.add_argument(
-        "--subtitles",
-        action="store_true",
-        help="prompts with subtitles (Video-MME, LongVideoBench)",
-    )
-    parser.add_argument("--scoring", choices=PROFILES, default="official", help="whose rule")
-    parser.add_argument(
-        "--unwrap",
-        choices=UNWRAPPING,
-        default=UNWRAPPING[0],
-        help="what of a thinking output the rule sees; native reasoning models: think",
-    )
-    parser.add_argument("--mode", choices=("video", "blind", "shuffled"), default="video")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace finished answers of other inputs"
-    )
-    parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
-    return parser
+def run_benchmarks(
+    model: str,
+    names: Sequence[str],
+    out: Path,
+    profile: Profile,
+    *,
+    published: Path | None = None,
+    data: Path | None = None,
+    **how: Any,
+) -> None:
+    """Run several benchmarks, each in a folder of ``out``, and print the headline of each.
 
+    ``out/summary.json`` gets all reports.
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print name, headline and counts of every benchmark asked for; 2 on an error that the user can
-    mend, 1 without media."""
-    args = arguments().parse_args(argv)
-    try:
-        if args.questions is not None and args.questions < 1:
-            raise WorkbookError(
-                f"--questions must be a whole number from 1 on, not {args.questions}."
-            )
-        if args.rooms and not args.rooms.is_dir():
-            raise WorkbookError(
-                f"there is no folder {args.rooms}. Give --rooms the data folder of a run."
-            )
-        profile = profiles.get(args.profile).with_overrides(sampling=args.sampling)
-        tables = []
-        top = folders.begin(
-            args.out, folders.Inputs("summary of benchmarks", {}, {}), ["summary.json"]
+    Args:
+        published: files of one benchmark as its authors publish them.
+        data: a dataset of ours, whose held-out rooms and real layouts are benchmarks too. A
+            benchmark without rows there or in ``published`` runs on its invented sample.
+        how: further arguments of ``run_benchmark``.
+
+    Raises:
+        NoMedia: of no row of a benchmark the media are there.
+    """
+    if data and not data.is_dir():
+        raise WorkbookError(f"there is no folder {data}. Give --data a dataset of this workbook.")
+    if data and not any((data / f"{name}.jsonl").is_file() for name in names):
+        raise WorkbookError(
+            f"{data} has rows of none of these: {', '.join(names)}. Files as authors publish them "
+            "are given with --published."
         )
-        top.add(["summary.json"])
-        for name in args.names or BENCHMARKS.names():
-            rooms = args.rooms / f"{name}.jsonl" if args.rooms else Path()
-            source = args.data or (
-                rooms if rooms.is_file() else synthetic(name, args.out / name / "sample")
-            )
-            tables.append(
-                run_benchmark(
-                    args.model,
-                    name,
-                    source,
-                    args.out / name,
-                    profile,
-                    style=args.style,
-                    mode=args.mode,
-                    scoring=args.scoring,
-                    questions=args.questions,
-                    subtitles=args.subtitles,
-                    unwrap=args.unwrap,
-                    backend=args.backend,
-                    overwrite=args.overwrite,
-                    progress=Progress(name),
-                )
-            )
-            shown = ("benchmark", "headline", "headline_variant", "counts")
-            print(json.dumps({key: tables[-1][key] for key in shown}), flush=True)
-        summary = {
-            "model": args.model,
-            "digest": model_digest(args.model),
-            "profile": profile.name,
-            "tables": tables,
-        }
-        write_atomic(
-            args.out / "summary.json",
-            json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    top = folders.begin(out, folders.Inputs("summary of benchmarks", {}, {}), ["summary.json"])
+    top.add(["summary.json"])
+    tables = []
+    for name in names:
+        # published files, else our own rows, else the invented sample
+        source = published
+        if source is None and data and (data / f"{name}.jsonl").is_file():
+            source = data / f"{name}.jsonl"
+        source = source or synthetic(name, out / name / "sample")
+
+        table = run_benchmark(
+            model, name, source, out / name, profile, progress=Progress(name), **how
         )
-    except WorkbookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1 if isinstance(error, NoMedia) else 2
-    return 0
+        tables.append(table)
+        shown = ("benchmark", "headline", "headline_variant", "counts")
+        print(json.dumps({key: table[key] for key in shown}), flush=True)
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    summary = {
+        "model": model,
+        "digest": model_digest(model),
+        "profile": profile.name,
+        "tables": tables,
+    }
+    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(out / "summary.json", text + "\n")

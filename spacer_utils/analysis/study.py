@@ -1,4 +1,4 @@
-"""``python -m spacer_utils.analysis.study``: every trained run on the same questions, over seeds;
+"""``spacer study``: every trained run on the same questions, over seeds;
 the result is small enough to commit.
 
 ``make study`` trains the runs first, in ``outputs/<profile>/study``. Models answer the same
@@ -11,10 +11,8 @@ their own.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -214,7 +212,7 @@ def costs(train: Path) -> list[Row]:
                 "steps": first["steps"],
                 "seconds": round(float(np.mean([r["seconds"] for r in mine])), 1),
                 "peak MB": round(max(r["final"].get("peak_memory_mb", 0.0) for r in mine)),
-                "command": f"python -m spacer_utils.training.plan --profile {first['profile']} --method {first['method']} "
+                "command": f"python -m spacer_utils train --profile {first['profile']} --method {first['method']} "
                 f"--tuning {first['tuning']} --seed {first['seed']}" + _overrides(first),
             }
         )
@@ -292,93 +290,57 @@ def write(out: Path, facts: Mapping[str, Any], curves_of: Mapping[str, Any]) -> 
     return write_atomic(out / "summary.json", json.dumps(facts, indent=1) + "\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Answer, compare and write ``outputs/reference/<name>``; exit code 2 with a message on a
-    ``WorkbookError``."""
+def compare(
+    profile: Profile, name: str | None, limits: Sequence[int], further: Path | None, seed: int
+) -> Path:
+    """Let all runs answer, compare them, and write ``outputs/reference/<name>``.
 
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.analysis.study",
-        description="Compare all trained runs over seeds.",
-    )
-    parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
-    parser.add_argument(
-        "--name", help="folder below outputs/reference (default: the profile's name)"
-    )
-    parser.add_argument(
-        "--questions",
-        type=int,
-        nargs=len(SPLITS),
-        default=[*SPLITS.values()],
-        metavar=tuple(SPLITS),
-        help="spatial questions at most; all general ones come on top (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--further",
-        type=Path,
-        metavar="FOLDER",
-        help=f"rooms that nothing was chosen on: the spatial questions about the training rooms of another "
-        f"folder of spacer_utils.dataset.build, asked too as split {FURTHER[0]}",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the intervals")
-    args = parser.parse_args(argv)
-    profile = profiles.get(args.profile)
+    Args:
+        name: None: the profile's.
+        limits: most spatial questions of each split of ``SPLITS``.
+        further: a dataset that nothing was chosen on: its training rooms are asked about too.
+        seed: draws the intervals.
+
+    Returns:
+        The path of ``summary.json``.
+    """
     data, train = profile.outputs / "data", profile.outputs / "study"
+    again = command(runs_of(train))
+    found = arms(train, profile.model_path)
+
+    # what is asked: split -> folder and samples
+    asked_of = {s: n for s, n in zip(SPLITS, limits) if (data / f"{s}.jsonl").exists()}
+    given = {
+        split: (data, asked(load(data / f"{split}.jsonl"), limit))
+        for split, limit in asked_of.items()
+    }
+    if further:
+        split, limit = FURTHER
+        rooms = load(further / "train.jsonl")
+        spatial = [s for s in rooms if not rows_.is_general(s.question_type)]
+        given[split], asked_of[split] = (further, asked(spatial, limit)), limit
+        again += f"; python -m spacer_utils study --profile {profile.name} --further FOLDER"
+
+    # answers, and tables of them
     result: dict[str, list[Row]] = {}
-    try:
-        again = command(runs_of(train))
-        found = arms(train, profile.model_path)
-        limits = {s: n for s, n in zip(SPLITS, args.questions) if (data / f"{s}.jsonl").exists()}
-        given = {
-            split: (data, asked(load(data / f"{split}.jsonl"), limit))
-            for split, limit in limits.items()
-        }
-        if args.further:
-            spatial = [
-                s
-                for s in load(args.further / "train.jsonl")
-                if not rows_.is_general(s.question_type)
-            ]
-            given[FURTHER[0]], limits[FURTHER[0]] = (
-                (args.further, asked(spatial, FURTHER[1])),
-                FURTHER[1],
-            )
-            again += (
-                f"; python -m spacer_utils.analysis.study --profile {profile.name} --further FOLDER"
-            )
-        for split, (folder, samples) in given.items():
-            rows, drawn, read = answered(
-                found,
-                split,
-                samples,
-                folder,
-                profile.outputs / "eval/study",
-                profile,
-                seed=args.seed,
-            )
-            rows += [
-                {**r, "train_seed": 0}
-                for r in scores.prior_rows(split, load(data / "train.jsonl"), samples)
-            ]
-            for name, table in tables(rows, drawn, read, seed=args.seed).items():
-                result.setdefault(name, []).extend(table)
-        trained_on = {str(s.problem_id): s for s in load(data / "train.jsonl")}
-    except WorkbookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    trained_on = load(data / "train.jsonl")
+    for split, (folder, samples) in given.items():
+        out = profile.outputs / "eval/study"
+        rows, drawn, read = answered(found, split, samples, folder, out, profile, seed=seed)
+        prior = scores.prior_rows(split, trained_on, samples)
+        rows += [{**r, "train_seed": 0} for r in prior]
+        for title, table in tables(rows, drawn, read, seed=seed).items():
+            result.setdefault(title, []).extend(table)
+
     machine, code = machine_.hardware(), machine_.code()
     facts = {
         "profile": profile.name,
         "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
         "commit": code["commit"][:12],
-        "questions": limits,
+        "questions": asked_of,
         **result,
-        **reward_tables(train, trained_on),
+        **reward_tables(train, {str(s.problem_id): s for s in trained_on}),
         "costs": costs(train),
         "command": again,
     }
-    print(write(REFERENCE / (args.name or profile.name), facts, curves(train)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return write(REFERENCE / (name or profile.name), facts, curves(train))

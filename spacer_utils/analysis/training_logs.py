@@ -33,7 +33,7 @@ def _rows(run: Path, name: str) -> Rows:
     if not path.exists():
         raise MissingArtifact(
             f"{path.parent.name}/{name}",
-            "notebooks 04 to 06, or spacer_utils.training.plan",
+            "notebooks 04 to 06, or spacer train",
             "make nb06",
         )
     return read_jsonl(path, tolerate_torn_end=True)

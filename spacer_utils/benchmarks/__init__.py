@@ -13,6 +13,6 @@ decorator with what a reader must know (hub id, version, licence, size, needs, f
     subtitled(question, row, folder, times)    only where the protocol has a prompt with the
     subtitles of the sampled frames
 
-It then appears in ``list-benchmarks``, ``score-benchmark``, the loaders, the evaluation and the
+It then appears in ``list benchmarks``, ``score-benchmark``, the loaders, the evaluation and the
 contract tests by itself. ``embspatial.py`` is the shortest example.
 """

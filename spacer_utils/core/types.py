@@ -37,6 +37,9 @@ class WorkbookError(Exception):
     """An error that a user can act on: its message says what went wrong, where, and how to fix
     it."""
 
+    exit_code = 2
+    """Status with which a command ends after this error."""
+
 
 def first_line(error: BaseException, most: int = 160) -> str:
     """The first line of an error's message, at most so many characters; its class where it says

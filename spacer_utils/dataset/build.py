@@ -1,18 +1,12 @@
 """The SpaceR-style dataset on disk: rooms -> clips -> candidate questions -> balanced choice ->
 rows, maps, videos, card, audit.
-
-python -m spacer_utils.dataset.build --profile smoke
-python -m spacer_utils.dataset.build --size paper --engine ray --workers 8
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import math
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,7 +15,6 @@ from typing import Any
 
 from ..core import folders, profiles
 from ..core.files import MEND, iterate_jsonl, write_atomic, write_jsonl
-from ..core.progress import Progress
 from ..core.registry import QUESTIONS, SCENES
 from ..core.row_files import MAPS
 from ..core.rows import load
@@ -32,7 +25,7 @@ from . import audit
 from .balance import Choice, Letters, choose
 from .clips import Job, candidates_of, do_clip, do_media, media_names
 from .samples import room_samples, sample, stream, text_rows
-from .workers import ENGINES, run
+from .workers import run
 
 __all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]
 
@@ -73,7 +66,7 @@ same."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplitPlan:
     """What one split shall hold."""
 
     targets: dict[str, int]
@@ -90,7 +83,7 @@ def plan(
     mix: Mapping[str, int] | None,
     sources: Sequence[Mapping[str, Any]] = (),
     **about: Any,
-) -> Plan:
+) -> SplitPlan:
     """Targets of every type: ``questions_per_type`` from every clip, general types by
     ``general_rows``, or a fixed mix.
 
@@ -109,7 +102,7 @@ def plan(
         even = math.ceil(UNEVEN * targets[entry.name] / max(clips, 1))
         per_clip[entry.name] = even if share or mix is not None else profile.data.questions_per_type
     most = max(per_clip.values())
-    return Plan(
+    return SplitPlan(
         targets,
         per_clip,
         [
@@ -133,7 +126,7 @@ def plans_of(
     layouts: Path | None,
     scanned: tuple[str, Path] | None,
     **about: Any,
-) -> dict[str, Plan]:
+) -> dict[str, SplitPlan]:
     """What every split shall hold."""
     data = profile.data
     wanted = mix_for(mix, data.train_rooms) if mix else None
@@ -263,7 +256,7 @@ def _made(
     profile: profiles.Profile,
     out: Path,
     work: Path,
-    plans: Mapping[str, Plan],
+    plans: Mapping[str, SplitPlan],
     seed: int,
     mix: str | None,
     run: Callable[..., Any],
@@ -309,7 +302,7 @@ def _works(out: Path) -> list[Path]:
     return [folder for folder in (out / WORK).glob(FINGERPRINT) if folder.is_dir()]
 
 
-def _write_split(path: Path, plan: Plan, seed: int, run: Callable[..., Any]) -> None:
+def _write_split(path: Path, plan: SplitPlan, seed: int, run: Callable[..., Any]) -> None:
     def candidates() -> Iterator[dict[str, list[Candidate]]]:
         for job in plan.jobs:
             row = job.left()
@@ -419,82 +412,3 @@ def _code() -> str:
 
 SIZES: dict[str, dict[str, Any]] = {"profile": {}, "paper": {"mix": "paper", "takes": 2}}
 """What ``--size`` means besides the profile's own numbers."""
-
-
-def _at_least(low: int) -> Callable[[str], int]:
-    """Type of an argument: a whole number of so much or more."""
-
-    def number(text: str) -> int:
-        if int(text) < low:
-            raise argparse.ArgumentTypeError(f"{text} is less than {low}")
-        return int(text)
-
-    return number
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Build one dataset, print where it is and which checks failed: 1 if any did, 2 on an error
-    that the user can mend."""
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.dataset.build", description=build.__doc__
-    )
-    parser.add_argument("--profile", default=None, help="default: cpu; gpu-lora for --size paper")
-    parser.add_argument(
-        "--size",
-        choices=SIZES,
-        default="profile",
-        help="paper: SpaceR-151k's mix, 1,300 rooms filmed twice",
-    )
-    parser.add_argument(
-        "--rooms",
-        type=_at_least(1),
-        help="training rooms, not the profile's; a fixed mix shrinks with them",
-    )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
-    parser.add_argument("--workers", type=_at_least(1), default=os.cpu_count() or 1)
-    parser.add_argument("--engine", choices=ENGINES, default="local")
-    parser.add_argument("--real-layouts", type=Path, default=os.environ.get("REAL_LAYOUTS") or None)
-    parser.add_argument(
-        "--scans", type=Path, help="folder of real scans to use instead of procedural rooms"
-    )
-    parser.add_argument(
-        "--release", choices=scans.RELEASES, default="scannet", help="which dataset --scans holds"
-    )
-    parser.add_argument(
-        "--out", type=Path, help="default: outputs/<profile>/data, outputs/<size>/data"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a finished dataset of other settings"
-    )
-    a = parser.parse_args(argv)
-    try:
-        profile = profiles.get(
-            a.profile or ("gpu-lora" if a.size == "paper" else "cpu")
-        ).with_overrides(train_rooms=a.rooms)
-        out = (
-            a.out
-            or (profile.outputs if a.size == "profile" else profile.outputs.parent / a.size)
-            / "data"
-        )
-        found = build(
-            profile,
-            out,
-            a.seed,
-            a.workers,
-            a.real_layouts,
-            Progress("clips"),
-            engine=a.engine,
-            scanned=(a.release, a.scans) if a.scans else None,
-            overwrite=a.overwrite,
-            **SIZES[a.size],
-        )
-    except WorkbookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{out}: " + ", ".join(f"{n['rows']} rows in {s}" for s, n in found["splits"].items()))
-    print("\n".join(f"failed check: {line}" for line in found["failures"]) or "all checks passed")
-    return 1 if found["failures"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

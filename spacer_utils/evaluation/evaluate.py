@@ -7,12 +7,10 @@ a run that was killed and resumed gives the very predictions of an undisturbed o
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -22,6 +20,9 @@ from typing import Any, Literal, Protocol
 from ..core import folders, prompts
 from ..core.files import append_jsonl, inside, model_files, read_jsonl
 from ..core.profiles import Frames, Profile
+from ..core.progress import Progress
+from ..core.row_files import rows_file
+from ..core.rows import load, need_maps, spread
 from ..core.types import IMAGE, Sample, WorkbookError
 
 Mode = Literal["video", "blind", "shuffled"]
@@ -228,6 +229,44 @@ def answer(
     return _with_profile(model, items, root, out, profile, seed, mode, overwrite, progress)
 
 
+def answer_split(
+    model: str,
+    profile: Profile,
+    out: Path,
+    *,
+    data: Path | None = None,
+    split: str = "heldout",
+    mode: Mode = "video",
+    with_map: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Prediction]:
+    """Answers to the profile's number of questions of one split, spread over question types.
+
+    Args:
+        data: folder with ``<split>.jsonl``; None: the profile's.
+
+    Raises:
+        WorkbookError: there is no such split, or ``with_map`` and its rows have no maps; see also
+            ``generate``.
+    """
+    data = data or profile.outputs / "data"
+    source = rows_file(data, split)
+    samples = spread(load(source), profile.evaluation.questions)
+    if with_map:
+        need_maps(samples, source)
+    return answer(
+        model,
+        samples,
+        data,
+        out,
+        profile,
+        with_map=with_map,
+        mode=mode,
+        overwrite=overwrite,
+        progress=Progress(split),
+    )
+
+
 def answer_given_maps(
     model: str,
     cases: Sequence[Begun],
@@ -427,59 +466,3 @@ class VllmEngine(Engine):
         return self._texts(
             items, [(tokens[:end], end is not None) for tokens, end in zip(written, ends)]
         )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """``python -m spacer_utils.evaluation.evaluate``, also by ``accelerate launch``: one
-    checkpoint's answers to one split."""
-    from ..core import profiles
-    from ..core.progress import Progress
-    from ..core.row_files import rows_file
-    from ..core.rows import load, need_maps, spread
-
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.evaluation.evaluate",
-        description="Answer a split; resumes by itself.",
-    )
-    parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
-    parser.add_argument("--model", required=True, help="folder of a checkpoint, or a hub id")
-    parser.add_argument(
-        "--data", type=Path, help="folder with <split>.jsonl (default: outputs/<profile>/data)"
-    )
-    parser.add_argument("--split", default="heldout")
-    parser.add_argument("--mode", default="video", choices=["video", "blind", "shuffled"])
-    parser.add_argument("--map", action="store_true", help="ask for a cognitive map")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="a folder of its own for the predictions"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace finished predictions of other inputs"
-    )
-    args = parser.parse_args(argv)
-    profile = profiles.get(args.profile)
-    data = args.data or profile.outputs / "data"
-    try:
-        source = rows_file(data, args.split)
-        samples = spread(load(source), profile.evaluation.questions)
-        if args.map:
-            need_maps(samples, source)
-        found = answer(
-            args.model,
-            samples,
-            data,
-            args.out,
-            profile,
-            with_map=args.map,
-            mode=args.mode,
-            overwrite=args.overwrite,
-            progress=Progress(args.split),
-        )
-    except WorkbookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{len(found)} answers in {args.out}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

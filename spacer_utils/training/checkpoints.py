@@ -27,6 +27,8 @@ MARK = "complete.json"
 class Interrupted(WorkbookError):
     """A signal ended the run after its state was saved."""
 
+    exit_code = 130
+
 
 def mark_complete(checkpoint: Path) -> None:
     sizes = {

@@ -1,5 +1,4 @@
-"""One entry point for every training run: ``python -m spacer_utils.training.plan --profile P
---method M``, also by ``accelerate launch``.
+"""One entry point for every training run: ``spacer train``, also by ``accelerate launch``.
 
 A run owns a folder with its logs, checkpoints and the trained ``model/``; ``run.json`` is written
 last. It resumes by itself after a kill and is not repeated when its inputs have not changed.
@@ -7,12 +6,9 @@ last. It resumes by itself after a kill and is not repeated when its inputs have
 
 from __future__ import annotations
 
-import argparse
-import ast
 import importlib.metadata
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,7 +18,7 @@ from zlib import crc32
 
 import numpy as np
 
-from ..core import folders, profiles, progress, prompts
+from ..core import folders, profiles, prompts
 from ..core.files import (
     MODEL_FILES,
     STATES,
@@ -294,7 +290,7 @@ def run(
     """Train one model and return its folder; see ``METHODS``.
 
     Args:
-        data_dir: folder written by ``dataset.build``; the profile's own by default.
+        data_dir: folder written by ``spacer data``; the profile's own by default.
         out: parent of the run's folder ``<method>-<tuning>-s<seed>``; ``outputs/<profile>/train``
             by default.
         model: starting policy instead of the profile's (a folder or hub id).
@@ -401,85 +397,3 @@ def rollouts(engine: str) -> dict[str, Any]:
     if engine not in ENGINES:
         raise WorkbookError(f"unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
     return {} if engine == "off" else {"use_vllm": True, "vllm_mode": engine}
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, sep, value = text.partition("=")
-    if not sep:
-        raise argparse.ArgumentTypeError(f"{text!r} is not field=value")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; exit code 2 on a WorkbookError, 130 when a signal ended the run after
-    saving."""
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.training.plan",
-        description="Train one model; resumes by itself.",
-    )
-    parser.add_argument("--profile", default="cpu", choices=list(profiles.PROFILES))
-    parser.add_argument("--method", required=True, choices=list(METHODS))
-    parser.add_argument("--tuning", default="lora", choices=["lora", "full"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--data", type=Path, help="folder with train.jsonl (default: outputs/<profile>/data)"
-    )
-    parser.add_argument(
-        "--out", type=Path, help="parent of the run's folder (default: outputs/<profile>/train)"
-    )
-    parser.add_argument("--model", help="starting policy instead of the profile's")
-    parser.add_argument(
-        "--vllm",
-        default="off",
-        choices=ENGINES,
-        help="who writes the rollouts: transformers (off), or vllm in this process or on a server",
-    )
-    parser.add_argument(
-        "--broken-media",
-        default="fail",
-        choices=["fail", "drop"],
-        help="a clip that can't be read ends the run, or its rows are left out and counted in metrics.jsonl",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace a finished run of other settings; files of others are never deleted",
-    )
-    for flag, what in (("--set", "a profile field"), ("--trl", "a field of TRL's configuration")):
-        parser.add_argument(
-            flag,
-            type=_setting,
-            action="append",
-            default=[],
-            metavar="FIELD=VALUE",
-            help=f"override {what}",
-        )
-    args = parser.parse_args(argv)
-    told = progress.Progress(f"{args.method} {args.tuning} seed {args.seed}")
-    try:
-        profile = profiles.get(args.profile).with_overrides(**dict(args.set))
-        folder = run(
-            profile,
-            args.method,
-            args.tuning,
-            args.seed,
-            args.data,
-            args.out,
-            model=args.model,
-            options={**rollouts(args.vllm), **dict(args.trl)},
-            broken_media=args.broken_media,
-            overwrite=args.overwrite,
-            progress=told if int(os.environ.get("RANK", 0)) == 0 else None,
-        )
-    except WorkbookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 130 if type(error).__name__ == "Interrupted" else 2
-    print(folder)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,10 @@
 """Before anything runs: what will run and why, for how long, on how much disk, and whether this
 machine can.
-
-``python -m spacer_utils.workbook.forecast plan|check|profiles|du --profile cpu``
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,7 @@ from ..core.profiles import PROFILES, PROJECT, Profile
 from ..core.progress import clock
 from ..core.types import WorkbookError
 from . import dag, manifest
-from .book import check_seed, present, real_layouts
+from .book import present
 
 
 def shortfalls(profile: Profile, memory_gb: float, gpus: Sequence[float]) -> list[str]:
@@ -198,37 +194,3 @@ def print_usage(outputs: Path) -> None:
         print(f"{sum(parts.values()):9,.1f} MB  {study.name}")
         for name, size in parts.items():
             print(f"{size:9,.1f} MB    {study.name}/{name}")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.workbook.forecast",
-        description="What would run here, and whether it can.",
-    )
-    parser.add_argument("what", choices=("plan", "check", "profiles", "du"))
-    parser.add_argument("--profile", default="cpu")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of Make"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        if options.what == "profiles":
-            print_profiles()
-        elif options.what == "du":
-            print_usage(profiles.get("cpu").outputs.parent)
-        else:
-            chosen = profiles.get(options.profile)
-            if options.what == "plan":
-                settings = dict(s.split("=", 1) for s in options.set)
-                check_seed(int(seed) if (seed := settings.get("SEED", "0")).isdecimal() else seed)
-                real_layouts(settings.get("REAL_LAYOUTS"))
-                print_plan(chosen, settings)
-            check(chosen)
-    except WorkbookError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,14 +10,12 @@ report's own and lets no request leave.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import html
 import io
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -432,22 +430,3 @@ def hero(path: Path, width: int = 480) -> dict[str, str] | None:
                 "source": picture(data, width),
             }
     return None
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.workbook.report", description="Write a report, and the index."
-    )
-    parser.add_argument("notebook")
-    parser.add_argument("--profile", default="cpu")
-    options = parser.parse_args(arguments)
-    try:
-        write(options.notebook, profiles.get(options.profile))
-    except WorkbookError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

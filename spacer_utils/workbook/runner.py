@@ -1,18 +1,13 @@
 """Execute one notebook with papermill: it appears complete or not at all, and its manifest says
 where it came from.
-
-``python -m spacer_utils.workbook.runner 03 --profile smoke --set SEED=1``
 """
 
 from __future__ import annotations
 
-import argparse
-import ast
 import contextlib
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -29,6 +24,8 @@ from . import book, dag, manifest
 
 class NotebookFailed(WorkbookError):
     """A cell raised; ``NN.failed.ipynb`` holds the notebook up to it."""
+
+    exit_code = 1
 
 
 def execute(key: str, profile: str, parameters: Mapping[str, Any] | None = None) -> Path:
@@ -270,42 +267,3 @@ def require_disk(out: Path, need_mb: float) -> None:
 
 def _shown(out: Path) -> str:
     return str(out.relative_to(PROJECT)) if out.is_relative_to(PROJECT) else str(out)
-
-
-def _value(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m spacer_utils.workbook.runner", description="Execute one notebook headless."
-    )
-    parser.add_argument("notebook", help="number or name")
-    parser.add_argument("--profile", default="cpu")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a parameter of the notebook",
-    )
-    options = parser.parse_args(arguments)
-    try:
-        execute(options.notebook, options.profile, dict(_value(v) for v in options.set))
-    except WorkbookError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(
-            "interrupted; finished work is kept, and the same make goes on from it", file=sys.stderr
-        )
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,4 +13,4 @@ export FIRST
 exec srun sh -c 'exec .venv/bin/accelerate launch --config_file spacer_utils/assets/launch/fsdp2.yaml \
   --num_machines "$SLURM_NNODES" --num_processes "$((SLURM_NNODES * 8))" --machine_rank "$SLURM_NODEID" \
   --main_process_ip "$FIRST" --main_process_port 29500 \
-  -m spacer_utils.training.plan --profile gpu-full --method sg_rlvr --tuning full --seed 0'
+  -m spacer_utils train --profile gpu-full --method sg_rlvr --tuning full --seed 0'

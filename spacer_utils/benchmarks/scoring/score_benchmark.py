@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,52 +12,29 @@ from ...core.registry import BENCHMARKS
 from ...core.types import BadRow
 from .aggregate import Table, baselines, report
 from .extract import UNWRAPPING
-from .record import MISSING, PROFILES, Item, judge_row
+from .record import MISSING, Item, judge_row
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="see list-benchmarks")
-    parser.add_argument(
-        "--profile",
-        choices=PROFILES,
-        default="official",
-        help="whose rule reads the outputs (default: official)",
-    )
-    parser.add_argument(
-        "--items",
-        type=Path,
-        metavar="FILE",
-        help="write one JSON row per input row: score, parsed, reason",
-    )
-    parser.add_argument(
-        "--unwrap",
-        choices=UNWRAPPING,
-        default=UNWRAPPING[0],
-        help="what of a thinking output the rule sees; native reasoning models: think",
-    )
-    parser.add_argument(
-        "--missing",
-        choices=MISSING,
-        default=MISSING[0],
-        help="rows without output: score 0, or leave the means",
-    )
-
-
-def run(options: argparse.Namespace, lines: Iterable[bytes], out: TextIO) -> None:
-    """Score ``lines`` as ``options`` say; the report goes to ``out``, the items to their file.
+def score_stream(
+    lines: Iterable[bytes],
+    out: TextIO,
+    name: str,
+    scoring: str = "official",
+    *,
+    unwrap: str = UNWRAPPING[0],
+    missing: str = MISSING[0],
+    items: Path | None = None,
+) -> None:
+    """Score ``lines``; the report goes to ``out``, one JSON row per scored line to ``items``.
 
     Raises:
         BadRow: a line is broken; the message names it.
     """
-    table, items = score_lines(
-        lines, options.name, options.profile, unwrap=options.unwrap, missing=options.missing
-    )
-    if options.items:
-        rows = ({"line": number, **item.to_json()} for number, item in items)
+    table, found = score_lines(lines, name, scoring, unwrap=unwrap, missing=missing)
+    if items:
+        rows = ({"line": number, **item.to_json()} for number, item in found)
         # escaped, because a model's text may hold half a character, which UTF-8 can't
-        write_atomic(
-            options.items, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        )
+        write_atomic(items, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     out.write(json.dumps(table, indent=1, allow_nan=False) + "\n")
 
 
