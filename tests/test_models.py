@@ -828,7 +828,6 @@ def test_a_benchmark_without_any_clip_ends_with_1(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--questions", "0"], "argument --questions: 0 is less than 1"),
         (["--data", "nowhere"], "there is no folder nowhere"),
         (["--names", "vsi"], "unknown benchmark 'vsi'"),
         (["--sampling", "all"], "unknown frame sampling 'all'"),

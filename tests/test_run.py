@@ -479,7 +479,7 @@ def test_a_study_may_be_longer_than_the_notebooks(tmp_path: Path) -> None:
     for steps, option in (("", ""), ("7", " --set rl_steps=7")):
         renewed, trained = lines("study", f"RL_STEPS={steps}")
         assert renewed.endswith(f"printf '%s\\n' '{steps}' > {setting}")
-        assert trained.endswith(f"--out {tmp_path / 'smoke/study'}{option}")
+        assert trained.endswith(f"--out {tmp_path / 'smoke/study'} --overwrite{option}")
     setting.parent.mkdir(parents=True)
     setting.write_text("7\n")
     assert not lines(str(setting), "RL_STEPS=7")
