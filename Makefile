@@ -38,7 +38,7 @@ endif
 EXECUTED := $(NOTEBOOKS:%=$(OUT)/executed/%.ipynb)
 REPORTS := $(NOTEBOOKS:%=$(OUT)/reports/%.html)
 STUDY := $(filter-out A%,$(NOTEBOOKS))
-METHODS ?= sft sft_map rlvr rlvr_kind t_grpo sg_rlvr sg_rlvr_calibrated sg_rlvr_dense sg_rlvr_kind sg_rlvr_objects sg_rlvr_relations
+METHODS ?= $(shell sed -n 's/^@METHODS.register("\(.*\)")$$/\1/p' spacer_utils/training/methods/*.py)
 SEEDS ?= 0 1 2
 TUNING ?= full
 RL_STEPS ?=
@@ -122,7 +122,7 @@ plan: | $(VENV) ## what would run, why, for how long, on how much disk
 	@$(PY) -m spacer_utils plan --profile $(PROFILE) --seed $(SEED)
 profiles: | $(VENV) ## all profiles side by side
 	@$(PY) -m spacer_utils plan --profiles
-list: | $(VENV) ## every scene source, question type, reward and benchmark
+list: | $(VENV) ## every scene source, question type, reward, training method and benchmark
 	@$(PY) -m spacer_utils list
 lab: | $(VENV) ## JupyterLab on notebook 00
 	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb

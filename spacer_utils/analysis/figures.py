@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
+from ..core.registry import METHODS
 from ..core.types import Clip, MapCells, Scene
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -27,18 +28,6 @@ _FIXED = {
     "base, shuffled": "#636363",
     "prior": "#bdbdbd",
     "chance": "#d9d9d9",
-    "sft": "#56B4E9",
-    "sft_map": "#0072B2",
-    "rlvr": "#E69F00",
-    "rlvr_kind": "#F0E442",
-    "t_grpo": "#CC79A7",
-    "sg_rlvr": "#009E73",
-    "sg_rlvr_calibrated": "#D55E00",
-    "sg_rlvr_dense": "#882255",
-    "sg_rlvr_kind": "#AA4499",
-    "sg_rlvr_objects": "#332288",
-    "sg_rlvr_aligned": "#8A6D00",
-    "sg_rlvr_relations": "#5D3A9B",
     "object_counting": "#0072B2",
     "object_abs_distance": "#E69F00",
     "object_size_estimation": "#009E73",
@@ -60,7 +49,8 @@ _FIXED = {
     "answer": "#D55E00",
     "settle": "#000000",
 }
-"""Colours that never change; everything else takes a stable place in the Okabe-Ito cycle."""
+"""Colours that never change; a method's stand in its file, everything else takes a stable place in
+the Okabe-Ito cycle."""
 
 sns.set_theme(
     style="whitegrid",
@@ -79,7 +69,8 @@ sns.set_theme(
 def colour(name: str) -> str:
     """Hex colour of a question type, method or category; the same in every figure and every run."""
     base = re.sub(r"(-lora|-full)?(-s\d+)?( first third| last third)?$", "", name)
-    return _FIXED.get(base, OKABE_ITO[sum(base.encode()) % 7])
+    own = METHODS[base].colour if base in METHODS.names() else None
+    return own or _FIXED.get(base, OKABE_ITO[sum(base.encode()) % 7])
 
 
 def _light(name: str) -> bool:

@@ -20,9 +20,9 @@ from .. import rewards
 from ..core.answers import parse, parse_map
 from ..core.files import write_atomic
 from ..core.maps import GRID, mirror, scan_cells, turn
-from ..core.registry import BENCHMARKS
+from ..core.registry import BENCHMARKS, METHODS
 from ..core.rows import is_general, spread
-from ..core.types import MapCells, MapFrame, Sample, Scene
+from ..core.types import MapCells, MapFrame, Sample, Scene, WorkbookError
 
 Row = dict[str, Any]
 MAP_TERMS = ("map", "map_calibrated", "map_aligned", "map_relations")
@@ -239,29 +239,16 @@ def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row
     }
 
 
-_AGAINST = {
+_CONDITIONS = {
     "base with map": ("base",),
     "base, true map": ("base with map",),
-    "sft": ("base",),
-    "sft_map": ("base", "base with map", "sft", "rlvr"),
-    "rlvr": ("base",),
-    "t_grpo": ("rlvr",),
-    "rlvr_kind": ("rlvr",),
-    "sg_rlvr": ("base", "base with map", "sft", "rlvr"),
-    "sg_rlvr_calibrated": ("base", "base with map", "rlvr", "sg_rlvr"),
-    "sg_rlvr_dense": ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_calibrated"),
-    "sg_rlvr_kind": ("base", "base with map", "rlvr", "rlvr_kind", "sg_rlvr", "sg_rlvr_dense"),
-    "sg_rlvr_objects": ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_kind"),
-    "sg_rlvr_aligned": ("rlvr",),
-    "sg_rlvr_relations": ("rlvr",),
     "base": ("base, blind", "base, shuffled"),
 }
-PAIRS = tuple((a, b) for a, others in _AGAINST.items() for b in others)
+"""What conditions of the base are compared with; a method's file says what the method is."""
 
 
 def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """The comparisons of ``PAIRS`` whose models are there; a method's full and LoRA runs each
-    count."""
+    """The comparisons of these rows' models; a method's full and LoRA runs each count."""
     table = []
     for split in dict.fromkeys(r["split"] for r in rows):
         models = list(dict.fromkeys(r["model"] for r in rows if r["split"] == split))
@@ -270,11 +257,13 @@ def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
 
 
 def comparisons(models: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of ``PAIRS`` that these models make; runs of one tuning are compared with their
-    like and with the base."""
+    """Who is compared with whom among these models: what conditions of the base and methods say;
+    runs of one tuning are compared with their like and with the base."""
+    against = _CONDITIONS | {method.name: method.value.compared_with for method in METHODS}
     return [
         (x, y)
-        for a, b in PAIRS
+        for a, others in against.items()
+        for b in others
         for x in models
         for y in models
         if _method(x) == a and _method(y) == b and _tuning(x, y)
@@ -297,8 +286,26 @@ def trained_models(train: Path, seed: int) -> dict[str, tuple[str, bool]]:
     found = {}
     for path in sorted(Path(train).glob(f"*-s{seed}/run.json")):
         name = path.parent.name.removesuffix(f"-s{seed}")
-        found[name] = (str(path.parent / "model"), "map" in name or name.startswith("sg_"))
+        found[name] = (str(path.parent / "model"), asked_for_map(path))
     return found
+
+
+def asked_for_map(result: Path) -> bool:
+    """Whether a run's prompts asked for a map: from its ``run.json``; where an older one doesn't say
+    it, from its method.
+
+    Raises:
+        WorkbookError: neither says it, since the method is gone.
+    """
+    run = json.loads(result.read_text())
+    if "with_map" in run:
+        return bool(run["with_map"])
+    if run["method"] not in METHODS.names():
+        raise WorkbookError(
+            f"{result}: there is no method {run['method']} any more to tell whether the run asked for maps. "
+            'Add "with_map": true or false to this file, or move its folder away.'
+        )
+    return bool(METHODS[run["method"]].with_map)
 
 
 def gallery(

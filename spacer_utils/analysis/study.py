@@ -26,10 +26,10 @@ from ..core import rows as rows_
 from ..core.files import write_atomic
 from ..core.profiles import Profile
 from ..core.progress import Progress
+from ..core.registry import METHODS
 from ..core.rows import load
 from ..core.types import Sample, WorkbookError
 from ..evaluation import evaluate
-from ..training.plan import METHODS
 from . import counterfactual, scores, training_logs, training_maps
 from .published import REFERENCE
 from .scores import Row
@@ -80,7 +80,7 @@ def arms(train: Path, base: str) -> list[Arm]:
                 f"{run['method']}-{run['tuning']}",
                 run["seed"],
                 str(path.parent / "model"),
-                METHODS[run["method"]].with_map,
+                scores.asked_for_map(path),
             )
         )
     return found
@@ -239,19 +239,19 @@ def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[
     pooled: dict[str, dict[str, list[Row]]] = {}
     followed, numberless = list[Row](), list[Row]()
     for run in runs_of(train):
-        if METHODS[run["method"]].terms is None:
+        model = f"{run['method']}-{run['tuning']}"
+        folder = Path(train) / run["name"]
+        if not (folder / "rollouts.jsonl").exists():  # supervised
             continue
-        model, rows = (
-            f"{run['method']}-{run['tuning']}",
-            training_logs.rollouts(Path(train) / run["name"]),
-        )
+        rows = training_logs.rollouts(folder)
         maps = training_maps.map_scores_of_rollouts(rows, samples)
         mine = pooled.setdefault(model, {"reward": [], "accuracy": [], "map_calibrated": []})
         for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", maps)):
             mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]
         about = {"model": model, "train_seed": run["seed"]}
         numberless.append({**about, **training_logs.numberless(rows)})
-        if maps and METHODS[run["method"]].credit == "completion":
+        by_object = run["method"] in METHODS.names() and METHODS[run["method"]].credit == "object"
+        if maps and not by_object:
             followed.append({**about, **training_maps.advantage_correlations(maps)})
     return {
         "gains": [

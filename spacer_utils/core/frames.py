@@ -185,9 +185,7 @@ def load(
         WorkbookError: the file is missing, not a video, cut short, damaged, or of an unknown codec;
             the message names it.
     """
-    from .torchvision_operators import declare
-
-    declare()
+    from . import torchvision_operators  # noqa: F401  # isort: skip
     from transformers.video_utils import VideoMetadata
 
     path, budget = Path(path), None if frames.size else budget

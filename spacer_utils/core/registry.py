@@ -1,5 +1,5 @@
-"""Four open folders: a scene source, question type, reward or benchmark is one file with one
-decorator.
+"""Five open folders: a scene source, question type, reward, training method or benchmark is one
+file with one decorator.
 
 >>> from spacer_utils.core.registry import REWARDS
 >>> "format" in REWARDS.names()
@@ -68,9 +68,9 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if not self._loaded:
             self._loaded = True
-            package = importlib.import_module(f"spacer_utils.{self.folder}")
+            package = importlib.import_module(f"spacer_utils.{self.folder.replace('/', '.')}")
             for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-                importlib.import_module(f"spacer_utils.{self.folder}.{module}")
+                importlib.import_module(f"{package.__name__}.{module}")
 
     def names(self) -> list[str]:
         """Registered names, sorted."""
@@ -98,5 +98,6 @@ class Registry(Generic[T]):
 SCENES: Registry[Any] = Registry("scene source", "scenes")
 QUESTIONS: Registry[Any] = Registry("question type", "questions")
 REWARDS: Registry[Any] = Registry("reward", "rewards")
+METHODS: Registry[Any] = Registry("method", "training/methods")
 BENCHMARKS: Registry[Any] = Registry("benchmark", "benchmarks")
-ALL: tuple[Registry[Any], ...] = (SCENES, QUESTIONS, REWARDS, BENCHMARKS)
+ALL: tuple[Registry[Any], ...] = (SCENES, QUESTIONS, REWARDS, METHODS, BENCHMARKS)

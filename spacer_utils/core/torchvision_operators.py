@@ -1,4 +1,8 @@
-"""Make torchvision importable beside a CPU build of torch."""
+"""Importing this module makes torchvision importable beside a CPU build of torch.
+
+Every module that imports transformers, trl, peft or torchvision imports this one first: they stop
+where torchvision can't be imported.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from importlib import import_module
 import torch
 
 
-def declare() -> None:
+def _declare() -> None:
     """Declare the two operators that a stock torchvision wheel looks for when torch is another
     build.
 
@@ -25,3 +29,6 @@ def declare() -> None:
         torch.library.define("torchvision::nms", box.format(""))
         torch.library.define("torchvision::qnms", box.format(""))
         import_module("torchvision")
+
+
+_declare()

@@ -340,9 +340,12 @@ class Engine:
         Raises:
             WorkbookError: the checkpoint is not whole, or takes no video.
         """
-        from ..training import rollouts, encoder as media, models, vision  # isort: skip (first: it makes torchvision importable)
+        from ..core import torchvision_operators  # noqa: F401  # isort: skip
         import torch
         from transformers.utils.logging import disable_progress_bar
+
+        from ..training import encoder as media
+        from ..training import models, rollouts, vision
 
         disable_progress_bar()
         vision.repair_positions()

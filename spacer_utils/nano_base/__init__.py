@@ -1,0 +1,3 @@
+"""The nano base: a small Qwen-VL that is made and trained here."""
+
+from ..core import torchvision_operators  # noqa: F401

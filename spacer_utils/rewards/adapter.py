@@ -10,9 +10,9 @@ from typing import Any
 
 from ..core import answers
 from ..core.registry import REWARDS
-from ..core.types import Answer, Sample
+from ..core.types import Answer, Gate, Sample
 from . import length, temporal
-from .sets import Gate, RewardSet, credit, gate_open, resolve, term, with_map
+from .sets import RewardSet, credit, gate_open, resolve, term, with_map
 
 Values = list[float | None]
 RewardFunction = Callable[..., Values]

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..core import answers
-from ..core.types import Sample
+from ..core.types import Gate, Sample
 from . import adapter, sets
 
 
 def terms(
-    sample: str, completion: Any, reward_set: str, gate: sets.Gate, names: Sequence[str]
+    sample: str, completion: Any, reward_set: str, gate: Gate, names: Sequence[str]
 ) -> dict[str, float | None]:
     """What each term counts for one completion, as in our own training; None where it does not
     apply.
@@ -29,7 +29,7 @@ def weighed(
     sample: str,
     completion: Any,
     reward_set: str,
-    gate: sets.Gate,
+    gate: Gate,
     weights: Mapping[str, float],
     total: str,
 ) -> dict[str, float]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
 from ..core import answers
 from ..core.registry import REWARDS
-from ..core.types import Answer, Sample, Score, WorkbookError
+from ..core.types import Answer, Gate, Sample, Score, WorkbookError
 
-Gate = Literal["correct", "format", "none"]
 GATES: tuple[Gate, ...] = ("correct", "format", "none")
 MAPPED_TYPES = ("multiple choice", "numerical")
 """Problem types whose maps the released code rewards."""

@@ -1,8 +1,1 @@
-"""Training: methods, plan, loop, GRPO, SFT, rollouts, vision, credit, checkpoints, logs.
-
-Importing it makes torchvision importable beside a CPU build of torch.
-"""
-
-from ..core.torchvision_operators import declare
-
-declare()
+"""Training: methods, plan, loop, GRPO, SFT, rollouts, vision, credit, checkpoints, logs."""

@@ -3,6 +3,8 @@ saves, adapters merge."""
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import contextlib
 import json
 import signal

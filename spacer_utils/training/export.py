@@ -18,10 +18,10 @@ from typing import Any
 from ..core import folders, prompts
 from ..core.files import inside, write_atomic, write_jsonl
 from ..core.profiles import Profile
+from ..core.registry import METHODS
 from ..core.row_files import MAPS, rows_file
 from ..core.rows import load, need_maps
 from ..core.types import Sample, WorkbookError
-from .plan import METHODS
 
 Row = dict[str, Any]
 Common = Callable[[Sample], tuple[str, dict[str, list[str]]]]
@@ -169,9 +169,9 @@ def export(
             export would write, or another export.
         MissingArtifact: the data are not there.
     """
-    if to not in FORMS or method not in METHODS:
+    if to not in FORMS or method not in METHODS.names():
         raise WorkbookError(
-            f"can't export {method!r} to {to!r}. Trainers: {', '.join(FORMS)}. Methods: {', '.join(METHODS)}."
+            f"can't export {method!r} to {to!r}. Trainers: {', '.join(FORMS)}. Methods: {', '.join(METHODS.names())}."
         )
     weights = METHODS[method].terms or {}
     if not weights or "temporal" in weights or METHODS[method].credit != "completion":

@@ -12,6 +12,8 @@ carries its index into that batch through TRL's splitting and shuffling.
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import contextlib
 import json
 import time

@@ -19,6 +19,7 @@ from typing import Any
 from ..core import profiles
 from ..core.profiles import PROJECT, Profile
 from ..core.progress import FOLLOWED, passed_on
+from ..core.registry import METHODS
 from ..core.types import WorkbookError
 from . import plan
 
@@ -39,7 +40,7 @@ def run(
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
     if profile.min_gpus < 2:
-        options = plan.rollouts(_engine()) if plan.METHODS[method].terms else {}
+        options = plan.rollouts(_engine()) if METHODS[method].terms else {}
         return plan.run(
             profile, method, tuning, seed, options=options, overwrite=True, progress=progress
         )
@@ -93,7 +94,7 @@ def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
         str(seed),
         "--overwrite",
     ]
-    if plan.METHODS[method].terms:
+    if METHODS[method].terms:
         line += ["--vllm", _engine()]
     for name, value in changes(profile).items():
         line += ["--set", f"{name}={value!r}"]

@@ -3,6 +3,8 @@ nothing lost or doubled."""
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import math
 import resource
 import time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import contextlib
 import math
 import time
@@ -22,13 +24,14 @@ from trl import GRPOConfig, SFTConfig
 from .. import rewards
 from ..core import folders
 from ..core.files import append_jsonl, inside, read_jsonl
+from ..core.registry import METHODS
 from ..core.row_files import remedy
 from ..core.rows import load, need_maps
 from ..core.types import Sample, WorkbookError
 from . import checkpoints, finite, logs, models, settings, vllm_rollouts
 from .encoder import Encoder
 from .grpo import VideoGRPOTrainer
-from .plan import METHODS, WRITES, Plan, Progress, rows, write_result
+from .plan import WRITES, Plan, Progress, rows, write_result
 from .sft import VideoSFTTrainer
 from .vision import repair_positions
 

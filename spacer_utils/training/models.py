@@ -3,6 +3,8 @@ line."""
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import contextlib
 import difflib
 import json

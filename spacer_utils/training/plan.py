@@ -30,10 +30,10 @@ from ..core.files import (
     write_atomic,
 )
 from ..core.profiles import Profile
+from ..core.registry import METHODS
 from ..core.row_files import rows_file
 from ..core.rows import load
 from ..core.types import Sample, WorkbookError
-from ..rewards.sets import Gate
 
 Tuning = Literal["lora", "full"]
 BrokenMedia = Literal["fail", "drop"]
@@ -70,87 +70,6 @@ WRITES = (
 
 
 @dataclass(frozen=True)
-class Method:
-    """What a run optimises."""
-
-    doc: str
-    with_map: bool = False
-    """Ask for a cognitive map in the prompt."""
-    terms: Mapping[str, float] | None = None
-    """Reward terms and weights; None for supervised training."""
-    gate: Gate = "correct"
-    """When a map counts: after a right answer, as in the paper, or in every well-formed one."""
-    credit: Literal["completion", "object"] = "completion"
-    """What a token is credited with: the whole completion's rewards, as in GRPO, or what it decides
-    (``training.credit``)."""
-
-
-class _Methods(dict[str, Method]):
-    """Says which methods there are where another is asked for."""
-
-    def __missing__(self, name: str) -> Method:
-        raise WorkbookError(f"unknown method {name!r}. Known: {', '.join(self)}.")
-
-
-METHODS: dict[str, Method] = _Methods(
-    {
-        "sft": Method("supervised on the answer"),
-        "sft_map": Method("supervised on map, how it is read, and answer", with_map=True),
-        "rlvr": Method("GRPO with accuracy and format", terms={"accuracy": 1.0, "format": 1.0}),
-        "rlvr_kind": Method(
-            "RLVR with a term for answers of the kind asked for",
-            terms={"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0},
-        ),
-        "t_grpo": Method(
-            "RLVR and the temporal term (Video-R1)",
-            terms={"accuracy": 1.0, "format": 1.0, "temporal": 1.0},
-        ),
-        "sg_rlvr": Method(
-            "RLVR and map imagination, the paper's reward",
-            True,
-            {"accuracy": 1.0, "format": 1.0, "map": 1.0},
-        ),
-        "sg_rlvr_calibrated": Method(
-            "map reward above the best uninformative map",
-            True,
-            {"accuracy": 1.0, "format": 1.0, "map_calibrated": 1.0},
-        ),
-        # three times: within a group, map scores spread a quarter as far as accuracy (0.10 and
-        # 0.38), whose chance drowned them
-        "sg_rlvr_dense": Method(
-            "calibrated map reward in every well-formed answer, right or wrong",
-            True,
-            {"accuracy": 1.0, "format": 1.0, "map_calibrated": 3.0},
-            gate="format",
-        ),
-        "sg_rlvr_kind": Method(
-            "sg_rlvr_dense with a term for answers of the kind asked for",
-            True,
-            {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0},
-            gate="format",
-        ),
-        "sg_rlvr_objects": Method(
-            "the rewards of sg_rlvr_kind, every token credited with what it decides",
-            True,
-            {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0},
-            gate="format",
-            credit="object",
-        ),
-        "sg_rlvr_aligned": Method(
-            "map reward up to turns that the video cannot decide: none of this workbook's maps",
-            True,
-            {"accuracy": 1.0, "format": 1.0, "map_aligned": 1.0},
-        ),
-        "sg_rlvr_relations": Method(
-            "map reward on pairwise directions and distance order",
-            True,
-            {"accuracy": 1.0, "format": 1.0, "map_relations": 1.0},
-        ),
-    }
-)
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything that decides what a run computes."""
 
@@ -176,7 +95,7 @@ class Plan:
     def terms(self) -> Mapping[str, float]:
         """Reward terms and weights. With the released set a map can void a right answer, and the
         length bonus belongs to it."""
-        terms = METHODS[self.method].terms or {}
+        terms: Mapping[str, float] = METHODS[self.method].terms or {}
         if self.profile.reward_set != "spacer":
             return terms
         joined = (
@@ -287,7 +206,7 @@ def run(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Train one model and return its folder; see ``METHODS``.
+    """Train one model and return its folder; see ``training/methods``.
 
     Args:
         data_dir: folder written by ``spacer data``; the profile's own by default.
@@ -372,6 +291,7 @@ def write_result(plan: Plan, **facts: Any) -> Path:
         "profile": plan.profile.name,
         "method": plan.method,
         "tuning": plan.tuning,
+        "with_map": METHODS[plan.method].with_map,
         "seed": plan.seed,
         "steps": plan.steps,
         "fingerprint": plan.fingerprint(),

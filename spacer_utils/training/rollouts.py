@@ -8,6 +8,8 @@ in their last words only, so here the tokens before go through the model once.
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

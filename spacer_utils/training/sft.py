@@ -7,6 +7,8 @@ context mend that.
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import json
 import time
 from collections.abc import Sequence

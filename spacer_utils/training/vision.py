@@ -7,6 +7,8 @@ stay plain.
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import contextlib
 import functools
 import itertools

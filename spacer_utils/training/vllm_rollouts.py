@@ -10,6 +10,8 @@ positions) shows in log-probabilities: ``agree`` compares the two sides after ev
 
 from __future__ import annotations
 
+from ..core import torchvision_operators  # noqa: F401  # isort: skip
+
 import base64
 import io
 import itertools

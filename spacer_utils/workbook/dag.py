@@ -22,6 +22,7 @@ REGISTRIES = {
     "SCENES": "scenes",
     "QUESTIONS": "questions",
     "REWARDS": "rewards",
+    "METHODS": "training/methods",
     "BENCHMARKS": "benchmarks",
 }
 """A module that uses a registry reaches every file of its folder."""
