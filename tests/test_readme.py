@@ -33,6 +33,7 @@ USE = """
 import doctest, sys
 import numpy as np
 from spacer_utils import rewards
+from spacer_utils.analysis import figures, scores
 from spacer_utils.core import profiles, registry
 from spacer_utils.dataset import samples
 from spacer_utils.render import film
@@ -50,13 +51,16 @@ items = [judge_row(doors, {**row, "output": f"There are {row['answer']}."}) for 
 assert report(doors, items)["headline"] == 100.0
 score = rewards.score(asked["tallest_object"], "<think></think><answer>90</answer>")
 assert score.terms["brevity"] == 1.0
-print("all four work")
+assert "brevity" in registry.METHODS["rlvr_brief"].terms
+assert figures.colour("rlvr_brief-full") == "#CC6677"
+assert scores.comparisons(["rlvr-full", "rlvr_brief-full"]) == [("rlvr_brief-full", "rlvr-full")]
+print("all five work")
 """
 
 
 @pytest.fixture
 def extended(tmp_path: Path) -> Path:
-    """A copy of the package with the README's four files in it."""
+    """A copy of the package with the README's five files in it."""
     shutil.copytree(
         PROJECT / "spacer_utils",
         tmp_path / "spacer_utils",
@@ -64,6 +68,7 @@ def extended(tmp_path: Path) -> Path:
     )
     assert {Path(name).parts[1] for name in ADDITIONS} == {
         "rewards",
+        "training",
         "questions",
         "scenes",
         "benchmarks",
@@ -74,7 +79,7 @@ def extended(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_four_additions_appear_and_work(extended: Path) -> None:
+def test_the_five_additions_appear_and_work(extended: Path) -> None:
     listed = subprocess.run(
         [sys.executable, "-m", "spacer_utils", "list"],
         cwd=extended,
@@ -82,24 +87,25 @@ def test_the_four_additions_appear_and_work(extended: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    for name in ("brevity", "tallest_object", "empty_hall", "door_count"):
+    for name in ("brevity", "tallest_object", "empty_hall", "door_count", "rlvr_brief"):
         assert f"\n{name} | " in f"\n{listed}"
     used = subprocess.run(
         [sys.executable, "-c", USE], cwd=extended, capture_output=True, text=True, check=False
     )
-    assert used.stdout.strip() == "all four work", used.stderr[-2000:]
+    assert used.stdout.strip() == "all five work", used.stderr[-2000:]
 
 
 def test_an_addition_is_one_short_file_as_the_table_says() -> None:
     said = dict(
         re.findall(
-            r"^\| a (reward|question type|scene source|benchmark) \| 1 \| (\d+) \|$",
+            r"^\| a (reward|training method|question type|scene source|benchmark) \| 1 \| (\d+) \|$",
             README,
             re.MULTILINE,
         )
     )
     folders = {
         "reward": "rewards",
+        "training method": "training",
         "question type": "questions",
         "scene source": "scenes",
         "benchmark": "benchmarks",
@@ -108,7 +114,7 @@ def test_an_addition_is_one_short_file_as_the_table_says() -> None:
         Path(name).parts[1]: sum(bool(line.strip()) for line in code.splitlines())
         for name, code in ADDITIONS.items()
     }
-    assert len(ADDITIONS) == 4
+    assert len(ADDITIONS) == 5
     assert {folders[what]: int(lines) for what, lines in said.items()} == written
     assert max(written.values()) <= 50
 

@@ -250,3 +250,14 @@ def test_nothing_pickled_is_loaded_and_no_remote_code_is_trusted() -> None:
         text = path.read_text()
         assert "trust_remote_code=True" not in text, path
         assert not re.search(r"\bpickle\.loads?\(|weights_only=False|allow_pickle=True", text), path
+
+
+def test_whoever_imports_transformers_makes_torchvision_importable_first() -> None:
+    heavy = r"^ *(from|import) (peft|torchvision|transformers|trl)\b"
+    mends = r"^ *from \.\.?\w* import torchvision_operators"
+    for room in ("core", "training", "evaluation"):  # nano_base does it in its __init__
+        for path in (PACKAGE / room).rglob("*.py"):
+            text = path.read_text()
+            if uses := re.search(heavy, text, re.MULTILINE):
+                before = re.search(mends, text[: uses.start()], re.MULTILINE)
+                assert before or path.name == "torchvision_operators.py", path

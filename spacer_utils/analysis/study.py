@@ -241,9 +241,9 @@ def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[
     for run in runs_of(train):
         model = f"{run['method']}-{run['tuning']}"
         folder = Path(train) / run["name"]
-        if not (folder / "rollouts.jsonl").exists():  # supervised
+        rows = training_logs.rollouts(folder) if (folder / "rollouts.jsonl").exists() else []
+        if not rows:  # supervised
             continue
-        rows = training_logs.rollouts(folder)
         maps = training_maps.map_scores_of_rollouts(rows, samples)
         mine = pooled.setdefault(model, {"reward": [], "accuracy": [], "map_calibrated": []})
         for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", maps)):
