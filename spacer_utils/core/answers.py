@@ -1,7 +1,7 @@
 """Take a completion apart: blocks, numbers and maps, in time linear in its length.
 
-What no model writes within a budget of 1,024 tokens is not read at all, so that no text is
-expensive: an answer over ``MAX_ANSWER`` characters, a map over ``MAX_MAP`` characters.
+An answer over ``MAX_ANSWER`` or a map over ``MAX_MAP`` characters is not read, so that no text is
+expensive. No model writes so much within 1,024 tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .types import Answer, MapCells
 MAX_MAP = 20_000
 """Characters of a map that are still read; a longer one counts as unreadable."""
 OUTSIDE = ("text outside the blocks", "map outside the think block")
-"""Problems that leave no doubt about what the answer is."""
+"""Problems despite which the answer is clear."""
 
 Points = dict[str, list[tuple[float, float]]]
 """``{category: [(x, y), ...]}`` in cells, not necessarily on the grid."""

@@ -1,5 +1,6 @@
-"""Hold a lock while a command runs: two makes never work on the same outputs. Needs nothing but the
-standard library.
+"""Hold a lock while a command runs, so that two ``make`` never work on the same outputs.
+
+Needs only the standard library.
 
 The lock is the kernel's (``flock``): it ends with the last process of the run, also after ``kill
 -9``, so none is ever stale.

@@ -1,8 +1,8 @@
-"""Reads clips as phones, cameras and the web give them: the shown frames at their shown times.
+"""Read clips of phones, cameras and the web: the frames that a player shows, at their times.
 
-A file's packets are listed first. They tell every frame's time without decoding, and are compared
-with what the header promises. Then only what the wanted frames need is decoded, and an error that
-a decoder would conceal ends the reading.
+A file's packets are listed first. They tell every frame's time without decoding, and their number
+is compared with the header's. Then only what the wanted frames need is decoded. An error that a
+decoder would conceal ends the reading.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Pixels = npt.NDArray[np.uint8]
 Shape = Callable[[Pixels], Pixels]
 """What to make of each frame (H, W, 3) as soon as it is decoded, for example a smaller one."""
 STRICT = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(2**26)}
-"""Of the decoders: report what is damaged instead of hiding it, and read no frames beyond 8K."""
+"""Options of FFmpeg's decoders: report damage instead of hiding it, refuse frames beyond 8K."""
 TWICE = ("vp8", "hevc", "mjpeg")
-"""Codecs whose decoders leave what they can't decode as it lay in memory, without a word. They are
-asked twice."""
+"""Codecs whose decoders leave old memory where they can't decode, without an error. Such clips are
+read twice and compared."""
 HELD = 13
-"""Frames held at the second time."""
+"""Frames kept in memory at the second reading, so that old memory holds another picture."""
 FEW = 16
-"""Frames that are sooner decoded than jumped over."""
+"""So many frames are decoded faster than jumped over."""
 WIDEST = 16
-"""No pixel is more often as wide as high; a header that says so is damaged."""
+"""Largest width of a pixel over its height, or the reverse; more means a damaged header."""
 MEND = "Copy or download it again."
 
 
@@ -61,7 +61,7 @@ class Listing:
     seeks: tuple[int, ...] = ()
     """Where to jump for each of ``keys``, in the clock that the container is searched by."""
     decoded: bool = False
-    """Listed by decoding the whole clip, because its packets don't tell its frames."""
+    """The list comes from decoding the whole clip, because its packets don't tell its frames."""
 
 
 def listing(path: Path) -> Listing:

@@ -1,5 +1,7 @@
-"""How long a clip's file should be by the sizes that it states itself: what a cut copy lacks is
-seen without decoding."""
+"""How long a clip's file should be, by the sizes that it states itself.
+
+A copy that was cut off is found this way without decoding.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,7 @@ def promised(path: Path) -> int:
 
 
 def _boxes(file: BinaryIO) -> int:
-    """End of the last MP4 box. What follows the boxes, as the trailer of some phones, counts for
-    nothing."""
+    """End of the last MP4 box. What follows it, as the trailer of some phones, doesn't count."""
     place = 0
     while True:
         file.seek(place)
@@ -79,8 +80,7 @@ def _chunks(file: BinaryIO) -> int:
 
 
 def _elements(file: BinaryIO, length: int) -> int:
-    """End of Matroska's segment, or of its last element where it was written live, without a
-    size."""
+    """End of Matroska's segment; of its last element where a live recording states no size."""
     place = 0
     while place < length:
         file.seek(place)
@@ -104,8 +104,8 @@ def _elements(file: BinaryIO, length: int) -> int:
 
 
 def _gif(file: BinaryIO) -> int:
-    """End of a GIF with its last byte, a trailer; one byte more than is there where that is
-    missing."""
+    """End of a GIF with its trailer, the last byte. Without a trailer this is one byte more than
+    the file has."""
     file.seek(10)
     flags = file.read(3)[:1]
     file.seek(13 + _palette(flags))

@@ -1,4 +1,4 @@
-"""Files appear complete or not at all; paths from data can't leave their folder."""
+"""Write files whole or not at all, read JSON lines, hash files, keep paths inside a folder."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ MODEL_FILES = (
     "*.jinja",
     "*/*.jinja",
 )
-"""What a checkpoint's folder may hold that decides what the model says."""
+"""Files of a checkpoint that decide what the model says."""
 STATES = ("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*")
-"""What looks like weights and is a trainer's own."""
+"""Files of a trainer's state, whose names look like weights."""
 MEND = "Free some space or make the folder writable (or set SPACER_OUTPUTS to another folder), then run the same command again."
 
 
@@ -214,14 +214,13 @@ def _state(path: Path) -> tuple[str, int, int, int, int]:
 
 
 def known_digests(paths: Sequence[str]) -> list[list[Any]]:
-    """What ``remember`` takes to know the digests of these files in another process, as far as this
-    one knows them."""
+    """The known digests of these files, in the form that ``remember`` takes in another process."""
     wanted = set(paths)
     return sorted([*key, digest] for key, digest in _digests.items() if key[0] in wanted)
 
 
 def remember(rows: Iterable[Sequence[Any]]) -> None:
-    """Know digests from ``known_digests``; one whose file has changed since is never used."""
+    """Take over digests from ``known_digests``. A changed file is hashed again in any case."""
     _digests.update({(row[0], row[1], row[2], row[3], row[4]): row[5] for row in rows})
 
 
@@ -242,13 +241,13 @@ def model_files(model: str) -> dict[str, Path]:
 
 
 def model_digest(model: str) -> str:
-    """Identifies all that decides what a checkpoint says, or the hub id itself."""
+    """Digest of all files that decide what a checkpoint says; of a hub id, the id itself."""
     found = [f"{name} {content_hash(path)}" for name, path in model_files(model).items()]
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16] if found else model
 
 
 def inside(root: Path, relative: str) -> Path:
-    """``root / relative``, proved to lie inside ``root``.
+    """``root / relative``, checked to lie inside ``root``.
 
     Links are followed within the folder; from a snapshot of the hub's cache, whose files are links,
     within its repository.

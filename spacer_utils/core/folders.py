@@ -1,8 +1,7 @@
-"""Folders that runs write to: one process at a time, what stands there and from what it was made,
-what may be deleted.
+"""Folders that runs write to: a lock for each, and a record of its files and of what made them.
 
-A folder's record names every file that a run of ours has written there. Nothing else in the folder
-is ever deleted.
+The record names every file that one of our runs has written there. Only these files are ever
+deleted.
 """
 
 from __future__ import annotations
@@ -30,9 +29,10 @@ TORN = re.compile(r"^\.(.+)\.\w+\.tmp$")
 SHOWN = 3
 """How many differences or files a message names."""
 NOBODYS = ""
-"""Kind of what was being deleted when the process ended, or was listed before any run began."""
+"""Kind of a record whose files were being deleted when the process ended, or that lists files of no
+run yet."""
 GONE = "missing"
-"""What stands for the digest of a file that is not there."""
+"""The digest of a missing file."""
 _held: set[int] = set()
 """Descriptors of this process's locks."""
 
@@ -46,9 +46,9 @@ class Inputs:
     settings: Mapping[str, Any]
     """Dotted name -> value, as JSON has it."""
     files: Mapping[str, str]
-    """Name as a message shall say it -> digest of the content."""
+    """Name of each file as messages show it -> digest of its content."""
     paths: Sequence[str] = ()
-    """Where these files lie."""
+    """Paths of these files."""
 
     @classmethod
     def of(
@@ -134,8 +134,8 @@ class Record:
 
     @contextlib.contextmanager
     def saving(self, name: str) -> Iterator[None]:
-        """List all files that appear in a subfolder meanwhile; after a kill they count as
-        half-written."""
+        """List all files that appear in a subfolder while the block runs. After a kill they count
+        as half-written."""
         self.begun[name] = sorted(set(_files(self.folder, name)) - self.written)
         self._save()
         yield
@@ -143,7 +143,7 @@ class Record:
         self._save()
 
     def finish(self) -> None:
-        """The result is whole: from now on it is deleted only when that is asked for."""
+        """Mark the result as finished. Only ``overwrite`` deletes a finished one."""
         self.finished = True
         self._save()
 
@@ -232,7 +232,8 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _let_go() -> None:
-    """A forked worker must not hold its parent's lock after the parent was killed."""
+    """Close the locks in a forked worker, which must not hold its parent's after that was
+    killed."""
     while _held:
         os.close(_held.pop())
 

@@ -1,8 +1,6 @@
-"""Decoded frames on disk: a file per clip and sampling, together below a limit, shared by
-processes.
+"""Decoded frames on disk: one file for each clip and sampling, shared by processes.
 
-The folder belongs to the workbook's outputs. Losing a file of it, or all, costs the time to decode
-again and nothing else.
+The folder has a limit of bytes. It may be deleted at any time: clips are then decoded again.
 """
 
 from __future__ import annotations
@@ -26,16 +24,15 @@ Pixels = npt.NDArray[np.uint8]
 HOUR = 3600.0
 """Seconds after which a file that is being written belongs to nobody."""
 LIMIT = 10_000_000_000
-"""Bytes that a folder may hold; beyond that, what has not been used for longest goes."""
+"""Bytes that a folder may hold. Beyond that, the files that were used longest ago are deleted."""
 
 
 def kept(
     folder: Path, key: str, make: Callable[[], tuple[Pixels, dict[str, Any]]]
 ) -> tuple[Pixels, dict[str, Any]]:
-    """What ``make`` gives, from the folder where it is there: frames, memory-mapped and read-only,
-    and what is known of them.
+    """Frames (memory-mapped, read-only) and their facts, from the folder or else from ``make``.
 
-    A folder that can't be written is only warned of.
+    A folder that can't be written gives a warning.
     """
     path = folder / f"{key}.npy"
     found = _read(path)
@@ -52,7 +49,7 @@ def kept(
 
 
 def _read(path: Path) -> tuple[Pixels, dict[str, Any]] | None:
-    """What a file holds; None where it isn't there, was let go by another process, or is
+    """What a file holds; None where it is missing (another process may have deleted it) or
     damaged."""
     try:
         pixels = np.load(path, mmap_mode="r")
@@ -69,7 +66,7 @@ def _read(path: Path) -> tuple[Pixels, dict[str, Any]] | None:
 
 
 def _write(path: Path, pixels: Pixels, about: dict[str, Any]) -> None:
-    """One file, so that frames and their times can't be those of different writers."""
+    """Write frames and facts as one file: two files might come from two writers."""
     data = io.BytesIO()
     np.save(data, pixels)
     data.write(json.dumps(about).encode())

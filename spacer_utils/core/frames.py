@@ -25,7 +25,7 @@ from .types import WorkbookError
 
 Pixels = npt.NDArray[np.uint8]
 decodes: Counter[str] = Counter()
-"""How often this process has decoded each file (by name); hits of the cache don't count."""
+"""File name -> how often this process has decoded it, without hits of the cache."""
 
 
 def sample_indices(total: int, n: int) -> list[int]:
@@ -58,8 +58,8 @@ def spacer_indices(total: int, fps: float) -> list[int]:
 
 
 def longvideobench_indices(total: int, fps: float, n: int) -> list[int]:
-    """LongVideoBench: at most ``n`` frames and one per whole second, the spacing cut to whole
-    frames before it is multiplied."""
+    """LongVideoBench: one frame per whole second and at most ``n``; the spacing is a whole number
+    of frames."""
     n = max(1, min(n, int(total / fps)))
     return [total // n * k for k in range(n)]
 
@@ -69,7 +69,7 @@ def keep_size(width: int, height: int) -> tuple[int, int]:
 
 
 def spacer_size(width: int, height: int, limit: int = 448) -> tuple[int, int]:
-    """(width, height) that SpaceR-Eval resizes a frame to: its helper swaps the two sides, so the
+    """(width, height) that SpaceR-Eval resizes a frame to. Its helper swaps the two sides, so the
     picture is squashed.
 
     >>> spacer_size(640, 480)
@@ -124,12 +124,12 @@ class Budget:
     most: int
     """Pixels per frame, at most."""
     whole: int = 0
-    """Frames per token where ``least`` holds for a clip's frames together (Qwen3-VL), 0 where for
-    each."""
+    """Frames per token where ``least`` is for all frames of a clip together (Qwen3-VL); 0 where it
+    is for each frame."""
 
     def size(self, width: int, height: int, count: int) -> tuple[int, int]:
-        """(width, height) of ``count`` frames; their own where the processor makes a side longer,
-        or refuses them.
+        """(width, height) of ``count`` frames; unchanged where the processor would enlarge a side
+        or refuse the frames.
 
         >>> Budget(28, 3136, 100352).size(1920, 1080, 16)
         (420, 224)
@@ -149,8 +149,8 @@ class Budget:
 
 
 def times(path: Path, frames: Frames) -> list[float]:
-    """Seconds at which the frames that ``load`` gives of a clip are shown; decodes nothing where
-    packets tell.
+    """Seconds at which the frames are shown that ``load`` gives of a clip. As a rule this decodes
+    nothing.
 
     Raises:
         WorkbookError: as ``load``.
@@ -238,7 +238,7 @@ def _decode(
 
 
 def _whole(index: float) -> int | float:
-    """An index that is an integer up to the container's clock becomes one."""
+    """An index, rounded to an integer where it differs from one only by the container's clock."""
     return round(index) if abs(index - round(index)) < 0.02 else round(index, 3)
 
 

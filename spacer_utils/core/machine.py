@@ -1,4 +1,4 @@
-"""The facts of a run that are not its own: code, packages, and the machine it runs on."""
+"""Facts about where a run runs: commit, packages and machine."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
 
 
 def memory_gb() -> float:
-    """Memory that this machine (or the container's limit) gives us, GB."""
+    """Memory of this machine, or the container's limit, in GB."""
     total: int = psutil.virtual_memory().total
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:

@@ -1,8 +1,7 @@
-"""What a map says: the answer that it gives to a question, and the steps from one to the other as a
-model writes them down.
+"""The answer that a map gives to a question, and the written steps from the map to the answer.
 
-Cells are square and objects are points there, so now and then even the true map says something else
-than the room.
+On a map, objects are points in cells. So even the true map sometimes gives another answer than the
+room.
 """
 
 from __future__ import annotations

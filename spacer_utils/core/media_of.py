@@ -1,5 +1,7 @@
-"""Which medium a row names: in whatever field and form it stands, never none where there is one,
-never one of two."""
+"""Find the one medium that a row names, in any field and form.
+
+A row that names two media, or one in an unknown field, is refused and not guessed at.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,7 @@ def medium(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def question(problem: str, data_type: str) -> str:
-    """The question without the mark of its medium, which comes before the text anyway.
+    """The question without the mark of its medium: prompts put the medium first in any case.
 
     Raises:
         BadRow: the marks are not those of the medium, or one stands inside the text.

@@ -26,7 +26,7 @@ _LETTERED = re.compile(
     rf"{_LEAD}(?:[(\[]([a-z])[)\]][.:]?|([a-z])(?:\s?([.):、])|\s+[-–—]\s|\s(?![-–—])))\*{{0,2}}(\s*)(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-"""Letter in brackets or without, its mark, space, text."""
+"""Groups: letter in brackets, letter without, its mark, white space, text."""
 _NUMBERED = re.compile(
     rf"{_LEAD}(?:[(\[](\d\d?)[)\]][.:]?|(\d\d?)([.):、]))(?!\d)\*{{0,2}}(\s*)(.*)",
     re.IGNORECASE | re.DOTALL,
@@ -96,12 +96,14 @@ class _Mark:
     """A letter, or a number; empty without."""
     text: str = ""
     sure: bool = False
-    """No text begins like this: brackets, or a mark with a space behind it. ``U.S.`` has none."""
+    """The letter or number is surely no part of the text: it has brackets, or a mark and a space
+    behind it, unlike ``U.S.``."""
 
 
 def read(value: Any) -> Options:
-    """Options from a list, a mapping, lines, or the JSON text of one; an empty or null one is
-    absent, and keeps its letter.
+    """Options from a list, a mapping, lines, or the JSON text of one.
+
+    An empty or null option is left out, and the others keep their letters.
 
     Raises:
         BadRow: they are none of these, or their letters or numbers contradict each other.
@@ -355,8 +357,8 @@ def option(text: str, options: Sequence[str]) -> str | None:
 
 
 def option_reader(solution: str, options: Sequence[str]) -> Callable[[str], str | None]:
-    """How an answer names an option beside this solution: by its letter; also by its text where the
-    solution is a text.
+    """The reader for answers to a question with this solution. Answers name an option by its
+    letter; where the solution is a text, also by its text.
 
     >>> [option_reader(s, ("A. cup", "B. sofa"))("sofa") for s in ("B", "sofa")]
     [None, 'B']

@@ -1,4 +1,4 @@
-"""Pictures as a model gets them: upright, on white, 8 bits a channel, and whole or not at all."""
+"""Pictures as a model gets them: upright, on white, 8 bits a channel. Damaged ones are refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ logging.getLogger("PIL").addHandler(
 )  # else its errors are printed beside ours
 Pixels = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "GIF", "TIFF", "BMP", "PPM")
-"""What is read. Of Pillow's other formats some have no mark of their own, so that noise passes for
-them; one starts a program."""
+"""Formats that are read. Some of Pillow's others have no mark, so that noise passes for a picture;
+one starts a program."""
 MOST_PIXELS = 100_000_000
 """Pixels of the largest picture that is decoded: a small file can claim any number of them."""
 PNG_END = b"IEND\xae\x42\x60\x82"
@@ -69,8 +69,8 @@ def read_image(path: Path, size: int | None = None) -> Pixels:
 
 
 def check_shape(path: Path, width: int, height: int) -> None:
-    """Refuse what no model can see anything in, under every profile alike: those with a fixed size
-    would squash it.
+    """Refuse pictures of one pixel's height or width, and strips. Profiles with a fixed size would
+    squash them, and models see nothing in them.
 
     Raises:
         WorkbookError: a side of one pixel, or a strip; the message names the file.
@@ -114,8 +114,8 @@ def _open(path: Path) -> ImageFile.ImageFile:
 
 
 def _whites(image: Image.Image) -> tuple[float, ...]:
-    """Numbers that can be white where a grey has more than 8 bits: of 32 bits the file leaves it
-    open."""
+    """Numbers that may mean white in a grey of more than 8 bits. A file of 32 bits doesn't say
+    which."""
     tags = getattr(image, "tag_v2", {})
     if image.mode.startswith("I;16"):
         return (2.0 ** tags.get(BITS, (16,))[0] - 1,)
@@ -235,8 +235,8 @@ def _second_reading(path: Path) -> Image.Image | None:
 
 
 def _agree(picture: Image.Image, witness: Image.Image) -> None:
-    """Compare two decoders' pictures by the means of their blocks, up to the turn that only one of
-    them makes.
+    """Compare two decoders' pictures by the means of their blocks. One decoder turns pictures as
+    the file says, the other doesn't.
 
     Raises:
         ValueError: they are two pictures.

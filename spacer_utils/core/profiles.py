@@ -39,8 +39,8 @@ class Data:
     fps: float
     trajectory: str = "sweep"
     min_visible_share: float = 0.005
-    """An object counts as seen if it covers this share of some frame that the model is given
-    (specs/data.md section 2)."""
+    """An object counts as seen if it covers at least this share of the pixels of some frame that
+    the model is given."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Frames:
 
 @dataclass(frozen=True)
 class Train:
-    """Optimisation. Paper's values (specs/training.md section 1) stand in the ``gpu-full``
-    profile."""
+    """Optimisation. The ``gpu-full`` profile has the values of SpaceR's paper and of its released
+    training script."""
 
     sft_steps: int
     sft_batch: int
@@ -78,9 +78,9 @@ class Train:
     top_p: float = 1.0
     """Below 1 it biases the importance ratios; only the paper's own setting uses .95."""
     warmup: float = 0.0
-    """Share of the steps in which the learning rate rises to its value. None in the paper, whose
-    rate is a hundredth; at the small model's, Adam's first steps, full in every weight, threw one
-    seed a KL of 1 nat from its start within seven steps."""
+    """Share of the steps in which the learning rate rises to its value. The paper has none, at a
+    hundredth of the small model's rate. Without it, Adam's first steps moved one seed of the small
+    model to a KL of 1 nat from its start within seven steps."""
     lora_rank: int = 16
     save_steps: int = 20
     micro_batch: int = 0

@@ -1,6 +1,6 @@
 """From a sample to chat messages and the text that supervised training imitates.
 
-Two styles: ``spacer`` is the paper's template (facts from SpaceR-Eval, see specs section 3),
+Two styles: ``spacer`` is the paper's template, as SpaceR's released evaluation code has it;
 ``compact`` says the same in a few words for the nano base, whose context is short.
 """
 
@@ -56,8 +56,7 @@ def map_instruction(object_list: tuple[str, ...], grid: int = 10) -> str:
 
 
 def special_token(text: str, special: Collection[str] = ()) -> str:
-    """The first token in a text that a tokenizer takes for a sign of its own, for example a
-    medium's place; empty without one.
+    """The first special token in a text, for example the place of an image; empty without one.
 
     Args:
         special: a tokenizer's own tokens, which are looked for besides.
@@ -72,8 +71,7 @@ def special_token(text: str, special: Collection[str] = ()) -> str:
 def user_text(sample: Sample, style: str = "spacer", with_map: bool = False) -> str:
     """The text part of the user turn.
 
-    ``with_map`` asks for a cognitive map; a sample without one (general rows) never gets the
-    request.
+    ``with_map`` asks for a cognitive map. A sample that has no map is never asked for one.
     """
     options = "\nOptions:\n" + "\n".join(sample.options) if sample.options else ""
     objects = tuple(sample.cognitive_map or ())

@@ -35,8 +35,8 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Name -> entry; reads every module of its folder on first use, so a new file appears by
-    itself."""
+    """Name -> entry. It imports every module of its folder on first use, so that a new file needs
+    no list."""
 
     def __init__(self, noun: str, folder: str) -> None:
         self.noun = noun

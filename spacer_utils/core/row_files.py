@@ -1,4 +1,5 @@
-"""Where rows lie: files of several forms, and what to say where there is none."""
+"""Find and read files of rows in JSONL, JSON, parquet or from the hub, and say what is there where
+they are missing."""
 
 from __future__ import annotations
 
@@ -31,8 +32,7 @@ def rows_file(folder: Path, split: str = "train") -> Path:
 
 
 def remedy(folder: Path) -> str:
-    """How to mend a dataset's folder: the workbook's own is made anew, what is another's is not the
-    workbook's to make."""
+    """How to mend a dataset's folder: a notebook rebuilds the workbook's own; users mend theirs."""
     own = next(
         (
             p
@@ -88,7 +88,7 @@ def _beside(folder: Path, but: str = "") -> str:
 
 
 def numbered(source: Path | str) -> tuple[str, Iterator[tuple[int, Any]]]:
-    """What a row is called, a line or a row, and the rows with their numbers."""
+    """What messages call a row (``line`` or ``row``), and the rows with their numbers from 1."""
     path = Path(source)
     if path.suffix == ".parquet" and path.is_file():
         return "row", enumerate(_parquet(path), 1)
@@ -135,7 +135,7 @@ def _whole(path: Path) -> list[Any] | None:
 
 
 def _wrapped(value: Any) -> list[Any] | None:
-    """The list of rows that an object holds which is no row itself."""
+    """The list of rows in ``{"data": [...]}`` and the like; None for an object that is a row."""
     if not isinstance(value, dict) or {"problem", "question", *TURNS} & set(value):
         return None
     lists = [

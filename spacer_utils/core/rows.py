@@ -132,14 +132,14 @@ def _maps(path: Path) -> Maps:
 
 
 def _place(video: str) -> str:
-    """A video's path without its extension, by which maps and rows name it in different ways."""
+    """A video's path without its extension. Some rows and maps write the extension, some don't."""
     path = Path(video)
     known = path.suffix.lower() in (*media_of.VIDEOS, *media_of.IMAGES)
     return str(path.with_suffix("") if known else path)
 
 
 def _map_of(maps: Maps, video: str) -> CognitiveMap | None:
-    """The map of a video, whichever of the two names has more folders.
+    """The map of a video. Either name may have folders that the other one lacks.
 
     Raises:
         BadRow: several videos of that name have maps.
@@ -246,8 +246,8 @@ def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
 
 
 def _refuse_tokens(sample: Sample, special: Collection[str]) -> None:
-    """Refuse a row whose texts hold what a tokenizer reads as a sign of its own, or a medium's mark
-    where none belongs."""
+    """Refuse a row whose texts hold a special token of a tokenizer, or the mark of a medium where
+    none belongs."""
     texts = {
         "problem": [sample.problem],
         "options": sample.options,
@@ -278,7 +278,7 @@ def _object(row: Any) -> dict[str, Any]:
 
 
 def _needed(row: dict[str, Any], name: str, number: bool = False) -> str:
-    """The text of a field that no row can be without."""
+    """The text of a required field."""
     text = _text(row.get(name), name, number)
     if not text.strip():
         raise BadRow(f"{name}: missing or empty")
@@ -347,8 +347,7 @@ def _solution(text: str) -> str:
 
 
 def _checked(sample: Sample, choices: options.Options) -> Sample:
-    """The sample; a gold of multiple choice becomes the bare letter, which all that follows
-    compares.
+    """The sample, with the bare letter as the solution of a multiple-choice question.
 
     Raises:
         BadRow: the solution is no answer to such a question.
@@ -369,14 +368,16 @@ def _checked(sample: Sample, choices: options.Options) -> Sample:
 
 
 def is_general(question_type: str) -> bool:
-    """Whether rooms don't train what this type asks for: no part of macro scores, but the measure
-    of what was forgotten."""
+    """Whether a question type is about no room. Macro scores leave such types out; they show what
+    training made the model forget."""
     return question_type.startswith("general")
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most ``limit`` samples, taken in turn from every question type (spatial ones first), by
-    ``problem_id`` within a type."""
+    """At most ``limit`` samples, one of each question type after another.
+
+    Spatial types come first; within a type, samples are in the order of ``problem_id``.
+    """
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in sorted(samples, key=lambda s: s.problem_id):
         by_type[s.question_type].append(s)

@@ -1,5 +1,4 @@
-"""The nouns that every part of the workbook shares: scene, clip, cognitive map, sample, answer,
-score.
+"""Types that every part of the workbook shares: scene, clip, cognitive map, sample, answer, score.
 
 One datum flows one way: ``Scene`` (metres) -> MP4 + ``Clip`` + ``CognitiveMap`` -> ``Sample`` (one
 SpaceR-151k row) -> messages -> text -> ``Answer`` -> ``Score`` -> log row. Everything here is plain
@@ -32,7 +31,7 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
 PAPER_GRID = 10
 """Cells per side of the paper's maps."""
 IMAGE = "<image>"
-"""Stands in a prompt where one of its media belongs; without such marks they come first."""
+"""Marks the place of a medium in a prompt. Without marks, the media come first."""
 
 
 class WorkbookError(Exception):
@@ -44,8 +43,8 @@ class WorkbookError(Exception):
 
 
 def first_line(error: BaseException, most: int = 160) -> str:
-    """The first line of an error's message, at most so many characters; its class where it says
-    nothing."""
+    """The first line of an error's message, cut to ``most`` characters; the error's class where the
+    message is empty."""
     line = str(error).strip().split("\n")[0].strip()
     return line[:most] or type(error).__name__
 

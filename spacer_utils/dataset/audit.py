@@ -1,8 +1,8 @@
-"""Prove a written dataset: balance, duplicates, conflicts, leaks, answerability, an oracle's second
-opinion, shortcuts.
+"""Check a written dataset: balance, duplicates, conflicts, leaks, answerability, true numbers,
+frames, shortcuts.
 
-``run`` reads the folder as any user would, row by row; ``card`` turns its findings into the
-dataset's README.
+``run`` reads the folder as any user would, row by row. ``card`` makes the dataset's README of what
+it finds.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ COMPARED = 4
 MOST_OFF = 2
 """Largest difference of two readers' colours, of 255: builds of FFmpeg may round otherwise."""
 FRAME = re.compile(r"-f\d+(-\w+)?$")
-"""What the name of a picture adds to that of its clip."""
+"""What the name of a picture adds to its clip's name."""
 FLAT_FROM = 100
-"""Questions of a type from which on its answers must be flat; fewer can't be."""
+"""From so many questions of a type on, its answers must be balanced; fewer can't be."""
 ENOUGH = 0.99
-"""Share of the rows wanted of a type from which on the mix counts as met."""
+"""Share of the wanted rows of a type that must be there."""
 Finding = dict[str, Any]
 
 
@@ -58,8 +58,8 @@ def run(
     """Every check of the dataset below ``folder``; also written to ``audit.json``.
 
     Args:
-        problems: rooms that could not be used, one line each; they are reported, not judged.
-        wanted: rows of each type that the training split was to hold; a shortfall fails.
+        problems: rooms that could not be used, one line each; they are reported and fail nothing.
+        wanted: rows of each type that the training split should have; fewer fail the audit.
     """
     folder = Path(folder)
     splits = {s: folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").exists()}
@@ -141,13 +141,13 @@ def _eight(clip: clip_reader.Listing) -> list[int]:
 
 
 def question_key(sample: Sample) -> str:
-    """Question, options and answer as one text: what a memorised row would match."""
+    """Question, options and answer as one text, which a model could memorise."""
     return "|".join((sample.problem, *sample.options, sample.gold))
 
 
 def counts(rows: Sequence[Sample]) -> Finding:
-    """Numbers of rows, scenes and files; rows asked twice; questions about one file that are
-    answered in two ways."""
+    """Numbers of rows, scenes and files, of repeated questions about one file, and of such
+    questions with two answers."""
     asked: dict[tuple[str, str], set[str]] = defaultdict(set)
     again = 0
     for s in rows:
@@ -172,15 +172,14 @@ def answer_text(sample: Sample) -> str:
 
 
 def answer_class(sample: Sample) -> str | None:
-    """The class whose frequency is flattened (its question type says how); None where any answer is
-    as welcome as another."""
+    """The answer's class, by its question type; None where the type balances no classes."""
     classes = QUESTIONS.entry(sample.question_type).info.get("classes")
     return classes(answer_text(sample)) if classes else None
 
 
 def balance(rows: Sequence[Sample]) -> list[Finding]:
-    """Per question type: answer classes and letters with the commonest one's multiple of its
-    uniform share."""
+    """For each question type: counts of answer classes and letters, and the commonest one's
+    multiple of its uniform share."""
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in rows:
         by_type[s.question_type].append(s)
@@ -211,8 +210,8 @@ def _excess(classes: dict[str, int]) -> float | None:
 
 
 def _letter_excess(letters: dict[int, dict[str, int]]) -> float | None:
-    """Of the letter that is right most often for the options it stands among: how often, over a
-    fair share; None without letters.
+    """How often each letter is right, over its fair share: the largest of these ratios; None
+    without letters.
 
     Args:
         letters: number of options -> letter -> how often it is right.
@@ -226,7 +225,7 @@ def _letter_excess(letters: dict[int, dict[str, int]]) -> float | None:
 
 
 class Checks:
-    """What needs the clips: read one room at a time, forgotten after it."""
+    """Checks that need the clips, of which only those of one room are in memory."""
 
     def __init__(self, folder: Path, profile: profiles.Profile) -> None:
         self.folder, self.share = folder, profile.data.min_visible_share
@@ -281,8 +280,8 @@ class Checks:
 
 
 def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
-    """Whether ``frames`` evenly spaced frames show what is asked about: one instance of each
-    category, for a count all."""
+    """Whether ``frames`` evenly spaced frames show one instance of each category that is asked
+    about; for a count, all instances."""
     view = View(clip, tuple(sample_indices(clip.num_frames, frames)), share)
     enough = all if sample.question_type == "object_counting" else any
     named = [clip.scene.instances(c) for c in sample.categories]
@@ -310,7 +309,7 @@ def leaks(spaces: dict[str, set[str]], texts: dict[str, set[str]]) -> Finding:
 
 
 def failures(found: Finding) -> list[str]:
-    """What a user must not accept, one line each."""
+    """Failed checks, one line each."""
     lines = []
     for split, row in found["splits"].items():
         lines += [

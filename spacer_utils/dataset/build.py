@@ -33,9 +33,9 @@ SPLITS: tuple[Split, ...] = ("train", "heldout", "real_layouts")
 WRITES = (*(f"{split}.jsonl" for split in SPLITS), MAPS, "README.md", "audit.json")
 """Files that a build writes beside the media."""
 WORK = ".work"
-"""Folder of what finished rooms have left, so that a killed build goes on where it was."""
+"""Folder of the results of finished rooms, with which a killed build goes on."""
 FINGERPRINT = "[0-9a-f]" * 16
-"""What a build's own folder in ``WORK`` is called: a folder with one is ours."""
+"""Glob pattern of a build's own folder in ``WORK``. A dataset's folder that has one is ours."""
 MIXES: dict[str, dict[str, int]] = {
     "paper": {
         "object_rel_direction_easy": 10907,
@@ -58,8 +58,7 @@ MIXES: dict[str, dict[str, int]] = {
 video (SpaceR-151k)."""
 MIX_ROOMS = 1300
 UNEVEN = 3
-"""No clip gives more than this multiple of the rows of a type that it would give if all gave the
-same."""
+"""Most rows of one type from one clip, as a multiple of an even share of the type's rows."""
 
 
 # ---------------------------------------------------------------------------------------- the whole
@@ -67,7 +66,7 @@ same."""
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """What one split shall hold."""
+    """What to put in one split."""
 
     targets: dict[str, int]
     """Question type -> rows."""
@@ -236,7 +235,7 @@ def build(
 def _inputs(
     out: Path, profile: profiles.Profile, jobs: Mapping[str, Sequence[Job]], **settings: Any
 ) -> folders.Inputs:
-    """All that decides the dataset."""
+    """All that the dataset's content depends on."""
     rooms = {
         f"rooms of {split}": _digest(job.file.name for job in mine) for split, mine in jobs.items()
     }
@@ -262,24 +261,29 @@ def _made(
     run: Callable[..., Any],
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]:
-    """Film, choose, write and prove; the audit."""
+    """Make the whole dataset; returns its audit."""
+    # Film the clips and ask about them.
     jobs = [job for p in plans.values() for job in p.jobs]
     problems = [p for p in run(do_clip, jobs, progress=progress) if p]
     if len(problems) == len(jobs):
         raise WorkbookError(
             f"no room could be used: {problems[0] if problems else 'the profile asks for none'}"
         )
+
+    # Choose the questions of each split, and write rows and maps.
     for split, mine in plans.items():
         _write_split(out / f"{split}.jsonl", mine, seed, run)
     write_jsonl(out / MAPS, (row["map"] for job in jobs if not (row := job.left())["problem"]))
     _prune(jobs, out, work)
+
+    # Check what was written.
     found = audit.run(out, profile, problems, mix_for(mix, profile.data.train_rooms) if mix else {})
     write_atomic(out / "README.md", audit.card(found))
     return found
 
 
 def _claim(out: Path, work: Path) -> None:
-    """Make the work folder, by which the next build knows that it may replace what ``out`` holds.
+    """Make the work folder. It tells the next build that it may replace what ``out`` holds.
 
     Raises:
         WorkbookError: ``out`` holds what no build has made, or can't be written.
@@ -303,6 +307,8 @@ def _works(out: Path) -> list[Path]:
 
 
 def _write_split(path: Path, plan: SplitPlan, seed: int, run: Callable[..., Any]) -> None:
+    """Choose the rows of one split, make their media, and write them."""
+
     def candidates() -> Iterator[dict[str, list[Candidate]]]:
         for job in plan.jobs:
             row = job.left()
@@ -343,8 +349,8 @@ def _rows(
 
 
 def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
-    """Remove media that builds have made and no row of this one names, and what others have left in
-    the work folder."""
+    """Remove media of earlier builds that no row names, and earlier builds' work folders."""
+    # Media that builds have made, and those that this build needs.
     made = {
         name
         for folder in _works(out)
@@ -358,6 +364,8 @@ def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
         if (out / f"{split}.jsonl").exists()
         for _, row in iterate_jsonl(out / f"{split}.jsonl")
     }
+
+    # Whole files and torn ones; what no build has made stays.
     for path in [
         p
         for folder in ("videos", "images")
@@ -376,8 +384,7 @@ def _prune(jobs: Sequence[Job], out: Path, work: Path) -> None:
 
 
 def _fingerprint(profile: profiles.Profile, *settings: Any) -> str:
-    """What the clips' results depend on: settings, question types, and the code and statistics that
-    make them."""
+    """Digest of what the clips' results depend on: settings, question types, code, statistics."""
     about = (asdict(profile.data), asdict(profile.frames), settings, QUESTIONS.names(), _code())
     return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 

@@ -1,5 +1,4 @@
-"""One clip of a dataset: which room, filmed how, asked what; it leaves its findings in a work
-folder."""
+"""Film one clip of a dataset, ask about it, and leave the result in the work folder."""
 
 from __future__ import annotations
 
@@ -28,14 +27,14 @@ WORDING: dict[Split, tuple[str, ...]] = {
     "real_layouts": ("vsi",),
 }
 TURNS = ((0, False), (9, False), (6, True), (4, True))
-"""By turns, a room has so many things that are the only one of their name (what most questions
-need), and a crowd or not."""
+"""What the rooms of a dataset must have, in a cycle of four: at least so many categories with a
+single instance, which most questions need, and whether one category is a crowd (see ``CROWDS``)."""
 CROWDS = (5, 6, 7, 8, 6, 7, 8)
-"""Crowded rooms have, by turns, that many instances of their commonest category: counts that real
-rooms seldom show."""
+"""Instances of the commonest category of each crowded room, in a cycle. Real rooms seldom show such
+counts."""
 
 ROOM_TRIES = 1000
-"""Numbers that every place of a dataset has to choose its procedural room from."""
+"""How many procedural rooms are tried for each place of a dataset."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,12 @@ class Job:
     scan: tuple[str, str, str] | None = None
     """(release, folder, scan): a real scan instead of a procedural room."""
     scan_state: str = ""
-    """Digest of what the scan's files are."""
+    """Digest of the scan's files."""
 
     @property
     def file(self) -> Path:
-        """Where the finished job leaves its result; another real room in this place, or other
-        questions, leave another file."""
+        """File of the finished job's result. Its name depends on the real room and the number of
+        questions, so that changed ones are done again."""
         about = repr((self.per_clip, self.scene, self.scan, self.scan_state)).encode()
         return (
             Path(self.work)
@@ -75,7 +74,7 @@ class Job:
 
 
 def scene_of(job: Job) -> Scene:
-    """The room that a job is about: a real one as it was read, procedural ones by ``TURNS``."""
+    """The room of a job: a real one as it was read, or a procedural one that ``TURNS`` asks for."""
     if job.scene is not None:
         return job.scene
     room = job.index // job.takes
@@ -90,8 +89,8 @@ def scene_of(job: Job) -> Scene:
 
 
 def room_number(split: Split, seed: int, room: int) -> int:
-    """Number of the procedural room that stands at place ``room``: the first of its own thousand
-    that has what its turn wants."""
+    """Number of the procedural room at place ``room``: of ``ROOM_TRIES`` rooms, the first that has
+    what ``TURNS`` asks for; the first of all if none has."""
     singles, crowded = TURNS[room % len(TURNS)]
     crowd = CROWDS[room // 2 % len(CROWDS)]
     for number in range(room * ROOM_TRIES, (room + 1) * ROOM_TRIES):
@@ -116,10 +115,10 @@ def filmed(job: Job) -> tuple[Any, Clip]:
 
 def do_clip(job: Job) -> str:
     """Film one clip, ask about it, and leave the result in the work folder; returns what went
-    wrong, or nothing.
+    wrong, or an empty text.
 
-    A room that can't be used is reported and the others go on; it is tried again by the next build,
-    but a clip that is already there and whole is not done again.
+    A room that can't be used doesn't stop the build; the next build tries it again. A clip that is
+    there and whole is not done again.
     """
     if _is_done(job):
         return ""
@@ -152,7 +151,7 @@ def _is_done(job: Job) -> bool:
     """Whether the job has left a clip whose files are as they were written."""
     try:
         row = job.left()
-    except (OSError, ValueError):  # not there yet, or damaged by something that is not us
+    except (OSError, ValueError):  # not there yet, or damaged
         return False
     return not row["problem"] and _is_whole(job, row, f"videos/{row['video_id']}.mp4")
 
@@ -177,12 +176,11 @@ def candidates_of(row: Mapping[str, Any], question_type: str) -> list[Candidate]
 
 
 def media_names(file: Path) -> set[str]:
-    """Names, without their endings, of a clip's video and of all that its candidates may have had
-    made, by what its job left."""
+    """Names, without their endings, of a clip's video and of all media of its candidates."""
     try:
         row = json.loads(file.read_text())
     except ValueError:
-        return set()  # damaged by something that is not us
+        return set()  # damaged
     paths = [
         c["media"]["path"]
         for found in row.get("candidates", {}).values()
@@ -197,8 +195,8 @@ def media_names(file: Path) -> set[str]:
 
 
 def do_media(job: tuple[Job, list[tuple[str, int]]]) -> None:
-    """Make the pictures and clips that the chosen general questions about a clip need, but for
-    those that are there and whole."""
+    """Make the pictures and clips that the chosen general questions about a clip need. Those that
+    are there and whole stay."""
     clip, chosen = job
     row, out = clip.left(), Path(clip.out)
     recipes = {m["path"]: m for t, k in chosen if (m := candidates_of(row, t)[k].media)}
