@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_kit import Clips, grpo, inputs, tiny_model
+from kit.training_kit import Clips, grpo, inputs, tiny_model
 from trl import GRPOTrainer
 
 from spacer_utils.training.grpo import group_advantages, grpo_loss

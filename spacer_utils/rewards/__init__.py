@@ -1,9 +1,9 @@
 """What a completion earns, term by term. A reward is one registered file: ``(sample, answer) ->
 (value or None, reason)``.
 
-Named sets: ``spacer`` reproduces the paper's released rewards on single rows, wrong corners
-included; ``strict`` is ours. A reward sees one sample, never its neighbours; only ``length`` and
-``temporal`` are defined on a prompt's group (see there).
+There are two named sets. ``spacer`` reproduces the paper's released rewards, errors included;
+``strict`` is ours. A reward sees one sample and its completion. Only ``length`` and ``temporal``
+need all completions of a prompt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Accuracy as the paper's released code computes it, wrong corners included."""
+"""Accuracy as the paper's released code computes it, errors included."""
 
 from __future__ import annotations
 
@@ -43,8 +43,10 @@ def accuracy_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def _numerical(p: float | None, g: float | None) -> tuple[float, str]:
-    """Share of thresholds kept by (|p - g|)/g: negative for a negative target, so that it keeps
-    them all."""
+    """Share of thresholds that (|p - g|)/g does not exceed.
+
+    With a negative target this error is negative, so every answer gets 1.
+    """
     if p is None or g is None or g == 0:
         return (
             0.0,
@@ -57,8 +59,7 @@ def _numerical(p: float | None, g: float | None) -> tuple[float, str]:
 
 
 def _regression(p: float | None, g: float | None) -> tuple[float, str]:
-    """1 - relative error, clamped; the order of comparison gives an answer of NaN the full score,
-    as released."""
+    """1 - relative error, between 0 and 1; NaN gets the full score, as in the released code."""
     if p is None or g is None:
         return 0.0, "no number in answer or solution"
     return released_closeness(p, g), f"{p:g} against {g:g}"

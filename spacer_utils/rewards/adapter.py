@@ -27,10 +27,10 @@ def trl_reward_functions(
     """Functions ``(completions, sample, **columns) -> [value or None]`` and their weights, for
     TRL's ``GRPOTrainer``.
 
-    The dataset's column ``sample`` holds ``Sample.to_json_text()``. Map terms give what counts: 0
-    behind a closed gate, never less. ``length`` reads ``completion_ids``; ``temporal`` the column
-    ``shuffled_accuracy`` (the prompt's mean on shuffled frames). Both take all rows with the same
-    ``sample`` as one group, which must stand whole in the batch.
+    The dataset's column ``sample`` holds ``Sample.to_json_text()``. A map term is at least 0, and 0
+    behind a closed gate. ``length`` reads ``completion_ids``. ``temporal`` reads the column
+    ``shuffled_accuracy``, the prompt's mean on shuffled frames. For both, all rows with the same
+    ``sample`` are one group, and the batch must hold the whole group.
 
     Args:
         terms: public term -> weight; by default the set's.
@@ -130,8 +130,10 @@ def _by_group(
     completions: Sequence[Any],
     sample: Sequence[str],
 ) -> Values:
-    """Values of a term that is defined on groups: all rows with the same sample, wherever they
-    stand in the batch."""
+    """Values of a term that is defined on groups.
+
+    A group is all rows with the same sample, in any order.
+    """
     # the released code compares accuracies that already contain the map's bonus
     accuracies = _rows(
         "accuracy_with_map" if rewards.released else "accuracy", rewards, completions, sample

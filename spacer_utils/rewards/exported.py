@@ -1,4 +1,4 @@
-"""What other trainers call: every term of one completion, or their weighted mean."""
+"""Rewards for other trainers: every term of one completion, or the terms' weighted mean."""
 
 from __future__ import annotations
 
@@ -33,8 +33,13 @@ def weighed(
     weights: Mapping[str, float],
     total: str,
 ) -> dict[str, float]:
-    """Every term (0 where it does not apply) and, called ``total``, their weighted mean over those
-    that apply: 1 for gold."""
+    """Every term, 0 where it does not apply, and the weighted mean of those that apply.
+
+    The mean is 1 for the gold completion.
+
+    Args:
+        total: key of the mean.
+    """
     found = {
         k: v
         for k, v in terms(sample, completion, reward_set, gate, list(weights)).items()

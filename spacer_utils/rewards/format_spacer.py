@@ -21,8 +21,8 @@ def format_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     (1.0, 'matches')
     """
     text = answer.text
-    # the same as that pattern's fullmatch, without its backtracking: the first seam is as good as
-    # any
+    # the same as fullmatch of that pattern, without its backtracking: any seam between the two
+    # blocks will do
     matches = (
         text.startswith("<think>") and text.endswith("</answer>") and _SEAM.search(text) is not None
     )

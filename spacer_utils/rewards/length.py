@@ -8,16 +8,16 @@ from ..core.registry import REWARDS
 from ..core.types import Answer, Sample
 
 PAPER_LIMIT = 1_024
-"""Completion tokens of the paper, to which its range and bonus belong."""
+"""Most completion tokens in the paper; its range of 320 to 512 and its bonus of 0.2 are for them."""
 
 
 def bonuses(
     accuracies: Sequence[float | None], tokens: Sequence[int], limit: int = PAPER_LIMIT
 ) -> list[float]:
-    """One bonus per completion of a group: 0.2 for 320 to 512 tokens and accuracy over 0.1, if more
-    than one is that right.
+    """One bonus per completion of a group: 0.2 for 320 to 512 tokens and an accuracy over 0.1.
 
-    Range and bonus scale with ``limit``, the most tokens that a completion may have.
+    At least two completions must have such an accuracy. Range and bonus scale with ``limit``, the
+    most tokens that a completion may have.
 
     >>> bonuses([1.0, 0.6, 0.0], [400, 100, 400])
     [0.2, 0.0, 0.0]

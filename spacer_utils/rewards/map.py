@@ -1,5 +1,5 @@
-"""The paper's map score, with the released parser: wrong corners included, so that the paper's
-numbers can be reproduced."""
+"""The paper's map score and its released parser. Their errors are kept, so that the paper's numbers
+can be reproduced."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..core.types import Answer, MapCells, Sample
 
 Pair = list[int]
 MATCHED = 256
-"""Predicted pairs of one category that are still matched: more than 1,024 tokens can write. Those
-beyond count as wrong."""
+"""Most predicted pairs of one category that are matched; further ones count as wrong. A completion
+of 1,024 tokens cannot write as many."""
 _OTHER_BRACKET = re.compile(r"\((?!\s*-?[\d.]+\s*,\s*-?[\d.]+\s*\))", re.ASCII)
 _BARE_NAME = re.compile(r"\{\s*(?!(?:True|False|None)\b)[A-Za-z_][\w ]*:", re.ASCII)
 _read_json = json.JSONDecoder().raw_decode
@@ -30,7 +30,7 @@ _PLAIN = (int, float)
 
 
 class _Irregular(Exception):
-    """The fast reading can't vouch for this text."""
+    """The JSON reader may read this text otherwise than the released code does."""
 
 
 @REWARDS.register("map")
@@ -64,11 +64,10 @@ def map_score(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def text_read(answer: Answer) -> str | None:
-    """The text that the released parser reads as a map: empty where both tags stand in the wrong
-    order; None without both.
+    """The text that the released parser reads as a map; None unless both tags are there.
 
-    It asks for the tags one by one, then for what is between them: nothing, which is a perfect map
-    of an empty room.
+    It looks for each tag alone, and then for the text between them. With the tags in the wrong
+    order that text is empty, which is a perfect map of an empty room.
 
     >>> from spacer_utils.core.answers import parse
     >>> text_read(parse("</map><map>")), text_read(parse("<map>"))
@@ -116,10 +115,10 @@ def _lower(categories: tuple[str, ...]) -> frozenset[str]:
 
 
 def _read_regular(text: str, known: frozenset[str]) -> dict[str, list[Pair]]:
-    """The usual form, names in quotes and lists of number pairs, by the JSON reader, ten times as
-    fast as ``literal_eval``.
+    """Read the usual form: quoted names with lists of number pairs.
 
-    Numbers that stand in a list without being paired are passed over, as released.
+    It uses the JSON reader, which is ten times as fast as ``literal_eval``. Single numbers in a list
+    are skipped, as in the released code.
 
     Raises:
         _Irregular, ValueError, RecursionError: the text has another form, or one that JSON and
@@ -197,8 +196,11 @@ def _from_dict(data: Mapping[Any, Any], known: frozenset[str]) -> dict[str, list
 
 
 def _pair(item: Any) -> Pair | None:
-    """Two numbers, truncated, from a list, a tuple, one of them inside a list of one, or a string
-    with at least two numbers."""
+    """Two truncated numbers; None if there are none.
+
+    Accepted: a list or tuple of two, one of these inside a list of one, and a text with at least
+    two numbers.
+    """
     if isinstance(item, str):
         item = _NUMBER.findall(item)[:2]
     elif isinstance(item, list | tuple) and len(item) == 1:
@@ -223,8 +225,10 @@ def _value(value: Any) -> float:
 
 
 def _from_words(text: str, known: Iterable[str]) -> dict[str, list[Pair]]:
-    """Whole-word names in a lower-case text, the longest where they overlap; numbers up to the next
-    name are read in pairs."""
+    """Read a lower-case text without structure: the numbers behind a name, in pairs, are its cells.
+
+    Names count as whole words only. Where two overlap, the longer one counts.
+    """
     spans = []
     for name in known:
         start = text.find(name)
@@ -294,9 +298,8 @@ def _greedy(
         for j, (u, v) in enumerate(places)
     ]
     order.sort()
-    math.sqrt(
-        order[-1][0]
-    )  # the released code takes every root, so one that overflows ends it, matched or not
+    # the released code takes the root of every distance, so it fails if the largest overflows
+    math.sqrt(order[-1][0])
     left, used, taken, total = min(len(pairs), len(places)), 0, 0, 0.0
     for squared, i, j in order:
         if not (used >> i & 1 or taken >> j & 1):

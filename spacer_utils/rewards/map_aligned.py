@@ -1,4 +1,4 @@
-"""Map score up to what a video cannot decide."""
+"""Map score after the turn that fits best, since a video cannot show how a scan's map is turned."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def map_aligned(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Best calibrated score over the turns that no video shows: quarter turns of a map in the
     scan's frame; never mirrored.
 
-    A map in the first view's frame can be told from the video, so that this is its calibrated
-    score.
+    The video does show how a map in the first view's frame is turned: such a map gets its
+    calibrated score.
 
     >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}

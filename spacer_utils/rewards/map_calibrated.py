@@ -11,11 +11,12 @@ from .matching import calibrated, drawn
 def map_calibrated(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Map score above the best uninformative map, 1 = perfect, 0 = uninformative, can be negative.
 
-    Two maps tell nothing about a room: everything in the middle, which the paper's score pays best,
-    and everything scattered at random, which it pays least. What a drawn map has to beat lies
-    between the two by how far its points stand from the middle, with the drawn counts: then both
-    earn 0 (the scattered ones on average), and nothing but where things are earns more. What does
-    stand in the middle (four cells) earns nothing either: an uninformed map has it right too.
+    Two kinds of map tell nothing about a room. One has every object in the middle: among such maps
+    the paper's score pays it best. The other scatters the objects at random: it pays that least.
+    A drawn map is compared with a mixture of the two that has the same number of points, equally
+    far from the middle. So a map in the middle earns 0, a random one earns 0 on average, and only
+    right places earn more. An object that really stands in the middle (four cells) earns nothing,
+    since a map without information has it right too.
 
     >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}

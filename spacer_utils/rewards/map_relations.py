@@ -1,4 +1,4 @@
-"""How objects stand to each other, wherever and however large the map is drawn."""
+"""Map score from directions and distances between objects, free of the map's place and size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ..core.types import Answer, Sample
 from .matching import Array, Drawn, drawn, matched
 
 MOST = 100
-"""Objects whose relations are compared, taken evenly from all: the work grows with the cube of
-their number."""
+"""Most objects whose relations are compared, since the work grows with the cube of their number. Of
+more, an even selection is compared."""
 
 
 @REWARDS.register("map_relations")
@@ -18,9 +18,10 @@ def map_relations(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Agreement of pairwise directions and of distance order, -1 to 1; free of where and how large
     the map is drawn.
 
-    Direction: mean cosine between true and drawn displacement of two objects. Order: from every
-    object, which of two others is nearer, agreements minus disagreements. Their mean, times the
-    share of true pairs that are drawn; 0 for random maps with one object per category.
+    Direction: the mean cosine between the true and the drawn displacement of two objects. Order:
+    for every object, which of two others is nearer; agreements minus disagreements, divided by the
+    number of questions. The score is the mean of both, times the share of true pairs that are
+    drawn. It is 0 on average for random maps with one object per category.
 
     >>> from spacer_utils.core.answers import parse
     >>> true = {"tv": [[8, 1]], "bed": [[1, 1]]}
@@ -49,8 +50,10 @@ def map_relations(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def _pairs(map_: Drawn) -> tuple[Array, Array]:
-    """(n, 2) true and drawn places of the matched objects; both maps are centred and scaled before
-    they are matched."""
+    """(n, 2) true and (n, 2) drawn places of the matched objects.
+
+    Both maps are centred and scaled before they are matched.
+    """
     # sorted, so that the order of drawing changes no bit of the score
     true = _normal({c: np.array(sorted(ps)) for c, ps in map_.true.items() if map_.valid[c]})
     mine = _normal({c: np.array(sorted(map_.valid[c][: 2 * len(map_.true[c])])) for c in true})
@@ -71,7 +74,7 @@ def _normal(places: dict[str, Array]) -> dict[str, Array]:
 
 
 def _directions(true: Array, mine: Array) -> float | None:
-    """Mean cosine over the pairs that stand apart in truth; a pair drawn on one spot counts 0."""
+    """Mean cosine over the pairs whose true places differ; a pair drawn on one spot counts 0."""
     a, b = true[:, None] - true[None], mine[:, None] - mine[None]
     apart = np.hypot(a[..., 0], a[..., 1]) > 1e-9
     norm = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))  # exactly a's square for b = a
@@ -80,8 +83,11 @@ def _directions(true: Array, mine: Array) -> float | None:
 
 
 def _order(true: Array, mine: Array) -> float | None:
-    """Agreements minus disagreements on "is B or C nearer to A", over all triples that truth
-    decides."""
+    """Agreements minus disagreements on "is B or C nearer to A?", divided by the number of
+    questions.
+
+    A triple with equal true distances asks no question.
+    """
     tables = [np.hypot(*np.moveaxis(p[:, None] - p, -1, 0)) for p in (true, mine)]
     agreement = decided = 0.0
     for k in range(len(true)):

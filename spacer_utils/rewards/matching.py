@@ -1,5 +1,5 @@
-"""What the strict map rewards share: reading a drawn map, best one-to-one matching, and what an
-uninformative map would get."""
+"""What the strict map rewards share: reading a drawn map, matching it with the true one, and the
+score that a map without information would get."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from ..core.types import Answer, MapCells, Sample
 Array = npt.NDArray[np.float64]
 Place = tuple[float, float]
 _MOST_DISTANCES = 1_000_000
-"""Pairs of a point and a place that are looked at to learn what scattering costs: a hundred
-objects' hundred times."""
+"""Most distances that ``scatter_cost`` computes: 100 drawings of 100 points against 100 places."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class Drawn:
     valid: Points
     """Drawn pairs on the grid, per true category."""
     written: dict[str, int]
-    """Number of drawn pairs per true category, those off the grid included: they count as wrong."""
+    """Number of drawn pairs per true category. Pairs off the grid are included: they count as
+    wrong."""
     extra: int
     """Drawn pairs of categories that the true map doesn't have."""
     grid: int = GRID
@@ -62,8 +62,10 @@ def drawn(sample: Sample, answer: Answer) -> Drawn | str:
 
 
 def compare(true: MapCells, predicted: Points, grid: int = GRID) -> Drawn:
-    """``predicted`` sorted by what the true map has; a coordinate below 0 or above ``grid`` - 1
-    puts a pair off the grid."""
+    """A predicted map beside the true one.
+
+    A pair is off the grid where a coordinate is below 0 or above ``grid`` - 1.
+    """
     places: Points = {}
     for category, cells in true.items():
         places.setdefault(same_category(category), []).extend(
@@ -77,8 +79,10 @@ def compare(true: MapCells, predicted: Points, grid: int = GRID) -> Drawn:
 
 
 def matched(points: Sequence[Place], places: Sequence[Place]) -> list[tuple[int, int]]:
-    """(point, place) indices of the one-to-one matching with the least total distance (Hungarian
-    method for larger sets)."""
+    """(point, place) indices of the one-to-one matching with the least total distance.
+
+    Few points are matched by trying every matching, many by the Hungarian method.
+    """
     if len(points) > len(places):
         return [(i, j) for j, i in matched(places, points)]
     table = [[math.dist(p, q) for q in places] for p in points]
@@ -94,8 +98,10 @@ def matched(points: Sequence[Place], places: Sequence[Place]) -> list[tuple[int,
 
 
 def closeness(points: Sequence[Place], places: Sequence[Place], reach: float) -> float:
-    """Sum over matched pairs of 1 - distance / reach, the paper's pair score for a reach of ``grid
-    * sqrt 2``."""
+    """Sum of 1 - distance / reach over the matched pairs.
+
+    With a reach of ``grid * sqrt 2`` this is the paper's score of a pair.
+    """
     return sum(
         max(0.0, 1 - math.dist(points[i], places[j]) / reach) for i, j in matched(points, places)
     )
@@ -105,8 +111,10 @@ def closeness(points: Sequence[Place], places: Sequence[Place], reach: float) ->
 
 
 def to_centre(point: Place, grid: int) -> Place:
-    """The nearest place of the grid's middle: one cell of an odd grid, the square of four of an
-    even one."""
+    """The place of the grid's middle that is nearest to a point.
+
+    The middle is one cell of an odd grid, and the square of four cells of an even one.
+    """
     low, high = (grid - 1) // 2, grid // 2
     return min(max(point[0], low), high), min(max(point[1], low), high)
 
@@ -118,20 +126,25 @@ def spread(points: Sequence[Place], grid: int) -> float:
 
 @lru_cache(maxsize=16384)
 def scatter_cost(count: int, places: tuple[Place, ...], grid: int) -> float:
-    """Closeness that ``count`` points scattered at random lose against the same points in the
-    middle, per cell of spread.
+    """What scattering costs: the closeness that ``count`` random points lose against the same
+    number of points in the middle, divided by the random points' ``spread``.
 
-    The mean over random cells is exact for one point; for more, every point visits every cell
-    equally often (a Latin hypercube, fixed seed); crowds, whose matchings take long and vary
-    little, visit fewer. Negative where scattering helps, as for many objects along the walls.
+    It is a mean over random drawings with a fixed seed. Every point visits every cell equally often
+    (a Latin hypercube), so the mean is exact for one point. Large sets take long to match and vary
+    little: they get fewer drawings. The cost is negative where scattering helps, as with many
+    objects along the walls.
     """
     cells = [(float(x), float(y)) for x in range(grid) for y in range(grid)]
+
+    # (drawings, count) indices of cells
     rng = np.random.default_rng([count, len(places), grid])
     rounds = 1 if count == 1 or count * len(places) > 100 else 4
     order = np.concatenate(
         [np.stack([rng.permutation(len(cells)) for _ in range(count)], 1) for _ in range(rounds)]
     )
     order = order[: max(1, _MOST_DISTANCES // (count * len(places)))]
+
+    # total distances of the random points, and of the same points moved to the middle
     farther = (
         _least_totals(np.array([[math.dist(p, q) for q in places] for p in ends])[order])
         for ends in (cells, [to_centre(p, grid) for p in cells])
@@ -161,8 +174,11 @@ def _least_totals(tables: Array) -> Array:
 
 @lru_cache(maxsize=16384)
 def excess(points: tuple[Place, ...], places: tuple[Place, ...], grid: int) -> float:
-    """Closeness of a category's points above that of an uninformative drawing with the same count
-    and the same spread."""
+    """Closeness of one category's points, minus that of a drawing without information.
+
+    That drawing has the same number of points and the same spread. Its closeness is the one of the
+    points moved to the middle, less what such a spread costs on average.
+    """
     if not points:
         return 0.0
     reach = grid * math.sqrt(2)
@@ -175,35 +191,40 @@ def excess(points: tuple[Place, ...], places: tuple[Place, ...], grid: int) -> f
 
 
 def earned(map_: Drawn) -> dict[str, float]:
-    """Per true category: how much closer its drawn points are to the true ones than an
-    uninformative drawing (see ``excess``)."""
+    """Per true category: its points' ``excess``, divided by how many times too often it is
+    drawn."""
     found = {}
     for category, there in map_.true.items():
         # sorted, so that the order of drawing changes no bit of the score
         places, n = tuple(sorted(there)), len(there)
-        # a category drawn more than twice too often earns little in any case
+        # more than twice as many points as there are objects earn little in any case
         points = tuple(sorted(map_.valid[category][: 2 * n]))
         found[category] = excess(points, places, map_.grid) * (n / max(map_.written[category], n))
     return found
 
 
 def calibrated(map_: Drawn) -> float:
-    """0 for an uninformative map, 1 for a perfect one; negative for one that is worse than knowing
-    nothing."""
+    """The calibrated map score: 1 for a perfect map, 0 for one without information, negative for
+    one that is worse than that."""
     if map_.count and not any(map_.valid.values()):
         return 0.0
+
+    # what the true map itself would earn
     possible = 0.0
     for there in map_.true.values():
         places = tuple(sorted(there))
         possible += excess(places, places, map_.grid)
-    if possible < 1e-9:  # the truth itself stands in the middle
+
+    # every object stands in the middle: no drawing can be told from one without information, so
+    # only the exact map counts
+    if possible < 1e-9:
         return float(
             map_.written == {c: len(p) for c, p in map_.true.items()}
             and map_.valid == map_.true
             and not map_.extra
         )
-    # where objects stand in the middle, of which the truth itself earns nothing, a wilder map could
-    # exceed it by a little
-    return min(1.0, sum(earned(map_).values()) / possible) * (
-        map_.count / (map_.count + map_.extra)
-    )
+
+    # Objects in the middle add nothing to ``possible``. A map that spreads them can so earn a little
+    # more than the true one: the score ends at 1.
+    share = min(1.0, sum(earned(map_).values()) / possible)
+    return share * (map_.count / (map_.count + map_.extra))

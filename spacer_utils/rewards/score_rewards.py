@@ -13,7 +13,7 @@ from ..core.types import BadRow, MapCells, Sample, WorkbookError, map_frame
 from .sets import RewardSet, resolve, score
 
 MOST_OBJECTS = 1_000
-"""Objects of one true map: no room has more, and the work grows with their number."""
+"""Most objects of one true map: no room has more, and the work grows with their number."""
 MOST_TOLD = 20
 """Broken lines that an error names; the others are counted."""
 QUESTION = ("problem_type", "solution", "options", "cognitive_map", "map_frame", "map_grid")

@@ -17,7 +17,7 @@ MAPPED_TYPES = ("multiple choice", "numerical")
 
 @dataclass(frozen=True)
 class RewardSet:
-    """Which rule stands behind each public name, and what counts."""
+    """Reward terms with their weights, and the rules that compute them."""
 
     name: str
     weights: Mapping[str, float]
@@ -28,8 +28,8 @@ class RewardSet:
     """The map score that counts in ``accuracy_with_map``."""
     gate: Gate = "correct"
     released: bool = False
-    """A map without score voids a right answer, as in the released code; else a map never costs
-    anything."""
+    """As in the released code, a right answer with a map of score 0 earns nothing. Otherwise a map
+    never costs anything."""
 
 
 SETS: Mapping[str, RewardSet] = MappingProxyType(
@@ -76,8 +76,7 @@ def score(sample: Sample, completion: str, reward_set: str | RewardSet = "strict
     """Every term of a completion by its public name, with ``accuracy_with_map`` and the weighted
     total.
 
-    Terms stand as they are, a calibrated map score below 0 too; what a map adds to
-    ``accuracy_with_map`` is never negative.
+    A calibrated map score may be negative; what a map adds to ``accuracy_with_map`` is not.
 
     >>> room = Sample(1, "", "video", "multiple choice", (), "<answer>B</answer>", "", "", cognitive_map={"tv": [[8, 1]]})
     >>> score(room, "<think><map>{'tv': [[8, 1]]}</map></think><answer>B.</answer>").total
@@ -130,24 +129,28 @@ def with_map(
 
 
 def gate_open(gate: Gate, answer: Answer, accuracy: float | None) -> bool:
-    """Whether a map, which must stand inside think, counts: after a right answer (over .5), if all
-    is well formed, or always."""
+    """Whether a map counts. It must stand inside the think block.
+
+    Gate ``correct`` asks for an accuracy over 0.5, ``format`` for a well-formed completion, ``none``
+    for nothing more.
+    """
     if answers.OUTSIDE[1] in answer.problems:
         return False
     return gate == "none" or (answer.well_formed if gate == "format" else (accuracy or 0.0) > 0.5)
 
 
 def credit(drawn: float) -> float:
-    """What a map score adds to the reward: never less than nothing, so that a bad map costs no more
-    than none."""
+    """What a map score adds to the reward, 0-1: a bad map costs nothing, as no map does."""
     return min(1.0, max(0.0, drawn))
 
 
 def _released(
     sample: Sample, answer: Answer, accuracy: float, drawn: Callable[[], float | None]
 ) -> tuple[float, str]:
-    """The released gate: the map of a right answer adds its score, or, without one, takes the
-    answer's reward away."""
+    """The released gate: the map of a right answer adds its score.
+
+    If that score is 0, the answer's own reward is lost too.
+    """
     if (
         sample.problem_type not in MAPPED_TYPES
         or accuracy <= 0.5

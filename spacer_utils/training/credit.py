@@ -1,22 +1,22 @@
 """Which tokens a reward is credited to.
 
-GRPO gives all tokens of a completion one advantage, that of its total. In one that draws a map,
-most of that is chance to most tokens: where the sofa is drawn changes nothing about the tv, and
-nothing about the map is left to decide when the answer is written. Credit by object gives every
-token the part that it decides:
+GRPO gives all tokens of a completion one advantage, that of its total reward. With a map, much of
+that reward has nothing to do with a given token. Where the sofa is drawn does not change what the tv
+earns, and the map is finished when the answer is written. Credit by object gives every token the
+advantage of the part that it decides:
 
-* the cells of a category: what this category earned on the map, against what it earned on the
-  group's other maps (the calibrated score is a sum over categories, see
-  ``rewards.matching.earned``);
-* everything else up to the end of the map (names, how many): the whole map's score, against the
-  group's;
-* what stands behind the map (how it is read, the answer): all other terms, against the group's.
-  Rewards that are settled when a token is written are left out of its credit by any policy gradient
-  (reward-to-go; Sutton and Barto, Reinforcement Learning, section 13.3). A token's own part alone
-  also leaves out what it does to later ones: a little bias for much less variance.
+* Cells of a category: what this category earned on the map (``rewards.matching.earned``), compared
+  with the group's other maps.
+* Other tokens up to the end of the map, such as names: the whole map's score, compared with the
+  group's.
+* Tokens behind the map: all other terms, compared with the group's.
 
-A completion without a whole map, or about a room without a true one, keeps the advantage of its
-total. So do the rows of ``rollouts.jsonl``, which have one advantage each.
+A policy gradient may leave out rewards that were decided before a token (reward-to-go; Sutton and
+Barto, Reinforcement Learning, section 13.3). Credit by object also leaves out what a token does to
+later parts. That is a small bias, for much less variance.
+
+A completion keeps the advantage of its total if it has no complete map or its room has no true one.
+The rows of ``rollouts.jsonl`` also show the advantage of the total.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ SMALLEST = 1e-4
 
 
 def ends(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-    """Per token: the number of characters that the completion has with it."""
+    """Per token: the length of the completion's text up to and with it, in characters."""
     pieces = tokenizer.batch_decode([[i] for i in ids], skip_special_tokens=True)
     if "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=True):
         return [*accumulate(map(len, pieces))]
-    return [
-        len(tokenizer.decode(ids[: k + 1], skip_special_tokens=True)) for k in range(len(ids))
-    ]  # a letter of several tokens
+
+    # a character is made of several tokens, so tokens have no text of their own
+    return [len(tokenizer.decode(ids[: k + 1], skip_special_tokens=True)) for k in range(len(ids))]
 
 
 def by_category(
     samples: Sequence[Sample], texts: Sequence[str], group: int
 ) -> list[dict[str, float]]:
-    """Per completion: category -> its advantage on the map, in the standard deviation of all
-    categories' in the group.
+    """Per completion: the advantage of each category on the map.
 
-    Empty where the sample has no map. A category that is not drawn earns 0, as an uninformative
-    drawing does.
+    Earnings are compared with the group's mean for the category, and divided by one standard
+    deviation for all categories of the group. A category that is not drawn earns 0. A sample
+    without a map has no categories.
     """
     found: list[dict[str, float]] = []
     for start in range(0, len(texts), group):
@@ -88,7 +88,7 @@ def by_token(
     Args:
         whole: (B,) advantages of the totals.
         head: (B,) of the maps.
-        rest: (B,) of what the maps don't settle.
+        rest: (B,) of all terms that are not the map's.
         cells: of ``by_category``.
         tokens: per completion, ``ends`` of its tokens.
     """
@@ -98,12 +98,15 @@ def by_token(
         end = text.find(END, start)
         if min(start, end) < 0 or not own:
             continue
+
+        # the map, then what stands behind it
         behind = bisect_right(until, end + len(END) - 1) + 1
         found[row, :behind], found[row, behind:] = head[row], rest[row]
+
+        # the cells of each category, and the token behind them: it decides that no other cell follows
         for name, first, stop in answers.map_spans(text[start:end]):
             if name in own:
-                # up to the token behind the last number, which decides that there is no other cell
-                found[
-                    row, bisect_right(until, start + first) : bisect_right(until, start + stop) + 1
-                ] = own[name]
+                left = bisect_right(until, start + first)
+                right = bisect_right(until, start + stop) + 1
+                found[row, left:right] = own[name]
     return found

@@ -1,9 +1,8 @@
-"""From media paths to model inputs: a clip is decoded and processed once, and rows only point at
-it.
+"""From media paths to model inputs; each clip is decoded and processed once for all its rows.
 
-A *medium* is ``("video" | "image", path)``; a row has none, one or several. The stock processor
-does all the work, one unique prompt at a time, so a row's tokens and pixels never depend on its
-neighbours in the batch.
+A *medium* is ``("video" | "image", path)``; a row has none, one or several. Prompts are processed
+one by one, with the checkpoint's own processor. So a row's tokens and pixels never depend on the
+other rows of the batch.
 """
 
 from __future__ import annotations
@@ -43,8 +42,10 @@ LAST = {"input_data_format": "channels_last"}
 
 @dataclass(frozen=True)
 class Prompt:
-    """The user turn of one row: its media come before the text, or where the text has a mark
-    ``<image>`` for each."""
+    """The user turn of one row.
+
+    Its media come before the text, or at the marks ``<image>`` in the text, one for each.
+    """
 
     text: str
     media: tuple[Medium, ...] = ()
@@ -69,7 +70,7 @@ class Pixels:
 
 @dataclass
 class Batch:
-    """Token ids of every row, and the unique media that the rows point at."""
+    """Token ids of every row, and the distinct media of all rows."""
 
     ids: list[list[int]]
     rows: list[tuple[int, ...]]
@@ -118,8 +119,10 @@ def pad(rows: Sequence[Sequence[int]], value: int, side: str) -> tuple[torch.Ten
 
 
 def vision_tokens(processor: Any) -> list[int]:
-    """Ids of the tokens that stand for pixels or enclose them: a sampled one would have no features
-    behind it."""
+    """Ids of the tokens that stand for pixels or enclose them.
+
+    They are never sampled, since no pixels would belong to them.
+    """
     words = processor.tokenizer
     names = (
         "<|image_pad|>",
@@ -136,8 +139,10 @@ def vision_tokens(processor: Any) -> list[int]:
 
 
 def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """A permutation of the frames that is never the identity (where there are two), drawn from the
-    clip's name and the seed."""
+    """A permutation of the frames, drawn from the clip's name and the seed.
+
+    With two frames or more it is never the identity.
+    """
     order = np.arange(count)
     rng = np.random.default_rng([seed, crc32(Path(path).name.encode())])
     while count > 1 and (order == np.arange(count)).all():
@@ -239,7 +244,7 @@ class Encoder:
         return np.array(frames), metadata  # a copy: cached frames are read-only
 
     def _row(self, media: Sequence[Medium]) -> str:
-        """Of which row the media are, to end a message with."""
+        """The row that the media belong to, as the end of an error message."""
         named = [self.rows[path] for _, path in media if path in self.rows]
         return f" (Row: {named[0]}.)" if named else ""
 

@@ -1,5 +1,7 @@
-"""Crash-safe logs of a run: one metrics row per optimiser step, one rollout row per completion,
-nothing lost or doubled."""
+"""Logs of a run: one metrics row per optimiser step, and one rollout row per completion.
+
+After a crash no row is lost or doubled.
+"""
 
 from __future__ import annotations
 
@@ -67,10 +69,11 @@ def rollout(
 
 
 def summary(rows: Rows) -> dict[str, float]:
-    """What TRL does not log: reward and accuracy per question type; shares of parseable maps,
-    format failures, truncation.
+    """Metrics that TRL does not log.
 
-    Vision tokens are a sum: a clip counts in each of its rows.
+    They are reward and accuracy per question type; the shares of maps that can be read, of each
+    format failure, and of truncated completions; and the sum of vision tokens, where a clip counts
+    in each of its rows.
     """
     by_type: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for r in rows:
@@ -115,8 +118,7 @@ def gather(rows: Rows) -> Rows:
 
 
 def truncate(path: Path, step: int) -> None:
-    """Drop rows of later steps: they belong to work that a kill undid and that will be done
-    again."""
+    """Drop rows of steps after ``step``: a run that resumes there does these steps again."""
     if path.exists():
         write_jsonl(
             path, [r for r in read_jsonl(path, tolerate_torn_end=True) if r["step"] <= step]
@@ -124,8 +126,8 @@ def truncate(path: Path, step: int) -> None:
 
 
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
-    """Appends the metrics of every optimiser step, and the run's own ``facts``, to
-    ``metrics.jsonl`` the moment they exist."""
+    """Appends the metrics of every optimiser step to ``metrics.jsonl``, with the run's own
+    ``facts``."""
 
     def __init__(self, folder: Path, facts: Mapping[str, float]) -> None:
         self.path, self.facts = folder / METRICS, facts

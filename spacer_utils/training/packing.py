@@ -1,11 +1,10 @@
-"""One sequence per prompt: its text and pixels go through the model once, and its completions stand
-side by side behind it.
+"""One sequence per prompt, with all its completions behind it.
 
-GRPO scores G completions of every prompt. As rows of a batch each repeats the prompt, which holds
-most of the tokens when the prompt shows a video; so do several questions about one clip. Packed as
-``prompt | completion 1 | completion 2 | ...``, with a mask that hides completions from each other
-and with the positions each would have on its own, they get the same log-probabilities and gradients
-for a fraction of the work.
+GRPO scores G completions of every prompt. As rows of a batch, each repeats the prompt, and a video
+makes up most of the tokens. So the rows of a prompt are packed: ``prompt | completion 1 | completion
+2 | ...``. A mask hides the completions from each other, and each keeps the positions it would have
+alone. Log-probabilities and gradients are the same, for a fraction of the work. Several questions
+about one clip are packed in the same way.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ NAMES = ("input_ids", "attention_mask", "labels", "mm_token_type_ids")
 
 @dataclass(frozen=True)
 class Packed:
-    """Arguments of the model for the packed sequences, and the way back."""
+    """Arguments of the model for packed sequences, and where each result belongs in the rows."""
 
     inputs: dict[str, torch.Tensor]
     first: list[int]
     """Per sequence: the row whose prompt and media stand for all its rows."""
     row: torch.Tensor
     column: torch.Tensor
-    """(n,) where the prediction of each completion token belongs in the rows, which predict L - 1
-    tokens."""
+    """(n,) row and column of each completion token's prediction in the (B, L - 1) predictions of
+    the rows."""
     sequence: torch.Tensor
     index: torch.Tensor
-    """(n,) where it is found in the packed sequences."""
+    """(n,) sequence and place of the same prediction in the packed sequences."""
     shape: tuple[int, int]
 
     def unpack(self, values: torch.Tensor | None) -> torch.Tensor | None:
@@ -152,8 +151,10 @@ def prompts(attention_mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _visible(owners: torch.Tensor) -> torch.Tensor:
-    """(sequences, 1, N, N) may a token look at another: at an earlier one of the prompt (owner 0)
-    or of its own completion."""
+    """(sequences, 1, N, N) bool: whether a token may look at another.
+
+    It may look at earlier tokens of the prompt (owner 0) and of its own completion.
+    """
     query, key = owners[:, :, None], owners[:, None, :]
     causal = torch.ones(
         owners.shape[1], owners.shape[1], dtype=torch.bool, device=owners.device

@@ -1,9 +1,9 @@
-"""Completions of a batch of prompts, in training and evaluation: what prompts share is read once,
-and rows that end leave.
+"""Completions of a batch of prompts, in training and evaluation.
 
-transformers' ``generate`` reads every prompt whole and carries every row to the end of the longest.
-Rollouts of one prompt are all the same up to their first word, and questions about one clip differ
-in their last words only, so here the tokens before go through the model once.
+transformers' ``generate`` reads every prompt of a batch in full, and computes every row until the
+longest has ended. Here tokens that prompts share are read once: rollouts of one question share the
+whole prompt, and questions about one clip share all but their last words. A row that has ended
+leaves the batch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ Choice = Callable[[torch.Tensor], torch.Tensor]
 
 
 def shared_heads(batch: Batch, vision: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Per row: the first row that begins with the same media and tokens, and how many tokens the
-    two have in common.
+    """Per row: the first row that begins with the same media and tokens, and how many tokens are
+    shared.
 
-    All vision tokens (ids ``vision``) are among the common ones, and at least one token of each row
-    is not.
+    All vision tokens (ids ``vision``) are shared, and the last token of a row never is.
     """
     groups: dict[Any, list[int]] = {}
     for row, ids in enumerate(batch.ids):
@@ -50,8 +49,9 @@ def shared_heads(batch: Batch, vision: Sequence[int]) -> tuple[list[int], list[i
 def rules(
     settings: Any, processor: Any, device: Any = "cpu"
 ) -> tuple[list[Filter], frozenset[int]]:
-    """From a checkpoint's ``GenerationConfig``: what changes the scores (its repetition penalty; no
-    token stands for pixels), and which tokens end a text.
+    """Filters of the scores and the tokens that end a text, from a ``GenerationConfig``.
+
+    The filters are its repetition penalty, and one that forbids tokens that stand for pixels.
     """
     from transformers import RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
 
@@ -87,18 +87,20 @@ def complete(
     choose: Choice = most_likely,
     all_ended: Callable[[bool], bool] = bool,
 ) -> list[tuple[list[int], bool]]:
-    """Per row: the tokens written, and whether the last is one of ``stop``: at most ``budget``
-    tokens in all.
+    """Per row: the tokens written, and whether the last is one of ``stop``.
 
     Args:
-        all_ended: told after every token whether the rows here have all ended, says whether to
-            stop. Where parameters are sharded it has to answer for every process, since each
-            forward needs all of them.
+        budget: most tokens written per row.
+        all_ended: called after every token with whether all rows here have ended; returns whether
+            to stop. With sharded parameters it must answer for all processes, since a forward needs
+            every one of them.
 
     Raises:
         WorkbookError: the model's scores are not finite, so that no word follows from them.
     """
     device, filler = model.device, processor.tokenizer.pad_token_id
+
+    # the shared heads, one row each, and the rest of every row
     first, common = shared_heads(batch, (processor.image_token_id, processor.video_token_id))
     readers = sorted(set(first))
     reader = torch.tensor([readers.index(f) for f in first])
@@ -109,6 +111,8 @@ def complete(
         ids, token_types(ids, processor), attention_mask=mask, **batch.positions(range(len(ids)))
     )
     ids, mask, places, width = ids.to(device), mask.to(device), places.to(device), heads.shape[1]
+
+    # read the heads once, copy the cache to every row, read the rests
     with sight.rows(batch, readers, device) as media:
         read = model(
             input_ids=heads.to(device),
@@ -129,6 +133,8 @@ def complete(
         logits_to_keep=1,
     )
     place = places.amax((0, 2)) + 1  # (rows,) the next position of each
+
+    # write token by token
     written: list[list[int]] = [[] for _ in batch.ids]
     ended = [False] * len(written)
     alive = list(range(len(written)))
@@ -146,6 +152,8 @@ def complete(
             if not ended[row]:
                 written[row].append(token)
                 ended[row] = token in stop
+
+        # rows that have ended leave
         keep = [k for k, row in enumerate(alive) if not ended[row]]
         if all_ended(not keep) or step == budget - 1:
             break

@@ -1,8 +1,8 @@
 """Supervised fine-tuning on video with TRL's trainer: the model sees the pixels and the loss is on
 the completion alone.
 
-TRL 1.16 trains a ``videos`` column on its text, without an error; an own collator and vision
-context mend that.
+TRL 1.16 ignores the pixels of a ``videos`` column, and raises no error. A collator and a vision
+context of our own give the model its media.
 """
 
 from __future__ import annotations
@@ -83,9 +83,8 @@ class VideoSFTTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         batch: Batch = inputs["media"]
-        if (
-            not self._total_train_tokens and self.state.log_history
-        ):  # TRL forgets its count when a run is resumed
+        # TRL forgets its count when a run is resumed
+        if not self._total_train_tokens and self.state.log_history:
             self._total_train_tokens = self.state.log_history[-1]["num_tokens"]
         texts = {k: v for k, v in inputs.items() if k != "media"}
         self._metrics["train" if model.training else "eval"]["vision_tokens"].append(

@@ -1,8 +1,7 @@
 """Vision features computed once per unique medium inside a forward, and rotary positions as
 Qwen2.5-VL was trained with.
 
-Both are changes to transformers' models at run time, made narrow and checked by tests; checkpoints
-stay plain.
+Both change transformers' models at run time. Saved checkpoints are not affected.
 """
 
 from __future__ import annotations
@@ -29,16 +28,19 @@ def backbone(model: Any) -> Any:
 
 
 class SharedVision:
-    """Lets one model's forward see media that rows share: each is encoded once, gradients included.
+    """Lets the rows of a forward share their media: each medium is encoded once, gradients included.
 
-    Inside ``rows(...)`` the arguments of the forward name the grid of every placeholder (rotary
-    positions need them), but carry the pixels of each medium only once. Features of a tower without
-    trainable parameters are kept in the ``Batch``.
+    Inside ``rows(...)`` a forward gets the grid of every placeholder, which rotary positions need,
+    and the pixels of every medium once. If the tower is frozen, features are kept in the ``Batch``.
     """
 
     def __init__(self, model: Any, always: bool = False) -> None:
-        """``always`` runs the tower for both kinds in every forward, as sharded parameters need on
-        ranks without media."""
+        """Change the model's feature functions.
+
+        Args:
+            always: run the tower for videos and images in every forward. Sharded parameters need
+                that, since a rank without media must take part too.
+        """
         self.model = backbone(model)
         self.always = always
         self._batch: Batch | None = None
@@ -164,12 +166,11 @@ def rope_index(
     attention_mask: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(3, rows, tokens) positions and (rows, 1) offsets of Qwen2-VL and Qwen2.5-VL: text goes on
-    after the largest position.
+    """(3, rows, tokens) positions and (rows, 1) offsets of Qwen2-VL and Qwen2.5-VL.
 
-    The published algorithm, which the checkpoints were trained with. transformers 5.23 goes on at
-    ``max(h, w)`` of the last medium instead, so that text after a 60 s clip lands inside the clip
-    (9 instead of 97).
+    In the published algorithm, with which the checkpoints were trained, text behind a medium starts
+    one past its largest position. In transformers 5.23 it starts at ``max(h, w)`` of the medium:
+    text behind a clip of 60 s then gets positions inside the clip (9 instead of 97).
     """
     config = self.config.vision_config
     merge, per_second = config.spatial_merge_size, getattr(config, "tokens_per_second", None)
@@ -208,8 +209,8 @@ def rope_index(
 
 
 def misplaces_text(cls: Any) -> bool:
-    """Whether a class puts the text after a long clip anywhere but one past the clip's last
-    position."""
+    """Whether a model class gives the text behind a clip another position than the clip's last one
+    plus 1."""
     config = SimpleNamespace(
         vision_config=SimpleNamespace(spatial_merge_size=2, tokens_per_second=2)
     )
@@ -229,8 +230,10 @@ def misplaces_text(cls: Any) -> bool:
 
 
 def repair_positions() -> list[str]:
-    """Give Qwen2-VL and Qwen2.5-VL the published positions where transformers has lost them; the
-    classes changed."""
+    """Give Qwen2-VL and Qwen2.5-VL the published positions where transformers has others.
+
+    Returns the names of the changed classes.
+    """
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
     from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLModel
 

@@ -1,11 +1,12 @@
-"""vLLM as the engine of rollouts, through TRL 1.16, for rows with video: in the trainer's process
-or on a server.
+"""Rollouts written by vLLM through TRL 1.16, for rows with video: in the trainer's process or on a
+server.
 
-TRL sends images alone, and ids that a colocated engine expands a second time (huggingface/trl issue
-6294); it resets no vision features after a weight sync. So the engine's object is replaced by a
-stand-in that sends what the engine expects, checks what it makes of it against the trainer's own
-ids, and forgets vision features with the prefixes. What ids can't show (a clip's time, its pixels,
-positions) shows in log-probabilities: ``agree`` compares the two sides after every generation.
+TRL 1.16 has three gaps here. It sends images only. It sends ids whose placeholders a colocated
+engine expands a second time (huggingface/trl issue 6294). And it keeps vision features of old
+weights after a weight sync. So the engine's object is wrapped: the wrapper sends what the engine
+expects, compares the engine's ids with the trainer's, and drops vision features with the prefix
+cache. Ids do not show a clip's time, pixels or positions, but log-probabilities do: ``agree``
+compares those of both sides after every generation.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from ..core.types import WorkbookError
 from .encoder import Batch, Encoder, Pixels, vision_tokens
 
 PROVEN = ("0.22.0", "0.31.0")
-"""Oldest and newest vLLM that TRL 1.16 was made for (``trl/import_utils.py``); TRL itself only
-warns outside of them."""
+"""Oldest and newest vLLM that TRL 1.16 was made for (``trl/import_utils.py``). TRL itself only warns
+about others."""
 LARGEST_GAP = 0.2
-"""Mean |log p(engine) - log p(trainer)| per token, nats, above which the two do not see the same:
-rounding to bfloat16 moves it by a few hundredths, a clip without its time or pixels by whole
-nats."""
+"""Largest accepted mean of |log p(engine) - log p(trainer)| per token, nats.
+
+Rounding to bfloat16 gives a few hundredths; a clip without its time or pixels gives whole nats.
+"""
 Request = dict[str, Any]
 
 
@@ -63,11 +65,11 @@ def check(version: str | None = None) -> None:
 
 
 def requests(batch: Batch, rows: Sequence[int], encoder: Encoder) -> list[Request]:
-    """What an engine is sent for each row: one placeholder per medium, frames at the size the model
-    sees them, their times.
+    """What an engine is sent for each row.
 
-    ``expanded`` holds the trainer's own ids, to compare with what the engine makes of
-    ``prompt_token_ids``.
+    ``prompt_token_ids`` have one placeholder per medium. Frames have the size at which the model
+    sees them, and their times. ``expanded`` holds the trainer's ids, with which those of the engine
+    are compared.
     """
     known: dict[Any, Request] = {}
     for row in rows:
@@ -130,8 +132,10 @@ def same(sent: Sequence[Request], got: Sequence[Sequence[int]]) -> None:
 
 
 def agree(gap: float) -> None:
-    """Raise if engine and trainer give the engine's own tokens too different log-probabilities; see
-    ``LARGEST_GAP``.
+    """Refuse log-probabilities of engine and trainer that differ by more than ``LARGEST_GAP``.
+
+    Args:
+        gap: mean absolute difference per token, nats.
 
     Raises:
         WorkbookError: they do not see the same prompt, time, pixels or weights.
@@ -145,12 +149,17 @@ def agree(gap: float) -> None:
 
 
 class Sighted:
-    """Stands in for the engine's object inside TRL's ``VLLMGeneration``; ``requests`` are those of
-    the next ``generate``."""
+    """Takes the place of the engine's object in TRL's ``VLLMGeneration``.
+
+    ``requests`` are those of the next ``generate``.
+    """
 
     def __init__(self, engine: Any, frozen: Callable[[], bool]) -> None:
-        """``frozen`` tells whether the vision tower never changes, so that kept features stay
-        right."""
+        """Keep the encoder.
+
+        Args:
+            frozen: whether the vision tower never changes, so that its features can be kept.
+        """
         self.engine, self.frozen = engine, frozen
         self.requests: list[Request] = []
 
@@ -158,7 +167,7 @@ class Sighted:
         return getattr(self.engine, name)
 
     def reset_prefix_cache(self) -> None:
-        """TRL's call after every weight sync: vision features made with the old weights go too."""
+        """Called by TRL after every weight sync; also drops vision features of the old weights."""
         self.engine.reset_prefix_cache()
         if not self.frozen():
             self.reset_vision()
@@ -186,8 +195,10 @@ class Colocated(Sighted):
 
 
 class Served(Sighted):
-    """For TRL's ``VLLMClient``: the server turns media into features first, then generates from the
-    trainer's expanded ids."""
+    """For TRL's ``VLLMClient``.
+
+    The server first makes features of the media, then generates from the trainer's expanded ids.
+    """
 
     def __init__(self, engine: Any, frozen: Callable[[], bool], processor: Any) -> None:
         super().__init__(engine, frozen)
@@ -241,7 +252,7 @@ _STALE = (
 
 
 def runs(ids: Sequence[int], token: int) -> list[dict[str, int]]:
-    """Where a token stands in unbroken runs: ``{"offset", "length"}`` of each, in order.
+    """The unbroken runs of a token: ``{"offset", "length"}`` of each, in order.
 
     >>> runs([5, 9, 9, 5, 9], 9)
     [{'offset': 1, 'length': 2}, {'offset': 4, 'length': 1}]
