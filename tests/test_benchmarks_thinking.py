@@ -3,7 +3,6 @@ earns nothing."""
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from spacer_utils.analysis import bench
 from spacer_utils.analysis.bench import arguments, run_benchmark
-from spacer_utils.benchmarks.scoring import judge_row, predictions, unwrap
+from spacer_utils.benchmarks.scoring import judge_row, unwrap
 from spacer_utils.benchmarks.scoring.extract import after_thinking
 from spacer_utils.benchmarks.scoring.record import PROFILES, read
 from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
@@ -150,16 +149,6 @@ def test_the_policy_is_chosen_and_named_everywhere(tmp_path: Path) -> None:
     )
     item = json.loads((tmp_path / "items.jsonl").read_text())
     assert (item["unwrap"], item["unwrapped"], item["parsed"]) == ("think", True, "C")
-    path = predictions.vlmevalkit(
-        "video_mme", [row], tmp_path, "m", "Video-MME", unwrap_policy="think"
-    )
-    with open(path, newline="", encoding="utf-8") as file:
-        (written,) = csv.DictReader(file, delimiter="\t")
-    assert (written["prediction"], written["raw_output"], written["unwrap"]) == (
-        "C",
-        row["output"],
-        "think",
-    )
     assert (
         arguments().parse_args(["--model", "m", "--out", "o", "--unwrap", "think"]).unwrap
         == "think"

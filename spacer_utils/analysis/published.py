@@ -179,8 +179,8 @@ def claims(
 
 
 def verdict(pair: Mapping[str, Any] | None) -> str:
-    """What a difference says about the claim that it is above 0; rooms drawn again from fewer than
-    ten say nothing."""
+    """Whether a difference supports the claim that it is above 0; an interval over fewer than ten
+    rooms decides nothing."""
     if pair is None:
         return "was not tested"
     if pair["low"] is None or pair["rooms"] < 10:
@@ -220,8 +220,8 @@ def studies(folder: Path = REFERENCE) -> dict[str, dict[str, Any]]:
 
 
 def label(name: str, study: Mapping[str, Any]) -> str:
-    """What stands under everything that is shown of a committed study: nobody may take it for a run
-    of their own."""
+    """The caption under everything shown of a committed study, so that nobody takes it for their own
+    run."""
     return f"Committed study {name}, not of this run: profile {study['profile']}, {study['hardware']}, commit {study['commit']}"
 
 

@@ -68,8 +68,8 @@ def chance(samples: Iterable[Sample]) -> dict[str, float]:
 
 
 def prior_rows(split: str, train: Sequence[Sample], samples: Sequence[Sample]) -> list[Row]:
-    """What the training answers alone score: per question type and first named category, the
-    commonest letter or the median."""
+    """Rows of a prior that never looks: it answers with the commonest letter, or the median number,
+    of the training answers to the same question type and first named category."""
     pools: dict[tuple[str, str], list[str]] = defaultdict(list)
     for s in train:
         for key in (
@@ -112,17 +112,25 @@ def macro(rows: Iterable[Row]) -> float:
 
 
 def room_bootstrap(rows: Sequence[Row], *, seed: int, draws: int = 2000) -> npt.NDArray[np.float64]:
-    """(draws,) macro scores (%) with whole rooms drawn with replacement: questions about one room
-    are not independent.
+    """(draws,) macro scores (%) of rooms sampled with replacement: questions about one room are not
+    independent.
 
-    A draw without any question of a type averages over the types that it has.
+    A sample without any question of a type averages over the types that it has.
     """
-    rooms, types = sorted({r["scene_id"] for r in rows}), sorted({r["question_type"] for r in rows})
-    sums, counts = np.zeros((len(rooms), len(types))), np.zeros((len(rooms), len(types)))
-    place, column = {v: i for i, v in enumerate(rooms)}, {v: i for i, v in enumerate(types)}
+    rooms = sorted({r["scene_id"] for r in rows})
+    types = sorted({r["question_type"] for r in rows})
+
+    # sum of scores and number of questions, per room and type
+    room_index = {room: i for i, room in enumerate(rooms)}
+    type_index = {kind: i for i, kind in enumerate(types)}
+    sums = np.zeros((len(rooms), len(types)))
+    counts = np.zeros((len(rooms), len(types)))
     for r in rows:
-        sums[place[r["scene_id"]], column[r["question_type"]]] += r["score"]
-        counts[place[r["scene_id"]], column[r["question_type"]]] += 1
+        cell = room_index[r["scene_id"]], type_index[r["question_type"]]
+        sums[cell] += r["score"]
+        counts[cell] += 1
+
+    # how often every sample takes every room
     weights = np.random.default_rng([seed, 95]).multinomial(
         len(rooms), np.full(len(rooms), 1 / len(rooms)), size=draws
     )
@@ -142,10 +150,10 @@ def by_seed(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def bootstrap(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
-    """(draws,) macro scores (%), mean over training seeds: every draw takes rooms with
-    replacement, and seeds with replacement.
+    """(draws,) macro scores (%), mean over training seeds: rooms are sampled
+    with replacement, and seeds with replacement.
 
-    Where all rows are of one seed, these are the draws of ``room_bootstrap``.
+    Where all rows are of one seed, this is ``room_bootstrap``.
     """
     each = np.stack([room_bootstrap(mine, seed=seed) for mine in by_seed(rows)])
     seeds, draws = each.shape
@@ -157,8 +165,8 @@ def bootstrap(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
 def interval(
     values: npt.NDArray[np.float64], *parts: Sequence[Row]
 ) -> tuple[float, float] | tuple[None, None]:
-    """Percentile interval of 95% of draws made from ``parts``; none where a part has one room,
-    which redraws as itself."""
+    """95% percentile interval of bootstrap values of ``parts``; none where a part has a single room,
+    since every sample of it is the same."""
     if min(len({r["scene_id"] for r in rows}) for rows in parts) < 2:
         return None, None
     low, high = np.nanpercentile(values, [2.5, 97.5])
@@ -220,7 +228,8 @@ def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int
 
 
 def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row:
-    """Macro score of ``a`` minus ``b`` (points): the same rooms and seeds are drawn for both.
+    """Macro score of ``a`` minus ``b`` (points): both are scored on the same samples of rooms and
+    seeds.
 
     ``n`` is the number of questions, which every training seed answered.
     """

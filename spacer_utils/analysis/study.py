@@ -3,10 +3,9 @@ the result is small enough to commit.
 
 ``make study`` trains the runs first, in ``outputs/<profile>/study``. Models answer the same
 held-out questions, the starting policy also without the video, with its frames shuffled, with a map
-and with the true map. Intervals are over rooms *and* training seeds: a draw takes rooms with
-replacement, the same ones for every model, and seeds with replacement, the same ones for every
-method. Scores and differences are over the spatial question types; the general ones have a table of
-their own.
+and with the true map. Intervals are over rooms *and* training seeds: both are sampled with
+replacement, the same rooms for every model and the same seeds for every method. Scores and
+differences are over the spatial question types; the general ones have a table of their own.
 """
 
 from __future__ import annotations
@@ -87,8 +86,8 @@ def arms(train: Path, base: str) -> list[Arm]:
 
 
 def asked(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most ``limit`` spatial questions, which the claims are about, and every general one, which
-    tells what was forgotten."""
+    """At most ``limit`` spatial questions and every general one: claims are about the spatial
+    questions, forgetting is measured on the general ones."""
     spatial, general = (
         [s for s in samples if rows_.is_general(s.question_type) == g] for g in (False, True)
     )
@@ -105,9 +104,9 @@ def answered(
     *,
     seed: int,
 ) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows of every arm: scores, maps, and answers beside what the arm's own map says; all carry
-    ``model`` and ``train_seed``."""
-    rows, drawn, read = [], [], []
+    """Rows of every arm, each with ``model`` and ``train_seed``: scores (``scores.score_rows``), maps
+    (``scores.map_rows``), and what the arm's own maps say (``counterfactual.own_map_rows``)."""
+    rows, maps, map_answers = [], [], []
     for arm in found:
         folder = out / split / f"{re.sub(r'[^a-z_]+', '-', arm.model)}-s{arm.train_seed}"
         given = evaluate.answer(
@@ -126,26 +125,28 @@ def answered(
         about = {"train_seed": arm.train_seed, "model": arm.model, "split": split}
         rows += [{**r, **about} for r in scores.score_rows(split, arm.model, samples, given)]
         if arm.with_map and not arm.with_true_map:
-            drawn += [
+            maps += [
                 {**r, **about}
                 for r in scores.map_rows(
                     split, arm.model, [s for s in samples if s.cognitive_map], given
                 )
             ]
-            read += [{**r, **about} for r in counterfactual.own_map_rows(arm.model, samples, given)]
-    return rows, drawn, read
+            map_answers += [
+                {**r, **about} for r in counterfactual.own_map_rows(arm.model, samples, given)
+            ]
+    return rows, maps, map_answers
 
 
-def map_pairs(drawn: Sequence[Row], *, seed: int) -> list[Row]:
+def map_pairs(maps: Sequence[Row], *, seed: int) -> list[Row]:
     """Differences of the calibrated map score (0 knows nothing, 1 perfect) between models that
     draw, as in ``scores.paired_table``."""
     # differences are given in percent, and this score is not
-    scored = [{**r, "score": r["map_calibrated"] / 100, "question_type": "map"} for r in drawn]
+    scored = [{**r, "score": r["map_calibrated"] / 100, "question_type": "map"} for r in maps]
     return scores.paired_table(scored, seed=seed)
 
 
 def tables(
-    rows: Sequence[Row], drawn: Sequence[Row], read: Sequence[Row], *, seed: int
+    rows: Sequence[Row], maps: Sequence[Row], map_answers: Sequence[Row], *, seed: int
 ) -> dict[str, list[Row]]:
     """What is kept of one split's rows (see ``answered``); macro scores and their differences are
     over spatial question types."""
@@ -155,8 +156,8 @@ def tables(
     # of every model that draws maps: does it answer better after its better maps?
     split = {"split": rows[0]["split"]}
     links = [
-        split | scores.map_answer_link(model, [r for r in drawn if r["model"] == model], seed=seed)
-        for model in dict.fromkeys(r["model"] for r in drawn)
+        split | scores.map_answer_link(model, [r for r in maps if r["model"] == model], seed=seed)
+        for model in dict.fromkeys(r["model"] for r in maps)
     ]
 
     return {
@@ -164,10 +165,10 @@ def tables(
         "pairs": scores.paired_table(spatial, seed=seed),
         "by type": scores.by_type(rows, seed=seed),
         "forgetting": scores.paired_table(general, seed=seed),
-        "maps": scores.map_summary(drawn, seed=seed),
-        "map pairs": map_pairs(drawn, seed=seed),
+        "maps": scores.map_summary(maps, seed=seed),
+        "map pairs": map_pairs(maps, seed=seed),
         "links": links,
-        "follows": [split | r for r in counterfactual.follow_table(read, seed=seed)],
+        "follows": [split | r for r in counterfactual.follow_table(map_answers, seed=seed)],
     }
 
 
@@ -326,10 +327,10 @@ def compare(
     trained_on = load(data / "train.jsonl")
     for split, (folder, samples) in given.items():
         out = profile.outputs / "eval/study"
-        rows, drawn, read = answered(found, split, samples, folder, out, profile, seed=seed)
+        rows, maps, map_answers = answered(found, split, samples, folder, out, profile, seed=seed)
         prior = scores.prior_rows(split, trained_on, samples)
         rows += [{**r, "train_seed": 0} for r in prior]
-        for title, table in tables(rows, drawn, read, seed=seed).items():
+        for title, table in tables(rows, maps, map_answers, seed=seed).items():
             result.setdefault(title, []).extend(table)
 
     machine, code = machine_.hardware(), machine_.code()

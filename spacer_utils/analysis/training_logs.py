@@ -113,8 +113,8 @@ def gain(rows: Iterable[Mapping[str, Any]], term: str | None = None) -> dict[str
     """What the rollouts of the first and of the last third of the steps earn, and the difference
     with its 95% interval.
 
-    Every step asks other questions, easy ones and hard ones: the interval is over questions, and a
-    difference inside it may be theirs. None where a third has a single question.
+    Every step asks other questions, some easier and some harder. The interval is over questions: a
+    difference within it may come from the questions alone. None where a third has a single one.
 
     Args:
         term: one reward term instead of the sum of all.
@@ -151,9 +151,8 @@ def gain(rows: Iterable[Mapping[str, Any]], term: str | None = None) -> dict[str
 def largest_group_sum(rows: Iterable[Mapping[str, Any]]) -> float:
     """How far the advantages of a group are from summing to zero, at most, in units of the reward.
 
-    Undoes TRL's division by the standard deviation plus 1e-4: in a group of equal rewards it blows
-    the rounding of their mean in float32 up to a thousandth of a standard deviation for every
-    completion.
+    TRL divides by the standard deviation plus 1e-4, and this multiplies by it again. Without that, a
+    group of equal rewards would show the float32 rounding of its mean, divided by 1e-4.
     """
     return max(
         float(
@@ -198,11 +197,11 @@ def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
 
 
 def numberless(rows: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Share (%) of the answers to numerical questions that hold no number, such as a letter: of a
-    whole run and its worst tenth.
+    """Share (%) of the answers to numerical questions that hold no number, such as a letter: of the
+    whole run, and of its worst tenth.
 
-    None where a run asks for no number. Well formed and wrong, as a wrong number is, such an answer
-    shows in no other figure.
+    None where a run has no numerical question. No other figure shows such answers: they are well
+    formed, and count as wrong like any wrong number.
     """
     asked = [
         {"step": r["step"], "none": number(block(r["completion"], "answer") or "") is None}

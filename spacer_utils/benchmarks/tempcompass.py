@@ -51,8 +51,8 @@ def of_video_r1(row: Row) -> bool:
 
 
 def format_of(row: Row) -> str:
-    """The hub keeps each format in a configuration of its own; a row shows it by its answer and
-    question."""
+    """A row's format, read off its answer and question: the hub keeps every format in a configuration
+    of its own, and names it in no field."""
     if of_video_r1(row):
         return "multi-choice"
     answer, first = str(row["answer"]), str(row["answer"]).split(" ")[0]

@@ -21,10 +21,11 @@ def mean(scores: Iterable[float | None]) -> float | None:
 
 
 def micro(items: Iterable[Item]) -> float | None:
-    """Mean over all scored items but the unanswered; where these are all, it is 0, as Video-MME's
+    """Mean over the scored items that were answered; where none was answered it is 0, as Video-MME's
     authors print it."""
     scored = [i for i in items if i.score is not None]
-    return mean(i.score for i in [i for i in scored if not i.unanswered] or scored)
+    answered = [i for i in scored if not i.unanswered]
+    return mean(i.score for i in answered or scored)
 
 
 def split_by(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
@@ -93,13 +94,11 @@ def variants(benchmark: Any, items: Sequence[Item]) -> Table:
 
 
 def headline(benchmark: Any, table: Table, profile: str) -> str:
-    """Name of the variant that stands for the whole: the first one, or the one that SpaceR
-    reports."""
-    return (
-        benchmark.spacer_headline
-        if profile == "spacer" and benchmark.spacer_headline
-        else next(iter(table))
-    )
+    """Name of the variant that is reported as the benchmark's score: the first one, or the one that
+    SpaceR reports."""
+    if profile == "spacer" and benchmark.spacer_headline:
+        return str(benchmark.spacer_headline)
+    return next(iter(table))
 
 
 def report(
@@ -150,14 +149,11 @@ def report(
 
 
 def _chance(benchmark: Any, row: Row) -> Item:
+    """The expected score of a uniform guess; None for open questions and hidden answers."""
     question = read(benchmark, row)
-    score = (
-        question.chance
-        if question.chance is not None
-        else 1 / len(question.options)
-        if question.options
-        else None
-    )
+    score = question.chance
+    if score is None and question.options:
+        score = 1 / len(question.options)
     return Item(question, row, score if question.gold else None, None, "uniform guess")
 
 
@@ -168,9 +164,11 @@ def mode(golds: Sequence[str]) -> str:
 
 
 def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") -> Table:
-    """``random``: expected score of uniform guesses among the options, open questions left out.
-    ``frequency (test-set mode)``: always the task's commonest answer, an oracle statistic; what a
-    judge said of the model is left out. Both aggregated as the benchmark aggregates, in percent.
+    """What guessing scores on these rows, in percent, aggregated as the benchmark aggregates.
+
+    ``random``: the expected score of uniform guesses among the options; open questions are left
+    out. ``frequency (test-set mode)``: always the task's commonest answer, which only the answers
+    themselves can tell; replies of a judge about the model's output are left out.
     """
     golds: dict[str, list[str]] = defaultdict(list)
     for row in rows:

@@ -1,8 +1,8 @@
-"""Mean relative accuracy and the answer extractors of the benchmarks' own evaluations, as pure
-functions.
+"""The answer extractors of the benchmarks' own evaluations, as pure functions.
 
 No two harnesses read the same text alike, so each rule has a name and keeps its quirks: the corner
-cases in the docstrings are behaviour to reproduce, not to repair. ``vk.py`` holds VLMEvalKit's.
+cases in the docstrings are behaviour to reproduce, not to repair. ``vlmevalkit.py`` holds that
+toolkit's rules.
 """
 
 from __future__ import annotations
@@ -380,4 +380,4 @@ EXTRACTORS: dict[str, Callable[..., Any]] = {
     "LE-MCQ": le_mcq,
     "STI-RX": sti_rx,
 }
-"""Name in the benchmarks' comparison -> function; ``vk`` adds VK-TAG, VK-NUM and VK-INFER."""
+"""Extractors by name; ``vlmevalkit.py`` adds VK-TAG, VK-NUM and VK-INFER."""

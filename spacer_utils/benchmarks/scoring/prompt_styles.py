@@ -1,5 +1,5 @@
-"""SpaceR-Eval's prompt texts, character for character; a benchmark's official text stands in its
-own file."""
+"""SpaceR-Eval's prompt texts, character for character; a benchmark's official text is in its own
+file."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def read(benchmark: Any, row: Row) -> Question:
 
 @contextmanager
 def _faults_of_the_row() -> Iterator[None]:
-    """What a benchmark's functions stumble over, as a fault of the row that they read."""
+    """Errors of a benchmark's functions become a ``BadRow`` of the row that they read."""
     try:
         yield
     except KeyError as error:
@@ -177,22 +177,22 @@ def judge_row(
             f"unknown way to unwrap outputs {unwrap_policy!r}. Known: {', '.join(UNWRAPPING)}."
         )
     question, output = read(benchmark, row), row.get("output")
-    output = (
-        None if isinstance(output, float) and math.isnan(output) else output
-    )  # pandas writes a missing text so
+    if isinstance(output, float) and math.isnan(output):
+        output = None  # pandas writes NaN for a missing text
     if output is not None and not isinstance(output, str):
         raise BadRow(f"output is {type(output).__name__}, not text or null.")
     if output is None or (benchmark.empty_is_missing and not output.strip()):
-        verdict = Verdict(0.0, None, "no output" if output is None else "empty output")
         return Item(
             question,
             row,
-            verdict.score if question.gold else None,
-            None,
-            verdict.reason,
+            score=0.0 if question.gold else None,
+            parsed=None,
+            reason="no output" if output is None else "empty output",
             missing=True,
             unwrap=unwrap_policy,
         )
+
+    # what the rule makes of the part of the output that it sees
     text, unclosed = unwrap(output, unwrap_policy), left_open(output, unwrap_policy)
     truncated = is_true(row.get("truncated")) or bool(unclosed) or after_thinking(output) is None
     if not question.gold:
@@ -202,13 +202,17 @@ def judge_row(
     else:
         with _faults_of_the_row():
             verdict = benchmark.rule(question, row, text, profile)
-    parsed = (
-        None
-        if isinstance(verdict.parsed, float) and not math.isfinite(verdict.parsed)
-        else verdict.parsed
-    )
+
+    # an infinite number is no answer
+    parsed = verdict.parsed
+    if isinstance(parsed, float) and not math.isfinite(parsed):
+        parsed = None
+
+    # an output that was cut off gets no credit for an answer that it does not have
     if truncated and parsed is None and verdict.score:
         verdict = Verdict(0.0, None, "cut off before its answer")
+
+    # where accuracy is right over answered, a whole output without an answer leaves the means
     left_out = (
         profile in benchmark.over_answered
         and verdict.score is not None
@@ -221,8 +225,7 @@ def judge_row(
         verdict.score,
         parsed,
         verdict.reason,
-        False,
-        truncated,
+        truncated=truncated,
         unwrapped=text != output,
         unanswered=left_out,
         unwrap=unwrap_policy,
