@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacer_utils.analysis import bench
-from spacer_utils.analysis.bench import arguments, run_benchmark
+from spacer_utils.analysis.bench import run_benchmark
 from spacer_utils.benchmarks.scoring import judge_row, unwrap
 from spacer_utils.benchmarks.scoring.extract import after_thinking
 from spacer_utils.benchmarks.scoring.record import PROFILES, read
@@ -149,11 +149,6 @@ def test_the_policy_is_chosen_and_named_everywhere(tmp_path: Path) -> None:
     )
     item = json.loads((tmp_path / "items.jsonl").read_text())
     assert (item["unwrap"], item["unwrapped"], item["parsed"]) == ("think", True, "C")
-    assert (
-        arguments().parse_args(["--model", "m", "--out", "o", "--unwrap", "think"]).unwrap
-        == "think"
-    )
-    assert arguments().parse_args(["--model", "m", "--out", "o"]).unwrap == "answer_tag"
 
 
 def test_an_unknown_policy_is_named() -> None:
