@@ -46,7 +46,7 @@ def noise_items(folder: Path, count: int, per_clip: int) -> list[evaluate.Item]:
     ]
 
 
-def one_by_one(engine: evaluate.Engine, items: Sequence[evaluate.Item], tokens: int) -> Answers:
+def one_by_one(engine: evaluate.Answerer, items: Sequence[evaluate.Item], tokens: int) -> Answers:
     """What a plain loop over a file of questions does."""
     found = {}
     for item in items:
@@ -56,7 +56,7 @@ def one_by_one(engine: evaluate.Engine, items: Sequence[evaluate.Item], tokens: 
 
 
 def in_batches(
-    engine: evaluate.Engine, items: Sequence[evaluate.Item], tokens: int, size: int
+    engine: evaluate.Answerer, items: Sequence[evaluate.Item], tokens: int, size: int
 ) -> Answers:
     engine.encoder._raw.clear()
     return {
@@ -87,7 +87,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     profile = profiles.get("cpu")
-    engine = evaluate.Engine(profile.model_path, profile.frames, device="cpu")
+    engine = evaluate.Answerer(profile.model_path, profile.frames, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         if args.data:
             samples = rows.spread(load(args.data / "heldout.jsonl"), args.clips * args.per_clip)

@@ -178,7 +178,7 @@ def test_a_report_of_somebody_is_never_replaced(
         def answer(self, items: Any, budget: int) -> list[evaluate.Prediction]:
             return [evaluate.Prediction(i.key, "B", 1, False) for i in items]
 
-    monkeypatch.setattr(evaluate, "Engine", Fake)
+    monkeypatch.setattr(evaluate, "Answerer", Fake)
     mine = tmp_path / "out" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")

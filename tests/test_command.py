@@ -171,7 +171,7 @@ def test_nothing_names_a_command_that_is_gone() -> None:
         name
         for name in files
         if (PROJECT / name).is_file()
-        and name != "tests/test_command.py"
+        and name not in ("tests/test_command.py", "CHANGELOG.md")
         and gone.search((PROJECT / name).read_text(encoding="utf-8"))
     ]
     assert found == []

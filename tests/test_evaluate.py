@@ -59,7 +59,7 @@ def test_the_batch_does_not_matter_and_the_video_does(
 @pytest.mark.parametrize("family", FAMILIES)
 def test_answers_are_those_of_generate(models: dict[str, str], data: Path, family: str) -> None:
     torch.set_num_threads(1)
-    engine = evaluate.Engine(models[family], FRAMES, device="cpu")
+    engine = evaluate.Answerer(models[family], FRAMES, device="cpu")
     items = evaluate.items_from_samples(load(data / "train.jsonl"), data, "compact", True)
     batch = engine.encoder.encode([encoder.Prompt(i.text, i.media) for i in items])
     for penalty in (1.0, 1.5):
@@ -142,7 +142,7 @@ def test_a_begun_completion_is_gone_on_with(
     assert {
         k: p.output.startswith(c.begun) for c in given for k, p in found.items() if k == c.key
     } == {c.key: True for c in given}
-    engine = evaluate.Engine(models[family], FRAMES, device="cpu")
+    engine = evaluate.Answerer(models[family], FRAMES, device="cpu")
     for case in given[:3]:  # the tokens up to the end of the map are those of the whole text
         text, path = prompts.user_text(case.sample, "compact", True), str(data / case.sample.path)
         bare, begun = (
@@ -156,7 +156,7 @@ def test_a_begun_completion_is_gone_on_with(
         evaluate.Item("x", prompts.user_text(given[0].sample, "compact", True), (), given[0].begun)
     ]
     assert (
-        evaluate.Engine(models[family], FRAMES, "blind", device="cpu")
+        evaluate.Answerer(models[family], FRAMES, "blind", device="cpu")
         .answer(blind, 2)[0]
         .output.startswith(given[0].begun)
     )
@@ -271,7 +271,7 @@ def test_other_inputs_are_never_answered_by_old_results(
         def answer(self, items: Any, budget: int) -> list[evaluate.Prediction]:
             return [evaluate.Prediction(i.key, "x", 1, False) for i in items]
 
-    monkeypatch.setattr(evaluate, "Engine", Fake)
+    monkeypatch.setattr(evaluate, "Answerer", Fake)
     for _ in range(2):
         answers(str(model), own, tmp_path / "out")
     assert len(made) == 1

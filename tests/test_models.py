@@ -786,7 +786,7 @@ def test_scores_that_are_not_finite_are_no_answer(data: Path, tmp_path: Path) ->
     from spacer_utils.core.rows import load
     from spacer_utils.core.types import WorkbookError
 
-    engine = evaluate.Engine(str(NANO), profiles.get("smoke").frames, device="cpu")
+    engine = evaluate.Answerer(str(NANO), profiles.get("smoke").frames, device="cpu")
     with torch.no_grad():
         engine.model.model.language_model.norm.weight.fill_(3e38)
     items = evaluate.items_from_samples(load(data / "train.jsonl")[:1], data, "compact", False)

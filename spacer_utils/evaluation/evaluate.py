@@ -182,7 +182,7 @@ def generate(
         _meet(world)
         todo = [b for b in batches(items, batch) if any(i.key not in done for i in b)][rank::world]
         if todo:
-            kind = VllmEngine if backend == "vllm" else Engine
+            kind = VllmAnswerer if backend == "vllm" else Answerer
             engine = kind(model, frames, mode, seed, device, cache)
             for group in todo:
                 found = engine.answer(group, max_new_tokens)
@@ -323,7 +323,7 @@ def _found(out: Path) -> dict[str, Prediction]:
     return {row["key"]: Prediction(**row) for row in rows}
 
 
-class Engine:
+class Answerer:
     """A loaded checkpoint that answers batches of items."""
 
     def __init__(
@@ -412,7 +412,7 @@ class Engine:
             )
 
 
-class VllmEngine(Engine):
+class VllmAnswerer(Answerer):
     """The same questions through vLLM, on a GPU; the ids that it generates from are checked against
     ours."""
 

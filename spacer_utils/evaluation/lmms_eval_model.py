@@ -45,7 +45,7 @@ class WorkbookModel(Base):  # type: ignore[misc]
         super().__init__()
         self.settings = profiles.get(profile)
         self.batch = int(batch_size) or self.settings.evaluation.batch
-        self.engine = evaluate.Engine(pretrained, self.settings.frames, device=device)
+        self.engine = evaluate.Answerer(pretrained, self.settings.frames, device=device)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Greedy texts in the order of the requests ``(context, gen_kwargs, doc_to_visual, doc_id,

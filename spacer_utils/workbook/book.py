@@ -47,8 +47,7 @@ class Book:
         return self.profile.outputs
 
     def need(self, *relative: str) -> Path:
-        """Path below ``outputs/<profile>`` of the first artefact, after all of them were found
-        there.
+        """Path of the first artefact, once all of them are found below ``outputs/<profile>``.
 
         Raises:
             MissingArtifact: one is not there, or empty; the message names the notebook that writes
@@ -174,7 +173,7 @@ def start(name: str, profile: str, seed: int, **overrides: Any) -> Book:
         overrides: profile fields to replace where the value is not None, e.g. ``train_rooms=20``.
 
     Raises:
-        WorkbookError: the seed or an override can't be one.
+        WorkbookError: the seed is no whole number from 0 on, or an override has no such field.
     """
     check_seed(seed)
     chosen = profiles.get(profile).with_overrides(**overrides)
@@ -187,7 +186,7 @@ def start(name: str, profile: str, seed: int, **overrides: Any) -> Book:
 
 
 def check_seed(seed: Any) -> None:
-    """Refuse what can't seed a random stream.
+    """Check a notebook's seed.
 
     Raises:
         WorkbookError: not a whole number from 0 on.
@@ -203,8 +202,8 @@ def _version() -> str:
 
 
 def present(out: Path, pattern: str) -> bool:
-    """Some artefact of that name is there. An empty file is none: nothing writes one, a crashed
-    machine may leave one."""
+    """Whether an artefact of that name is there. An empty file does not count: no notebook writes
+    one, but a crashed machine may leave one."""
     return any(p.stat().st_size for p in out.glob(pattern))
 
 
@@ -279,9 +278,12 @@ def _plain(value: Any) -> Any:
 
 
 def _column(values: Sequence[Any]) -> list[str]:
-    """One column's cells as escaped text: numbers with as many decimals as the largest of them
-    needs for two or three digits. One that would read as zero keeps two digits, unless nothing but
-    rounding is left of it."""
+    """One column's cells as escaped text.
+
+    All numbers of a column have the same decimals: so many that the largest shows two or three
+    digits. A small number that would read as zero shows two digits of its own, unless it is a
+    rounding error.
+    """
     plain = [_plain(v) for v in values]
     numbers = [abs(v) for v in plain if isinstance(v, float) and math.isfinite(v)]
     largest = max(numbers, default=0.0)

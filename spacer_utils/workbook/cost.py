@@ -228,8 +228,8 @@ def states(s: Setting, of: Shape, gpus: int = 1, lora_rank: int = 64) -> float:
 
 
 def live(s: Setting, of: Shape, gpus: int = 1) -> float:
-    """GB per chip of activations, or of keys and values while tokens are written, whichever is
-    more, and what is spare."""
+    """GB per chip besides the weights: activations, or keys and values while tokens are written,
+    whichever is more; and the spare memory."""
     mine = max(1, s.prompts * s.group // gpus)
     rows = min(s.rows or mine, mine)
     prompt = tokens(s, of) + s.text

@@ -1,5 +1,5 @@
-"""Before anything runs: what will run and why, for how long, on how much disk, and whether this
-machine can.
+"""What make reproduce will run, why, how long it takes, how much disk it needs, and whether this
+machine is large enough.
 """
 
 from __future__ import annotations

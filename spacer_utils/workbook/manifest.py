@@ -1,5 +1,5 @@
 """The facts of one run of one notebook: code, machine, inputs, outputs, memory. Written by the
-runner, never by stage code."""
+runner, never by code that notebooks call."""
 
 from __future__ import annotations
 

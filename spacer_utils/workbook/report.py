@@ -92,8 +92,8 @@ def markdown(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """HTML of an output with every tag and attribute outside a short list shown as text or dropped;
-    pictures only as data."""
+    """An output as safe HTML: tags and attributes outside a short list are shown as text or dropped,
+    and pictures come only as data."""
     import bleach
 
     return str(
@@ -301,7 +301,7 @@ def export(
 
 
 def run_bar(facts: dict[str, Any]) -> dict[str, str]:
-    """What the bar on top says of a run."""
+    """Facts of a run for the bar on top of its page."""
     commit = facts.get("git", {}).get("commit", "unknown")[:9]
     return {
         "state": facts.get("state", "not run"),

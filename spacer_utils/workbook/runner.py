@@ -1,5 +1,6 @@
-"""Execute one notebook with papermill: it appears complete or not at all, and its manifest says
-where it came from.
+"""Execute one notebook with papermill.
+
+The executed notebook appears complete or not at all. Its manifest says how it was made.
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ def _papermill(
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # sockets in a folder of its own: a free TCP port may be another's before the kernel, slow to
-    # start, has taken it
+    # sockets in a folder instead of TCP ports: another process may take a free port before the
+    # kernel has started
     local, folder = Config(), dag.NOTEBOOKS
     with (
         tempfile.TemporaryDirectory(prefix="nb-") as sockets,
@@ -242,7 +243,7 @@ def _save(raw: Any, path: Path) -> None:
 
 
 def metrics(raw: Any) -> dict[str, Any]:
-    """Key figures that the notebook's findings handed over."""
+    """Key figures that the notebook has recorded (``Book.found``)."""
     found: dict[str, Any] = {}
     for cell in raw.get("cells", ()):
         for output in cell.get("outputs", ()):
