@@ -424,7 +424,6 @@ def test_totals() -> None:
     assert strict.total == 3.0
     assert strict.terms == {
         "accuracy": 1.0,
-        "answer_kind": 1.0,
         "format": 1.0,
         "map": 1.0,
         "map_calibrated": 1.0,
@@ -460,24 +459,20 @@ def test_totals() -> None:
         ("multiple choice", "B", "(b)", 1.0),
         ("multiple choice", "B", "2", 0.0),
         ("multiple choice", "B", "Z", 0.0),
-        ("OCR", "red", "4", None),
-        ("free-form", "a chair", "4", None),
-        ("riddle", "4", "4", None),
+        ("OCR", "red", "4", 1.0),
+        ("free-form", "a chair", "4", 1.0),
+        ("riddle", "4", "4", 1.0),
     ],
 )
 def test_the_kind_of_an_answer_is_not_its_truth(
-    problem_type: str, gold: str, given: str, kind: float | None
+    problem_type: str, gold: str, given: str, kind: float
 ) -> None:
     asked = sample(
         problem_type,
         gold,
         options=("A. chair", "B. sofa") if problem_type == "multiple choice" else (),
     )
-    assert rewards.term("answer_kind", asked, parse(said(given)))[0] == kind
-    if kind is not None:
-        assert (
-            rewards.term("answer_kind", asked, parse(said(given) * 2))[0] == 0.0
-        )  # two answers are none
+    assert rewards.term("format", asked, parse(said(given)))[0] == kind
 
 
 def test_an_unknown_problem_type() -> None:

@@ -42,7 +42,6 @@ def test_a_row_has_every_term_by_name_with_its_reason() -> None:
     (row,) = run(line())
     assert {k: v for k, v in row.items() if k not in ("reasons", "line")} == {
         "accuracy": 1.0,
-        "answer_kind": 1.0,
         "format": 1.0,
         "map": 1.0,
         "map_calibrated": 1.0,
@@ -101,7 +100,7 @@ def test_numbers_count_as_they_are_written(gold: str, answer: str, problem_type:
             options=None,
         )
     )
-    assert (row["accuracy"], row["answer_kind"]) == (1.0, 1.0)
+    assert (row["accuracy"], row["format"]) == (1.0, 1.0)
 
 
 LETTERED = ["A. cup", "B. sofa", "C. tv"]

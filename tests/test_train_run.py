@@ -155,7 +155,7 @@ def test_maps_stand_behind_the_gate_of_the_method(
 
 
 @pytest.mark.parametrize(
-    ("method", "by_object"), [("sg_rlvr_kind", False), ("sg_rlvr_objects", True)]
+    ("method", "by_object"), [("sg_rlvr_dense", False), ("sg_rlvr_objects", True)]
 )
 def test_tokens_are_credited_as_the_method_says(
     model: str,

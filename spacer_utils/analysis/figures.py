@@ -69,6 +69,8 @@ sns.set_theme(
 def colour(name: str) -> str:
     """Hex colour of a question type, method or category; the same in every figure and every run."""
     base = re.sub(r"(-lora|-full)?(-s\d+)?( first third| last third)?$", "", name)
+    if base not in METHODS.names() and re.fullmatch(r"(sg_)?rlvr_\w+", base):
+        return "#4D4D4D"  # a method of an older study that is no more
     own = METHODS[base].colour if base in METHODS.names() else None
     return own or _FIXED.get(base, OKABE_ITO[sum(base.encode()) % 7])
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from ..core.answers import answer_of, number
+from ..core.options import option, option_reader
 from ..core.registry import REWARDS
 from ..core.types import Answer, Sample
 
@@ -9,11 +13,33 @@ from ..core.types import Answer, Sample
 @REWARDS.register("format")
 def format_(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Strict format: exactly one think block, then one answer block, nothing around them, a map
-    only inside think; 1 or 0.
+    only inside think, and an answer of the kind asked for; 1 or 0.
+
+    A wrong number and a letter where a number is asked for earn the same accuracy, nothing. If both
+    were well formed, nothing would lead back from a group that answers numbers with letters.
 
     >>> from spacer_utils.core.answers import parse
-    >>> question = Sample(1, "Which?", "video", "multiple choice", (), "<answer>A</answer>", "", "")
-    >>> format_(question, parse("<think>hm</think> <answer>A</answer> done"))
+    >>> question = Sample(1, "How many chairs?", "video", "numerical", (), "<answer>4</answer>", "", "")
+    >>> format_(question, parse("<think>hm</think> <answer>7</answer> done"))
     (0.0, 'text outside the blocks')
+    >>> format_(question, parse("<think>hm</think><answer>B</answer>"))
+    (0.0, 'not a number')
     """
-    return float(answer.well_formed), "; ".join(answer.problems) or "well formed"
+    problems = [*answer.problems] or [*_wrong_kind(sample, answer)]
+    return float(not problems), "; ".join(problems) or "well formed"
+
+
+def _wrong_kind(sample: Sample, answer: Answer) -> list[str]:
+    """What the answer is not: an option's letter where options are given, a number where one is
+    asked for; words are of any kind."""
+    read: Callable[[str], object]
+    if sample.problem_type in ("numerical", "regression"):
+        wanted, read = "a number", number
+    elif sample.problem_type == "multiple choice" and option(sample.gold, sample.options):
+        wanted, read = "an option's letter", option_reader(sample.gold, sample.options)
+    else:
+        return []
+    given, reason = answer_of(answer)
+    if given is None:
+        return [reason]
+    return [f"not {wanted}"] if read(given) is None else []

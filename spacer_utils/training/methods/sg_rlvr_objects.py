@@ -8,13 +8,13 @@ from ..method import Method
 
 @METHODS.register("sg_rlvr_objects")
 class SgRlvrObjects(Method):
-    """The rewards of sg_rlvr_kind, every token credited with what it decides."""
+    """The rewards of sg_rlvr_dense, every token credited with what it decides."""
 
     # map_calibrated three times: within a group, map scores spread a quarter as far as accuracy
     # (0.10 and 0.38), whose chance drowned them
-    terms = {"accuracy": 1.0, "format": 1.0, "answer_kind": 1.0, "map_calibrated": 3.0}
+    terms = {"accuracy": 1.0, "format": 1.0, "map_calibrated": 3.0}
     with_map = True
     gate = "format"
     credit = "object"
-    compared_with = ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_kind")
+    compared_with = ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_dense")
     colour = "#332288"
