@@ -275,7 +275,7 @@ def test_word_errors_equal_the_table(a: list[str], b: list[str]) -> None:
     [
         (said("A"), 1, 1),
         (said("A", TRUE), 1, 1),
-        ("<think></think>\n <answer></answer>", 1, 1),
+        ("<think></think>\n <answer></answer>", 1, 0),
         (said("A") + " ", 0, 1),  # white space around the blocks
         (said("A") + "<answer>B</answer>", 1, 0),
         ("<think>x</think>" + said("A"), 1, 0),
