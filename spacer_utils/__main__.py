@@ -48,10 +48,10 @@ def run_data(given: Namespace) -> int:
 
 
 def run_train(given: Namespace) -> None:
-    from .training import plan
+    from .training import plan, train
 
     told = Progress(f"{given.method} {given.tuning} seed {given.seed}")
-    folder = plan.run(
+    folder = train.run(
         profiles.get(given.profile).with_overrides(**dict(given.set)),
         given.method,
         given.tuning,

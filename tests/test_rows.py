@@ -21,6 +21,7 @@ from spacer_utils.core.types import BadRow, Sample, WorkbookError
 from spacer_utils.dataset import audit
 from spacer_utils.rewards.score_rewards import score_stream
 from spacer_utils.training import plan as train
+from spacer_utils.training import train as train_
 from spacer_utils.training.export import FORMS, export
 
 ROW: dict[str, Any] = {
@@ -503,7 +504,7 @@ def test_what_is_there_is_said_where_rows_are_not(
     for name in ("train.parquet", "part/other.json"):
         (tmp_path / name).write_text("")
     calls = (
-        lambda: train.run("smoke", "rlvr", data_dir=tmp_path, out=tmp_path / "out"),
+        lambda: train_.run("smoke", "rlvr", data_dir=tmp_path, out=tmp_path / "out"),
         lambda: rows.load(tmp_path),
         lambda: export("verl", profiles.get("smoke"), "sg_rlvr", tmp_path / "out", tmp_path),
     )

@@ -21,7 +21,7 @@ from spacer_utils.core.types import WorkbookError
 from spacer_utils.evaluation import evaluate
 from spacer_utils.nano_base import nano
 from spacer_utils.training import encoder as media
-from spacer_utils.training import plan
+from spacer_utils.training import train
 
 STRIPS = [(1, 1), (1, 100), (100, 1), (2, 402), (402, 2)]
 """(height, width)."""
@@ -231,7 +231,7 @@ def test_rows_of_bad_pictures_are_dropped_and_counted(tmp_path: Path, size: int)
     data, bad = damaged_rows(tmp_path / "data")
     profile = SMOKE.with_overrides(size=size)
     with pytest.warns(UserWarning, match="left out: ") as told:
-        folder = plan.run(
+        folder = train.run(
             profile, "sft", "lora", 0, data, tmp_path / "out", model=model, broken_media="drop"
         )
     lines = [str(w.message) for w in told if "left out" in str(w.message)]
@@ -256,7 +256,7 @@ def test_a_bad_picture_ends_training_and_evaluation_in_a_line_with_file_and_row(
     with pytest.raises(
         WorkbookError, match=r"strip\.png is 800 x 2 pixels.*\(Row: problem_id 7001\.\)$"
     ):
-        plan.run(SMOKE, "sft", "lora", 0, only, tmp_path / "out", model=model)
+        train.run(SMOKE, "sft", "lora", 0, only, tmp_path / "out", model=model)
     asked = [evaluate.Item("row 3", "What is this?", (("image", str(data / "dot.png")),))]
     with pytest.raises(WorkbookError, match=r"dot\.png is 1 x 1 pixels.*\(Row: row 3\.\)$"):
         evaluate.generate(

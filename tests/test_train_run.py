@@ -23,6 +23,7 @@ from spacer_utils.core import folders, profiles
 from spacer_utils.core.files import read_jsonl, sha256
 from spacer_utils.core.types import BadRow, WorkbookError
 from spacer_utils.training import plan as train
+from spacer_utils.training import train as train_
 
 torch = pytest.importorskip("torch")
 PROFILE = profiles.get("smoke").with_overrides(
@@ -73,7 +74,7 @@ def go(
     method: str, tuning: str, model: str, data: Path, out: Path, profile: Any = PROFILE, **more: Any
 ) -> Path:
     torch.set_num_threads(1)
-    return train.run(profile, method, tuning, 0, data, out, model=model, **more)  # type: ignore[arg-type]
+    return train_.run(profile, method, tuning, 0, data, out, model=model, **more)  # type: ignore[arg-type]
 
 
 class Killed(Exception):
@@ -452,9 +453,9 @@ def test_saving_inside_a_generation_window_is_refused(
 
 def test_wrong_arguments_say_what_to_do(data: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkbookError, match="unknown method 'ppo'"):
-        train.run("smoke", "ppo", data_dir=data, out=tmp_path)
+        train_.run("smoke", "ppo", data_dir=data, out=tmp_path)
     with pytest.raises(BadRow, match=r"nothing is no folder. Give the folder that has train.jsonl"):
-        train.run("smoke", "sft", data_dir=tmp_path / "nothing", out=tmp_path)
+        train_.run("smoke", "sft", data_dir=tmp_path / "nothing", out=tmp_path)
     assert (
         main(
             [

@@ -21,7 +21,7 @@ from ..core.profiles import PROJECT, Profile
 from ..core.progress import FOLLOWED, passed_on
 from ..core.registry import METHODS
 from ..core.types import WorkbookError
-from . import plan
+from . import plan, train
 
 
 def run(
@@ -41,7 +41,7 @@ def run(
     """
     if profile.min_gpus < 2:
         options = plan.rollouts(_engine()) if METHODS[method].terms else {}
-        return plan.run(
+        return train.run(
             profile, method, tuning, seed, options=options, overwrite=True, progress=progress
         )
     follow(command(profile, method, tuning, seed), progress)

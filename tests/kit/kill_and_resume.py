@@ -27,7 +27,7 @@ from spacer_utils.core import profiles
 from spacer_utils.core.files import read_jsonl, sha256
 from spacer_utils.core.rows import load
 from spacer_utils.evaluation import evaluate
-from spacer_utils.training import plan
+from spacer_utils.training import train
 
 CLOCK = ("time", "tokens_per_second", "peak_memory_mb")
 PROFILE = profiles.get("smoke").with_overrides(
@@ -68,7 +68,7 @@ def child(method: str, tuning: str, data: Path, out: Path, model: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    plan.run(PROFILE, method, tuning, 0, data, out, model=model)  # type: ignore[arg-type]
+    train.run(PROFILE, method, tuning, 0, data, out, model=model)  # type: ignore[arg-type]
 
 
 def answering(data: Path, out: Path, model: str) -> None:
@@ -114,7 +114,7 @@ def prove(kills: int, folder: Path, seed: int = 0) -> list[dict[str, Any]]:
     rng = np.random.default_rng(seed)
     data = write_data(folder / "data")
     start = tiny_model(folder / "tiny", "qwen3_vl", spread=0.05)
-    taught = plan.run(PROFILE, "sft_map", "full", 0, data, folder / "taught", model=start)
+    taught = train.run(PROFILE, "sft_map", "full", 0, data, folder / "taught", model=start)
     model, table, spent = str(taught / "model"), [], 0
     seconds: dict[str, float] = {}
     for k in range(10 * kills):

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule
 from spacer_utils.core import profiles
 from spacer_utils.core.rows import load
 from spacer_utils.evaluation import evaluate
-from spacer_utils.training import plan
+from spacer_utils.training import plan, train
 
 PROFILE = profiles.get("smoke").with_overrides(
     completion_tokens=12,
@@ -145,7 +145,7 @@ def main() -> None:
         if step == int(stop):
             os._exit(9)  # as if killed: step is logged and not saved
 
-    plan.run(PROFILE, "rlvr", tuning, 0, Path(data), Path(out), model=model, progress=progress)  # type: ignore[arg-type]
+    train.run(PROFILE, "rlvr", tuning, 0, Path(data), Path(out), model=model, progress=progress)  # type: ignore[arg-type]
     if launcher:
         return
     items = evaluate.items_from_samples(
