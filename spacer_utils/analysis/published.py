@@ -11,8 +11,7 @@ from ..core.profiles import PROJECT
 
 REFERENCE = PROJECT / "outputs" / "reference"
 STUDIED = "6159f9ba0b95"
-"""Commit of the study whose own reasons ``CLAIMS`` has: those of no other, even under the same
-name."""
+"""Commit of the study that the reasons in ``CLAIMS`` are about. No other study shows them."""
 
 CLAIMS: tuple[dict[str, Any], ...] = (
     {

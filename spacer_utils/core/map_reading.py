@@ -21,9 +21,9 @@ CLEAR = 0.5
 decide."""
 LETTERS = string.ascii_lowercase
 HOURS = 24
-"""Parts of a full turn to which ways are rounded where they are written down."""
+"""A direction is written as one of so many equal parts of a full turn."""
 MOST_CELLS = (len(LETTERS) - 1) / 2
-"""Distances beyond, from one corner of the map to the other, are written as this one."""
+"""The longest distance that a letter can say, in cells; longer ones are written as this."""
 
 
 def reading(sample: Sample, cells: MapCells) -> str | None:

@@ -26,8 +26,7 @@ SCARCITY = 3.0
 """Weight of the scarcity of an answer class against the balance of traits, in the choice between
 candidates of one room."""
 CHANCE = 1.8
-"""Standard deviations by which the sum of a trait may differ from 0 before the choice acts against
-it."""
+"""How far a trait's sum may be from 0, in standard deviations, before the choice corrects it."""
 LETTERS = "ABCDEFGHIJ"
 Choice = tuple[int, int]
 """(room, candidate within the room)."""

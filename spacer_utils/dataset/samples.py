@@ -68,7 +68,7 @@ def true_map(view: View, frame: MapFrame = "first-view", grid: int = maps.GRID) 
     clip = view.clip
     seen_only = replace(clip, scene=replace(clip.scene, objects=view.seen))
     cells = maps.cells(seen_only, frame, grid)
-    return CognitiveMap(clip.video_id, cells, tuple(cells), frame)
+    return CognitiveMap(clip.video_id, cells, tuple(cells), frame, grid)
 
 
 def check(clip: Clip) -> None:

@@ -103,7 +103,7 @@ def by_token(
         behind = bisect_right(until, end + len(END) - 1) + 1
         found[row, :behind], found[row, behind:] = head[row], rest[row]
 
-        # the cells of each category, and the token behind them: it decides that no other cell follows
+        # the cells of each category, with the token behind the last one: it ends the list
         for name, first, stop in answers.map_spans(text[start:end]):
             if name in own:
                 left = bisect_right(until, start + first)

@@ -4,10 +4,10 @@
 1.16, which a test holds. ``VideoGRPOTrainer`` is TRL's trainer and computes the loss with TRL's own
 code, which knows more loss types and importance sampling.
 
-What the trainer adds is sight. TRL 1.16 shows videos to the model when it writes answers, but not
+What the trainer adds are the media. TRL 1.16 shows videos to the model when it writes answers, but not
 when it scores them, and raises no error. Here every log-probability (old, reference, policy) is
 computed with the media of its row. A generation's media are decoded once into a ``Batch``. Each row
-carries its index into that batch through TRL's splitting and shuffling.
+carries the number of its media in that batch (``media_row``) through TRL's splitting and shuffling.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def grpo_loss(
         advantages: (B,) per completion, or (B, T) per token.
         mask: (B, T) 1 for the tokens of a completion, 0 behind its end.
         beta: weight of the KL divergence from the reference policy.
-        epsilon: how far from 1 the ratio of new to old probability may move and still earn more.
+        epsilon: clipping range: a ratio of new to old probability outside 1 +- epsilon earns no more.
         max_tokens: the most tokens a completion may have; used by ``dr_grpo`` only.
     """
     if advantages.dim() == 1:

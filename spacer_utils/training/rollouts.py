@@ -158,7 +158,9 @@ def complete(
         if all_ended(not keep) or step == budget - 1:
             break
         if len(keep) < len(alive):
-            keep = keep or [0]  # where only other processes go on, one row goes with them
+            keep = keep or [
+                0
+            ]  # other processes still write: keep one row, so that this one takes part
             index = torch.tensor(keep, device=device)
             out.past_key_values.batch_select_indices(index)
             ids, mask, place, chosen, alive = (

@@ -10,8 +10,8 @@ from ..method import Method
 class SgRlvrDense(Method):
     """Calibrated map reward in every well-formed answer, right or wrong."""
 
-    # map_calibrated three times: within a group, map scores spread a quarter as far as accuracy
-    # (0.10 and 0.38), whose chance drowned them
+    # map_calibrated three times: within a group, map scores vary a quarter as much as accuracy
+    # (standard deviations 0.10 and 0.38), so that accuracy alone would decide the advantage
     terms = {"accuracy": 1.0, "format": 1.0, "map_calibrated": 3.0}
     with_map = True
     gate = "format"
