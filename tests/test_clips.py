@@ -303,7 +303,7 @@ def test_two_processes_share_a_small_cache(tmp_path: Path) -> None:
     for k in range(6):
         files.write_atomic(tmp_path / f"{k}.mp4", mp4.encode(pictures(4 + k), 2.0))
     code = (
-        "import sys, numpy as np; from pathlib import Path; from spacer_utils import frame_cache, frames\n"
+        "import sys, numpy as np; from pathlib import Path; from spacer_utils.core import frame_cache, frames\n"
         "from spacer_utils.core.profiles import Frames\n"
         "frame_cache.LIMIT = 40_000; root = Path(sys.argv[1])\n"
         "for k in np.random.default_rng(int(sys.argv[2])).integers(0, 6, 150):\n"

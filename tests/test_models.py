@@ -493,7 +493,6 @@ SETTINGS: dict[str, tuple[str, list[str], str]] = {
     "a style": ("sft", ["--set", "prompt_style=long"], "unknown prompt style 'long'"),
     "a reward set": ("rlvr", ["--set", "reward_set=kind"], "unknown reward set 'kind'"),
     "a sampling": ("sft", ["--set", "sampling=all"], "unknown frame sampling 'all'"),
-    "a seed": ("sft", ["--seed", "-1"], "a seed must be"),
     "groups": ("rlvr", ["--set", "micro_batch=3"], "micro_batch=3 does not divide"),
     "loss_type": (
         "rlvr",

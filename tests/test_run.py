@@ -53,7 +53,7 @@ def tiny(folder: Path, name: str, code: str, reads: list[str], writes: list[str]
         "hardware": "any",
         "paper": "none",
     }
-    setup = f'from spacer_utils import run\n\nbook = run.start("{name}", PROFILE, SEED)'
+    setup = f'from spacer_utils.workbook.book import start\n\nbook = start("{name}", PROFILE, SEED)'
     parameters = 'PROFILE = "smoke"  # size\nSEED = 0  # seed\nMODE = ""  # what to do'
     cells = [
         nbformat.v4.new_markdown_cell(f"# {name[:2]} Tiny\n\n**Does it run?**"),

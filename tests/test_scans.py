@@ -377,7 +377,7 @@ def test_a_scan_is_filmed_again_when_its_files_change(
     ):
         change()
         filmed.clear()
-        build(profile, tmp_path / "data", scanned=("scannet", tmp_path / "scannet"))
+        build(profile, tmp_path / "data", scanned=("scannet", tmp_path / "scannet"), overwrite=True)
         assert sorted(filmed) == expected
 
 

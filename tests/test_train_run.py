@@ -494,7 +494,7 @@ def test_a_model_is_saved_under_the_names_it_came_from() -> None:
 def test_launch_configurations_are_understood(name: str) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
-    path = Path(train.__file__).parent / "assets" / "launch" / f"{name}.yaml"
+    path = Path(train.__file__).parents[1] / "assets" / "launch" / f"{name}.yaml"
     config: Any = load_config_from_file(str(path))
     assert (config.num_processes, config.mixed_precision) == (8, "bf16")
 
