@@ -179,7 +179,7 @@ def test_nothing_names_a_command_that_is_gone() -> None:
 
 def test_a_seed_below_zero_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["train", "--method", "sft", "--seed", "-1"])
+        command.main(["train", "--method", "sft", "--seed", "-1"])
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "error: argument --seed: -1 is less than 0"
