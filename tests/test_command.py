@@ -182,4 +182,4 @@ def test_a_seed_below_zero_is_refused_in_one_line(capsys: pytest.CaptureFixture[
         command.main(["train", "--method", "sft", "--seed", "-1"])
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "error: argument --seed: -1 is less than 0"
+    assert line.startswith("error: argument --seed: -1 is less than 0. See: ")
