@@ -119,7 +119,7 @@ def test_a_second_make_does_nothing(study: Path) -> None:
 
 def test_touching_the_plots_runs_only_what_plots(study: Path) -> None:
     layouts = (study / "smoke" / ".settings" / "REAL_LAYOUTS").read_text().strip()
-    source = PROJECT / "spacer_utils" / "plots.py"
+    source = PROJECT / "spacer_utils" / "analysis" / "figures.py"
     before = source.stat()
     try:
         os.utime(source)  # make's -W would not reach the inner make that holds the lock
@@ -135,7 +135,7 @@ def test_touching_the_plots_runs_only_what_plots(study: Path) -> None:
     }
     assert plotting <= set(runs)
     assert not re.findall(
-        r"workbook\.runner", make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}").stdout
+        r"spacer_utils notebook", make("reproduce", study, "-n", f"REAL_LAYOUTS={layouts}").stdout
     )
 
 
