@@ -27,6 +27,7 @@ from spacer_utils.core.types import BadRow, Box, MissingArtifact, Sample, Workbo
 from spacer_utils.dataset import build, clips, samples, signs, workers
 from spacer_utils.questions.view import Candidate, View
 from spacer_utils.render import film as video
+from spacer_utils.scenes import procedural
 
 pytestmark = pytest.mark.slow
 SMOKE = profiles.get("smoke")
@@ -376,6 +377,14 @@ def test_rooms_take_turns() -> None:
         singles, crowded = clips.TURNS[k % 4]
         assert counts.count(1) >= singles
         assert not crowded or max(counts) in clips.CROWDS
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "real"])
+def test_the_rooms_of_a_dataset_have_the_profiles_difficulty(difficulty: str) -> None:
+    profile = profiles.get("smoke").with_overrides(difficulty=difficulty)
+    job = clips.Job("train", 1, 0, profile, "out", "work", 1)
+    number = clips.room_number("train", 0, 1) if difficulty == "real" else 1
+    assert clips.scene_of(job) == procedural.room("train", 0, number, difficulty=difficulty)
 
 
 def test_the_paper_mix_has_its_size() -> None:

@@ -333,3 +333,39 @@ def test_a_missing_clip_is_named(models: dict[str, str], data: Path, tmp_path: P
         evaluate.generate(
             models["qwen3_vl"], [item, item], tmp_path, frames=FRAMES, batch=1, max_new_tokens=2
         )
+
+
+def test_sampled_answers_differ_and_depend_on_the_seed_alone(
+    models: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    profile = replace(
+        profiles.get("smoke"),
+        frames=FRAMES,
+        evaluation=replace(profiles.get("smoke").evaluation, batch=8, max_new_tokens=8),
+    )
+    asked = load(data / "train.jsonl")[:3]
+
+    def sampled(name: str, **more: Any) -> dict[str, list[str]]:
+        found = evaluate.sample(
+            models["qwen3_vl"],
+            asked,
+            data,
+            tmp_path / name,
+            profile,
+            with_map=True,
+            times=4,
+            **more,
+        )
+        return {key: [p.output for p in answers] for key, answers in found.items()}
+
+    torch.manual_seed(1)
+    first = sampled("a", seed=1)
+    torch.manual_seed(2)
+    after = torch.random.get_rng_state()
+    assert sampled("b", seed=1) == first
+    assert torch.equal(torch.random.get_rng_state(), after)
+    assert sampled("c", seed=2) != first
+    assert {len(answers) for answers in first.values()} == {4}
+    assert all(len(set(answers)) > 1 for answers in first.values())
+    cold = sampled("d", temperature=1e-4)
+    assert all(len(set(answers)) == 1 for answers in cold.values())

@@ -315,3 +315,38 @@ def test_room_types() -> None:
     assert contents.room_type({"toilet", "bed"}) == "bathroom"
     assert contents.room_type({"monitor", "chair"}) == "other"
     assert contents.room_type({"monitor", "keyboard"}) == "office"
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "medium"])
+def test_easier_rooms_hold_few_things_of_their_own_categories(difficulty: str) -> None:
+    level = contents.LEVELS[difficulty]
+    assert level is not None
+    wanted = [
+        contents.draw(np.random.default_rng(k), difficulty=difficulty).counts for k in range(200)
+    ]
+    fewest, most = level.kinds
+    assert {len(counts) for counts in wanted} == set(range(fewest, most + 1))
+    assert {c for counts in wanted for c in counts} == set(level.categories)
+    assert all(sum(n > 1 for n in counts.values()) <= 1 for counts in wanted)
+    assert {max(counts.values()) for counts in wanted} == set(level.crowds)
+    for k in range(12):
+        scene = procedural.room("train", 3, k, difficulty=difficulty)
+        assert {o.category for o in scene.objects} <= set(level.categories)
+        assert interpenetrating(scene) == []
+        assert scene == procedural.room("train", 3, k, difficulty=difficulty)
+        assert scene.scene_id == f"procedural-train-3-{k:06d}-{difficulty}"
+
+
+def test_rooms_of_real_difficulty_are_the_usual_ones() -> None:
+    assert procedural.room("train", 11, 0, difficulty="real") == SINGLE[0]
+
+
+def test_a_difficulty_that_cannot_be_is_refused() -> None:
+    with pytest.raises(
+        WorkbookError, match=r"unknown difficulty 'hard'. Known: easy, medium, real"
+    ):
+        procedural.room("train", 0, 0, difficulty="hard")
+    with pytest.raises(WorkbookError, match="have no room type and at least 5 objects"):
+        procedural.room("train", 0, 0, difficulty="easy", room_type="kitchen")
+    with pytest.raises(WorkbookError, match="min_objects=9"):
+        procedural.room("train", 0, 0, difficulty="easy", min_objects=9)

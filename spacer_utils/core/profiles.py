@@ -37,6 +37,8 @@ class Data:
     """Pixels of the rendered video."""
     height: int
     fps: float
+    difficulty: str = "real"
+    """How full the procedural rooms are: easy, medium or real (``scenes.contents.LEVELS``)."""
     trajectory: str = "sweep"
     min_visible_share: float = 0.005
     """An object counts as seen if it covers at least this share of the pixels of some frame that
@@ -241,6 +243,7 @@ _CPU = Profile(
         width=224,
         height=224,
         fps=2.0,
+        difficulty="easy",
     ),
     frames=Frames(num_frames=6, size=112),
     train=Train(

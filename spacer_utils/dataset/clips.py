@@ -74,17 +74,14 @@ class Job:
 
 
 def scene_of(job: Job) -> Scene:
-    """The room of a job: a real one as it was read, or a procedural one that ``TURNS`` asks for."""
+    """The room of a job: a real one as it was read, or a procedural one. Of rooms like real ones,
+    those are taken that ``TURNS`` asks for."""
     if job.scene is not None:
         return job.scene
-    room = job.index // job.takes
-    scene: Scene = next(
-        iter(
-            SCENES["procedural"](
-                job.split, 1, job.seed, first=room_number(job.split, job.seed, room)
-            )
-        )
-    )
+    room, difficulty = job.index // job.takes, job.profile.data.difficulty
+    number = room_number(job.split, job.seed, room) if difficulty == "real" else room
+    scenes = SCENES["procedural"](job.split, 1, job.seed, first=number, difficulty=difficulty)
+    scene: Scene = next(iter(scenes))
     return scene
 
 

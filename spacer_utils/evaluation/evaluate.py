@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from zlib import crc32
 
 from ..core import folders, prompts
 from ..core.files import append_jsonl, inside, model_files, read_jsonl
@@ -129,6 +130,7 @@ def generate(
     max_new_tokens: int,
     mode: Mode = "video",
     seed: int = 0,
+    temperature: float = 0.0,
     device: str | None = None,
     cache: Path | None = None,
     backend: Backend = "transformers",
@@ -136,11 +138,13 @@ def generate(
     beside: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Prediction]:
-    """Greedy answers to every item, from ``out/predictions*.jsonl`` where they are there already.
+    """Answers to every item, from ``out/predictions*.jsonl`` where they are there already.
 
     Args:
         model: folder of a checkpoint, or a hub id.
         out: a folder for the predictions.
+        seed: of shuffled frames, and of sampled answers together with the batch.
+        temperature: of the sampling; 0 takes the most likely word every time.
         overwrite: replace finished predictions of other inputs.
         beside: names of files that the caller will write to ``out`` too.
         progress: called with (items done, items in all) after every batch.
@@ -164,6 +168,7 @@ def generate(
         max_new_tokens=max_new_tokens,
         mode=mode,
         seed=seed,
+        temperature=temperature,
         backend=backend,
     )
     record = folders.Record.of(out)
@@ -183,7 +188,7 @@ def generate(
         todo = [b for b in batches(items, batch) if any(i.key not in done for i in b)][rank::world]
         if todo:
             kind = VllmAnswerer if backend == "vllm" else Answerer
-            engine = kind(model, frames, mode, seed, device, cache)
+            engine = kind(model, frames, mode, seed, temperature, device, cache)
             for group in todo:
                 found = engine.answer(group, max_new_tokens)
                 append_jsonl(out / f"predictions.{rank}.jsonl", [[asdict(p) for p in found]])
@@ -227,6 +232,33 @@ def answer(
     """
     items = items_from_samples(samples, root, profile.prompt_style, with_map, with_true_map)
     return _with_profile(model, items, root, out, profile, seed, mode, overwrite, progress)
+
+
+def sample(
+    model: str,
+    samples: Sequence[Sample],
+    root: Path,
+    out: Path,
+    profile: Profile,
+    *,
+    with_map: bool,
+    times: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, list[Prediction]]:
+    """Several sampled answers to every question, by ``problem_id``: what pass@k is reckoned from.
+
+    Args:
+        times: answers to each question.
+    """
+    asked = items_from_samples(samples, root, profile.prompt_style, with_map)
+    items = [replace(i, key=f"{i.key} {k}") for i in asked for k in range(times)]
+    found = _with_profile(
+        model, items, root, out, profile, seed, "video", overwrite, progress, temperature
+    )
+    return {i.key: [found[f"{i.key} {k}"] for k in range(times)] for i in asked}
 
 
 def answer_split(
@@ -296,6 +328,7 @@ def _with_profile(
     mode: Mode,
     overwrite: bool,
     progress: Callable[[int, int], None] | None,
+    temperature: float = 0.0,
 ) -> dict[str, Prediction]:
     return generate(
         model,
@@ -306,6 +339,7 @@ def _with_profile(
         max_new_tokens=profile.evaluation.max_new_tokens,
         mode=mode,
         seed=seed,
+        temperature=temperature,
         cache=profile.outputs / "frames",
         overwrite=overwrite,
         progress=progress,
@@ -332,6 +366,7 @@ class Answerer:
         frames: Frames,
         mode: Mode = "video",
         seed: int = 0,
+        temperature: float = 0.0,
         device: str | None = None,
         cache: Path | None = None,
     ) -> None:
@@ -342,6 +377,7 @@ class Answerer:
         """
         from ..core import torchvision_operators  # noqa: F401  # isort: skip
         import torch
+        from transformers import TemperatureLogitsWarper
         from transformers.utils.logging import disable_progress_bar
 
         from ..training import encoder as media
@@ -349,7 +385,7 @@ class Answerer:
 
         disable_progress_bar()
         vision.repair_positions()
-        self.mode, self.seed = mode, seed
+        self.mode, self.seed, self.temperature = mode, seed, temperature
         self.device = device or (
             f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
         )
@@ -361,6 +397,8 @@ class Answerer:
         self._filters, self._stop = rollouts.rules(
             self.model.generation_config, self.processor, self.device
         )
+        if temperature:
+            self._filters.append(TemperatureLogitsWarper(temperature))
 
     def _encode(self, items: Sequence[Item]) -> Any:
         from ..training.encoder import Prompt
@@ -392,15 +430,19 @@ class Answerer:
         ]
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
-        """Greedy completions of one batch, the checkpoint's own repetition penalty included."""
+        """Completions of one batch, the checkpoint's own repetition penalty included.
+
+        Sampled ones depend on the seed and the batch alone.
+        """
         import torch
 
-        from ..training.rollouts import complete
+        from ..training import rollouts
 
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.random.fork_rng():
+            torch.manual_seed(crc32(repr((self.seed, [i.key for i in items])).encode()))
             return self._texts(
                 items,
-                complete(
+                rollouts.complete(
                     self.model,
                     self._sight,
                     self._encode(items),
@@ -408,6 +450,7 @@ class Answerer:
                     max_new_tokens,
                     self._filters,
                     self._stop,
+                    rollouts.drawn if self.temperature else rollouts.most_likely,
                 ),
             )
 
@@ -422,6 +465,7 @@ class VllmAnswerer(Answerer):
         frames: Frames,
         mode: Mode = "video",
         seed: int = 0,
+        temperature: float = 0.0,
         device: str | None = None,
         cache: Path | None = None,
     ) -> None:
@@ -436,21 +480,21 @@ class VllmAnswerer(Answerer):
         engine.check()
         from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
 
-        self.mode, self.seed = mode, seed
+        self.mode, self.seed, self.temperature = mode, seed, temperature
         self.processor = models.load_processor(model)
         self.encoder = media.Encoder(self.processor, frames, cache=cache)
         settings = GenerationConfig.from_pretrained(model)
         self._stop = rollouts.rules(settings, self.processor)[1]
         self._sampling = partial(
             SamplingParams,
-            temperature=0.0,
+            temperature=temperature,
             repetition_penalty=settings.repetition_penalty or 1.0,
             logit_bias={token: -100.0 for token in media.vision_tokens(self.processor)},
         )
         self.llm = LLM(model=model, seed=seed)
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
-        """Greedy completions of one batch, as vLLM rounds."""
+        """Completions of one batch, as vLLM rounds."""
         from ..training import vllm_rollouts as engine
 
         batch = self._encode(items)

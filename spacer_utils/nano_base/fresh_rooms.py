@@ -25,11 +25,10 @@ from ..core.profiles import Profile
 from ..core.registry import QUESTIONS, SCENES
 from ..core.types import Clip, Sample, Scene, WorkbookError
 from ..dataset.build import room_samples, text_rows
-from ..dataset.clips import ROOM_TRIES, room_number
 from ..render import Frame, Renderer, camera
 from ..training.packing import IGNORE
 from . import perception
-from .map_copies import Rows, copies, counting, written
+from .map_copies import Rows, copies, written
 from .map_questions import Readings
 
 START = "<|im_start|>user\n<|vision_start|><|video_pad|><|vision_end|>"
@@ -85,14 +84,12 @@ class FreshRooms:
     """Text-only rows per batch, at least one."""
     questions: int = 0
     """Questions about each room; with 0 the prompts end with the clip."""
-    find: bool = False
-    """Ask for the cells of all things that the room has once, in random order, instead of a
-    question type."""
-    crowded: bool = False
-    """Choose rooms as a dataset does: most have many things that are the only one of their name,
-    some a crowd of one thing."""
+    full_rooms: float = 0.0
+    """Share of rooms of difficulty ``real``; the others have the profile's."""
+    care: float = 0.0
+    """Share of the maps that are read before the answer."""
     readings: Readings | None = None
-    """Have the maps read before the answer; these stand beside the other text-only rows then."""
+    """Made-up maps to read; these stand beside the other text-only rows."""
 
     def draw(self, step: int) -> RoomBatch:
         """The batch of one step."""
@@ -101,10 +98,9 @@ class FreshRooms:
         if self.questions:
             chosen = [s for samples in asked for s in self._chosen(samples, rng)]
             shown = [c for c in clips for _ in range(self.questions)]
-            with_map = np.arange(len(chosen)) % self.questions < (
-                self.questions if self.find else WITH_MAP
-            )
-            data, rows = self._rows(chosen, with_map, shown)
+            with_map = np.arange(len(chosen)) % self.questions < WITH_MAP
+            read = rng.random(len(chosen)) < self.care
+            data, rows = self._rows(chosen, with_map, read, shown)
         else:
             data = self._processed([START] * len(clips), clips)
             end = int((data["input_ids"][0] == self.processor.video_token_id).nonzero()[-1]) + 1
@@ -119,15 +115,7 @@ class FreshRooms:
 
     def _chosen(self, samples: list[Sample], rng: np.random.Generator) -> list[Sample]:
         """What one room is asked."""
-        if not self.find:
-            return [
-                samples[int(k)] for k in rng.choice(len(samples), self.questions, replace=False)
-            ]
-        once = _once(samples)
-        return [
-            counting(dict(once[int(k)] for k in rng.permutation(len(once))))
-            for _ in range(self.questions)
-        ]
+        return [samples[int(k)] for k in rng.choice(len(samples), self.questions, replace=False)]
 
     def _copies(self, asked: list[list[Sample]], rng: np.random.Generator) -> Rows:
         """Rows whose prompt gives the map of one of the rooms and whose completion repeats it."""
@@ -154,18 +142,13 @@ class FreshRooms:
         over."""
         while True:
             number = int(rng.integers(2**31))
-            number = (
-                room_number("train", self.seed, number // ROOM_TRIES) if self.crowded else number
-            )
-            room = next(iter(SCENES["procedural"]("train", 1, self.seed, first=number)))
+            full = rng.random() < self.full_rooms
+            difficulty = "real" if full else self.profile.data.difficulty
+            found = SCENES["procedural"]("train", 1, self.seed, first=number, difficulty=difficulty)
             with contextlib.suppress(WorkbookError):
-                frames, clip = given_frames(room, self.profile, self.seed)
+                frames, clip = given_frames(next(iter(found)), self.profile, self.seed)
                 samples = room_samples(clip, self.profile, self.seed, types=SPATIAL)
-                if (
-                    len(samples) >= self.questions
-                    and text_rows(samples)
-                    and (_once(samples) or not self.find)
-                ):
+                if len(samples) >= self.questions and text_rows(samples):
                     yield samples, frames, clip
 
     @property
@@ -184,15 +167,20 @@ class FreshRooms:
         self,
         samples: list[Sample],
         with_map: npt.NDArray[np.bool_],
+        read: npt.NDArray[np.bool_],
         clips: list[npt.NDArray[np.uint8]],
     ) -> tuple[Any, Rows]:
-        read = self.readings is not None
         texts, lengths = zip(
             *(
                 written(
-                    s, self.processor, self.profile, with_map=bool(ask), read=read, media="clip"
+                    s,
+                    self.processor,
+                    self.profile,
+                    with_map=bool(ask),
+                    read=bool(careful),
+                    media="clip",
                 )
-                for s, ask in zip(samples, with_map)
+                for s, ask, careful in zip(samples, with_map, read)
             )
         )
         data = self._processed(list(texts), clips)
@@ -211,16 +199,6 @@ class FreshRooms:
             padding=True,
             return_tensors="pt",
         )
-
-
-def _once(samples: list[Sample]) -> list[tuple[str, list[list[int]]]]:
-    """Categories that a room has once, with their cell."""
-    return [
-        (c, cells)
-        for s in samples[:1]
-        for c, cells in (s.cognitive_map or {}).items()
-        if len(cells) == 1
-    ]
 
 
 def _joined(

@@ -44,8 +44,8 @@ def grounding_loss(
     ids: torch.Tensor,
     labels: torch.Tensor,
     names: torch.Tensor,
+    places: torch.Tensor,
     tokenizer: Any,
-    places: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean negative logarithm of the attention, by the supervised heads, to the vision tokens of
     the thing just named.
@@ -54,12 +54,11 @@ def grounding_loss(
         layer: a decoder layer of Qwen3-VL.
         given: what it was given, see ``inputs_of``.
         ids, labels: (B, L) tokens and targets; the loss is taken where a cell of a map is to
-            follow: only a first one without ``places``.
-        names: (B, L) what each vision token shows as the key's token id, -1 elsewhere. A thing that
+            follow.
+        names: (B, L) what each vision token shows as the key's token id, -1 elsewhere.
+        places: (B, L) the cell in which that thing stands as the cell's token id, -1 elsewhere. The
+            right tokens are those that show the very instance whose cell follows; an instance that
             no token shows is left out.
-        places: (B, L) the cell in which that thing stands as the cell's token id, -1 elsewhere. If
-            given, only the tokens of the very instance whose cell follows are right, and every cell
-            of a key counts.
     """
     from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb
 
@@ -71,11 +70,8 @@ def grounding_loss(
     scores = (query @ key.transpose(2, 3) * attention.scaling).masked_fill(
         ~given["attention_mask"], -torch.inf
     )
-    if places is None:
-        same = ids[:, :, None] == names[:, None, :]
-    else:
-        same = _last_key(ids, tokenizer)[:, :, None] == names[:, None, :]
-        same &= labels.roll(-1, 1)[:, :, None] == places[:, None, :]
+    same = _last_key(ids, tokenizer)[:, :, None] == names[:, None, :]
+    same &= labels.roll(-1, 1)[:, :, None] == places[:, None, :]
     cells = torch.tensor(tokenizer.convert_tokens_to_ids(list(CELLS)), device=ids.device)
     asked = torch.zeros_like(ids, dtype=torch.bool)
     asked[:, :-1] = torch.isin(labels[:, 1:], cells)

@@ -1,6 +1,7 @@
 """Contents of a room before it is furnished: room type, floor area and instances per category.
 
-All are drawn at random from aggregate statistics of real rooms.
+Rooms of difficulty ``real`` are drawn from aggregate statistics of real rooms. The easier ones hold
+a few large things, so that a small model can see them (``LEVELS``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from ..core.types import WorkbookError
 from .placement import RESTING
 
 STATISTICS = Path(__file__).parent.parent / "assets" / "layout_statistics.json"
@@ -66,6 +68,53 @@ _ROOM_RULES = (
     ),
     ("living", 1, {"sofa", "fireplace"}),
 )
+
+
+@dataclass(frozen=True)
+class Level:
+    """What rooms of one difficulty hold."""
+
+    categories: tuple[str, ...]
+    """Large things that look different from each other in small frames."""
+    kinds: tuple[int, int]
+    """Fewest and most categories of a room."""
+    area: tuple[float, float]
+    """Smallest and largest floor, square metres."""
+    crowds: tuple[int, ...]
+    """Instances of one of the room's categories, equally likely; all others stand there once."""
+
+
+_LARGE = (
+    "bed",
+    "sofa",
+    "table",
+    "chair",
+    "refrigerator",
+    "toilet",
+    "bathtub",
+    "bookshelf",
+    "tv",
+    "piano",
+    "plant",
+    "door",
+    "washing machine",
+)
+LEVELS: dict[str, Level | None] = {
+    "easy": Level(_LARGE, kinds=(5, 7), area=(12, 30), crowds=(1, 1, 2, 2, 3, 4)),
+    "medium": Level(
+        (
+            *_LARGE,
+            *("counter", "nightstand", "fireplace", "mirror", "window", "stove", "closet"),
+            *("monitor", "trash bin", "lamp", "guitar", "suitcase", "radiator"),
+        ),
+        kinds=(7, 11),
+        area=(12, 35),
+        crowds=(1, 2, 3, 4, 5),
+    ),
+    "real": None,
+}
+"""Difficulty -> what its rooms hold; None for the statistics of real rooms (65 categories, mostly 12
+to 30 things)."""
 
 
 def room_type(categories: Collection[str]) -> str:
@@ -126,12 +175,30 @@ def statistics() -> dict[str, Any]:
     }
 
 
-def draw(rng: np.random.Generator, min_objects: int = 1, kind: str | None = None) -> Contents:
+def draw(
+    rng: np.random.Generator,
+    min_objects: int = 1,
+    kind: str | None = None,
+    difficulty: str = "real",
+) -> Contents:
     """Draw the contents of one room, again until it has at least ``min_objects``.
 
     Args:
-        kind: room type; None draws it by how often real rooms have it.
+        kind: room type; None draws it by how often real rooms have it. Easier rooms than real ones
+            have no type.
+        difficulty: one of ``LEVELS``.
+
+    Raises:
+        WorkbookError: no such difficulty, or one that can't have the type or so many objects.
     """
+    level = level_of(difficulty)
+    if level:
+        if kind or min_objects > level.kinds[0]:
+            raise WorkbookError(
+                f"rooms of difficulty {difficulty!r} have no room type and at least {level.kinds[0]} "
+                f"objects, not room_type={kind!r} and min_objects={min_objects}. Take difficulty 'real'."
+            )
+        return _few(rng, level)
     kinds = statistics()["room_types"]
     while True:
         name = kind or _room_kind(rng, kinds)
@@ -139,6 +206,41 @@ def draw(rng: np.random.Generator, min_objects: int = 1, kind: str | None = None
         counts = _counts(rng, name, single, multi, extra)
         if sum(counts.values()) >= min_objects:
             return Contents(name, area, counts)
+
+
+def level_of(difficulty: str) -> Level | None:
+    """What rooms of a difficulty hold; None for real ones.
+
+    Raises:
+        WorkbookError: no such difficulty.
+    """
+    if difficulty not in LEVELS:
+        raise WorkbookError(f"unknown difficulty {difficulty!r}. Known: {', '.join(LEVELS)}.")
+    return LEVELS[difficulty]
+
+
+def _few(rng: np.random.Generator, level: Level) -> Contents:
+    """A few large things, one of them perhaps several times."""
+    fewest, most = level.kinds
+    number = int(rng.integers(fewest, most + 1))
+    chosen = [level.categories[k] for k in rng.permutation(len(level.categories))[:number]]
+
+    # which thing comes several times: by the odds of that in real rooms
+    odds = _odds_of_several(chosen)
+    crowd = chosen[int(rng.choice(number, p=odds / odds.sum()))]
+    counts = dict.fromkeys(chosen, 1)
+    wanted = int(rng.choice(level.crowds))
+    counts[crowd] = min(wanted, MOST.get(crowd, statistics()["categories"][crowd]["most"]))
+
+    return Contents("other", float(rng.uniform(*level.area)), counts)
+
+
+def _odds_of_several(chosen: list[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Per category: the odds of having more than one instance in a real room."""
+    about = [statistics()["categories"][c] for c in chosen]
+    return np.array(
+        [(1.02 - a["single"]) / (0.02 + a["single"]) * (a["most"] > 1) + 1e-6 for a in about]
+    )
 
 
 def _room_kind(rng: np.random.Generator, kinds: dict[str, Any]) -> str:
@@ -176,11 +278,7 @@ def _counts(
 
     # Which categories have several instances: drawn without replacement, by the odds of having
     # more than one in a real room (exponential keys divided by the weights).
-    about = [categories[c] for c in chosen]
-    odds = np.array(
-        [(1.02 - a["single"]) / (0.02 + a["single"]) * (a["most"] > 1) + 1e-6 for a in about]
-    )
-    order = np.argsort(-np.log(rng.random(len(chosen))) / odds)
+    order = np.argsort(-np.log(rng.random(len(chosen))) / _odds_of_several(chosen))
     several = [chosen[k] for k in order[:multi]]
     counts = {c: 1 for c in chosen} | {c: 2 for c in several}
 

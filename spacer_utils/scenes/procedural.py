@@ -34,13 +34,22 @@ def rooms(
     rooms: int = 1,
     min_objects: int = 1,
     room_type: str | None = None,
+    difficulty: str = "real",
 ) -> Iterator[Scene]:
-    """Furnished rooms (or flats of 2-3 rooms) matched to the statistics of 288 real rooms.
+    """Furnished rooms (or flats of 2-3 rooms) matched to the statistics of 288 real rooms, or easier.
 
     Room ``k`` depends on ``(split, seed, k)`` and the options alone, not on ``count`` or ``first``.
     """
     for index in range(first, first + count):
-        yield room(split, seed, index, rooms=rooms, min_objects=min_objects, room_type=room_type)
+        yield room(
+            split,
+            seed,
+            index,
+            rooms=rooms,
+            min_objects=min_objects,
+            room_type=room_type,
+            difficulty=difficulty,
+        )
 
 
 def room(
@@ -51,6 +60,7 @@ def room(
     rooms: int = 1,
     min_objects: int = 1,
     room_type: str | None = None,
+    difficulty: str = "real",
 ) -> Scene:
     """The procedural room, or flat, number ``index`` of a split.
 
@@ -58,6 +68,7 @@ def room(
         rooms: 1 for a single room, 2 or 3 for a flat whose rooms are joined by open doorways.
         min_objects: least number of objects in each room.
         room_type: one of ``contents.statistics()["room_types"]``; None draws one at random.
+        difficulty: one of ``contents.LEVELS``.
 
     Raises:
         WorkbookError: an option is out of range.
@@ -68,7 +79,9 @@ def room(
         raise WorkbookError(
             f"unknown room type {room_type!r}. Known: {', '.join(contents.statistics()['room_types'])}."
         )
-    scene_id, rng, ceiling, wanted = _begin(split, seed, index, rooms, min_objects, room_type)
+    scene_id, rng, ceiling, wanted = _begin(
+        split, seed, index, rooms, min_objects, room_type, difficulty
+    )
     while True:
         # Walls first, then furniture.
         plan = (
@@ -84,29 +97,37 @@ def room(
         # Not everything finds a place: begin again if too little did.
         if min(len(r.names) for r in furnished) >= min_objects:
             break
-        wanted = [contents.draw(rng, min_objects, room_type) for _ in range(rooms)]
+        wanted = [contents.draw(rng, min_objects, room_type, difficulty) for _ in range(rooms)]
 
     look_seed = int(rng.integers(2**31))
     return _scene(scene_id, split, ceiling, wanted[0].room_type, plan, furnished, look_seed)
 
 
 def _begin(
-    split: Split, seed: int, index: int, rooms: int, min_objects: int, room_type: str | None
+    split: Split,
+    seed: int,
+    index: int,
+    rooms: int,
+    min_objects: int,
+    room_type: str | None,
+    difficulty: str,
 ) -> tuple[str, np.random.Generator, float, list[contents.Contents]]:
     """(scene id, the scene's random stream, ceiling height in metres, contents of each room)."""
-    scene_id = f"procedural-{split}-{seed}-{index:06d}" + ("" if rooms == 1 else f"-flat{rooms}")
+    scene_id = f"procedural-{split}-{seed}-{index:06d}"
+    scene_id += "" if difficulty == "real" else f"-{difficulty}"
+    scene_id += "" if rooms == 1 else f"-flat{rooms}"
     rng = np.random.default_rng([seed, crc32(scene_id.encode())])
     ceiling = round(float(rng.uniform(2.4, 3.0)), 2)
-    wanted = [contents.draw(rng, min_objects, room_type) for _ in range(rooms)]
+    wanted = [contents.draw(rng, min_objects, room_type, difficulty) for _ in range(rooms)]
     return scene_id, rng, ceiling, wanted
 
 
 def planned_counts(split: Split, seed: int, index: int) -> dict[str, int]:
-    """Category -> number of instances that room ``index`` is meant to hold.
+    """Category -> number of instances that room ``index`` of difficulty ``real`` is meant to hold.
 
     Much faster than furnishing the room, which may end up with fewer objects.
     """
-    _, _, _, wanted = _begin(split, seed, index, 1, 1, None)
+    _, _, _, wanted = _begin(split, seed, index, 1, 1, None, "real")
     return wanted[0].counts
 
 
