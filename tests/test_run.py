@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,13 @@ def test_the_end_of_a_run_prints_no_interrupt(
     assert "KeyboardInterrupt" not in capfd.readouterr().err
 
 
+def wait_until(there: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait for what a process does; fail when it ends without having done it."""
+    while not there():
+        assert process.poll() is None, f"the process ended with {process.returncode}"
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_a_run_killed_in_the_middle_leaves_nothing_half_written(workbook: Path) -> None:
     tiny(
@@ -200,8 +208,7 @@ def test_a_run_killed_in_the_middle_leaves_nothing_half_written(workbook: Path) 
         "runner.execute('02', 'smoke')"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, start_new_session=True)
-    while not (workbook / "started").exists():
-        time.sleep(0.2)
+    wait_until((workbook / "started").exists, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (workbook / "executed" / "02_slow.ipynb").exists()
@@ -548,14 +555,13 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [
             sys.executable,
-            str(PROJECT / "spacer_utils" / "workbook" / "claim.py"),
+            str(PROJECT / "spacer_utils" / "core" / "claim.py"),
             str(lock),
             "sleep",
             "60",
         ]
     )
-    while not (lock.exists() and lock.read_text().strip()):
-        time.sleep(0.05)
+    wait_until(lambda: lock.exists() and bool(lock.read_text().strip()), holder)
     with pytest.raises(BlockingIOError):
         claim.claim(lock)
     holder.kill()

@@ -123,10 +123,10 @@ SHORT = Recipe(
 FULL = Recipe(
     copy_steps=250,
     look_steps=900,
-    draw_steps=700,
-    reckon_steps=1000,
-    read_steps=250,
-    answer_steps=450,
+    draw_steps=450,
+    reckon_steps=800,
+    read_steps=200,
+    answer_steps=350,
 )
 """The whole recipe, on two cores: one trains and one draws."""
 MEND = "The last saved state stays. Lower the recipe's learning rate."
