@@ -78,14 +78,14 @@ def by_question_type(rows: Sequence[Row], ks: Sequence[int] = (1, 8, 32)) -> lis
         found["spread (%)"] = 100.0 * (max(accuracy) > min(accuracy))
         types[mine[0]["question_type"]].append(found)
 
-    table = [
+    table: list[Row] = [
         {"question_type": name, "n": len(found), **_means(found)}
         for name, found in sorted(types.items())
     ]
     if table:
         numbers = [{k: v for k, v in row.items() if k != "question_type"} for row in table]
-        mean = {"question_type": "mean", **_means(numbers), "n": sum(r["n"] for r in table)}
-        table.append(mean)
+        whole = sum(row["n"] for row in table)
+        table.append({"question_type": "mean", **_means(numbers), "n": whole})
     return table
 
 
@@ -121,5 +121,5 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _means(rows: Sequence[Row]) -> Row:
     return {key: float(np.mean([r[key] for r in rows])) for key in rows[0]}
