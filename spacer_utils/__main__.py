@@ -24,6 +24,8 @@ FOLDERS = [r.folder.split("/")[-1] for r in registry.ALL]
 
 
 def run_data(given: Namespace) -> int:
+    if given.part == "maps":
+        return _data_maps(given)
     from .dataset import build
 
     name = given.profile or ("gpu-lora" if given.size == "paper" else "cpu")
@@ -45,6 +47,23 @@ def run_data(given: Namespace) -> int:
     print(f"{out}: " + ", ".join(f"{n['rows']} rows in {s}" for s, n in found["splits"].items()))
     print("\n".join(f"failed check: {line}" for line in found["failures"]) or "all checks passed")
     return 1 if found["failures"] else 0
+
+
+def _data_maps(given: Namespace) -> int:
+    from .dataset import published_maps
+
+    if not (given.rows and given.scans):
+        raise WorkbookError("data maps needs --rows FILE and --scans FOLDER.")
+    found = published_maps.write(
+        given.rows,
+        given.scans,
+        given.release,
+        given.out,
+        overwrite=given.overwrite,
+        progress=Progress("videos"),
+    )
+    print("\n".join(found.lines()))
+    return 0
 
 
 def run_train(given: Namespace) -> None:
@@ -212,7 +231,15 @@ def parser() -> Parser:
         "make the dataset: videos, questions and maps",
         "spacer data --profile smoke",
         "spacer data --size paper --engine ray --workers 8",
+        "spacer data maps --rows SR-91k.jsonl --scans SCANNET",
+        "",
+        "data maps writes the maps that published rows lack, from your own copy of the scans:",
+        "cognitive_map.jsonl beside the rows, and cognitive_map_first_view.jsonl.",
     )
+    data.add_argument(
+        "part", nargs="?", choices=("maps",), help="maps: only the maps of published rows"
+    )
+    data.take("--rows", "for data maps")
     data.take("--profile", "default: cpu; gpu-lora with --size paper", default=None)
     data.take("--size")
     data.take("--rooms", "default: the profile's; a fixed mix shrinks with it")
@@ -220,7 +247,7 @@ def parser() -> Parser:
     data.take("--workers", "default: one for every core")
     data.take("--engine")
     data.take("--real-layouts", "default: the environment variable REAL_LAYOUTS", default=layouts)
-    data.take("--scans")
+    data.take("--scans", "instead of procedural rooms; or those of the rows, for data maps")
     data.take("--release")
     data.take("--out", "default: outputs/<profile>/data, or outputs/paper/data")
     data.take("--overwrite")

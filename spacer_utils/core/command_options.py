@@ -102,9 +102,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "which dataset --scans holds",
     },
     "--rewards": {"choices": ("strict", "spacer"), "default": "strict", "help": "reward set"},
+    "--rows": {"type": Path, "metavar": "FILE", "help": "published rows, such as SR-91k.jsonl"},
     "--rooms": {"type": COUNT, "metavar": "N", "help": "number of training rooms"},
     "--sampling": {"help": "named frame sampling, such as uniform32 or spacer"},
-    "--scans": {**FOLDER, "help": "film these real scans instead of procedural rooms"},
+    "--scans": {**FOLDER, "help": "real scans as their dataset publishes them"},
     "--scoring": {
         "choices": ("official", "spacer"),
         "default": "official",
