@@ -256,7 +256,7 @@ def parser() -> Parser:
         run_train,
         "train one model; a run that was stopped goes on from its last checkpoint",
         "spacer train --method sg_rlvr",
-        "spacer train --method rlvr --tuning full --set rl_steps=40 --trl loss_type=dr_grpo",
+        "spacer train --method rlvr --tuning full --set loss_type=dr_grpo --trl num_iterations=2",
     )
     train.take("--profile")
     train.take("--method")

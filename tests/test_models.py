@@ -560,7 +560,7 @@ SETTINGS: dict[str, tuple[str, list[str], str]] = {
     "credit": (
         "sg_rlvr_objects",
         ["--trl", "scale_rewards=batch"],
-        "credit by object divides by the spreads",
+        "credit 'object' compares rewards within groups",
     ),
     "vllm": ("rlvr", ["--vllm", "colocate"], "vllm"),
 }

@@ -156,7 +156,14 @@ def test_maps_stand_behind_the_gate_of_the_method(
 
 
 @pytest.mark.parametrize(
-    ("method", "by_object"), [("sg_rlvr_dense", False), ("sg_rlvr_objects", True)]
+    ("method", "chosen", "credit"),
+    [
+        ("sg_rlvr_dense", "method", "completion"),
+        ("sg_rlvr_objects", "method", "object"),
+        ("sg_rlvr_parts", "method", "parts"),
+        ("sg_rlvr_dense", "parts", "parts"),
+        ("sg_rlvr_objects", "completion", "completion"),
+    ],
 )
 def test_tokens_are_credited_as_the_method_says(
     model: str,
@@ -164,16 +171,17 @@ def test_tokens_are_credited_as_the_method_says(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     method: str,
-    by_object: bool,
+    chosen: str,
+    credit: str,
 ) -> None:
     from spacer_utils.training import loop
 
-    def asked(*_: Any, by_object: bool, **__: Any) -> Any:
-        raise Killed(by_object)
+    def asked(*_: Any, credit_by: str, **__: Any) -> Any:
+        raise Killed(credit_by)
 
     monkeypatch.setattr(loop, "VideoGRPOTrainer", asked)
-    with pytest.raises(Killed, match=f"^{by_object}$"):
-        go(method, "full", model, data, tmp_path)
+    with pytest.raises(Killed, match=f"^{credit}$"):
+        go(method, "full", model, data, tmp_path, PROFILE.with_overrides(credit=chosen))
 
 
 @pytest.mark.parametrize("method", ["sft", "rlvr"])

@@ -413,7 +413,7 @@ def test_every_token_is_credited_with_what_it_decides(
         rows=MIXED[:1],
         num_generations=4,
         on_rollouts=rows.extend,
-        by_object=True,
+        credit_by="object",
         rewards=(vowels, map_calibrated),
         reward_weights=[2.0, 3.0],
         max_completion_length=99,
@@ -494,13 +494,14 @@ def test_every_token_is_credited_with_what_it_decides(
 
 
 @pytest.mark.parametrize(
-    "config", [{"scale_rewards": "none"}, {"multi_objective_aggregation": "normalize_then_sum"}]
+    "config", [{"scale_rewards": "batch"}, {"multi_objective_aggregation": "normalize_then_sum"}]
 )
-def test_credit_by_object_refuses_what_it_would_not_follow(
-    models: dict[str, str], tmp_path: Path, config: dict[str, str]
+@pytest.mark.parametrize("credit_by", ["parts", "object"])
+def test_credit_within_completions_refuses_what_it_would_not_follow(
+    models: dict[str, str], tmp_path: Path, config: dict[str, str], credit_by: str
 ) -> None:
-    with pytest.raises(WorkbookError, match="scale_rewards at 'group'"):
-        grpo(models["qwen3_vl"], tmp_path, Clips(), by_object=True, **config)
+    with pytest.raises(WorkbookError, match="scale_rewards to 'group' or 'none'"):
+        grpo(models["qwen3_vl"], tmp_path, Clips(), credit_by=credit_by, **config)
     grpo(models["qwen3_vl"], tmp_path, Clips(), **config)
 
 

@@ -251,8 +251,8 @@ def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[
             mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]
         about = {"model": model, "train_seed": run["seed"]}
         numberless.append({**about, **training_logs.numberless(rows)})
-        by_object = run["method"] in METHODS.names() and METHODS[run["method"]].credit == "object"
-        if maps and not by_object:
+        own = METHODS[run["method"]].credit if run["method"] in METHODS.names() else "completion"
+        if maps and run.get("credit", own) == "completion":
             followed.append({**about, **training_maps.advantage_correlations(maps)})
     return {
         "gains": [

@@ -75,6 +75,18 @@ class Train:
     rl_lr_lora: float
     completion_tokens: int
     beta: float = 0.04
+    """Weight of the KL divergence from the starting policy; 0 loads no reference model."""
+    loss_type: str = "grpo"
+    """``grpo``, as in the paper, divides by the length of each completion, ``dr_grpo`` by a
+    constant."""
+    scale_rewards: str = "group"
+    """``group``, as in the paper, divides advantages by the group's standard deviation; ``none``
+    leaves them in units of the reward."""
+    credit: str = "method"
+    """What a token is credited with: ``method`` as the method says, else ``completion``, ``parts``
+    or ``object`` (``training.credit``)."""
+    skip_groups: str = "none"
+    """``accuracy`` leaves groups out whose completions are all equally right (DAPO)."""
     temperature: float = 1.0
     """Of the rollouts."""
     top_p: float = 1.0
@@ -198,6 +210,13 @@ _LEAST |= {"group_size": 2, "max_pixels": 28 * 28, "width": 28, "height": 28}
 """Whole numbers that can't be 0: a group of one has no advantage, a frame holds a patch of the
 vision tower or more."""
 _ABOVE_ZERO = ("sft_lr", "rl_lr_full", "rl_lr_lora", "temperature", "top_p", "fps")
+_CHOICES = {
+    "loss_type": ("grpo", "dr_grpo"),
+    "scale_rewards": ("group", "none"),
+    "credit": ("method", "completion", "parts", "object"),
+    "skip_groups": ("none", "accuracy"),
+}
+"""Texts that a field may hold."""
 _AT_MOST = {"top_p": 1, "warmup": 1, "min_visible_share": 1}
 
 
@@ -209,7 +228,10 @@ def _check_kind(key: str, value: Any, usual: Any) -> None:
     number = number and least <= value <= most and not (key in _ABOVE_ZERO and value == 0)
     number = number and not (key == "size" and 0 < value < 28)
 
+    choices = _CHOICES.get(key, (value,))
+
     # what the message says is wanted
+    text = f"one of {', '.join(choices)}" if key in _CHOICES else "a text"
     span = "above 0" if key in _ABOVE_ZERO else f"from {least} on"
     span += f" up to {most}" if most < math.inf else ""
     span += " (0, or 28 pixels and more)" if key == "size" else ""
@@ -218,7 +240,7 @@ def _check_kind(key: str, value: Any, usual: Any) -> None:
     )
     fits, words = {
         bool: (isinstance(value, bool), "True or False"),
-        str: (isinstance(value, str), "a text"),
+        str: (isinstance(value, str) and value in choices, text),
         int: (number and isinstance(value, int), f"a whole number {span}"),
         float: (number, f"a number {span}"),
         tuple: (whole, "whole numbers from 0 on, as in (0, 1)"),

@@ -203,28 +203,33 @@ def earned(map_: Drawn) -> dict[str, float]:
     return found
 
 
+def possible(map_: Drawn) -> dict[str, float]:
+    """Per true category: what the true map itself earns; 0 for objects in the middle."""
+    found = {}
+    for category, there in map_.true.items():
+        places = tuple(sorted(there))
+        found[category] = excess(places, places, map_.grid)
+    return found
+
+
 def calibrated(map_: Drawn) -> float:
     """The calibrated map score: 1 for a perfect map, 0 for one without information, negative for
     one that is worse than that."""
     if map_.count and not any(map_.valid.values()):
         return 0.0
 
-    # what the true map itself would earn
-    possible = 0.0
-    for there in map_.true.values():
-        places = tuple(sorted(there))
-        possible += excess(places, places, map_.grid)
+    most = sum(possible(map_).values())
 
     # every object stands in the middle: no drawing can be told from one without information, so
     # only the exact map counts
-    if possible < 1e-9:
+    if most < 1e-9:
         return float(
             map_.written == {c: len(p) for c, p in map_.true.items()}
             and map_.valid == map_.true
             and not map_.extra
         )
 
-    # Objects in the middle add nothing to ``possible``. A map that spreads them can so earn a little
+    # Objects in the middle add nothing to ``most``. A map that spreads them can so earn a little
     # more than the true one: the score ends at 1.
-    share = min(1.0, sum(earned(map_).values()) / possible)
+    share = min(1.0, sum(earned(map_).values()) / most)
     return share * (map_.count / (map_.count + map_.extra))

@@ -30,6 +30,7 @@ from ..core.types import Sample, WorkbookError
 from . import credit, logs, packing, rollouts, vllm_rollouts
 from .checkpoints import Resumable
 from .encoder import Batch, Encoder, Prompt, token_types, vision_tokens
+from .method import Credit
 from .vision import SharedVision
 
 # ------------------------------------------------------------------------------------ the algorithm
@@ -60,6 +61,18 @@ def group_advantages(
 
     spread = rewards.std() if scale_rewards == "batch" else groups.std(1, keepdim=True)
     return (advantages / (spread + credit.SMALLEST)).flatten()
+
+
+def without_spread(accuracies: torch.Tensor, group_size: int) -> torch.Tensor:
+    """(B,) whether all completions of a row's group have the same of (B,) accuracies.
+
+    Such a group says nothing about answers: DAPO (arXiv 2503.14476), section 3.2, leaves it out.
+
+    >>> without_spread(torch.tensor([1.0, 1.0, 0.0, 1.0]), 2).tolist()
+    [True, True, False, False]
+    """
+    groups = accuracies.view(-1, group_size)
+    return (groups.amax(1) == groups.amin(1)).repeat_interleave(group_size)
 
 
 def grpo_loss(
@@ -151,11 +164,14 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         on_rollouts: gets the rows for ``rollouts.jsonl`` after every generation, on the main
             process.
         shuffled: rollouts per prompt on shuffled frames that T-GRPO compares with; 0 for none.
-        by_object: a token's advantage comes from what the token decides (see ``credit``), not from
-            the completion's total.
+        credit_by: what a token is credited with (see ``credit``).
+        skip_groups: ``accuracy`` leaves groups out whose completions are all equally right. With
+            ``credit_by`` other than ``completion``, only what stands behind the map is left out: the
+            group's maps still differ.
 
     Raises:
-        WorkbookError: ``by_object`` with advantages that are not scaled as GRPO scales them.
+        WorkbookError: settings of TRL that ``credit_by`` or ``skip_groups`` would not follow, or rewards
+            without the term that it needs.
     """
 
     def __init__(
@@ -164,27 +180,43 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         encoder: Encoder,
         on_rollouts: Callable[[logs.Rows], None] | None = None,
         shuffled: int = 0,
-        by_object: bool = False,
+        credit_by: Credit = "completion",
+        skip_groups: str = "none",
         **kwargs: Any,
     ) -> None:
-        self.encoder, self.shuffled, self.by_object = encoder, shuffled, by_object
+        self.encoder, self.shuffled, self.credit_by = encoder, shuffled, credit_by
+        self.skip_groups = skip_groups
         self._on_rollouts = on_rollouts
         self._batches: dict[str, Batch] = {}
         self._context: tuple[Batch, Sequence[int]] | None = None
         self._scored: dict[str, Any] = {}
         settings = kwargs["args"]
-        if by_object and (settings.scale_rewards, settings.multi_objective_aggregation) != (
-            "group",
-            "sum_then_normalize",
+        if credit_by != "completion" and not (
+            settings.scale_rewards in ("group", "none")
+            and settings.multi_objective_aggregation == "sum_then_normalize"
         ):
             raise WorkbookError(
-                "credit by object divides by the spreads of groups, as GRPO does. Leave scale_rewards at 'group' "
-                "and multi_objective_aggregation at 'sum_then_normalize', or choose another method."
+                f"credit {credit_by!r} compares rewards within groups. Set scale_rewards to 'group' or 'none' and leave "
+                "multi_objective_aggregation at 'sum_then_normalize', or choose another method."
+            )
+        if skip_groups == "accuracy" and settings.loss_type not in ("grpo", "dr_grpo"):
+            raise WorkbookError(
+                f"skip_groups leaves rows out of a mean over rows, which loss_type {settings.loss_type!r} does not "
+                "take. Choose grpo or dr_grpo."
             )
         super().__init__(*args, processing_class=encoder.processor, **kwargs)
         self.reward_func_names = [
             f.__name__ for f in self.reward_funcs
         ]  # TRL names a partial after the function inside
+        self._of_map = torch.tensor([n.startswith("map") for n in self.reward_func_names])
+        if credit_by != "completion" and not self.reward_weights.cpu()[self._of_map].any():
+            raise WorkbookError(
+                f"credit {credit_by!r} needs a reward for maps. Choose a method that has one, or credit 'completion'."
+            )
+        if skip_groups == "accuracy" and "accuracy" not in self.reward_func_names:
+            raise WorkbookError(
+                "skip_groups='accuracy' needs the reward term accuracy. Choose 'none', or a method that has it."
+            )
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         self._sight = SharedVision(self.model, always=sharded)
         self._reference_sight = (
@@ -300,12 +332,21 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
                 self._metrics[self._mode]["sampling/sampling_logp_difference/mean"][-1]
             )
         self._scored["total"] = time.perf_counter() - start
+        skipped = self._skipped().to(out["advantages"].device)
+        out["advantages"] = out["advantages"].masked_fill(skipped, 0.0)
         self._log_rollouts(inputs, batch, out["advantages"].tolist())
-        if self.by_object:
+        if self.credit_by != "completion":
             out["advantages"] = self._credited(
                 [Sample.from_json_text(x["sample"]) for x in inputs],
                 out["advantages"],
+                skipped,
                 out["completion_ids"].size(1),
+            )
+        elif self.skip_groups == "accuracy":
+            kept = self.accelerator.gather((~skipped).sum()).sum().clamp(min=1)
+            out["kept"] = ~skipped
+            out["rows_per_kept"] = (len(skipped) * self.accelerator.num_processes / kept).repeat(
+                len(skipped)
             )
         return out
 
@@ -320,9 +361,23 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         return super()._get_per_token_logps_and_entropies(seeing, input_ids, *args, **kwargs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        inputs, share = self._kept(inputs) if "kept" in inputs else (inputs, 1.0)
         with self._looking_at(self._batches[self._mode], inputs["media_row"].tolist()):
             loss: torch.Tensor = super()._compute_loss(model, inputs)
-        return loss
+        return loss * share
+
+    def _kept(self, inputs: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """The rows of a chunk that are not left out, and the factor that makes the mean over them
+        their part of the mean over all kept rows of the generation.
+
+        Where none is kept one row stays, with factor 0: in every process there is a loss.
+        """
+        kept, count = inputs["kept"], len(inputs["kept"])
+        rows = kept.nonzero()[:, 0] if kept.any() else kept.new_zeros(1, dtype=torch.long)
+        chosen = {
+            k: v[rows] if isinstance(v, torch.Tensor) and v.dim() else v for k, v in inputs.items()
+        }
+        return chosen, float(kept.sum() / count * inputs["rows_per_kept"][0])
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
@@ -345,20 +400,46 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         }
         return scores
 
+    def _skipped(self) -> torch.Tensor:
+        """(B,) rows of groups that are left out."""
+        scores = torch.tensor(self._scored["terms"])
+        if self.skip_groups == "none":
+            return torch.zeros(len(scores), dtype=torch.bool)
+        accuracy = scores[:, self.reward_func_names.index("accuracy")].nan_to_num()
+        found = without_spread(accuracy, self.num_generations)
+        groups = self.accelerator.gather(found.to(self.accelerator.device).sum()).sum()
+        self._note("groups/skipped", int(groups) / self.num_generations)
+        return found
+
     def _credited(
-        self, samples: Sequence[Sample], whole: torch.Tensor, length: int
+        self, samples: Sequence[Sample], whole: torch.Tensor, skipped: torch.Tensor, length: int
     ) -> torch.Tensor:
         """(B, length) advantages of tokens from those of their completions (B,)."""
-        seen, group = self._scored, self.num_generations
-        earned = torch.tensor(seen["terms"]) * self.reward_weights.cpu()
-        of_map = torch.tensor([n.startswith("map") for n in self.reward_func_names])
+        seen, group, scale = self._scored, self.num_generations, self.scale_rewards
+        weights = self.reward_weights.cpu()
+        earned = torch.tensor(seen["terms"]) * weights
+        of_map = self._of_map
+        of_head = of_map.clone()
+        if self.credit_by == "parts":
+            of_head |= torch.tensor([n.startswith("format") for n in self.reward_func_names])
         head, rest = (
-            group_advantages((earned * chosen).nansum(1), group).to(whole.device)
-            for chosen in (of_map, ~of_map)
+            group_advantages((earned * chosen).nansum(1), group, scale).to(whole.device)
+            for chosen in (of_head, ~of_map)
         )
-        cells = credit.by_category(samples, seen["texts"], group)
+        rest = rest.masked_fill(skipped, 0.0)
+
+        # without a true map there is nothing to take apart
+        mapped = torch.tensor(
+            [any((s.cognitive_map or {}).values()) for s in samples], device=whole.device
+        )
+        head, rest = torch.where(mapped, head, whole), torch.where(mapped, rest, whole)
+
+        cells = None
+        if self.credit_by == "object":
+            weight = float(weights[of_map].sum())
+            cells = credit.by_category(samples, seen["texts"], group, scale, weight)
         tokens = [credit.ends(self._tokenizer, ids) for ids in seen["ids"]]
-        return credit.by_token(whole, head, rest, cells, seen["texts"], tokens, length)
+        return credit.by_token(whole, head, rest, seen["texts"], tokens, length, cells)
 
     def _shuffled_accuracy(self, inputs: list[dict[str, Any]]) -> list[float | None]:
         """Per row, mean accuracy of extra rollouts of its prompt on shuffled frames; None without a

@@ -71,9 +71,9 @@ def rollout(
 def summary(rows: Rows) -> dict[str, float]:
     """Metrics that TRL does not log.
 
-    They are reward and accuracy per question type; the shares of maps that can be read, of each
-    format failure, and of truncated completions; and the sum of vision tokens, where a clip counts
-    in each of its rows.
+    They are reward and accuracy per question type; the shares of groups whose completions are not
+    all equally right, of maps that can be read, of each format failure, and of truncated
+    completions; and the sum of vision tokens, where a clip counts in each of its rows.
     """
     by_type: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for r in rows:
@@ -83,6 +83,12 @@ def summary(rows: Rows) -> dict[str, float]:
         values = [r["terms"].get("accuracy") for r in mine]
         if values := [v for v in values if v is not None]:
             found[f"accuracy/{kind}"] = _mean(values)
+    groups: dict[str, set[float | None]] = defaultdict(set)
+    for r in rows:
+        if "accuracy" in r["terms"]:
+            groups[r["group"]].add(r["terms"]["accuracy"])
+    if groups:
+        found["groups/with_spread"] = _mean([len(values) > 1 for values in groups.values()])
     with_map = [r["has_map"] for r in rows if r["has_map"] is not None]
     if with_map:
         found["map/parsed"] = _mean(with_map)

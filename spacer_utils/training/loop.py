@@ -149,7 +149,8 @@ def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
             reward_funcs=functions,
             on_rollouts=partial(append_jsonl, plan.out / logs.ROLLOUTS),
             shuffled=args.num_generations // 2 if "temporal" in plan.terms else 0,
-            by_object=method.credit == "object",
+            credit_by=plan.credit,
+            skip_groups=plan.profile.train.skip_groups,
         )
     return _quiet(trainer), window
 
@@ -310,10 +311,9 @@ def arguments(plan: Plan) -> Any:
         "temperature": t.temperature,
         "top_p": t.top_p,
         "beta": t.beta,
-        # TRL's defaults are dapo, bias-corrected KL and beta 0
-        "loss_type": "grpo",
-        "use_bias_correction_kl": False,
-        "scale_rewards": "group",
+        "loss_type": t.loss_type,
+        "scale_rewards": t.scale_rewards,
+        "use_bias_correction_kl": False,  # TRL's default is True
         # room for the prompt and answer; at the checkpoint's own 128k tokens a colocated vllm finds
         # no memory
         "vllm_max_model_length": 16_384,

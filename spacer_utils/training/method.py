@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 
 from ..core.types import Gate
 
+Credit = Literal["completion", "parts", "object"]
+
 
 class Method:
     """What a run optimises, and how its results are shown: a class of attributes, never an
@@ -18,9 +20,9 @@ class Method:
     """Ask for a cognitive map in the prompt."""
     gate: ClassVar[Gate] = "correct"
     """When a map counts: after a right answer, as in the paper, or in every well-formed one."""
-    credit: ClassVar[Literal["completion", "object"]] = "completion"
-    """What a token is credited with: the whole completion's rewards, as in GRPO, or what it decides
-    (``training.credit``)."""
+    credit: ClassVar[Credit] = "completion"
+    """What a token is credited with: the whole completion's rewards, as in GRPO, those of its part
+    (the map, or what stands behind it), or what it decides (``training.credit``)."""
     compared_with: ClassVar[tuple[str, ...]] = ()
     """Methods and conditions of the base (``base``, ``base with map``) that tables subtract from
     it."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from zlib import crc32
 
 import numpy as np
@@ -32,6 +32,7 @@ from ..core.profiles import Profile
 from ..core.registry import METHODS
 from ..core.rows import load
 from ..core.types import Sample, WorkbookError
+from .method import Credit
 
 Tuning = Literal["lora", "full"]
 BrokenMedia = Literal["fail", "drop"]
@@ -106,6 +107,13 @@ class Plan:
         return self.profile.train.sft_steps if self.supervised else self.profile.train.rl_steps
 
     @property
+    def credit(self) -> Credit:
+        """What a token is credited with: the profile's choice, else the method's."""
+        own: Credit = METHODS[self.method].credit
+        chosen = self.profile.train.credit
+        return own if chosen == "method" else cast(Credit, chosen)
+
+    @property
     def per_step(self) -> int:
         """Prompts of an optimiser step."""
         return (
@@ -122,7 +130,7 @@ class Plan:
                 "name": self.method,
                 "with_map": method.with_map,
                 "gate": method.gate,
-                "credit": method.credit,
+                "credit": self.credit,
             },
             "terms": dict(self.terms),
             "tuning": self.tuning,
@@ -214,6 +222,7 @@ def write_result(plan: Plan, **facts: Any) -> Path:
         "method": plan.method,
         "tuning": plan.tuning,
         "with_map": METHODS[plan.method].with_map,
+        "credit": plan.credit,
         "seed": plan.seed,
         "steps": plan.steps,
         "fingerprint": plan.fingerprint(),

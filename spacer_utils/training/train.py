@@ -36,7 +36,7 @@ def run(
         out: parent of the run's folder ``<method>-<tuning>-s<seed>``; ``outputs/<profile>/train``
             by default.
         model: starting policy instead of the profile's (a folder or hub id).
-        options: fields of TRL's configuration, for example ``{"loss_type": "dr_grpo", "report_to":
+        options: fields of TRL's configuration, for example ``{"num_iterations": 2, "report_to":
             "tensorboard"}``.
         broken_media: ``drop`` leaves out the rows of files that can't be read and counts them in
             ``metrics.jsonl``.

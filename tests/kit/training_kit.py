@@ -202,7 +202,8 @@ def grpo(
     rewards: Sequence[Callable[..., Any]] = (vowels,),
     shuffled: int = 0,
     on_rollouts: Any = None,
-    by_object: bool = False,
+    credit_by: Any = "completion",
+    skip_groups: Any = "none",
     **config: Any,
 ) -> Any:
     """A ``VideoGRPOTrainer`` on the CPU; ``config`` goes to TRL's GRPOConfig."""
@@ -248,7 +249,8 @@ def grpo(
         encoder=encoder,
         on_rollouts=on_rollouts,
         shuffled=shuffled,
-        by_object=by_object,
+        credit_by=credit_by,
+        skip_groups=skip_groups,
         peft_config=lora() if tuning == "lora" else None,
     )
     made.model.train()
