@@ -1,6 +1,6 @@
-"""Directions for someone who stands at one point and faces another: the turn, and what it is called.
+"""The turn from facing one point to facing another, and its name (left, back-right, ...).
 
-Questions use them in metres, readings of maps in cells.
+Points may be in any unit: questions give metres, map readings give cells.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 Point = Sequence[float] | npt.NDArray[np.float64]
 Sectors = dict[str, tuple[float, float]]
+"""Name -> [start, stop) in degrees counter-clockwise from straight ahead."""
 EASY: Sectors = {"left": (0, 180), "right": (180, 360)}
 MEDIUM: Sectors = {"left": (0, 135), "back": (135, 225), "right": (225, 360)}
 HARD: Sectors = {
@@ -20,7 +21,6 @@ HARD: Sectors = {
     "back-right": (180, 270),
     "front-right": (270, 360),
 }
-"""Degrees counter-clockwise from straight ahead."""
 SECTORS = {
     "object_rel_direction_easy": EASY,
     "object_rel_direction_medium": MEDIUM,
@@ -28,7 +28,7 @@ SECTORS = {
     "object_rel_direction_backward": HARD,
 }
 MARGIN = 10.0
-"""Degrees to the nearest sector boundary."""
+"""A direction is clear if it is so many degrees from every sector boundary."""
 
 
 def turn(origin: Point, ahead: Point, target: Point) -> float:
@@ -39,15 +39,14 @@ def turn(origin: Point, ahead: Point, target: Point) -> float:
     return float(np.degrees(np.arctan2(ax * by - ay * bx, ax * bx + ay * by)))
 
 
-def sector(angle: float, sectors: dict[str, tuple[float, float]]) -> str:
-    """Name of the sector whose [start, stop) holds the angle, degrees counter-clockwise from ahead;
-    stop may exceed 180."""
+def sector(angle: float, sectors: Sectors) -> str:
+    """Name of the sector that holds the angle (degrees counter-clockwise from straight ahead)."""
     return next(
         name for name, (start, stop) in sectors.items() if (angle - start) % 360 < stop - start
     )
 
 
-def boundary_gap(angle: float, sectors: dict[str, tuple[float, float]]) -> float:
+def boundary_gap(angle: float, sectors: Sectors) -> float:
     """Degrees from the angle to the nearest sector boundary."""
     return min(
         abs((angle - edge + 180) % 360 - 180) for edges in sectors.values() for edge in edges

@@ -1,6 +1,6 @@
-"""Decoded frames on disk: one file for each clip and sampling, shared by processes.
+"""Decoded frames on disk, shared by processes: one file for each clip and sampling.
 
-The folder has a limit of bytes. It may be deleted at any time: clips are then decoded again.
+The folder's size is limited. It may be deleted at any time; clips are then decoded again.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from .types import WorkbookError
 
 Pixels = npt.NDArray[np.uint8]
 HOUR = 3600.0
-"""Seconds after which a file that is being written belongs to nobody."""
+"""Seconds after which an unfinished file is abandoned: its writer was killed."""
 LIMIT = 10_000_000_000
-"""Bytes that a folder may hold. Beyond that, the files that were used longest ago are deleted."""
+"""Bytes that a folder may hold. Beyond that, the files used longest ago are deleted."""
 
 
 def kept(
     folder: Path, key: str, make: Callable[[], tuple[Pixels, dict[str, Any]]]
 ) -> tuple[Pixels, dict[str, Any]]:
-    """Frames (memory-mapped, read-only) and their facts, from the folder or else from ``make``.
+    """Frames and their facts, from the folder or else from ``make``.
 
-    A folder that can't be written gives a warning.
+    Kept frames are memory-mapped and read-only. If the folder can't be written, a warning says so.
     """
     path = folder / f"{key}.npy"
     found = _read(path)
@@ -49,15 +49,14 @@ def kept(
 
 
 def _read(path: Path) -> tuple[Pixels, dict[str, Any]] | None:
-    """What a file holds; None where it is missing (another process may have deleted it) or
-    damaged."""
+    """The frames and facts of a file; None if it is damaged, or missing: another process may have
+    deleted it."""
     try:
         pixels = np.load(path, mmap_mode="r")
         with open(path, "rb") as file:
             file.seek(pixels.offset + pixels.nbytes)
             about = json.loads(file.read())
-        # The time of use. It may be let go in this moment, which takes nothing from who has it
-        # open.
+        # Note the time of use. If another process deletes the file now, the open one stays valid.
         with contextlib.suppress(OSError):
             os.utime(path)
         return pixels, about
@@ -66,7 +65,7 @@ def _read(path: Path) -> tuple[Pixels, dict[str, Any]] | None:
 
 
 def _write(path: Path, pixels: Pixels, about: dict[str, Any]) -> None:
-    """Write frames and facts as one file: two files might come from two writers."""
+    """Write frames and facts into one file. Two files might end up from two writers."""
     data = io.BytesIO()
     np.save(data, pixels)
     data.write(json.dumps(about).encode())
@@ -74,18 +73,21 @@ def _write(path: Path, pixels: Pixels, about: dict[str, Any]) -> None:
 
 
 def _let_go(folder: Path, new: Path) -> None:
-    """Delete what was used longest ago until the rest fits, and what killed writers have left."""
+    """Delete abandoned files, and the files used longest ago until the rest fits ``LIMIT``."""
+    # What is there. Another process may be deleting, too.
     now = new.stat().st_mtime
     files = []
     for entry in os.scandir(folder):
         try:
             about = entry.stat()
-        except FileNotFoundError:  # another process was faster
+        except FileNotFoundError:
             continue
         if entry.name.endswith(".npy"):
             files.append((about.st_mtime, about.st_size, Path(entry.path)))
         elif ".npy." in entry.name and about.st_mtime < now - HOUR:
             Path(entry.path).unlink(missing_ok=True)
+
+    # The oldest go first; the new file stays.
     held = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):
         if held <= LIMIT:

@@ -1,7 +1,6 @@
 """The answer that a map gives to a question, and the written steps from the map to the answer.
 
-On a map, objects are points in cells. So even the true map sometimes gives another answer than the
-room.
+On a map, objects are points in cells. So even the true map may give another answer than the room.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from .types import MapCells, Sample
 
 DISTANCES = ("object_rel_distance", "object_rel_distance_farthest")
 CLEAR = 0.5
-"""Cells by which the nearest (farthest) option must be nearer (farther) than the next for a map to
-decide."""
+"""Cells by which the nearest (farthest) option must lead over the next, or the map doesn't decide."""
 LETTERS = string.ascii_lowercase
 HOURS = 24
-"""A direction is written as one of so many equal parts of a full turn."""
-MOST_CELLS = (len(LETTERS) - 1) / 2
-"""The longest distance that a letter can say, in cells; longer ones are written as this."""
+"""Parts of a full turn: a direction is written as a whole number of them."""
+LONGEST = (len(LETTERS) - 1) / 2
+"""The longest distance that a letter can say, in cells. Longer ones are written as this."""
 
 
 def reading(sample: Sample, cells: MapCells) -> str | None:
-    """The answer that a map alone gives, a letter or a number; None where it doesn't decide or the
-    question isn't about maps.
+    """The answer that a map alone gives, a letter or a number.
+
+    None where the map doesn't decide, and for questions that no map answers.
 
     >>> room = Sample(1, "", "video", "numerical", (), "<answer>2</answer>", "", "", "object_counting", categories=("tv",))
     >>> reading(room, {"tv": [[1, 2]], "bed": [[5, 5]]})
@@ -69,18 +68,22 @@ def _extreme(places: Sequence[list[list[int]]], categories: Sequence[str], kind:
 
 
 def steps(sample: Sample, cells: MapCells) -> str:
-    """How a map is read, in the form that supervised training imitates: what is asked about, cut
-    out of the map, and what follows from it. Empty where something asked about isn't drawn and for
-    questions that aren't about maps.
+    """The steps from a map to the answer, as supervised training teaches them.
 
-    Every number that has to be reckoned with is one token: a lowercase letter. Instances are
-    counted as they are cut out. Else, each of the other things lies so many cells to the right or
-    left and up or down from the first one. For directions follow the ways there in ``HOURS``
-    counter-clockwise from the map's right (``a``; that to the second thing reversed for a turned
-    back), the turn between them, what it is called, and the options up to the one that says so. For
-    distances the options are gone through by their letters; behind the distance of each, in half
-    cells, stands the best option so far with its distance. Of several instances the one nearest to
-    the first thing is taken.
+    Empty for questions that no map answers, and where the map lacks an object of the question.
+
+    The text is ``<cut-out> -> <steps>``. The cut-out holds the question's objects and their cells;
+    of several instances, the one nearest to the first object. Counts need no more than a cut-out:
+    the instances get numbers. The steps begin with the offset of every other object from the first
+    one, in cells. Then follow:
+
+    * for directions: the direction of each offset in ``HOURS``, counter-clockwise from the map's
+      right (the first one reversed for someone who looks backward); the turn between the two; its
+      name; the options up to the one that has this name
+    * for distances: each option's distance in half cells and the best option so far, in the order
+      of the options' letters
+
+    A number that the model has to work out is one token, a lowercase letter (``a`` is 0).
 
     >>> from dataclasses import replace
     >>> room = Sample(1, "", "video", "multiple choice", ("A. right", "B. left"), "<answer>B</answer>", "", "",
@@ -100,11 +103,15 @@ def steps(sample: Sample, cells: MapCells) -> str:
     places = {c: sorted(cells.get(c, [])) for c in sample.categories}
     if kind not in (*SECTORS, *DISTANCES) or not all(places.values()):
         return ""
+
+    # The first object, and of every other one the nearest instance.
     first, *others = sample.categories
     here = places[first][0]
     near: dict[str, list[int]] = {
         c: min(places[c], key=lambda p: math.dist(here, p)) for c in others
     }
+
+    # The steps.
     if kind in SECTORS:
         walked = _directions(here, near, kind, option_texts(sample.options))
     else:
@@ -117,12 +124,14 @@ def steps(sample: Sample, cells: MapCells) -> str:
         walked = best_so_far(
             [letters[same_text(c)] for c in near], far, ways, farthest=kind.endswith("farthest")
         )
+
+    # Before them, the cut-out.
     cut_out = {c: [list(p)] for c, p in {first: here, **near}.items()}
     return f"{cut_out} -> {walked}"
 
 
 def counted(category: str, places: Sequence[list[int]]) -> str:
-    """Instances in the order in which maps are written, their number behind each.
+    """The cut-out of a counted category: instances in the map's order, each with its number.
 
     >>> counted("chair", [[3, 7], [5, 6]]), counted("tv", [])
     ("{'chair': [[3, 7]=1;[5, 6]=2}", '{}')
@@ -132,7 +141,7 @@ def counted(category: str, places: Sequence[list[int]]) -> str:
 
 
 def turned(target: int, ahead: int) -> str:
-    """From one way to another, in hours, each a letter.
+    """The turn from the direction ``ahead`` to the direction ``target``, in ``HOURS`` as letters.
 
     >>> turned(3, 6)
     'd-g=v'
@@ -141,8 +150,9 @@ def turned(target: int, ahead: int) -> str:
 
 
 def looked_up(says: str, options: Mapping[str, str]) -> str:
-    """What is looked for, and the options by letter up to the one that says it, with its letter
-    again; all without a match.
+    """A text, the options up to the one that equals it, and that option's letter.
+
+    If no option equals it, all options and the last one's letter.
 
     >>> looked_up("left", {"A": "right", "B": "left", "C": "back"})
     'left;A right;B left=B'
@@ -157,15 +167,15 @@ def looked_up(says: str, options: Mapping[str, str]) -> str:
 
 
 def half_cells(far: float) -> int:
-    """A distance as it is written, of cells."""
-    return round(2 * min(far, MOST_CELLS))
+    """A distance of cells in half cells, rounded; at most ``LONGEST``."""
+    return round(2 * min(far, LONGEST))
 
 
 def best_so_far(
     letters: Sequence[str], far: Sequence[float], ways: Sequence[str], farthest: bool
 ) -> str:
-    """Options by letter with their distances (cells), and behind each the best so far; an equal one
-    does not take its place.
+    """Options with their distances (cells), and behind each the best option so far. Of equal ones
+    the earlier is the best.
 
     >>> best_so_far(["A", "B"], [2.0, 1.2], ["", ""], farthest=False)
     'nearest;A=e A=e;B=c B=c'
@@ -195,12 +205,12 @@ def _directions(
 
 
 def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> float:
-    """Degrees in [-180, 180), left is positive."""
+    """The turn that a question asks for: degrees in [-180, 180), left is positive."""
     return (turn(here, ahead, target) + (180 if kind.endswith("backward") else 0) + 180) % 360 - 180
 
 
 def offset(here: Sequence[int], there: Sequence[int]) -> str:
-    """From one cell to another.
+    """The way from one cell to another: the subtraction and its result.
 
     >>> offset([1, 1], [5, 0])
     '5, 0-1, 1=right 4 down 1'
@@ -211,6 +221,6 @@ def offset(here: Sequence[int], there: Sequence[int]) -> str:
 
 
 def hours(here: Sequence[int], there: Sequence[int], reverse: bool = False) -> int:
-    """The way from one cell to another, counter-clockwise from the map's right."""
+    """The direction from one cell to another in ``HOURS``, counter-clockwise from the map's right."""
     degrees = math.degrees(math.atan2(there[1] - here[1], there[0] - here[0])) + 180 * reverse
     return round(degrees * HOURS / 360) % HOURS

@@ -1,9 +1,9 @@
-"""Ground-truth cognitive maps: where every object of a scene stands on a small square grid, or in
-metres.
+"""Ground-truth cognitive maps: where every object of a scene stands, on a square grid or in metres.
 
-Cells are ``[x, y]`` with x to the right and y up, 0 to grid - 1. In the ``scan`` frame the axes are
-those of the scan, which a video does not determine; in the ``first-view`` frame the map is turned
-so that the first frame looks up (+y).
+Cells are ``[x, y]`` with x to the right and y up, 0 to grid - 1. A map has one of two frames:
+
+* ``scan``: the axes of the scan, which nobody can tell from the video
+* ``first-view``: turned so that the first frame looks up (+y)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Number = TypeVar("Number", int, float)
 GRID = PAPER_GRID
 """Cells per side of the paper's maps."""
 MOST_CELLS = 100
-"""Cells per side that a row may declare: what a map score costs grows with their square."""
+"""Most cells per side that a row may declare. The time of a map score grows with their square."""
 
 
 def _extent(scene: Scene) -> tuple[float, float, float, float]:
@@ -33,11 +33,12 @@ def _cell(value: float, start: float, length: float, grid: int) -> int:
 
 
 def scan_cells(scene: Scene, grid: int = GRID) -> MapCells:
-    """Cell of every object's centre: its share of the room's extent along each scan axis; outside
-    the outline, the nearest cell.
+    """Cell of every object's centre in the scan frame.
+
+    The grid covers the room's extent along both axes. An object outside it gets the nearest cell.
 
     Args:
-        grid: cells per side; the paper's is 10, a finer one loses less.
+        grid: cells per side; the paper has 10.
     """
     left, bottom, width, height = _extent(scene)
     return {
@@ -65,8 +66,7 @@ def heading(clip: Clip) -> float:
 
 
 def first_view_cells(clip: Clip, grid: int = GRID) -> MapCells:
-    """The scan map in quarter turns, so that the first frame's direction, rounded to a room axis,
-    is up; never mirrored."""
+    """The scan map after the quarter turns that make the first frame look up, as nearly as they can."""
     return turn(scan_cells(clip.scene, grid), quarter_turns(clip), grid)
 
 
@@ -76,26 +76,22 @@ def quarter_turns(clip: Clip) -> int:
 
 
 def cameras(clip: Clip) -> list[tuple[float, ...]]:
-    """Per frame, on the first view's map: sine and cosine of where the camera looks
-    (counter-clockwise from up), its place as shares of the room's extent (x, y), and that extent
-    (width, height) in metres."""
+    """The camera of every frame on the first view's map.
+
+    Returns:
+        For each frame: sine and cosine of the viewing direction (counter-clockwise from up); x and
+        y as shares of the room's extent; width and height of that extent, metres.
+    """
     turns = quarter_turns(clip)
     left, bottom, width, height = _extent(clip.scene)
+    extent = (width, height) if turns % 2 == 0 else (height, width)
     found: list[tuple[float, ...]] = []
     for pose in clip.poses:
         angle = math.atan2(pose[1][2], pose[0][2]) + (turns - 1) * math.pi / 2
         x, y = (pose[0][3] - left) / width, (pose[1][3] - bottom) / height
         for _ in range(turns):
             x, y = quarter_turn(x, y, 1.0)
-        found.append(
-            (
-                math.sin(angle),
-                math.cos(angle),
-                x,
-                y,
-                *((width, height) if turns % 2 == 0 else (height, width)),
-            )
-        )
+        found.append((math.sin(angle), math.cos(angle), x, y, *extent))
     return found
 
 
@@ -111,8 +107,8 @@ def cells(clip: Clip, frame: MapFrame = "first-view", grid: int = GRID) -> MapCe
 
 
 def metric(clip: Clip) -> dict[str, list[list[float]]]:
-    """Where the objects' centres stand seen from the first camera: ``[right, forward]`` in metres,
-    to the centimetre."""
+    """Objects' centres relative to the first camera: ``[right, forward]`` in metres, rounded to
+    centimetres."""
     angle = heading(clip)
     right, forward = (math.sin(angle), -math.cos(angle)), (math.cos(angle), math.sin(angle))
     eye = (clip.poses[0][0][3], clip.poses[0][1][3])
@@ -132,7 +128,7 @@ def read_grid(value: Any) -> int:
     """Cells per side that a row declares as ``grid``; None means the paper's.
 
     Raises:
-        BadRow: no whole number from 2 to ``MOST_CELLS``.
+        BadRow: it is no whole number from 2 to ``MOST_CELLS``.
     """
     if value is None:
         return GRID
@@ -145,12 +141,12 @@ def read_grid(value: Any) -> int:
 
 
 def read_cells(value: Any, grid: int = GRID) -> MapCells:
-    """A map from a file, with whole numbers as ints; a category that is null is left out, as
-    ``datasets`` pads it in.
+    """A map from a file. Whole numbers become ints; categories that are null are left out, because
+    ``datasets`` gives every row the categories of all rows.
 
     Raises:
-        BadRow: no map, or one that is not drawn on this grid; the message names the category or the
-            range found.
+        BadRow: it is no map, or has places that are no cells of this grid; the message names the
+            category or the range found.
 
     >>> read_cells({"tv": [[1, 2.0]], "bed": None})
     {'tv': [[1, 2]]}
@@ -210,8 +206,7 @@ def quarter_turn(x: Number, y: Number, side: Number) -> tuple[Number, Number]:
 
 
 def mirror(cells: MapCells, grid: int = GRID) -> MapCells:
-    """The map with left and right exchanged: never a right map, because a video does determine
-    handedness.
+    """The map with left and right exchanged. It is always wrong: a video tells left from right.
 
     >>> mirror({"tv": [[9, 0]]})
     {'tv': [[0, 0]]}

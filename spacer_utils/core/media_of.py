@@ -1,6 +1,6 @@
-"""Find the one medium that a row names, in any field and form.
+"""Find the one medium that a row names, in any known field and form.
 
-A row that names two media, or one in an unknown field, is refused and not guessed at.
+A row that names several media is refused. So is one with a medium in an unknown field.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KINDS = {
     "image_path": "image",
     "image_paths": "image",
 }
-"""Field -> kind of its media, empty where the file's name tells."""
+"""Field -> kind of its media; empty where only the file's name tells the kind."""
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS = (
     ".mp4",
@@ -43,9 +43,9 @@ VIDEOS = (
     ".ogv",
 )
 MARKS = ("<video>", "<image>", "<audio>")
-"""Stand in a question where trainers put its media."""
+"""Where a mark stands in a question, trainers put a medium."""
 TURNS = ("messages", "conversations", "prompt")
-"""Fields with the turns of a chat."""
+"""Fields that hold the turns of a chat."""
 _OTHERS = (
     "cognitive_map_id",
     "scene_id",
@@ -62,9 +62,10 @@ def medium(row: Mapping[str, Any]) -> tuple[str, str]:
     """Path (empty without a medium) and data type of a row.
 
     Raises:
-        BadRow: several media, embedded ones, one that contradicts ``data_type``, or one in a field
-            that isn't known.
+        BadRow: there are several media, an embedded one, one that contradicts ``data_type``, or one
+            in an unknown field.
     """
+    # The one path, from the row's fields and from the turns of a chat.
     found = {
         (path.removeprefix("./"), kind or _kind_of(path))
         for name, kind in KINDS.items()
@@ -79,6 +80,8 @@ def medium(row: Mapping[str, Any]) -> tuple[str, str]:
         )
     if not paths:
         _refuse_unread(row)
+
+    # Its kind: what ``data_type`` says, else what the field or the file's name says.
     kinds = {kind for _, kind in found if kind}
     named = row.get("data_type")
     if named is not None and not isinstance(named, str):
@@ -86,6 +89,8 @@ def medium(row: Mapping[str, Any]) -> tuple[str, str]:
     data_type = (named or "").lower() or (min(kinds) if kinds else "video" if paths else "text")
     if data_type not in ("image", "video", "text"):
         raise BadRow(f"data_type: {named!r} is none of image, video, text")
+
+    # Path and kind have to agree.
     if not paths and data_type != "text":
         raise BadRow("path: missing")
     if paths and (data_type == "text" or kinds - {data_type}):
@@ -96,10 +101,10 @@ def medium(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def question(problem: str, data_type: str) -> str:
-    """The question without the mark of its medium: prompts put the medium first in any case.
+    """The question without the mark of its medium. Prompts put the medium first anyway.
 
     Raises:
-        BadRow: the marks are not those of the medium, or one stands inside the text.
+        BadRow: there is a mark of another medium, a second mark, or one inside the text.
     """
     for mark in MARKS:
         count = problem.count(mark)
@@ -120,11 +125,10 @@ def question(problem: str, data_type: str) -> str:
 
 
 def turns(row: Mapping[str, Any]) -> dict[str, str]:
-    """Problem and solution of a row that is a chat of one question and its answer; empty for other
-    rows.
+    """Problem and solution of a chat of one question and one answer. Empty for other rows.
 
     Raises:
-        BadRow: several questions.
+        BadRow: there are several questions or answers.
     """
     texts: dict[str, list[str]] = {"problem": [], "solution": []}
     for role, content in _turns(row):
@@ -140,6 +144,7 @@ def turns(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _turns(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Role and content of every turn."""
     for name in TURNS:
         chat = row.get(name)
         for turn in chat if isinstance(chat, list | tuple) else ():
@@ -148,6 +153,7 @@ def _turns(row: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _said(content: Any) -> str:
+    """The text of a turn."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list | tuple) else ()
@@ -159,7 +165,7 @@ def _said(content: Any) -> str:
 
 
 def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Kind and path of the media that stand in a chat's turns."""
+    """Kind and path of the media in a chat's turns."""
     for _, content in _turns(row):
         for part in content if isinstance(content, list | tuple) else ():
             if isinstance(part, Mapping):
@@ -169,7 +175,7 @@ def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _paths(value: Any, name: str) -> list[str]:
-    """The paths of a field: a text, a list, or the dicts of ``datasets`` and of chat templates."""
+    """The paths in a field: a text, a list, or a dict as ``datasets`` and chat templates have it."""
     value = plain(value)
     if value is None or value == "":
         return []
@@ -194,17 +200,14 @@ def _paths(value: Any, name: str) -> list[str]:
 
 
 def _kind_of(path: str) -> str:
-    return (
-        "image"
-        if path.lower().endswith(IMAGES)
-        else "video"
-        if path.lower().endswith(VIDEOS)
-        else ""
-    )
+    """``image`` or ``video`` by the file's name; empty for others."""
+    if path.lower().endswith(IMAGES):
+        return "image"
+    return "video" if path.lower().endswith(VIDEOS) else ""
 
 
 def _refuse_unread(row: Mapping[str, Any]) -> None:
-    """Refuse a row without a medium that names a file in some other field, for example ``clip``."""
+    """Refuse a row that names a file in an unknown field, for example ``clip``."""
     for name, value in row.items():
         if name not in _OTHERS and name not in TURNS and (file := _file_in(value)):
             raise BadRow(
@@ -213,15 +216,12 @@ def _refuse_unread(row: Mapping[str, Any]) -> None:
 
 
 def _file_in(value: Any) -> str:
+    """The first name of a medium in a field, at any depth; empty without one."""
     if isinstance(value, bytes):
         return "embedded bytes"
     if isinstance(value, str):
         return value if _kind_of(value) and not re.search(r"\s", value) else ""
-    inner = (
-        value.values()
-        if isinstance(value, Mapping)
-        else value
-        if isinstance(value, list | tuple)
-        else ()
-    )
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    inner = value if isinstance(value, list | tuple) else ()
     return next((file for one in inner if (file := _file_in(one))), "")

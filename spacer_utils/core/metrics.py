@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 THRESHOLDS = 1 - np.linspace(0.5, 0.95, 10)
-"""Largest relative error that each of the 10 thresholds allows. Exact arithmetic would give other
-edges: in float64 an error of 0.45 or 0.20 misses its own threshold, so 8 against 10 scores 0.6 and
-not 0.7."""
+"""Largest relative error that each of the 10 thresholds allows.
+
+They are rounded to float64, so an error of exactly 0.20 or 0.45 misses its threshold: 8 against 10
+scores 0.6, not 0.7."""
 
 
 def mra(prediction: float, truth: float) -> float:
-    """Mean relative accuracy, 0-1: the share of the 10 thresholds that the relative error keeps
+    """Mean relative accuracy, 0-1: the share of the 10 thresholds that the relative error meets
     (VSI-Bench).
 
-    A truth of 0 is compared by absolute error, as SPAR-Bench does. NaN and infinity score 0.
+    For a truth of 0 the absolute error counts, as in SPAR-Bench. NaN and infinity score 0.
 
     >>> mra(8, 10), mra(9, 10)
     (0.6, 0.9)
@@ -34,7 +35,7 @@ def closeness(prediction: float, truth: float) -> float:
 
 
 def released_closeness(prediction: float, truth: float) -> float:
-    """The same as the released code computes it: its order of comparison gives NaN the full score."""
+    """``closeness`` as SpaceR's released code computes it, which gives NaN the full score."""
     return 1 - min(1.0, max(0.0, (abs(prediction - truth) + 1e-9) / (abs(truth) + 1e-9)))
 
 
@@ -80,8 +81,10 @@ _SE_WORDS = {word: n for word, n in NUMBER_WORDS.items() if word != "zero"} | {
 
 
 def se_num(text: str) -> float | None:
-    """SE-NUM: the first *dictionary entry* found as a whole word anywhere ("one" before "two", "a"
-    = 1), else the first unsigned decimal; SpaceR's VSI-Bench.
+    """SE-NUM (SpaceR's VSI-Bench): a number word, else the first unsigned decimal.
+
+    Of several words the lower number wins, wherever it stands, and "zero", "a" and "an" come last.
+    "a" and "an" are 1.
 
     >>> se_num("a chair at 3.5 m"), se_num("-3"), se_num("twenty-one")
     (1.0, 3.0, 1.0)

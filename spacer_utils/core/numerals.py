@@ -1,9 +1,8 @@
-"""The one reader of numbers: digits, fractions, powers, LaTeX and words, in time linear in the
-text.
+"""Read the number that an answer gives: in digits, as a fraction or power, in LaTeX or in words.
 
-Why no library: math-verify 0.9 reads 14 of 34 such answers as meant (``1,200`` but neither ``2
-1/2`` nor ``1{,}200``, ``2-3`` as -1, no words), takes 10 s for a thousand brackets, and bounds that
-by signals, which threads can't have.
+The time is linear in the text. Why no library: math-verify 0.9 reads only 14 of 34 such answers as
+meant. It reads ``1,200``, but neither ``2 1/2`` nor ``1{,}200``. It takes ``2-3`` for -1, and reads
+no words. A thousand brackets take it 10 s, and its timeout needs signals, which threads don't have.
 """
 
 from __future__ import annotations
@@ -32,13 +31,14 @@ _ALIKE = {
     "\ufe0f": "",
 }
 _KEPT = ("<super>", "<sub>", "<fraction>")
-"""Kinds of characters that become another number when they are normalised: 10² would be 102."""
+"""Kinds of characters that stay as they are: normalised, 10² would become 102."""
 
 
 @lru_cache(maxsize=8192)
 def plain_character(character: str) -> str:
-    """NFKC of one character; digits of any script and dashes are ASCII, format characters (no
-    width) are empty.
+    """One character in plain form: NFKC, with ASCII for dashes and for digits of any script.
+
+    Format characters, which have no width, become empty.
 
     >>> [plain_character(c) for c in "３−\\u200b²"]
     ['3', '-', '', '²']
@@ -56,7 +56,7 @@ def plain_character(character: str) -> str:
 
 
 def plain(text: str) -> str:
-    """``text`` in plain characters, as every strict reader compares it."""
+    """``text`` in plain characters. The strict rewards compare texts in this form."""
     return text if text.isascii() else "".join(map(plain_character, text))
 
 
@@ -78,21 +78,25 @@ _OF_A_UNIT = re.compile(
 
 
 def _notation(text: str) -> str:
-    """One way of writing for each kind: ``1/2``, ``2 1/2``, ``10^2``, ``×``, and no LaTeX."""
+    """The text in one notation: ``1/2``, ``2 1/2``, ``10^2``, ``×``, and no LaTeX."""
+    # Unicode: dashes, ½, raised and small digits.
     if not text.isascii():
-        # a hyphen with a space behind it may be a bullet, a true minus sign may not
+        # "- 2" may be an item of a list; with the true minus sign it is a number
         text = plain(_TRUE_MINUS.sub("-", text))
         text = _FRACTION.sub(_vulgar, text)
         text = _RAISED.sub(lambda run: "^" + _ascii(run[0]), text)
         text = _SMALL.sub(" ", text).replace("\u2019", "'")
+
+    # LaTeX: thin spaces, fractions, products; other commands go.
     if "\\" in text or "{" in text:
         text = text.replace("{,}", ",").replace("\\!", "")
         text = _THIN_SPACE.sub(" ", text)
         text = _FRAC.sub(_latex_fraction, text)
         text = _TIMES.sub("×", text)
-        # a sign may stand before what wraps its number: -\\boxed{2}
+        # -\\boxed{2}: no space between the sign and the number
         text = _COMMAND.sub(lambda command: " " if command[1] is None else "", text)
-    # the 2 of m^2 and of x_2 is no value
+
+    # The 2 in m^2 and in x_2 is no number.
     return _OF_A_UNIT.sub(" ", text)[:MAX_ANSWER]
 
 
@@ -182,14 +186,20 @@ Token = Fraction | str
 
 
 def _chunks(text: str) -> Iterator[list[Token]]:
-    """Neighbouring tokens of which one number could be made, in the order of the text."""
+    """Runs of neighbouring tokens that may form one number, in the order of the text."""
     chunk: list[Token] = []
     end = 0
     for found in _TOKEN.finditer(text):
-        token = (
-            found["word"].lower() if found["word"] else None if found["ordinal"] else _digits(found)
-        )
-        known = token in _KNOWN if found["word"] else token is not None
+        # What it is: a word, an ordinal (never part of a number), or digits.
+        token: Token | None
+        if found["word"]:
+            token = found["word"].lower()
+            known = token in _KNOWN
+        else:
+            token = None if found["ordinal"] else _digits(found)
+            known = token is not None
+
+        # An unknown word, or other text in between, ends the run.
         gap = _GAP_AFTER_SCALE if chunk and chunk[-1] in _SCALES else _GAP
         if chunk and not (known and gap.fullmatch(text, end, found.start())):
             yield chunk
@@ -210,7 +220,7 @@ def _digits(found: re.Match[str]) -> Token:
     sign = "-" if found["sign"] == "-" else ""
     mark = found["mark"]
     literal = found["literal"].replace(mark, "") if mark else found["literal"]
-    # beyond 40 characters only a float is asked for, which is soon made
+    # a float is enough for a literal of over 40 characters, and quick
     value = Fraction(literal if len(literal) <= 40 else float(literal))
     simple = not (found["power"] or found["ten"] or found["kilo"])
     if found["below"]:
@@ -232,16 +242,21 @@ def _digits(found: re.Match[str]) -> Token:
 
 
 def number(text: str) -> float | None:
-    """The first number of a text, in digits if there is one in digits, else in words; units are
-    passed over; None without one.
+    """The first number in digits; without one, the first in words; None without either.
 
-    Read: a sign (any dash, ``minus``), thousands in groups of three (comma, apostrophe, underscore,
-    any space, ``{,}``, ``\\,``), fractions and mixed numbers, powers, ``1.5 × 10^2`` in any
-    spelling, a scale in words (``2.4 million``, ``two dozen``) or ``k``, decimals in words (``one
-    point two``), parts in words (``one and a half``, ``three quarters``), digits of any script. Not
-    read: ordinals (``3rd``), names (``No3``), what is over ``MAX_ANSWER`` characters in. A
-    percentage stays as written, a range is its first number, a comma before other than three digits
-    ends a number, ``M`` is no scale (it may mean metres).
+    Read:
+
+    * a sign: any dash, ``minus``
+    * thousands in groups of three: comma, apostrophe, underscore, any space, ``{,}``, ``\\,``
+    * fractions, mixed numbers, powers, ``1.5 × 10^2`` in any spelling
+    * a scale in words (``2.4 million``, ``two dozen``) or ``k``
+    * decimals in words (``one point two``), parts in words (``one and a half``, ``three quarters``)
+    * digits of any script
+
+    Not read: ordinals (``3rd``), names (``No3``), and what stands behind ``MAX_ANSWER`` characters.
+
+    Units are passed over. A percentage stays as it is written. Of a range, the first number counts.
+    A comma ends a number, unless three digits follow. ``M`` is no scale: it may mean metres.
 
     >>> [number(t) for t in ("about 3½ m", "-2", "1,200", "2-3", "twenty-one", "two hundred and five cm", "a chair")]
     [3.5, -2.0, 1200.0, 2.0, 21.0, 205.0, None]
@@ -259,14 +274,14 @@ def number(text: str) -> float | None:
                     return float(value)
                 spoken = value if spoken is None else spoken
             half = half or "half" in chunk
-        # "half" alone is the last resort: it may be the left half of a room with three chairs
+        # "half" counts only where there is no number: "the left half has three chairs"
         return float(spoken) if spoken is not None else 0.5 if half else None
     except (OverflowError, ZeroDivisionError):
         return None
 
 
 def _values(chunk: Sequence[Token]) -> Iterator[tuple[Fraction, bool]]:
-    """The numbers of a chunk, each with whether digits are in it."""
+    """The numbers of a chunk; the flag says whether a number has digits."""
     k = 0
     while k < len(chunk):
         value, end = _signed(chunk, k)
@@ -276,17 +291,18 @@ def _values(chunk: Sequence[Token]) -> Iterator[tuple[Fraction, bool]]:
 
 
 def _signed(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
-    """The number that begins at ``k`` (None without one), and where it ends."""
-    # "five minus 2" is no negative number
+    """The number that begins at ``k``, None without one; and the place behind it."""
+    # A sign in words; "five minus 2" is no negative number.
     worded = chunk[k] in _SIGNS and (k == 0 or chunk[k - 1] in (*_ARTICLES, "and", "of"))
     k += worded
     if k == len(chunk):
         return None, k
     if worded and chunk[k] == "half":
         return Fraction(-1, 2), k + 1
+
+    # A sign in digits belongs to the whole number: -2 and a half is -2.5.
     negative = chunk[k] if isinstance(chunk[k], Fraction) else Fraction(0)
     if isinstance(negative, Fraction) and negative < 0:
-        # the sign is of the whole number: -2 and a half is -2.5
         chunk, start = [-negative, *chunk[k + 1 :]], k
         value, end = _unsigned(chunk, 0)
         return (None if value is None else -value), start + end
@@ -295,17 +311,24 @@ def _signed(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
 
 
 def _unsigned(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
+    """The number without a sign that begins at ``k``, None without one; and the place behind it."""
+    # A fraction: a quarter, half a million.
     value, end = _part(chunk, k)
     if value is not None:
         return _scaled(value, chunk, end)
+
+    # A whole number with nothing behind it.
     value, end = _whole(chunk, k)
     if value is None or end == len(chunk):
         return value, end
-    # twenty-first and twenty-one hundredths: ordinals, or a part of another kind
+
+    # Ordinals (twenty-first) and other fractions (twenty-one hundredths) are not read.
     tens = NUMBER_WORDS.get(str(chunk[end - 1]), 0) >= 20 or chunk[end - 1] in _SCALES
     name = chunk[end + 1] if chunk[end] == "and" and end + 1 < len(chunk) else chunk[end]
     if chunk[end] in _PARTS or (tens and (name in _PART or name == "first")):
         return None, end + 1
+
+    # A mixed number: two and a half, one and a half million.
     if chunk[end] == "and" and end + 1 < len(chunk) and value.denominator == 1:
         part, after = _part(chunk, end + 1)
         if part is not None and 0 < part < 1:
@@ -314,20 +337,25 @@ def _unsigned(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
 
 
 def _part(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
-    """A fraction: ``3/4``, three quarters, a third, half a."""
+    """The fraction that begins at ``k``: ``3/4``, three quarters, a third, half a."""
+    # 3/4, and half a.
     token = chunk[k]
     following = chunk[k + 1] if k + 1 < len(chunk) else ""
     if isinstance(token, str) and "/" in token:
         return Fraction(token), k + 1
     if token == "half" and following in _ARTICLES:
         return Fraction(1, 2), k + 1
-    count = (
-        Fraction(1)
-        if token in _ARTICLES
-        else token
-        if isinstance(token, Fraction)
-        else NUMBER_WORDS.get(token)
-    )
+
+    # How many parts.
+    count: Fraction | int | None
+    if token in _ARTICLES:
+        count = Fraction(1)
+    elif isinstance(token, Fraction):
+        count = token
+    else:
+        count = NUMBER_WORDS.get(token)
+
+    # Which part: three quarters, a third.
     if count is None or isinstance(following, Fraction):
         return None, k
     if following in _PARTS:
@@ -338,8 +366,10 @@ def _part(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
 
 
 def _scaled(value: Fraction, chunk: Sequence[Token], k: int) -> tuple[Fraction, int]:
-    """``value`` of a scale, if one follows: half a million, a quarter of a million, one and a half
-    thousand."""
+    """``value`` times the scale behind it, if there is one; and the place behind that.
+
+    Between them may stand "of", "a" or "an": half a million, a quarter of a million.
+    """
     at = k
     for fillers in (("of",), _ARTICLES):
         at += at < len(chunk) and chunk[at] in fillers
@@ -348,13 +378,13 @@ def _scaled(value: Fraction, chunk: Sequence[Token], k: int) -> tuple[Fraction, 
 
 
 def _whole(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
-    """A number in words, or in digits with words behind: two hundred and five, 3 thousand 200, one
-    point two million.
+    """The number that begins at ``k``, in words or in digits and words: two hundred and five, 3
+    thousand 200, one point two million.
 
-    "three and four" is 3, because 4 can't follow 3 in one number.
+    It ends where the next token can't go on with it: "three and four" is 3.
     """
-    total = current = Fraction(0)
-    last, scale = "", 0  # what was read last: digits, word, scale
+    total = current = Fraction(0)  # up to the last thousand, million, ...; and since
+    last, scale = "", 0  # what was read last (digits, word, scale); the last scale
     while k < len(chunk):
         token = chunk[k]
         following = chunk[k + 1] if k + 1 < len(chunk) else ""
@@ -370,8 +400,9 @@ def _whole(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
             last = "scale"
         elif token in NUMBER_WORDS:
             value = NUMBER_WORDS[token]
-            room = current % 100 == 0 or (current % 10 == 0 and value < 10 and current % 100 >= 20)
-            if last == "digits" or (last and not room):
+            # a hundred takes any word, twenty takes one to nine
+            fits = current % 100 == 0 or (current % 10 == 0 and value < 10 and current % 100 >= 20)
+            if last == "digits" or (last and not fits):
                 break
             current, last = current + value, "word"
         elif token == "point":
@@ -393,7 +424,7 @@ def _whole(chunk: Sequence[Token], k: int) -> tuple[Fraction | None, int]:
 
 
 def _decimals(chunk: Sequence[Token], k: int) -> tuple[str, int]:
-    """The digits that are spoken behind "point": two five, or twenty-five."""
+    """The digits behind "point" (two five, or twenty-five), and the place behind them."""
     digits, last = "", 0
     while k < len(chunk) and (chunk[k] == "oh" or chunk[k] in NUMBER_WORDS):
         value = NUMBER_WORDS.get(str(chunk[k]), 0)

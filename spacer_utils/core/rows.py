@@ -1,10 +1,12 @@
-"""Read rows of SpaceR-151k and its relatives: tolerant of known variants, strict about broken rows.
+"""Read rows of SpaceR-151k and its relatives. Known variants are accepted, broken rows refused.
 
-Variants seen in public files: ``question`` for ``problem``, ``answer`` or ``ground_truth`` for
-``solution``, a chat of one question and its answer, media in any field and form of ``media_of``, a
-solution with or without tags or in ``\\boxed{}``, as a number or as an option's text, options as a
-list, a dict or lines, types with hyphens or underscores; JSON lines, one JSON list, ``{"data":
-[...]}`` or parquet.
+Variants seen in public files:
+
+* ``question`` for ``problem``, ``answer`` or ``ground_truth`` for ``solution``, or a chat
+* a solution with or without tags, in ``\\boxed{}``, as a number, or as an option's text
+* options as a list, a dict or lines; types with hyphens or underscores
+* media in any field and form of ``media_of``
+* JSON lines, one JSON list, ``{"data": [...]}``, parquet
 """
 
 from __future__ import annotations
@@ -43,11 +45,11 @@ TYPE_NAMES = {re.sub("[^a-z]", "", t.lower()): t for t in PROBLEM_TYPES} | {
     "na": "numerical",
 }
 TEXTS = ("problem_type", "data_source", "question_type", "scene_id", "cognitive_map_id")
-"""Fields that are text or nothing."""
+"""Fields that are text or null."""
 GENERAL = "general"
-"""Begins the types of questions that are about no room, and have no map."""
+"""Question types that begin with this are about no room, and have no map."""
 Maps = dict[str, dict[str, CognitiveMap]]
-"""Name of a video -> its path without extension, as far as it is given -> map."""
+"""Name of a video -> its path as it is written, without extension -> map."""
 
 
 def load(
@@ -57,20 +59,24 @@ def load(
     joined from the file beside them.
 
     Args:
-        problems: takes one line per broken row, and the others are returned; without it any broken
+        problems: gets a line for each broken row; the other rows are returned. Without it, a broken
             row is an error.
-        special: a tokenizer's own tokens, which no text of a row may hold.
+        special: the special tokens of a tokenizer. A row whose texts hold one is broken.
 
     Raises:
-        MissingArtifact: no such file, and a stage of the workbook writes it. BadRow: no such file
-            or no row in it, or broken rows; the message gives the line and field of each.
+        MissingArtifact: there is no such file, and a stage of the workbook writes it.
+        BadRow: there is no such file, no row in it, or a broken row; the message gives the line and
+            field of each.
     """
+    # The maps beside the rows, and what the loop remembers.
     path = Path(source)
     maps = _maps(path.parent / MAPS) if path.exists() and (path.parent / MAPS).exists() else {}
     samples: list[Sample] = []
     found: list[str] = []
     lines: dict[int, int] = {}
     own: dict[str, tuple[str, Sample]] = {}
+
+    # Each row by itself, then against the rows before it: ids and maps.
     called, rows = numbered(source)
     place = 0
     for place, row in rows:
@@ -86,6 +92,8 @@ def load(
             continue
         lines[sample.problem_id] = place
         samples.append(sample)
+
+    # No rows at all, or broken ones.
     if not place:
         raise no_rows(path)
     if found and problems is None:
@@ -96,8 +104,7 @@ def load(
 
 
 def need_maps(samples: Sequence[Sample], source: Path) -> int:
-    """How many questions about rooms have no map, for a method that rewards one; general questions
-    rightly have none.
+    """How many questions about rooms have no map, for a method that rewards maps.
 
     Raises:
         WorkbookError: no row has a map.
@@ -108,10 +115,15 @@ def need_maps(samples: Sequence[Sample], source: Path) -> int:
             f"{source}: none of the {len(samples)} rows has a map, and the method rewards maps. Put {MAPS} "
             "beside it (video_id, cognitive_map), or choose a method without a map, for example rlvr."
         )
-    return sum(not s.question_type.startswith(GENERAL) and bool(s.path) for s in bare)
+    return sum(not is_general(s.question_type) and bool(s.path) for s in bare)
 
 
 def _maps(path: Path) -> Maps:
+    """The maps of a file.
+
+    Raises:
+        BadRow: a line is broken, or two lines give one video different maps.
+    """
     maps: Maps = {}
     lines: dict[str, int] = {}
     for line, row in iterate_jsonl(path):
@@ -132,14 +144,14 @@ def _maps(path: Path) -> Maps:
 
 
 def _place(video: str) -> str:
-    """A video's path without its extension. Some rows and maps write the extension, some don't."""
+    """A video's path without its extension, which only some rows and maps write."""
     path = Path(video)
     known = path.suffix.lower() in (*media_of.VIDEOS, *media_of.IMAGES)
     return str(path.with_suffix("") if known else path)
 
 
 def _map_of(maps: Maps, video: str) -> CognitiveMap | None:
-    """The map of a video. Either name may have folders that the other one lacks.
+    """The map of a video. The row or the map may name folders that the other leaves out.
 
     Raises:
         BadRow: several videos of that name have maps.
@@ -161,9 +173,14 @@ def _map_of(maps: Maps, video: str) -> CognitiveMap | None:
 
 
 def _join(sample: Sample, maps: Maps, root: Path) -> Sample:
+    """The sample with its map, if there is one.
+
+    Raises:
+        BadRow: the named map is missing, or the row holds another one.
+    """
     if sample.path:
         inside(root, sample.path)
-    general = sample.question_type.startswith(GENERAL)
+    general = is_general(sample.question_type)
     name = sample.cognitive_map_id or ("" if general else sample.path)
     drawn = _map_of(maps, name) if name else None
     if drawn is None:
@@ -178,7 +195,7 @@ def _join(sample: Sample, maps: Maps, root: Path) -> Sample:
 
 
 def _same_map(sample: Sample, where: str, known: dict[str, tuple[str, Sample]]) -> None:
-    """Refuse a row whose map is another than that of an earlier row about the same video."""
+    """Refuse a row whose map differs from an earlier row's of the same video."""
     if sample.cognitive_map is None or not sample.path:
         return
     before, other = known.setdefault(sample.path, (where, sample))
@@ -192,14 +209,16 @@ def _same_map(sample: Sample, where: str, known: dict[str, tuple[str, Sample]]) 
 
 
 def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
-    """The sample that one row of any known variant means; ``line`` is its id if it has none.
+    """The sample of one row of any known variant.
 
     Args:
-        special: a tokenizer's own tokens, which no text of a row may hold.
+        line: the sample's id, if the row has none.
+        special: as in ``load``.
 
     Raises:
-        BadRow: a field is missing, of another type, or contradicts another; the message names it.
+        BadRow: a field is missing, has another type, or contradicts another; the message names it.
     """
+    # Every field under its own name: from a chat's turns, or from an alias.
     row = _object(row)
     chat = media_of.turns(row)
     row = {
@@ -214,6 +233,8 @@ def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
             if (value := _first(row, names)) is not None
         },
     }
+
+    # Every field in its own form.
     solution = _solution(_needed(row, "solution", number=True))
     texts = {name: _text(row.get(name), name) for name in TEXTS}
     path, data_type = media_of.medium(row)
@@ -225,6 +246,8 @@ def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
             f"problem_type: {texts['problem_type']!r} is none of {', '.join(PROBLEM_TYPES)}"
         )
     cells, grid = row.get("cognitive_map"), read_grid(row.get("map_grid"))
+
+    # Together, and checked against each other.
     sample = Sample.from_row(
         {
             **texts,
@@ -246,8 +269,7 @@ def sample_of(row: Any, line: int = 0, special: Collection[str] = ()) -> Sample:
 
 
 def _refuse_tokens(sample: Sample, special: Collection[str]) -> None:
-    """Refuse a row whose texts hold a special token of a tokenizer, or the mark of a medium where
-    none belongs."""
+    """Refuse a row whose texts hold a special token, or the mark of a medium where none belongs."""
     texts = {
         "problem": [sample.problem],
         "options": sample.options,
@@ -286,7 +308,7 @@ def _needed(row: dict[str, Any], name: str, number: bool = False) -> str:
 
 
 def _text(value: Any, name: str, number: bool = False) -> str:
-    """The text of a field, empty for null; with ``number``, that of a number as well."""
+    """The text of a field; empty for null. With ``number``, a number counts as text."""
     if (
         number
         and isinstance(value, int | float)
@@ -368,15 +390,17 @@ def _checked(sample: Sample, choices: options.Options) -> Sample:
 
 
 def is_general(question_type: str) -> bool:
-    """Whether a question type is about no room. Macro scores leave such types out; they show what
-    training made the model forget."""
-    return question_type.startswith("general")
+    """Whether a question type is about no room.
+
+    Macro scores leave such types out. They show what training made the model forget.
+    """
+    return question_type.startswith(GENERAL)
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """At most ``limit`` samples, one of each question type after another.
+    """At most ``limit`` samples: the first one of every question type, then the second ones, ...
 
-    Spatial types come first; within a type, samples are in the order of ``problem_id``.
+    Spatial types come before general ones. Within a type, ``problem_id`` gives the order.
     """
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in sorted(samples, key=lambda s: s.problem_id):

@@ -27,8 +27,10 @@ def word_errors(reference: str, hypothesis: str) -> float:
 
 
 def _edits(a: Sequence[str], b: Sequence[str]) -> int:
-    """Levenshtein distance, bit-parallel (Myers 1999 as simplified by Hyyrö 2003): one big integer
-    per column of the table."""
+    """Levenshtein distance, bit-parallel (Myers 1999, simplified by Hyyrö 2003).
+
+    Each column of the usual table is one big integer.
+    """
     places: dict[str, int] = {}
     for k, word in enumerate(a):
         places[word] = places.get(word, 0) | 1 << k
@@ -45,8 +47,8 @@ def _edits(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def rouge(reference: str, hypothesis: str) -> float:
-    """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L with Porter stemming, as ``rouge_score.RougeScorer``
-    gives them.
+    """Mean F-measure of ROUGE-1, ROUGE-2 and ROUGE-L with Porter stemming, equal to
+    ``rouge_score.RougeScorer``.
 
     >>> round(rouge("the red chair", "a red chair"), 4)
     0.6111
@@ -67,10 +69,10 @@ def transcription(gold: str, given: str) -> tuple[float, str]:
 
 
 def free_form(gold: str, given: str) -> tuple[float, str]:
-    """ROUGE of free text, 1 for the gold text itself, and why.
+    """ROUGE of free text, and why. The gold text itself scores 1.
 
-    A gold of one word has no pairs of words, and one in another script no words at all: ROUGE alone
-    gives neither its maximum.
+    ROUGE alone gives some equal texts less than 1: one word has no pairs, and ``rouge_score`` finds
+    no words in scripts other than Latin.
     """
     if same_text(given) == same_text(gold):
         return 1.0, "equal to the gold text"
@@ -95,6 +97,7 @@ def _shared(a: Iterable[Any], b: Iterable[Any]) -> int:
 
 
 def _f(shared: int, want: int, got: int) -> float:
+    """F-measure of ``shared`` pieces among ``want`` of the reference and ``got`` of the text."""
     return 2 * shared / (want + got) if shared else 0.0
 
 

@@ -25,7 +25,7 @@ from ..core import directions, maps
 from ..core.map_reading import (
     HOURS,
     LETTERS,
-    MOST_CELLS,
+    LONGEST,
     best_so_far,
     counted,
     half_cells,
@@ -152,7 +152,7 @@ def _drill(kind: str, rng: np.random.Generator) -> Pieces:
             pieces += [f";{given}=", wanted]
     elif kind == "best":
         for _ in range(LOOKUPS):
-            far = rng.uniform(0, MOST_CELLS, 4).tolist()
+            far = rng.uniform(0, LONGEST, 4).tolist()
             word, *options = best_so_far(
                 "ABCD", far, [""] * 4, farthest=bool(rng.integers(2))
             ).split(";")
