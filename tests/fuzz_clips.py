@@ -29,7 +29,7 @@ import av
 import numpy as np
 from kit.clip_kit import KINDS, Pixels, write
 
-from spacer_utils.core import clip_reader, frames
+from spacer_utils.core import clip_listing, clip_reader, frames
 from spacer_utils.core.profiles import Frames
 from spacer_utils.core.types import WorkbookError
 
@@ -67,7 +67,7 @@ def shown(path: Path) -> list[tuple[float, Pixels | None]]:
     found: list[tuple[float, Pixels | None]] = []
     stamps: list[int | None] = []
     with av.open(str(path), metadata_errors="replace") as container:
-        stream = clip_reader._main_stream(path, container)
+        stream = clip_listing._main_stream(path, container)
         stream.codec_context.thread_count = 1
         begin = max((container.start_time or 0) / 1e6, 0.0)
         rate = float(stream.average_rate or stream.guessed_rate or 1)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from spacer_utils.analysis import map_stats, scores
 from spacer_utils.analysis import published as reference
-from spacer_utils.analysis import scores
 from spacer_utils.core.registry import BENCHMARKS
 from spacer_utils.core.types import Sample
 from spacer_utils.evaluation.evaluate import Prediction
@@ -142,7 +142,7 @@ def test_published_scores_name_benchmark_setting_and_source() -> None:
 
 def test_floor_of_maps() -> None:
     true: Any = [{"chair": [[1, 2], [7, 7]], "table": [[8, 1]], "bed": [[2, 8]]}]
-    floor = scores.floor_of(true, seed=3, frame="scan")
+    floor = map_stats.floor_of(true, seed=3, frame="scan")
     assert set(floor) == {
         "perfect",
         "centre",
@@ -153,7 +153,7 @@ def test_floor_of_maps() -> None:
         "noise of 2 cells",
     }
     assert all(
-        set(terms) == set(scores.MAP_TERMS) and all(len(v) == 1 for v in terms.values())
+        set(terms) == set(map_stats.MAP_TERMS) and all(len(v) == 1 for v in terms.values())
         for terms in floor.values()
     )
     assert all(values == [1.0] for values in floor["perfect"].values())
@@ -163,9 +163,9 @@ def test_floor_of_maps() -> None:
     assert floor["turned 90°"]["map_calibrated"][0] < floor["turned 90°"]["map_aligned"][0] == 1.0
     assert floor["mirrored"]["map_calibrated"][0] < 1.0
     assert floor["noise of 1 cell"]["map"][0] > floor["noise of 2 cells"]["map"][0]
-    assert floor == scores.floor_of(true, seed=3, frame="scan")
-    assert floor["random cells"] != scores.floor_of(true, seed=4)["random cells"]
-    turned = scores.floor_of(true, seed=3)[
+    assert floor == map_stats.floor_of(true, seed=3, frame="scan")
+    assert floor["random cells"] != map_stats.floor_of(true, seed=4)["random cells"]
+    turned = map_stats.floor_of(true, seed=3)[
         "turned 90°"
     ]  # on maps drawn as the first frame looks, nothing is left to turn
     assert (

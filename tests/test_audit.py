@@ -17,7 +17,7 @@ from kit.rooms import clip_of, random_room, room
 from spacer_utils.core import clip_reader, mp4, profiles
 from spacer_utils.core.files import write_jsonl
 from spacer_utils.core.types import Box, Clip, Sample
-from spacer_utils.dataset import audit, balance, oracle, samples, shortcuts
+from spacer_utils.dataset import audit, balance, card, oracle, samples, shortcuts
 
 PROFILE = profiles.get("smoke")
 NOISE = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
@@ -60,7 +60,7 @@ def test_clean_rows_pass_and_are_described(tmp_path: Path) -> None:
     )
     assert found["failures"] == []
     assert json.loads((tmp_path / "audit.json").read_text()) == json.loads(json.dumps(found))
-    text = audit.card(found)
+    text = card.readme(found)
     assert "room 9: no floor" in text
     assert "object_abs_distance | numerical | m |" in text
     assert all(row["disagree"] == 0 for row in found["oracle"])

@@ -14,7 +14,7 @@ import pytest
 import torch
 from kit.rooms import room
 
-from spacer_utils.analysis import scores
+from spacer_utils.analysis import map_stats
 from spacer_utils.core import profiles
 from spacer_utils.core import rows as rows_
 from spacer_utils.core.answers import parse, parse_map
@@ -691,7 +691,7 @@ def test_the_committed_base_draws_rooms_that_it_sees(tmp_path: Path) -> None:
         given = evaluate.answer(
             profile.model_path, asked, tmp_path, tmp_path / mode, profile, with_map=True, mode=mode
         )
-        (table,) = scores.map_summary(scores.map_rows("heldout", mode, asked, given), seed=0)
+        (table,) = map_stats.map_summary(map_stats.map_rows("heldout", mode, asked, given), seed=0)
         return table
 
     seen, blind = maps_of("video"), maps_of("blind")

@@ -1,5 +1,5 @@
-"""Statistics of evaluations: scores per type, intervals over rooms, paired differences, maps
-against answers. Needs no torch.
+"""Statistics of evaluations: scores per type, intervals over rooms, paired differences. Needs no
+torch.
 
 A *row* is one question answered by one model: ``split, model, key, scene_id, question_type,
 problem_type, score (0-1), parsed, missing, truncated, output, gold``.
@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import rewards
-from ..core.answers import parse, parse_map
 from ..core.files import write_atomic
-from ..core.maps import GRID, mirror, scan_cells, turn
 from ..core.registry import BENCHMARKS, METHODS
 from ..core.rows import is_general, spread
-from ..core.types import MapCells, MapFrame, Sample, Scene, WorkbookError
+from ..core.types import Sample, WorkbookError
 
 Row = dict[str, Any]
-MAP_TERMS = ("map", "map_calibrated", "map_aligned", "map_relations")
 
 
 def score_rows(
     split: str, model: str, samples: Sequence[Sample], outputs: Mapping[str, Any]
 ) -> list[Row]:
-    """One row per sample; a question without an output is scored 0 and marked missing."""
+    """One row per sample. A question without an output scores 0 and is marked as missing."""
     benchmark = BENCHMARKS["heldout"]
     rows = []
     for s in samples:
@@ -68,8 +64,12 @@ def chance(samples: Iterable[Sample]) -> dict[str, float]:
 
 
 def prior_rows(split: str, train: Sequence[Sample], samples: Sequence[Sample]) -> list[Row]:
-    """Rows of a prior that never looks: it answers with the commonest letter, or the median number,
-    of the training answers to the same question type and first named category."""
+    """Rows of a prior that never sees the video.
+
+    It knows the training answers to questions of the same type about the same first category; if
+    there are none, those of the same type. It gives their commonest letter, or their median number.
+    """
+    # Training answers by type, and by type and category.
     pools: dict[tuple[str, str], list[str]] = defaultdict(list)
     for s in train:
         for key in (
@@ -78,6 +78,7 @@ def prior_rows(split: str, train: Sequence[Sample], samples: Sequence[Sample]) -
         ):
             pools[key].append(s.gold)
 
+    # The guess for every sample, scored like a model's output.
     def guess(s: Sample) -> str:
         pool = (
             pools.get((s.question_type, s.categories[0] if s.categories else ""))
@@ -112,10 +113,10 @@ def macro(rows: Iterable[Row]) -> float:
 
 
 def room_bootstrap(rows: Sequence[Row], *, seed: int, draws: int = 2000) -> npt.NDArray[np.float64]:
-    """(draws,) macro scores (%) of rooms sampled with replacement: questions about one room are not
-    independent.
+    """(draws,) macro scores (%) of rooms sampled with replacement.
 
-    A sample without any question of a type averages over the types that it has.
+    Rooms are sampled, not questions, because questions about one room are not independent. A sample
+    without any question of a type averages over the types that it has.
     """
     rooms = sorted({r["scene_id"] for r in rows})
     types = sorted({r["question_type"] for r in rows})
@@ -141,8 +142,10 @@ def room_bootstrap(rows: Sequence[Row], *, seed: int, draws: int = 2000) -> npt.
 
 
 def by_seed(rows: Iterable[Row]) -> list[list[Row]]:
-    """The rows of every training seed, seeds in order; rows without a ``train_seed`` are one
-    seed's."""
+    """The rows of each training seed, in the order of the seeds.
+
+    Rows without a ``train_seed`` count as one seed's.
+    """
     found: dict[int, list[Row]] = defaultdict(list)
     for r in rows:
         found[r.get("train_seed", 0)].append(r)
@@ -150,10 +153,10 @@ def by_seed(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def bootstrap(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
-    """(draws,) macro scores (%), mean over training seeds: rooms are sampled
-    with replacement, and seeds with replacement.
+    """(draws,) macro scores (%), mean over training seeds. Rooms and seeds are sampled with
+    replacement.
 
-    Where all rows are of one seed, this is ``room_bootstrap``.
+    With one seed, this is ``room_bootstrap``.
     """
     each = np.stack([room_bootstrap(mine, seed=seed) for mine in by_seed(rows)])
     seeds, draws = each.shape
@@ -165,28 +168,31 @@ def bootstrap(rows: Sequence[Row], *, seed: int) -> npt.NDArray[np.float64]:
 def interval(
     values: npt.NDArray[np.float64], *parts: Sequence[Row]
 ) -> tuple[float, float] | tuple[None, None]:
-    """95% percentile interval of bootstrap values of ``parts``; none where a part has a single room,
-    since every sample of it is the same."""
+    """95% percentile interval of bootstrap values of ``parts``.
+
+    None where a part has a single room: all its samples are the same.
+    """
     if min(len({r["scene_id"] for r in rows}) for rows in parts) < 2:
         return None, None
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _select(rows: Iterable[Row], **want: Any) -> list[Row]:
+def select(rows: Iterable[Row], **want: Any) -> list[Row]:
+    """The rows whose fields have these values."""
     return [r for r in rows if all(r[k] == v for k, v in want.items())]
 
 
 def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per split and model: macro score with its interval, and what became of the questions.
+    """Per split and model: macro score (%) with its interval, and what became of the questions.
 
-    The score is the mean over training seeds; rows that name their seed get a column for each
-    seed's own. Missing answers score 0; n_expected = n_scored + n_missing, of all seeds together,
-    and unparsed answers are among the scored.
+    The score is the mean over training seeds. If rows name their seed, ``each seed`` has each one's
+    score. Counts are over all seeds: n_expected = n_scored + n_missing. Missing answers score 0;
+    unparsed ones are among the scored.
     """
     table = []
     for split, model in dict.fromkeys((r["split"], r["model"]) for r in rows):
-        mine = _select(rows, split=split, model=model)
+        mine = select(rows, split=split, model=model)
         each = [macro(of_seed) for of_seed in by_seed(mine)]
         low, high = interval(bootstrap(mine, seed=seed), mine)
         row = {"split": split, "model": model, "macro": float(np.mean(each))}
@@ -207,33 +213,31 @@ def summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
 
 
 def by_type(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per question type, split and model: mean score (%) with its interval, as in ``summary``, and
-    the number of answers."""
+    """``summary`` per question type: mean score (%), its interval, and the number of answers."""
     renamed = {"macro": "score", "n_expected": "n"}
     shown = ("split", "question_type", "model", "score", "low", "high", "seeds", "n")
     table = []
     for kind in sorted({r["question_type"] for r in rows}):
-        for r in summary(_select(rows, question_type=kind), seed=seed):
+        for r in summary(select(rows, question_type=kind), seed=seed):
             row = {"question_type": kind, **{renamed.get(k, k): v for k, v in r.items()}}
             table.append({k: row[k] for k in shown if k in row})
     return table
 
 
 def forgetting(rows: Sequence[Row], split: str, base: str = "base", *, seed: int) -> list[Row]:
-    """Macro score of every model minus the base's (points) on the general question types, as in
-    ``paired``; empty without any."""
+    """``paired`` differences to the base on the general question types; empty without such rows."""
     general = [r for r in rows if r["split"] == split and is_general(r["question_type"])]
     models = [m for m in dict.fromkeys(r["model"] for r in general) if m != base]
     return [paired(general, split, model, base, seed=seed) for model in models]
 
 
 def paired(rows: Sequence[Row], split: str, a: str, b: str, *, seed: int) -> Row:
-    """Macro score of ``a`` minus ``b`` (points): both are scored on the same samples of rooms and
-    seeds.
+    """Macro score of ``a`` minus ``b`` (points), with its interval.
 
-    ``n`` is the number of questions, which every training seed answered.
+    Each bootstrap draw takes the same rooms and seeds for both. ``n`` is the number of questions
+    per training seed.
     """
-    one, two = _select(rows, split=split, model=a), _select(rows, split=split, model=b)
+    one, two = select(rows, split=split, model=a), select(rows, split=split, model=b)
     means = [np.mean([macro(mine) for mine in by_seed(found)]) for found in (one, two)]
     low, high = interval(bootstrap(one, seed=seed) - bootstrap(two, seed=seed), one)
     return {
@@ -253,11 +257,11 @@ _CONDITIONS = {
     "base, true map": ("base with map",),
     "base": ("base, blind", "base, shuffled"),
 }
-"""What conditions of the base are compared with; a method's file says what the method is."""
+"""Condition of the base -> what it is compared with. A method's own file says that of the method."""
 
 
 def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """The comparisons of these rows' models; a method's full and LoRA runs each count."""
+    """``paired`` for all ``comparisons`` of these rows' models, split by split."""
     table = []
     for split in dict.fromkeys(r["split"] for r in rows):
         models = list(dict.fromkeys(r["model"] for r in rows if r["split"] == split))
@@ -266,8 +270,11 @@ def paired_table(rows: Sequence[Row], *, seed: int) -> list[Row]:
 
 
 def comparisons(models: Sequence[str]) -> list[tuple[str, str]]:
-    """Who is compared with whom among these models: what conditions of the base and methods say;
-    runs of one tuning are compared with their like and with the base."""
+    """Pairs of these models to compare: (model, what it is compared with).
+
+    Conditions of the base and methods say what they are compared with. LoRA runs are not compared
+    with full ones.
+    """
     against = _CONDITIONS | {method.name: method.value.compared_with for method in METHODS}
     return [
         (x, y)
@@ -300,11 +307,11 @@ def trained_models(train: Path, seed: int) -> dict[str, tuple[str, bool]]:
 
 
 def asked_for_map(result: Path) -> bool:
-    """Whether a run's prompts asked for a map: from its ``run.json``; where an older one doesn't say
-    it, from its method.
+    """Whether a run's prompts asked for a map, by its ``run.json``; an older one names only the
+    method.
 
     Raises:
-        WorkbookError: neither says it, since the method is gone.
+        WorkbookError: the method is gone.
     """
     run = json.loads(result.read_text())
     if "with_map" in run:
@@ -320,11 +327,11 @@ def asked_for_map(result: Path) -> bool:
 def gallery(
     rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]], limit: int = 24
 ) -> list[Row]:
-    """Questions with every model's answer, spread over types, for reading."""
+    """Questions with every model's answer, for reading: at most ``limit``, spread over types."""
     split = rows[0]["split"]
     texts = {str(s.problem_id): s for s in samples[split]}
     keys = [str(s.problem_id) for s in spread(samples[split], limit)]
-    shown = [r for k in keys for r in _select(rows, split=split, key=k) if r["model"] != "prior"]
+    shown = [r for k in keys for r in select(rows, split=split, key=k) if r["model"] != "prior"]
     return [
         {
             "question type": r["question_type"],
@@ -339,166 +346,8 @@ def gallery(
     ]
 
 
-# --------------------------------------------------------------------------------------------- maps
-
-
-def _map_completion(cells: Mapping[str, Any]) -> str:
-    return f"<think><map>{dict(cells)}</map></think><answer>x</answer>"
-
-
-def score_map(
-    true: MapCells, predicted: Mapping[str, Any], frame: MapFrame = "first-view", grid: int = GRID
-) -> dict[str, float]:
-    """Every map reward of one predicted map, with no regard to the answer."""
-    sample = Sample(
-        0,
-        "",
-        "video",
-        "free-form",
-        (),
-        "<answer>x</answer>",
-        "",
-        "",
-        cognitive_map=dict(true),
-        map_frame=frame,
-        map_grid=grid,
-    )
-    answer = parse(_map_completion(predicted))
-    return {t: float(rewards.term(t, sample, answer)[0] or 0.0) for t in MAP_TERMS}
-
-
-def map_floor(scenes: Sequence[Scene], *, seed: int) -> dict[str, dict[str, list[float]]]:
-    """``floor_of`` the rooms' scan-frame maps; rooms with nothing to draw are left out."""
-    return floor_of([m for m in map(scan_cells, scenes) if m], seed=seed, frame="scan")
-
-
-def floor_of(
-    true: Sequence[MapCells], *, seed: int, frame: MapFrame = "first-view"
-) -> dict[str, dict[str, list[float]]]:
-    """Scores of trivial and damaged maps against the true ones: kind -> term -> one value per
-    map."""
-    rng = np.random.default_rng([seed, 3])
-    middle = [(GRID - 1) // 2, (GRID - 1) // 2]
-
-    def noisy(cells: MapCells, sigma: float) -> MapCells:
-        return {
-            c: [
-                [
-                    int(v)
-                    for v in np.clip(np.rint(np.array(p) + rng.normal(0, sigma, 2)), 0, GRID - 1)
-                ]
-                for p in ps
-            ]
-            for c, ps in cells.items()
-        }
-
-    kinds: dict[str, Callable[[MapCells], MapCells]] = {
-        "perfect": lambda m: m,
-        "centre": lambda m: {c: [middle] * len(ps) for c, ps in m.items()},
-        "random cells": lambda m: {
-            c: [[int(v) for v in rng.integers(0, GRID, 2)] for _ in ps] for c, ps in m.items()
-        },
-        "turned 90°": lambda m: turn(m, 1),
-        "mirrored": mirror,
-        "noise of 1 cell": lambda m: noisy(m, 1.0),
-        "noise of 2 cells": lambda m: noisy(m, 2.0),
-    }
-    scored = {kind: [score_map(m, make(m), frame) for m in true] for kind, make in kinds.items()}
-    return {kind: {t: [s[t] for s in values] for t in MAP_TERMS} for kind, values in scored.items()}
-
-
-def map_rows(
-    split: str, model: str, samples: Sequence[Sample], outputs: Mapping[str, Any]
-) -> list[Row]:
-    """One row per sample with a map: the true and the predicted map, every map score, the distance
-    and the answer's score."""
-    table = []
-    for scored, s in zip(score_rows(split, model, samples, outputs), samples):
-        if s.cognitive_map is None:
-            continue
-        answer = parse(scored["output"])
-        predicted = (
-            parse_map(answer.map_text, tuple(s.cognitive_map))
-            if answer.map_text is not None
-            else {}
-        )
-        single = [
-            float(np.hypot(*(np.array(ps[0][:2]) - np.array(predicted[c][0][:2]))))
-            for c, ps in s.cognitive_map.items()
-            if len(ps) == 1 and predicted.get(c)
-        ]
-        table.append(
-            {
-                **scored,
-                "video_id": s.cognitive_map_id,
-                "true": s.cognitive_map,
-                "predicted": predicted,
-                "has_map": bool(predicted),
-                "cells_off": single,
-                **score_map(s.cognitive_map, predicted, s.map_frame, s.map_grid),
-            }
-        )
-    return table
-
-
-def map_summary(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Per split and model of ``map_rows``: mean map scores, share of readable maps, and the median
-    distance of single objects in cells.
-
-    The interval is over rooms; maps of several training seeds count together.
-    """
-    table = []
-    for split, model in dict.fromkeys((r["split"], r["model"]) for r in rows):
-        mine = _select(rows, split=split, model=model)
-        scored = [{**r, "score": r["map_calibrated"], "question_type": "map"} for r in mine]
-        low, high = interval(room_bootstrap(scored, seed=seed) / 100, scored)
-        off = [cells for r in mine for cells in r["cells_off"]]
-        row = {
-            "split": split,
-            "model": model,
-            "n": len(mine),
-            "rooms": len({r["scene_id"] for r in mine}),
-            "parseable (%)": 100 * float(np.mean([r["has_map"] for r in mine])),
-            "map": float(np.mean([r["map"] for r in mine])),
-            "map_calibrated": float(np.mean([r["map_calibrated"] for r in mine])),
-            "low": low,
-            "high": high,
-            "map_relations": float(np.mean([r["map_relations"] for r in mine])),
-            "median cells off": float(np.median(off)) if off else None,
-        }
-        if "train_seed" in mine[0]:
-            row["seeds"] = len(by_seed(mine))
-        table.append(row)
-    return table
-
-
-def map_answer_link(model: str, rows: Sequence[Row], *, seed: int) -> Row:
-    """Accuracy after maps above minus below the model's median map score, interval over rooms:
-    association, not cause."""
-    middle = float(np.median([r["map_calibrated"] for r in rows]))
-    better, worse = (
-        [r for r in rows if (r["map_calibrated"] > middle) == side] for side in (True, False)
-    )
-    if not better or not worse:
-        return {"model": model, "n": len(rows), "worse maps (%)": macro(rows)} | dict.fromkeys(
-            ("better maps (%)", "difference", "low", "high")
-        )
-    low, high = interval(
-        room_bootstrap(better, seed=seed) - room_bootstrap(worse, seed=seed + 1), better, worse
-    )
-    return {
-        "model": model,
-        "n": len(rows),
-        "worse maps (%)": macro(worse),
-        "better maps (%)": macro(better),
-        "difference": macro(better) - macro(worse),
-        "low": low,
-        "high": high,
-    }
-
-
 def write_summary(path: Path, table: Sequence[Row], pairs: Sequence[Row]) -> Path:
-    """The figures that notebook 10 takes over."""
+    """Write the numbers that notebook 10 reads."""
     return write_atomic(
         path, json.dumps({"summary": list(table), "pairs": list(pairs)}, indent=1) + "\n"
     )

@@ -29,7 +29,7 @@ from ..core.registry import METHODS
 from ..core.rows import load
 from ..core.types import Sample, WorkbookError
 from ..evaluation import evaluate
-from . import counterfactual, scores, training_logs, training_maps
+from . import counterfactual, map_stats, scores, training_logs, training_maps
 from .published import REFERENCE
 from .scores import Row
 
@@ -105,7 +105,7 @@ def answered(
     seed: int,
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """Rows of every arm, each with ``model`` and ``train_seed``: scores (``scores.score_rows``), maps
-    (``scores.map_rows``), and what the arm's own maps say (``counterfactual.own_map_rows``)."""
+    (``map_stats.map_rows``), and what the arm's own maps say (``counterfactual.own_map_rows``)."""
     rows, maps, map_answers = [], [], []
     for arm in found:
         folder = out / split / f"{re.sub(r'[^a-z_]+', '-', arm.model)}-s{arm.train_seed}"
@@ -127,7 +127,7 @@ def answered(
         if arm.with_map and not arm.with_true_map:
             maps += [
                 {**r, **about}
-                for r in scores.map_rows(
+                for r in map_stats.map_rows(
                     split, arm.model, [s for s in samples if s.cognitive_map], given
                 )
             ]
@@ -156,7 +156,8 @@ def tables(
     # of every model that draws maps: does it answer better after its better maps?
     split = {"split": rows[0]["split"]}
     links = [
-        split | scores.map_answer_link(model, [r for r in maps if r["model"] == model], seed=seed)
+        split
+        | map_stats.map_answer_link(model, [r for r in maps if r["model"] == model], seed=seed)
         for model in dict.fromkeys(r["model"] for r in maps)
     ]
 
@@ -165,7 +166,7 @@ def tables(
         "pairs": scores.paired_table(spatial, seed=seed),
         "by type": scores.by_type(rows, seed=seed),
         "forgetting": scores.paired_table(general, seed=seed),
-        "maps": scores.map_summary(maps, seed=seed),
+        "maps": map_stats.map_summary(maps, seed=seed),
         "map pairs": map_pairs(maps, seed=seed),
         "links": links,
         "follows": [split | r for r in counterfactual.follow_table(map_answers, seed=seed)],

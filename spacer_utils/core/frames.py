@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from . import clip_reader, frame_cache
+from . import clip_listing, clip_reader, frame_cache
 from .files import content_hash
 from .pictures import check_shape
 from .profiles import Frames
@@ -155,7 +155,7 @@ def times(path: Path, frames: Frames) -> list[float]:
     Raises:
         WorkbookError: as ``load``.
     """
-    clip = clip_reader.listing(Path(path))
+    clip = clip_listing.listing(Path(path))
     return [
         clip.times[k]
         for k in sampling(frames.sampling).indices(len(clip.times), clip.fps, frames.num_frames)
@@ -209,7 +209,7 @@ def _decode(
     indices: list[int] = []
     sizes: list[tuple[int, int]] = []
 
-    def choose(clip: clip_reader.Listing) -> list[int]:
+    def choose(clip: clip_listing.Listing) -> list[int]:
         indices[:] = rule.indices(len(clip.times), clip.fps, frames.num_frames)
         return indices
 

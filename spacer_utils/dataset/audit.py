@@ -1,8 +1,7 @@
 """Check a written dataset: balance, duplicates, conflicts, leaks, answerability, true numbers,
 frames, shortcuts.
 
-``run`` reads the folder as any user would, row by row. ``card`` makes the dataset's README of what
-it finds.
+``run`` reads the folder as any user would, row by row.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import clip_reader, profiles
+from ..core import clip_listing, clip_reader, profiles
 from ..core.files import iterate_jsonl, write_atomic
 from ..core.frames import sample_indices
 from ..core.options import option_texts
@@ -35,18 +34,19 @@ from .shortcuts import right_number, table
 SPLITS = ("train", "heldout", "real_layouts")
 FRAME_COUNTS = (8, 16, 32)
 CHECKED = 400
-"""Numeric rows of one type and split that the oracle looks at."""
+"""Numeric rows of one type and split that the oracle checks at most."""
 COMPARED = 4
-"""Clips of each split whose frames a second reader reads too."""
+"""Clips of each split that a second reader reads, too."""
 MOST_OFF = 2
-"""Largest difference of two readers' colours, of 255: builds of FFmpeg may round otherwise."""
+"""Largest difference between two readers' colours, 0-255. Builds of FFmpeg round differently."""
 FRAME = re.compile(r"-f\d+(-\w+)?$")
-"""What the name of a picture adds to its clip's name."""
+"""What a picture's name adds to its clip's name."""
 FLAT_FROM = 100
-"""From so many questions of a type on, its answers must be balanced; fewer can't be."""
+"""Questions of a type from which on its answers must be balanced. Fewer can't be."""
 ENOUGH = 0.99
 """Share of the wanted rows of a type that must be there."""
 Finding = dict[str, Any]
+"""What the audit found; tables are lists of such rows."""
 
 
 def run(
@@ -58,9 +58,10 @@ def run(
     """Every check of the dataset below ``folder``; also written to ``audit.json``.
 
     Args:
-        problems: rooms that could not be used, one line each; they are reported and fail nothing.
-        wanted: rows of each type that the training split should have; fewer fail the audit.
+        problems: rooms that could not be used, one line each. They are reported, and are no failure.
+        wanted: question type -> rows that the training split should have. Fewer are a failure.
     """
+    # One split after another, and the rooms of a split one after another.
     folder = Path(folder)
     splits = {s: folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").exists()}
     found: Finding = {
@@ -78,21 +79,30 @@ def run(
     spaces, texts = {}, {}
     for split, path in splits.items():
         rows = [_sample(row, path, line) for line, row in iterate_jsonl(path)]
+
+        # What the rows alone tell.
         found["splits"][split] = counts(rows)
         found["balance"] += [{"split": split, **row} for row in balance(rows)]
+        found["shortcuts"] += [{"split": split, **row} for row in table(rows)]
+
+        # What the clips tell.
         checks = Checks(folder, profile)
         for scene, mine in groupby(rows, key=lambda s: s.scene_id):
             checks.room(scene, list(mine))
         found["answerable"].append({"split": split, **checks.answerable()})
         found["oracle"] += [{"split": split, **row} for row in checks.opinions()]
-        found["shortcuts"] += [{"split": split, **row} for row in table(rows)]
+
+        # Which files are there, and whether another reader sees the same frames.
         found["lost files"][split] = sorted(
             {s.path for s in rows if s.path and not _holds(folder / s.path)}
         )
         whole = {s.path for s in rows if s.path} - set(found["lost files"][split])
         clips = sorted(folder / path for path in whole if path.endswith(".mp4"))
         found["second reader"].append({"split": split, **second_reader(clips)})
+
         spaces[split], texts[split] = checks.spaces, {question_key(s) for s in rows}
+
+    # The splits against each other.
     found["leaks"] = leaks(spaces, texts)
     found["benchmark rooms in train"] = sorted(spaces.get("train", set()) & benchmark_names())
     found["failures"] = failures(found)
@@ -107,17 +117,12 @@ def _sample(row: Any, path: Path, line: int) -> Sample:
         raise BadRow(f"{path}, line {line}: {error}. Mend or remove the line.") from error
 
 
-def _holds(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
 def second_reader(clips: Sequence[Path]) -> Finding:
-    """Compare the frames of some clips with those that decord, the reader of SpaceR's released
-    code, gives at the same indices.
+    """Compare frames of some clips with what decord reads, as SpaceR's released code does.
 
     Returns:
-        ``clips`` that were compared, and the ``largest difference`` of a colour, 0-255; a clip that
-        a reader can't read, or reads in another size, counts 255.
+        ``clips``: how many were compared. ``largest difference`` of a colour, 0-255; it is 255 if a
+        reader fails or gives another size.
     """
     try:
         import decord
@@ -136,18 +141,22 @@ def second_reader(clips: Sequence[Path]) -> Finding:
     return {"clips": len(set(chosen)), "largest difference": largest}
 
 
-def _eight(clip: clip_reader.Listing) -> list[int]:
+def _holds(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _eight(clip: clip_listing.Listing) -> list[int]:
     return sample_indices(len(clip.stamps), 8)
 
 
 def question_key(sample: Sample) -> str:
-    """Question, options and answer as one text, which a model could memorise."""
+    """Question, options and answer as one text: what a model could memorise."""
     return "|".join((sample.problem, *sample.options, sample.gold))
 
 
 def counts(rows: Sequence[Sample]) -> Finding:
-    """Numbers of rows, scenes and files, of repeated questions about one file, and of such
-    questions with two answers."""
+    """Numbers of rows, scenes, files and types; of repeated questions about one file (duplicates),
+    and of questions with two answers (conflicts)."""
     asked: dict[tuple[str, str], set[str]] = defaultdict(set)
     again = 0
     for s in rows:
@@ -172,20 +181,22 @@ def answer_text(sample: Sample) -> str:
 
 
 def answer_class(sample: Sample) -> str | None:
-    """The answer's class, by its question type; None where the type balances no classes."""
+    """The answer's class; None if its question type doesn't balance its answers."""
     classes = QUESTIONS.entry(sample.question_type).info.get("classes")
     return classes(answer_text(sample)) if classes else None
 
 
 def balance(rows: Sequence[Sample]) -> list[Finding]:
-    """For each question type: counts of answer classes and letters, and the commonest one's
-    multiple of its uniform share."""
+    """Per question type: how often each answer class and letter is right, and the excess of the
+    commonest: its share as a multiple of the share if all were equal."""
     by_type: dict[str, list[Sample]] = defaultdict(list)
     for s in rows:
         by_type[s.question_type].append(s)
     table = []
     for name, mine in sorted(by_type.items()):
         classes = Counter(c for s in mine if (c := answer_class(s)) is not None)
+
+        # Letters by the number of options: D is right less often if some questions have no D.
         sizes = {
             k: Counter(s.gold for s in mine if len(s.options) == k)
             for k in sorted({len(s.options) for s in mine} - {0})
@@ -205,13 +216,12 @@ def balance(rows: Sequence[Sample]) -> list[Finding]:
 
 
 def _excess(classes: dict[str, int]) -> float | None:
-    """Commonest class over the uniform share; None without classes."""
+    """The commonest class's multiple of the share if all were equal; None without classes."""
     return max(classes.values()) * len(classes) / sum(classes.values()) if classes else None
 
 
 def _letter_excess(letters: dict[int, dict[str, int]]) -> float | None:
-    """How often each letter is right, over its fair share: the largest of these ratios; None
-    without letters.
+    """The commonest letter's multiple of its fair share; None without letters.
 
     Args:
         letters: number of options -> letter -> how often it is right.
@@ -225,7 +235,7 @@ def _letter_excess(letters: dict[int, dict[str, int]]) -> float | None:
 
 
 class Checks:
-    """Checks that need the clips, of which only those of one room are in memory."""
+    """Checks that need the clips. Only one room's clips are in memory at a time."""
 
     def __init__(self, folder: Path, profile: profiles.Profile) -> None:
         self.folder, self.share = folder, profile.data.min_visible_share
@@ -243,6 +253,7 @@ class Checks:
 
         self.spaces.add(scene)
         for s in rows:
+            # Do evenly spaced frames show what is asked about?
             if s.cognitive_map_id:
                 self.spaces.add(clip(s.cognitive_map_id).scene.space_id)
                 self.asked += 1
@@ -251,6 +262,8 @@ class Checks:
                     for n in FRAME_COUNTS
                     if answerable(s, clip(s.cognitive_map_id), n, self.share)
                 )
+
+            # Does the oracle find the same number?
             if (
                 s.problem_type in ("numerical", "regression")
                 and len(self.gaps[s.question_type]) < CHECKED
@@ -260,6 +273,7 @@ class Checks:
                     self.gaps[s.question_type].append((abs(right_number(s) - second[0]), second[1]))
 
     def answerable(self) -> Finding:
+        """Share of questions (%) that so many frames can answer."""
         share = {
             f"{n} frames (%)": 100 * self.hits[n] / self.asked if self.asked else None
             for n in FRAME_COUNTS
@@ -267,6 +281,7 @@ class Checks:
         return {"n": self.asked, **share}
 
     def opinions(self) -> list[Finding]:
+        """Per question type: how many numbers the oracle checked, and how far it is off."""
         return [
             {
                 "question_type": name,
@@ -280,8 +295,10 @@ class Checks:
 
 
 def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
-    """Whether ``frames`` evenly spaced frames show one instance of each category that is asked
-    about; for a count, all instances."""
+    """Whether so many evenly spaced frames show what is asked about.
+
+    That is an instance of each category; for a count, every instance.
+    """
     view = View(clip, tuple(sample_indices(clip.num_frames, frames)), share)
     enough = all if sample.question_type == "object_counting" else any
     named = [clip.scene.instances(c) for c in sample.categories]
@@ -289,27 +306,23 @@ def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
 
 
 def leaks(spaces: dict[str, set[str]], texts: dict[str, set[str]]) -> Finding:
-    """Physical spaces and whole questions (text, options and answer) of the training split that an
-    evaluation split has too."""
+    """Evaluation split -> what it shares with the training split: physical spaces, and whole
+    questions (text, options and answer)."""
     train = spaces.get("train", set())
-    return (
-        {
-            split: {
-                "shared spaces": sorted(train & mine),
-                "question texts in train (%)": 100
-                * len(texts[split] & texts["train"])
-                / max(len(texts[split]), 1),
+    found: Finding = {}
+    for split in spaces if train else ():
+        if split != "train":
+            shared = len(texts[split] & texts["train"])
+            found[split] = {
+                "shared spaces": sorted(train & spaces[split]),
+                "question texts in train (%)": 100 * shared / max(len(texts[split]), 1),
             }
-            for split, mine in spaces.items()
-            if split != "train"
-        }
-        if train
-        else {}
-    )
+    return found
 
 
 def failures(found: Finding) -> list[str]:
     """Failed checks, one line each."""
+    # Rows: repetitions and balance.
     lines = []
     for split, row in found["splits"].items():
         lines += [
@@ -324,6 +337,8 @@ def failures(found: Finding) -> list[str]:
             lines.append(
                 f"{row['split']}, {row['question_type']}: a letter at {row['letter excess']:.2f} x its uniform share"
             )
+
+    # Splits: rooms of training in evaluation, and fewer rows than wanted.
     lines += [
         f"{split}: shares {len(row['shared spaces'])} physical spaces with train"
         for split, row in found["leaks"].items()
@@ -337,6 +352,8 @@ def failures(found: Finding) -> list[str]:
         for t, n in found["wanted"].items()
         if have.get(t, 0) < ENOUGH * n
     ]
+
+    # Numbers, frames and files.
     lines += [
         f"{row['split']}, {row['question_type']}: the oracle disagrees with {row['disagree']} of {row['checked']} truths"
         for row in found["oracle"]
@@ -353,120 +370,3 @@ def failures(found: Finding) -> list[str]:
         if paths
     ]
     return lines
-
-
-def markdown(rows: Iterable[Finding]) -> str:
-    """A table with a column per field; numbers with one decimal."""
-    rows = list(rows)
-    if not rows:
-        return "(nothing)\n"
-    names = list(dict.fromkeys(k for row in rows for k in row))
-
-    def cell(value: Any) -> str:
-        return (
-            f"{value:.1f}"
-            if isinstance(value, float)
-            else ""
-            if value is None
-            else str(value).replace("|", "/")
-        )
-
-    lines = [names, ["---"] * len(names), *([cell(row.get(n)) for n in names] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def card(found: Finding) -> str:
-    """The dataset's README: what it is, how to load it, and what the audit found."""
-    data = "\n".join(f"      - split: {s}\n        path: {s}.jsonl" for s in found["splits"])
-    asked = {t for row in found["splits"].values() for t in row["question types"]}
-    types = [
-        {
-            "question type": e.name,
-            "problem type": e.info.get("problem_type"),
-            "unit": e.info.get("unit"),
-            **{s: row["question types"].get(e.name, 0) for s, row in found["splits"].items()},
-            "truth": e.description,
-        }
-        for e in QUESTIONS
-        if e.name in asked
-    ]
-    fields = ("rows", "scenes", "files", "duplicates", "conflicts")
-    sizes = [{"split": s, **{k: row[k] for k in fields}} for s, row in found["splits"].items()]
-    flat = [
-        {k: row[k] for k in ("split", "question_type", "n", "answer excess", "letter excess")}
-        for row in found["balance"]
-    ]
-    seen = [
-        {**row, "split": s, "shared spaces": len(row["shared spaces"])}
-        for s, row in found["leaks"].items()
-    ]
-    return CARD.format(
-        data=data,
-        profile=found["profile"],
-        types=markdown(types),
-        sizes=markdown(sizes),
-        flat=markdown(flat),
-        leaks=markdown(seen),
-        answerable=markdown(found["answerable"]),
-        oracle=markdown(found["oracle"]),
-        second_reader="; ".join(
-            f"{row['split']}: {row['clips']} clips, largest difference {row['largest difference']}"
-            for row in found["second reader"]
-        ),
-        shortcuts=markdown(found["shortcuts"]),
-        problems="\n".join(f"* {p}" for p in found["problems"]) or "None.",
-        failures="\n".join(f"* {f}" for f in found["failures"]) or "None.",
-    )
-
-
-CARD = """---
-configs:
-  - config_name: default
-    data_files:
-{data}
----
-# Spatial questions about room videos (profile {profile})
-
-Rows have the fields of SpaceR-151k (`problem_id, problem, data_type, problem_type, options, solution, path, data_source`) and
-`question_type, scene_id, cognitive_map_id, categories`. `path` is relative to this folder. `cognitive_map.jsonl` holds one map
-per video (`video_id, cognitive_map, object_list, frame`; 10 x 10 cells; `first-view`: the first frame looks up).
-`videos/<video_id>.json` holds poses, intrinsics, the room in metres and the visible share of every instance in every frame.
-`audit.json` holds all that stands here.
-
-Training and held-out rooms follow the statistics of real ones, but are not drawn evenly from them: of every four, three hold at
-least four, six or nine things that are the only one of their name, and two hold five to eight of a kind. Few real rooms do, and
-most questions need it.
-
-```python
-from datasets import load_dataset
-rows = load_dataset("json", data_files={{"train": "train.jsonl", "heldout": "heldout.jsonl"}})
-```
-
-The rooms of `real_layouts.jsonl` are rooms of VSI-Bench: for evaluation only, never for training.
-
-## Size
-{sizes}
-{types}
-## Balance
-Commonest answer class and letter as a multiple of its uniform share (at most 1.5 wherever the supply allows).
-
-{flat}
-## Leaks
-{leaks}
-## Answerable in the given frames
-{answerable}
-## A second opinion on every numeric truth (dense sampling)
-{oracle}
-## A second reader sees the same frames
-decord against the package's reader, colours from 0 to 255. {second_reader}.
-
-## What needs no video
-Scores in % of predictors that never see the video, on scene-disjoint folds (mean relative accuracy for numbers).
-
-{shortcuts}
-## Rooms left out
-{problems}
-
-## Failed checks
-{failures}
-"""

@@ -21,7 +21,7 @@ from ..core.rows import load
 from ..core.types import Split, WorkbookError
 from ..questions.view import Candidate
 from ..scenes import scans
-from . import audit
+from . import audit, card
 from .balance import Choice, Letters, choose
 from .clips import Job, candidates_of, do_clip, do_media, media_names
 from .samples import room_samples, sample, stream, text_rows
@@ -278,7 +278,7 @@ def _made(
 
     # Check what was written.
     found = audit.run(out, profile, problems, mix_for(mix, profile.data.train_rooms) if mix else {})
-    write_atomic(out / "README.md", audit.card(found))
+    write_atomic(out / "README.md", card.readme(found))
     return found
 
 
@@ -401,6 +401,7 @@ def _code() -> str:
         "dataset/balance",
         "core/mp4",
         "core/frames",
+        "core/clip_listing",
         "core/clip_reader",
         "core/clip_sizes",
         "core/maps",

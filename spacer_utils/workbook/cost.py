@@ -1,8 +1,7 @@
-"""What a run will take, on paper: floating-point operations and bytes of a GRPO or SFT step, and
-from them time, memory, cost.
+"""Estimate what a training run takes: time, memory and cost of a GRPO or SFT step.
 
-First principles and the assumptions of ``ASSUMPTIONS``; where ``make gpu-bench`` has left a table,
-its nearest row corrects them. Nothing here imports PyTorch.
+Operations and bytes are counted under the assumptions of ``ASSUMPTIONS``. If ``make gpu-bench`` has
+measured a table, its nearest row corrects the estimate. Nothing here imports PyTorch.
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ from ..core.profiles import PROJECT, Profile
 TABLE = "cost.json"
 """Name of a measured table in ``outputs/reference/<run>/``."""
 MFU = 0.30
-"""Share of the chip's matrix rate that scoring and training reach."""
+"""Model FLOPs utilisation: share of the chip's matrix rate that scoring and training reach."""
 LAYER_SECONDS = 0.9e-3
-"""Shortest time of one layer in the loop that writes tokens: transformers launches its kernels one
-by one from Python."""
+"""Shortest time of one layer per written token: transformers launches its kernels from Python."""
 PROMPT_TOKENS = {"spacer": 600, "compact": 60}
-"""Text of a prompt by style, tokens: instruction, question, options."""
+"""Prompt style -> tokens of its text: instruction, question, options."""
 SPARE_GB = 3.0
-"""Context of the GPU's driver, fragments, one chunk of logits."""
+"""Memory for the GPU's driver, fragmentation and one chunk of logits."""
 ASSUMPTIONS: tuple[dict[str, str], ...] = (
     {
         "what": "arithmetic",
@@ -79,7 +77,7 @@ CHIPS = {
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a Qwen-VL, from its ``config.json``."""
+    """Sizes of a Qwen-VL model: its language model, and its vision tower."""
 
     layers: int
     hidden: int
@@ -102,6 +100,7 @@ class Shape:
 
     @property
     def tower(self) -> float:
+        """Weights of the vision tower and of its merger (two matrices)."""
         wide = 4 * self.tower_hidden
         return (
             self.tower_layers
@@ -112,6 +111,7 @@ class Shape:
 
     @property
     def weights(self) -> float:
+        """All weights, embeddings included."""
         return self.blocks + self.tower + self.vocab * self.hidden * (1 if self.tied else 2)
 
 
@@ -125,8 +125,10 @@ SHAPES = {
 
 
 def shape(model: str) -> Shape:
-    """Sizes of a local checkpoint (folder relative to the repository) or of a known hub id; of the
-    7B where neither is there."""
+    """Sizes of a local checkpoint (a folder relative to the repository) or of a known hub id.
+
+    For anything else, those of the 7B.
+    """
     path = PROJECT / model / "config.json"
     return (
         from_config(json.loads(path.read_text()))
@@ -167,10 +169,10 @@ class Setting:
     text: int = 600
     """Text tokens of a prompt."""
     rows: int = 0
-    """Rows per forward; 0 puts the whole step through at once."""
+    """Rows per forward pass; 0: all rows of the step at once."""
     checkpointing: bool = True
     shared: bool = True
-    """Media and prompts go through the model once per group, not once per row."""
+    """Media and prompts pass the model once per group, not once per row."""
     supervised: bool = False
 
 
@@ -180,21 +182,32 @@ def tokens(s: Setting, of: Shape) -> int:
 
 
 def work(s: Setting, of: Shape) -> dict[str, float]:
-    """Operations of a step: ``generate``, ``score`` (reference), ``train``, and ``useful``: train
-    without recomputation."""
+    """Floating-point operations of a step.
+
+    Returns:
+        ``generate``: write the completions. ``score``: the reference policy. ``train``: forward and
+        backward. ``useful``: the same without recomputation.
+    """
     prompt, rows = tokens(s, of) + s.text, s.prompts * s.group
     clips = s.prompts if s.shared else rows
 
+    # Two operations per weight and token, and attention over the context.
     def forward(count: float, context: float) -> float:
         return count * (2 * of.blocks + 2 * of.layers * of.hidden * context)
 
+    # One forward pass: the completions with their logits, the prompts, the vision tower.
     head = 2 * of.vocab * of.hidden * rows * s.completion
     answers = forward(rows * s.completion, 2 * prompt + s.completion) + head
     once = forward(clips * prompt, prompt) + answers
     sight = clips * 4 * tokens(s, of) * 2 * of.tower
+
+    # Training: a backward pass takes two forward passes; with LoRA one, since frozen weights have no
+    # gradients. Checkpointing repeats the forward pass. Only full tuning trains the tower.
     trained = s.tuning == "full"
     back = 3 if trained else 2
     train = {r: once * (back + r) + trained * sight * (back + r) for r in (0, int(s.checkpointing))}
+
+    # Supervised training neither generates nor scores.
     made = {
         "generate": forward(rows * prompt, prompt) + answers + sight,
         "score": once + trained * sight,
@@ -207,9 +220,11 @@ def work(s: Setting, of: Shape) -> dict[str, float]:
 
 
 def seconds(s: Setting, of: Shape, chip: Chip, gpus: int = 1) -> float:
-    """Of one optimiser step."""
+    """Seconds of one optimiser step."""
     w = work(s, of)
     arithmetic = (w["generate"] + w["score"] + w["train"]) / (gpus * chip.flops * MFU)
+
+    # A token takes at least the time to read the weights once: 2 bytes each, on a CPU 4.
     width = 2 if chip.gb > 16 else 4
     token = max(
         width * (of.blocks + of.vocab * of.hidden) / chip.bandwidth, of.layers * LAYER_SECONDS
@@ -228,14 +243,20 @@ def states(s: Setting, of: Shape, gpus: int = 1, lora_rank: int = 64) -> float:
 
 
 def live(s: Setting, of: Shape, gpus: int = 1) -> float:
-    """GB per chip besides the weights: activations, or keys and values while tokens are written,
-    whichever is more; and the spare memory."""
+    """GB per chip besides the weights: the larger of activations (training) and of keys and values
+    (generation), plus ``SPARE_GB``."""
+    # Rows of this chip, and of one forward pass.
     mine = max(1, s.prompts * s.group // gpus)
     rows = min(s.rows or mine, mine)
     prompt = tokens(s, of) + s.text
+
+    # Activations of the tokens in one forward pass; with checkpointing all of one layer, and of the
+    # others the hidden states.
     held = (max(1, rows // s.group) if s.shared else rows) * prompt + rows * s.completion
     per_layer = held * (16 * of.hidden + 6 * of.inner) * 2
     kept = of.layers * (held * of.hidden * 2 if s.checkpointing else per_layer) + per_layer
+
+    # Keys and values of all tokens.
     cache = (
         0.0 if s.supervised else mine * (prompt + s.completion) * of.layers * 4 * of.kv * of.hidden
     )
@@ -263,7 +284,7 @@ def setting(p: Profile, tuning: str, supervised: bool) -> Setting:
 
 
 def measured(folder: Path) -> list[dict[str, Any]]:
-    """Rows of every committed table with what it ran on; empty when there is none."""
+    """Rows of all committed tables, each with the run, model and chip; empty without a table."""
     found = []
     for path in sorted(folder.glob(f"*/{TABLE}")):
         table = json.loads(path.read_text())
@@ -275,7 +296,7 @@ def measured(folder: Path) -> list[dict[str, Any]]:
 def nearest(
     s: Setting, of: Shape, model: str, table: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any] | None:
-    """The measured row of the same model and tuning whose step is nearest in operations."""
+    """The measured row of the same model and tuning whose step has the most similar operations."""
     rows = [
         r
         for r in table
@@ -292,8 +313,8 @@ def nearest(
 def estimate(
     p: Profile, chip: str, table: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
-    """One row per kind of run: hours, dollars, GB per chip, whether it fits, and where the figures
-    come from."""
+    """One row per kind of run: hours, dollars, GB per chip, whether it fits, and the source of these
+    numbers."""
     of, c, gpus, t = shape(p.model), CHIPS[chip], max(1, p.min_gpus), p.train
     found = []
     for run, tuning, supervised in (
@@ -301,14 +322,18 @@ def estimate(
         ("sg_rlvr", "lora", False),
         ("sg_rlvr", "full", False),
     ):
+        # By the formulas.
         s = setting(p, tuning, supervised)
         time, source = seconds(s, of, c, gpus), "formula"
         gb = states(s, of, gpus, t.lora_rank) + live(s, of, gpus)
+
+        # Corrected by what was measured.
         if row := nearest(s, of, p.model, table):
             there, its = Setting(**row["setting"]), Chip(**row["chip"])
             time = seconds(s, of, its, gpus) * row["seconds"] / seconds(there, of, its)
             gb += row["gb"] - row["states_gb"] - live(there, of)
             source = f"formula, corrected by {row['run']}"
+
         hours = time * (t.sft_steps if supervised else t.rl_steps) / 3600
         found.append(
             {

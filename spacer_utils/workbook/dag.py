@@ -1,7 +1,7 @@
-"""What each notebook needs: its own metadata and the modules it reaches, as dependency lines for
-Make (like gcc -MMD).
+"""What each notebook depends on, as lines for Make (like gcc -MMD).
 
-Needs nothing but the standard library: Make runs it before ``.venv`` exists.
+The facts come from the notebook's metadata and from the imports of its code. Only the standard
+library is used: Make runs this before ``.venv`` exists.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ REGISTRIES = {
     "METHODS": "training/methods",
     "BENCHMARKS": "benchmarks",
 }
-"""A module that uses a registry reaches every file of its folder."""
+"""Registry -> the folder of its parts. A module that uses a registry reaches all of them."""
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """One numbered notebook as Make, the plan and the index see it."""
+    """One numbered notebook, for Make, the plan and the index."""
 
     name: str
     """``03_rewards_by_hand``"""
     title: str
     question: str
     reads: tuple[str, ...]
-    """Artefacts it needs: glob patterns below ``outputs/<profile>``, each among some other
-    notebook's ``writes``."""
+    """Artefacts it needs: glob patterns below ``outputs/<profile>``. Each is another notebook's
+    ``writes``."""
     writes: tuple[str, ...]
     minutes: dict[str, float]
-    """Profile -> minutes to expect on that profile's hardware."""
+    """Profile -> expected minutes on that profile's hardware."""
     disk_mb: dict[str, float]
     hardware: str
     paper: str
@@ -51,6 +51,7 @@ class Notebook:
 
     @property
     def number(self) -> str:
+        """``03``"""
         return self.name.split("_")[0]
 
 
@@ -154,7 +155,7 @@ def upstream(notebook: Notebook, every: list[Notebook]) -> list[Notebook]:
 
 
 def _module_file(package: Path, dotted: str) -> Path | None:
-    """File of ``a.b`` inside the package; None if that is no module of ours."""
+    """File of the module ``a.b`` of the package; None if there is none."""
     base = package.joinpath(*dotted.split(".")) if dotted else package
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():
@@ -163,11 +164,15 @@ def _module_file(package: Path, dotted: str) -> Path | None:
 
 
 def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
-    """Files of the package that a module at ``here`` (its package path) imports, anywhere in its
-    code."""
+    """Files of the package that a module imports, also inside functions.
+
+    Args:
+        here: folders of the module below the package, which relative imports start from.
+    """
     found: set[Path] = set()
     used: set[str] = set()
     for node in ast.walk(tree):
+        # Names of modules, dotted and below the package. The last part may be a function instead.
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [
@@ -192,7 +197,11 @@ def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
             and node.value.id == "registry"
         ):
             used.add(node.attr)
+
+        # Those that are files.
         found.update(p for n in names if n and (p := _module_file(package, n)))
+
+    # All parts of the registries in use.
     for registry, folder in REGISTRIES.items():
         if registry in used or "ALL" in used:
             found.update((package / folder).glob("*.py"))
@@ -200,7 +209,7 @@ def _imports(tree: ast.AST, package: Path, here: tuple[str, ...]) -> set[Path]:
 
 
 def reached(sources: list[str], package: Path) -> tuple[str, ...]:
-    """Files of the package that these sources reach, directly or through other modules, sorted."""
+    """Files of the package that these sources import, and those that these import, and so on."""
     found: set[Path] = set()
     todo: set[Path] = (
         set().union(*(_imports(ast.parse(s), package, ()) for s in sources)) if sources else set()
@@ -214,8 +223,12 @@ def reached(sources: list[str], package: Path) -> tuple[str, ...]:
 
 @cache
 def _file_imports(path: Path, package: Path, changed: int) -> frozenset[Path]:
-    """What one file needs of the package; ``changed`` (its time of change) makes an edited file
-    count as another."""
+    """Files of the package that one file imports.
+
+    Args:
+        changed: the file's time of change. It is part of the cache's key: an edited file is read
+            again.
+    """
     here = path.relative_to(package).parts[:-1]
     return frozenset(
         _imports(ast.parse(path.read_text(encoding="utf-8")), package, here)
@@ -224,7 +237,7 @@ def _file_imports(path: Path, package: Path, changed: int) -> frozenset[Path]:
 
 
 def _parents(path: Path, package: Path) -> set[Path]:
-    """``__init__`` files that Python runs on the way to a module."""
+    """The ``__init__`` files that importing a module runs."""
     parts = path.relative_to(package).parts[:-1]
     inits = (package.joinpath(*parts[:k], "__init__.py") for k in range(1, len(parts) + 1))
     return {p for p in inits if p.is_file()}
@@ -236,10 +249,10 @@ def _parents(path: Path, package: Path) -> set[Path]:
 def makefile() -> str:
     """Dependency lines of every notebook, in terms of Make's ``$(OUT)``.
 
-    A notebook depends on its file, the modules it reaches, the parameters it declares and the
-    executed notebooks whose artefacts it reads. Lost (or empty) artefacts make their notebook run
-    again.
+    A notebook depends on its modules, on the settings that it takes, and on the notebooks that
+    write what it reads. It also runs again if an artefact of its own is missing or empty.
     """
+    # A line for each executed notebook.
     every = notebooks()
     lines = [f"PROFILES := {' '.join(PROFILES)}", f"NOTEBOOKS := {' '.join(n.name for n in every)}"]
     for n in every:
@@ -252,16 +265,17 @@ def makefile() -> str:
         lines.append(
             f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *settings, *before, *lost])}"
         )
-    # only where the rules of the reports are known: in the make that holds the lock, not in the one
-    # that waits for it
+
+    # A short name for each notebook. Only the inner make, which holds the lock, has the reports'
+    # rules.
     lines += [
         "ifdef SPACER_CLAIMED",
         *(f"nb{n.number}: $(OUT)/reports/{n.name}.html" for n in every),
         "endif",
     ]
-    lines += [
-        f"{m}:" for m in sorted({m for n in every for m in n.modules})
-    ]  # a module that was deleted is no error
+
+    # A rule for each module, so that a deleted one is no error.
+    lines += [f"{m}:" for m in sorted({m for n in every for m in n.modules})]
     return "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,7 @@
 """The answer extractors of the benchmarks' own evaluations, as pure functions.
 
-No two harnesses read the same text alike, so each rule has a name and keeps its quirks: the corner
-cases in the docstrings are behaviour to reproduce, not to repair. ``vlmevalkit.py`` holds that
-toolkit's rules.
+No two evaluations read the same text alike, so every rule has a name. The odd cases in the
+docstrings are to be reproduced, not repaired. ``vlmevalkit.py`` holds that toolkit's rules.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ _THINK = re.compile(
     r"|<\|(begin|end)_of_thought\|>",
     re.IGNORECASE,
 )
-"""The tags around the thinking of native reasoning models; a slash, or "end", closes."""
+"""The think tags of reasoning models. A slash, or "end", marks the closing one."""
 
 
 def _last_think_tag(text: str) -> tuple[int, int, bool] | None:
-    """Start and end of the last think tag, and whether it closes."""
+    """Start and end of the last think tag, and whether it is a closing one."""
     tags = list(_THINK.finditer(text))
     if not tags:
         return None
@@ -32,10 +31,10 @@ def _last_think_tag(text: str) -> tuple[int, int, bool] | None:
 
 
 def after_thinking(text: str) -> str | None:
-    """What follows the last closing think tag, stripped; the text as it is without any tag; None
-    where a tag is left open.
+    """What follows the thinking, stripped; None if the thinking doesn't end.
 
-    Most chat templates open the tag in the prompt, so that an output only closes it.
+    A text without think tags stays as it is. Only the last tag counts: most chat templates open the
+    thinking in the prompt, so that the output has only a closing tag.
 
     >>> after_thinking("A or B?</think>\\n\\nC"), after_thinking("C"), after_thinking("<think>A or")
     ('C', 'C', None)
@@ -47,8 +46,7 @@ def after_thinking(text: str) -> str | None:
 
 
 def opened_thinking(prompt: str) -> str:
-    """The think tag that a prompt ends with, blanks behind it included; empty where it ends
-    otherwise.
+    """The opening think tag at a prompt's end, with the blanks behind it; empty if there is none.
 
     >>> opened_thinking("<|im_start|>assistant\\n<think>\\n"), opened_thinking("<think></think>")
     ('<think>\\n', '')
@@ -58,14 +56,17 @@ def opened_thinking(prompt: str) -> str:
 
 
 def unwrap(text: str, policy: str = "answer_tag") -> str:
-    """The part of a thinking model's output that the benchmark's rule sees.
+    """The part of an output that the benchmark's rule sees.
 
     Args:
-        policy: ``answer_tag``: the first answer block, stripped; the word ``None`` if its tag is
-            never closed; the whole text if there is no tag (SpaceR-Eval). ``last_answer_tag``: the
-            last block instead. ``think``: what follows the thinking (see ``after_thinking``), and
-            the first answer block of that; ``None`` as well if a think tag is left open. ``none``:
-            the text as it is.
+        policy: one of
+
+            * ``answer_tag``: the first answer block, stripped. The word ``None`` if its tag is
+              never closed; the whole text if there is no tag. SpaceR-Eval does this.
+            * ``last_answer_tag``: the same with the last answer block.
+            * ``think``: ``answer_tag`` of what follows the thinking (see ``after_thinking``). The
+              word ``None`` if the thinking doesn't end.
+            * ``none``: the text as it is.
     """
     if policy == "think":
         rest = after_thinking(text)
@@ -80,8 +81,8 @@ def unwrap(text: str, policy: str = "answer_tag") -> str:
 
 
 def left_open(text: str, policy: str = "answer_tag") -> str:
-    """Which tag, of those that a policy of ``unwrap`` goes by, is never closed: ``thinking``,
-    ``answer tag``, or none."""
+    """What an output begins and never ends, as far as the policy of ``unwrap`` looks for it:
+    ``thinking``, ``answer tag``, or nothing (empty)."""
     rest = after_thinking(text) if policy == "think" else text
     if rest is None:
         return "thinking"
@@ -92,7 +93,7 @@ def left_open(text: str, policy: str = "answer_tag") -> str:
 
 
 def ft(text: str) -> str:
-    """FT: text up to the first space (only a space), trailing full stops off, then stripped.
+    """FT: the text up to the first space (no other blank), without full stops at its end, stripped.
 
     >>> ft("A. chair"), ft(" A"), ft("A\\nbecause")
     ('A', '', 'A\\nbecause')
@@ -101,6 +102,7 @@ def ft(text: str) -> str:
 
 
 def _number_of(words: Iterable[str]) -> float:
+    """The value of number words, added up in order: two, hundred, five."""
     total = current = 0.0
     for word in words:
         if word == "hundred":
@@ -113,14 +115,17 @@ def _number_of(words: Iterable[str]) -> float:
 
 
 def le_num(text: str) -> float | None:
-    """LE-NUM: whichever comes first, a signed decimal or a run of English number words ("and"
-    skipped); lmms-eval's VSI-Bench.
+    """LE-NUM (lmms-eval's VSI-Bench): a signed decimal or a run of English number words, whichever
+    comes first. "and" may stand in the run.
 
     >>> le_num("about twenty-one"), le_num("1,200"), le_num("a chair")
     (21.0, 1.0, None)
     """
+    # The first number in digits.
     text = text.strip().lower()
     digits = re.search(r"-?\d+(?:\.\d+)?", text)
+
+    # The first run of number words.
     start, run = None, []
     for word in re.finditer(r"[a-z]+", text):
         if word[0] in NUMBER_WORDS or word[0] in ("hundred", "thousand"):
@@ -128,29 +133,34 @@ def le_num(text: str) -> float | None:
             run.append(word[0])
         elif start is not None and word[0] != "and":
             break
+
     if digits and (start is None or digits.start() < start):
         return float(digits[0])
     return None if start is None else _number_of(run)
 
 
 def se_mca(text: str) -> str:
-    """SE-MCA: every "Answer:" off; the first space-delimited token if it is a capital A-D, else the
-    whole stripped text."""
+    """SE-MCA: "Answer:" is taken out. Then the text up to the first space, if it is a capital A-D
+    with or without a full stop; else the whole text, stripped."""
     text = text.replace("Answer:", "")
     first = text.split(" ")[0].strip()
     return first.rstrip(".") if re.search(r"^[A-D]\.?$", first) else text.strip()
 
 
 def spar_mca(text: str, truth: str) -> bool:
-    """SPAR-MCA: equal, or contained in the truth (so is the empty string), or its first character
-    is the truth; case ignored."""
+    """SPAR-MCA: right if the truth contains the text, or the text begins with the truth (a letter).
+
+    Case is ignored. Every truth contains the empty text.
+    """
     text, truth = text.lower(), truth.lower()
     return text in truth or text[0] == truth
 
 
 def spar_num(text: str, last: bool = False) -> float | None:
-    """SPAR-NUM: first (or last) of the unsigned numbers that no ``^`` precedes; without any, None,
-    or -1 for ``last``."""
+    """SPAR-NUM: the first (or last) unsigned number with no ``^`` before it.
+
+    Without one: None, or -1 with ``last``.
+    """
     numbers = re.findall(r"(?<!\^)\d+\.\d+|(?<!\^)\d+", text)
     if last:
         return float(numbers[-1]) if numbers else -1.0
@@ -171,12 +181,12 @@ PREFIXES = (
     "The correct answer",
     "The correct option",
 )
-"""SpaceR-Eval's list, with commas between all of them."""
+"""SpaceR-Eval's list; in the authors' own lists some commas are missing (see ``video_mme``)."""
 
 
 def abcd_first(text: str, letters: str = "ABCD", prefixes: Iterable[str] = PREFIXES) -> str:
-    """ABCD-first: stock prefixes off, then the first capital option letter anywhere, inside a word
-    too; "" without one.
+    """ABCD-first: the first capital option letter behind the stock prefixes, even inside a word;
+    "" without one.
 
     >>> abcd_first("Best option: D"), abcd_first("As seen in the video, B")
     ('D', 'A')
@@ -219,16 +229,21 @@ _PHRASES = (
 
 
 def le_mcq(text: str, letters: str = "ABCDEFGH") -> str:
-    """LE-MCQ: the capital letter in the most telling place (start, end, after an answer phrase, in
-    brackets, ...), or "".
+    """LE-MCQ: the capital letter in the place of the highest rank, "" without one.
+
+    The ranks, from the top: the text's start, its end, behind an answer phrase, ``(A)``, ``A.``,
+    ``A:``, ``A)``, before a space, anywhere. Of equal ranks the later place wins.
 
     >>> le_mcq("I think the answer is (C)"), le_mcq("the correct option is D because A is wrong")
     ('C', 'A')
     """
+    # The text without marks at its ends.
     text = text.strip()
     for mark in ",.!?;:'\"":
         text = text.strip(mark)
     bare, text = text.strip(), f" {text} "
+
+    # (rank, place, letter) wherever a letter stands.
     found: list[tuple[int, int, str]] = []
     for letter in letters:
         for rank, form in ((6, "({})"), (5, "{}."), (4, "{}:"), (3, "{})"), (2, "{} ")):
@@ -263,8 +278,7 @@ _STI = tuple(
 
 
 def sti_rx(text: str) -> str | None:
-    """STI-RX: the first of six patterns that occurs, ``(X)`` to ``X.`` at a line's end; a bare
-    letter matches none of them.
+    """STI-RX: the letter of the first of six patterns that occurs. A bare letter matches none.
 
     >>> sti_rx("C."), sti_rx("Option e"), sti_rx("The answer is C")
     ('C', 'E', None)
@@ -274,8 +288,7 @@ def sti_rx(text: str) -> str | None:
 
 
 def first_letter(text: str) -> str:
-    """The letter that the text starts with, brackets apart, whatever it is: lmms-eval's
-    EmbSpatial-Bench.
+    """lmms-eval's EmbSpatial-Bench: the letter A-Z that the text starts with, brackets apart.
 
     >>> first_letter("(b) sofa"), first_letter("The answer is B"), first_letter("**A**")
     ('B', 'T', '')
@@ -285,15 +298,18 @@ def first_letter(text: str) -> str:
 
 
 def last_line_letter(text: str) -> str | None:
-    """The first standalone A-D, in either case, of the last line; "a left view" gives A:
-    ViewSpatial-Bench."""
+    """ViewSpatial-Bench: the first word of the last line that is one letter A-D, in either case.
+
+    So "a left view" gives A.
+    """
     found = re.search(r"\b([A-D])\b", text.split("\n")[-1], re.IGNORECASE)
     return found[1].upper() if found else None
 
 
 def after_answer(text: str) -> str | None:
-    """The character after the last capital "Answer", marks ``> < : .`` dropped, if it is one of
-    A-H: We-Math.
+    """We-Math: the character behind the last "Answer" (or the text's first), if it is one of A-H.
+
+    The marks ``> < : .`` are dropped before.
 
     >>> after_answer("<Answer>: <<C. 5 cm>>"), after_answer("Because C"), after_answer("The answer is C")
     ('C', 'B', None)
@@ -303,15 +319,17 @@ def after_answer(text: str) -> str | None:
 
 
 def pope_word(text: str) -> str:
-    """``no`` if a word of the first sentence is exactly No, no or not, else ``yes`` (so the empty
-    text says yes): POPE."""
+    """POPE: ``no`` if the first sentence has the word No, no or not; else ``yes``, even for an empty
+    text."""
     words = text.split(".")[0].replace(",", "").split(" ")
     return "no" if {"No", "not", "no"} & set(words) else "yes"
 
 
 def position_letter(text: str) -> str | None:
-    """The character (lower case) in MMStar's places: after a leading "(", "option " or "the answer
-    is ", else the first one."""
+    """MMStar: the character behind a leading "(", "option " or "the answer is "; else the first one.
+
+    In lower case.
+    """
     text = text.lower().strip().replace("\n", " ")
     for lead in ("(", "option ", "the answer is "):
         if text.startswith(lead) and len(text) > len(lead):
@@ -320,8 +338,10 @@ def position_letter(text: str) -> str | None:
 
 
 def bracketed(text: str, count: int) -> str | None:
-    """The option ``(X)`` among ``count``: the text itself, or the only one among its words (last
-    paragraph first): BLINK."""
+    """BLINK: the option ``(X)``, if the text is one, or has just one among its words.
+
+    The words of the last paragraph are looked at first. ``count`` options are allowed.
+    """
     if text in tuple("ABCDE"):
         return f"({text})"
     allowed = [f"({letter})" for letter in "ABCDE"]
@@ -352,9 +372,12 @@ _MINDCUBE_SECTION = tuple(
 
 
 def mindcube_letter(text: str) -> str | None:
-    """The last ``X.``; else the letter of an ``<Answer>`` section; else the last hit of the first
-    pattern; else the first standalone letter of the lowest line that has one. Capitals A-E only:
-    MindCube.
+    """MindCube: a capital A-E. What is found first counts, in this order:
+
+    1. the last ``X.``
+    2. the last letter of an ``<Answer>`` section, by three patterns
+    3. the last hit of five more patterns, one after another
+    4. the first letter that is a word of its own, in the lowest line that has one
 
     >>> mindcube_letter("I considered A. and B. so C"), mindcube_letter("A or B")
     ('B', 'A')
