@@ -1,4 +1,4 @@
-"""Every benchmark: its published record, its rule in both profiles, its sample, prompts and the
+"""Every benchmark: its published record, its rule in both scorings, its sample, prompts and the
 shell around them."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spacer_utils.benchmarks.scoring import baselines, judge_row, mra, report
 from spacer_utils.benchmarks.scoring.load import load, media_file, synthetic
 from spacer_utils.benchmarks.scoring.prompt_styles import STYLES
 from spacer_utils.benchmarks.scoring.record import (
-    PROFILES,
+    SCORINGS,
     inline_options,
     letter_of,
     options_of,
@@ -64,10 +64,10 @@ def gold_rows(name: str) -> list[Row]:
 
 
 def score(
-    name: str, output: str | None, profile: str = "official", sample: int = 0, **changes: Any
+    name: str, output: str | None, scoring: str = "official", sample: int = 0, **changes: Any
 ) -> float | None:
     row = {**BENCHMARKS[name].sample[sample], **changes, "output": output}
-    value: float | None = BENCHMARKS[name].score(row, profile)["score"]
+    value: float | None = BENCHMARKS[name].score(row, scoring)["score"]
     return value
 
 
@@ -82,25 +82,25 @@ def test_all_benchmarks_are_registered() -> None:
     assert set(NAMES) <= set(BENCHMARKS.names())
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize("name", NAMES)
-def test_gold_scores_one_and_others_less(name: str, profile: str) -> None:
+def test_gold_scores_one_and_others_less(name: str, scoring: str) -> None:
     benchmark = BENCHMARKS[name]
     for row in gold_rows(name):
-        right = judge_row(benchmark, row, profile)
+        right = judge_row(benchmark, row, scoring)
         if right.question.gold:
             assert right.score == 1.0, (row, right.reason)
             assert right.parsed is not None
             wrapped = judge_row(
                 benchmark,
                 {**row, "output": f"<think>A. or 7</think>\n<answer>{row['output']}</answer>"},
-                profile,
+                scoring,
             )
             assert wrapped.score == 1.0
             assert wrapped.unwrapped
             if "judge_output" not in row:
                 wrong = "no" if right.question.gold == "yes" else "yes, Z"
-                assert (judge_row(benchmark, {**row, "output": wrong}, profile).score or 0.0) < 1.0
+                assert (judge_row(benchmark, {**row, "output": wrong}, scoring).score or 0.0) < 1.0
         else:
             assert right.score is None
 
@@ -161,14 +161,14 @@ def test_an_unclosed_answer_tag_is_wrong_and_truncated(name: str) -> None:
     )
 )
 def test_any_text_scores_between_zero_and_one(name: str, output: str) -> None:
-    for profile in PROFILES:
+    for scoring in SCORINGS:
         items = [
-            judge_row(BENCHMARKS[name], {**row, "output": output}, profile)
+            judge_row(BENCHMARKS[name], {**row, "output": output}, scoring)
             for row in BENCHMARKS[name].sample
         ]
         assert all(item.score is None or 0.0 <= item.score <= 1.0 for item in items)
         json.dumps([item.to_json() for item in items], allow_nan=False)
-        json.dumps(report(BENCHMARKS[name], items, profile), allow_nan=False)
+        json.dumps(report(BENCHMARKS[name], items, scoring), allow_nan=False)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -243,9 +243,9 @@ def test_information_is_complete(name: str) -> None:
         ("The camera moved right.", "move_right:1.0", 0),
     ],
 )
-@pytest.mark.parametrize("profile", PROFILES)
-def test_spar_view_change_table(prediction: str, truth: str, value: float, profile: str) -> None:
-    assert score("spar_bench", prediction, profile, sample=2, answer=truth) == pytest.approx(
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_spar_view_change_table(prediction: str, truth: str, value: float, scoring: str) -> None:
+    assert score("spar_bench", prediction, scoring, sample=2, answer=truth) == pytest.approx(
         value, abs=1e-12
     )
 
@@ -308,12 +308,12 @@ def test_spar_numbers(task: str, output: str, answer: Any, value: float) -> None
         ("inf", None, None),
     ],
 )
-def test_vsi_numbers_by_profile(output: str, official: float | None, spacer: float | None) -> None:
-    for profile, value, rule in (("official", official, "FT"), ("spacer", spacer, "SE-NUM")):
+def test_vsi_numbers_by_scoring(output: str, official: float | None, spacer: float | None) -> None:
+    for scoring, value, rule in (("official", official, "FT"), ("spacer", spacer, "SE-NUM")):
         item = judge_row(
             BENCHMARKS["vsi_bench"],
             {**BENCHMARKS["vsi_bench"].sample[0], "output": output},
-            profile,
+            scoring,
         )
         assert item.parsed == value
         assert item.score == (0 if value is None else pytest.approx(mra(value, 4)))
@@ -338,9 +338,9 @@ def test_vsi_numbers_by_profile(output: str, official: float | None, spacer: flo
         ("<answer>A</answer> or B", 1, 1),
     ],
 )
-def test_vsi_letters_by_profile(output: str, official: int, spacer: int) -> None:
-    for profile, value in (("official", official), ("spacer", spacer)):
-        assert score("vsi_bench", output, profile, sample=1, ground_truth="A") == value
+def test_vsi_letters_by_scoring(output: str, official: int, spacer: int) -> None:
+    for scoring, value in (("official", official), ("spacer", spacer)):
+        assert score("vsi_bench", output, scoring, sample=1, ground_truth="A") == value
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_tempcompass_judge() -> None:
 
 
 def test_tempcompass_strips_only_officially() -> None:
-    assert [score("tempcompass", "A\n", profile) for profile in PROFILES] == [1, 0]
+    assert [score("tempcompass", "A\n", scoring) for scoring in SCORINGS] == [1, 0]
 
 
 def test_rows_without_an_answer_are_not_scored_nor_unparsed() -> None:
@@ -534,10 +534,10 @@ def test_pope_takes_what_is_no_answer_for_yes_and_counts_it_as_unparsed(
         ("heldout", "the sofa"),
     ],
 )
-@pytest.mark.parametrize("profile", PROFILES)
-def test_what_is_no_option_letter_is_unparsed(name: str, output: str, profile: str) -> None:
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_what_is_no_option_letter_is_unparsed(name: str, output: str, scoring: str) -> None:
     row = next(row for row in BENCHMARKS[name].sample if read(BENCHMARKS[name], row).options)
-    item = judge_row(BENCHMARKS[name], {**row, "output": output}, profile)
+    item = judge_row(BENCHMARKS[name], {**row, "output": output}, scoring)
     assert (item.score, item.parsed) == (0.0, None)
 
 
@@ -621,10 +621,10 @@ def test_own_options_may_be_anything_that_options_are(options: Any, said: str) -
 
 
 @pytest.mark.parametrize("kind", ["regression", "numerical", "OCR", "free-form"])
-@pytest.mark.parametrize("profile", PROFILES)
-def test_own_solutions_may_be_numbers(kind: str, profile: str) -> None:
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_own_solutions_may_be_numbers(kind: str, scoring: str) -> None:
     assert score(
-        "heldout", "3.5", profile, sample=1, problem_type=kind, solution=3.5
+        "heldout", "3.5", scoring, sample=1, problem_type=kind, solution=3.5
     ) == pytest.approx(1)
 
 

@@ -17,15 +17,15 @@ Row = dict[str, Any]
 
 
 def score(
-    name: str, output: str | None, profile: str = "official", sample: int = 0, **changes: Any
+    name: str, output: str | None, scoring: str = "official", sample: int = 0, **changes: Any
 ) -> float | None:
     row = {**BENCHMARKS[name].sample[sample], **changes, "output": output}
-    value: float | None = BENCHMARKS[name].score(row, profile)["score"]
+    value: float | None = BENCHMARKS[name].score(row, scoring)["score"]
     return value
 
 
-def table_of(name: str, rows: list[Row], profile: str = "official", **how: Any) -> Row:
-    return score_lines([json.dumps(row).encode() for row in rows], name, profile, **how)[0]
+def table_of(name: str, rows: list[Row], scoring: str = "official", **how: Any) -> Row:
+    return score_lines([json.dumps(row).encode() for row in rows], name, scoring, **how)[0]
 
 
 # ------------------------------------------------------------------------ Video-MME, LongVideoBench
@@ -55,11 +55,11 @@ def table_of(name: str, rows: list[Row], profile: str = "official", **how: Any) 
     ],
 )
 def test_video_mme_letters(output: str, official: str | None, spacer: str | None) -> None:
-    for profile, letter in (("official", official), ("spacer", spacer)):
+    for scoring, letter in (("official", official), ("spacer", spacer)):
         item = judge_row(
             BENCHMARKS["video_mme"],
             {**BENCHMARKS["video_mme"].sample[0], "output": output},
-            profile,
+            scoring,
         )
         assert item.parsed == letter
         assert item.score == float(letter == "C")
@@ -79,7 +79,7 @@ def test_video_mme_is_right_over_answered_officially() -> None:
         ("medium", "C"),
         ("long", "hm"),
     )
-    official, spacer = (table_of("video_mme", rows, profile) for profile in ("official", "spacer"))
+    official, spacer = (table_of("video_mme", rows, scoring) for scoring in ("official", "spacer"))
     assert official["headline"] == pytest.approx(100 * 2 / 3)
     assert official["per_variant"]["duration"] == {"short": 100, "medium": 50, "long": 0}
     assert {task: t["score"] for task, t in official["per_task"].items()} == {

@@ -17,7 +17,7 @@ from spacer_utils.analysis import bench
 from spacer_utils.analysis.bench import run_benchmark
 from spacer_utils.benchmarks.scoring import judge_row, unwrap
 from spacer_utils.benchmarks.scoring.extract import after_thinking
-from spacer_utils.benchmarks.scoring.record import PROFILES, read
+from spacer_utils.benchmarks.scoring.record import SCORINGS, read
 from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
 from spacer_utils.core import profiles
 from spacer_utils.core.registry import BENCHMARKS
@@ -76,26 +76,26 @@ def test_an_answer_block_behind_the_thinking_is_opened() -> None:
 
 
 def think(
-    name: str, output: str | None, profile: str = "official", sample: int = 0, **changes: Any
+    name: str, output: str | None, scoring: str = "official", sample: int = 0, **changes: Any
 ) -> Any:
     return judge_row(
         BENCHMARKS[name],
         {**BENCHMARKS[name].sample[sample], **changes, "output": output},
-        profile,
+        scoring,
         "think",
     )
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize("name", BENCHMARKS.names())
-def test_every_benchmark_scores_what_follows(name: str, profile: str) -> None:
+def test_every_benchmark_scores_what_follows(name: str, scoring: str) -> None:
     for row in BENCHMARKS[name].sample:
         if "mc_answer" in row or not (gold := read(BENCHMARKS[name], row).gold):
             continue
         whole = judge_row(
             BENCHMARKS[name],
             {**row, "output": f"A. or B? 7, no.\n</think>\n\n{gold}"},
-            profile,
+            scoring,
             "think",
         )
         assert (whole.score, whole.unwrapped, whole.truncated, whole.unwrap) == (
@@ -109,7 +109,7 @@ def test_every_benchmark_scores_what_follows(name: str, profile: str) -> None:
             f"<think>hm</think><think>{gold}",
             f"hm</think><answer>{gold}",
         ):
-            item = judge_row(BENCHMARKS[name], {**row, "output": cut}, profile, "think")
+            item = judge_row(BENCHMARKS[name], {**row, "output": cut}, scoring, "think")
             assert (item.score, item.parsed, item.truncated, item.missing) == (
                 0.0,
                 None,

@@ -71,11 +71,11 @@ def test_the_choices_are_those_of_the_package() -> None:
         "--missing": record.MISSING,
         "--release": scans.RELEASES,
         "--rewards": sets.SETS,
-        "--scoring": record.PROFILES,
+        "--scoring": record.SCORINGS,
         "--size": build.SIZES,
         "--style": prompt_styles.STYLES,
         "--unwrap": extract.UNWRAPPING,
-        "--vllm": plan.ENGINES,
+        "--vllm": plan.VLLM_MODES,
     }.items():
         assert OPTIONS[flag]["choices"] == tuple(known), flag
 

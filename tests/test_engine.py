@@ -226,9 +226,9 @@ def test_trl_still_has_what_the_stand_in_relies_on() -> None:
 
 
 def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert plan.rollouts("off") == {}
-    with pytest.raises(WorkbookError, match="unknown engine"):
-        plan.rollouts("sglang")
+    assert plan.vllm_options("off") == {}
+    with pytest.raises(WorkbookError, match="unknown vllm mode"):
+        plan.vllm_options("sglang")
     patch.setenv("SPACER_VLLM", "colocate")
     assert launch.command(profiles.get("gpu-full"), "sg_rlvr", "full", 0)[-2:] == [
         "--vllm",

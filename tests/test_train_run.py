@@ -81,7 +81,7 @@ class Killed(Exception):
     pass
 
 
-def stop_at(step: int) -> train.Progress:
+def stop_at(step: int) -> train.OnStep:
     def progress(now: int, steps: int, metrics: Any) -> None:
         if now == step:
             raise Killed

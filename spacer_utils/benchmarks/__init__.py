@@ -7,7 +7,7 @@ it with what a reader must know: hub id, version, licence, size, needs, files. T
 
 * ``read(row) -> Question``: the record in neutral form; it takes every published variant.
 * ``prompt(question, row, style) -> str``: in the style official, spacer or spacer_default.
-* ``rule(question, row, text, profile) -> Verdict``: whether a text answers the question.
+* ``rule(question, row, text, scoring) -> Verdict``: whether a text answers the question.
 * ``variants(items) -> {name: fraction}``: only where means over questions and over tasks are not
   enough.
 * ``expand(row)``, ``complete(rows, folder)``: only where a published row holds several questions,

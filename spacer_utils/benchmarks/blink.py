@@ -126,7 +126,7 @@ class Blink(Benchmark):
         ) + str(row["prompt"])
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         """What the rule leaves open a judge reads, whose whole reply (``judge_output``) is the
         answer: ``(X)``, else wrong."""
         reply = judged(row)

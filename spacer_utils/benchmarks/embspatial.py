@@ -67,7 +67,7 @@ class EmbSpatial(Benchmark):
         return lines(ASK, q.text, *lettered(q.options, "{}) {}"))
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         return choice(extract.first_letter(text), q.gold, "first letter of the text")
 
     @staticmethod

@@ -89,7 +89,7 @@ class HrBench4k(Benchmark):
         return lines(q.text, *lettered(q.options), "Answer the option letter directly.")
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         """Rule-based inference; what it leaves open a judge reads (``judge_output``), else it is
         wrong.
 

@@ -91,7 +91,7 @@ class MindCube(Benchmark):
         return TASK + q.text if style == "official" else spacer_text(q.text, style)
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         return choice(extract.mindcube_letter(text), q.gold, "MindCube patterns")
 
     @staticmethod

@@ -106,7 +106,7 @@ class MmBench(Benchmark):
         )
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         """Rule-based inference; what it leaves open a judge reads (``judge_output``), else it is
         wrong."""
         found = vlmevalkit.mmb_infer(text, q.options) or vlmevalkit.mmb_infer(

@@ -83,7 +83,7 @@ class MmStar(Benchmark):
         return lines(text, LETTER.rstrip(".")) if style == "official" else spacer_text(text, style)
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         return choice((extract.position_letter(text) or "").upper(), q.gold, "position rule")
 
     @staticmethod

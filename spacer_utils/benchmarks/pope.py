@@ -105,7 +105,7 @@ class Pope(Benchmark):
         )
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         """The official word rule: no answer counts as yes, but is named as unparsed."""
         said = extract.pope_word(text)
         answered = re.search(r"\b(yes|no|not)\b", text, re.IGNORECASE)

@@ -164,7 +164,7 @@ class SparBench(Benchmark):
         return lines("", q.text, ask[kind])
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         if q.task in LOW:
             found = extract.spar_num(text, last=q.task.endswith("_mv"))
             return number(None if found == -1 else found, q.gold, "SPAR-NUM")

@@ -112,11 +112,11 @@ class StiBench(Benchmark):
         return lines(span, *lettered(q.options, "({}) {}"), "Please output only the option letter!")
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         """Official: the last character of what STI-RX or the stripped text leaves; SpaceR: all of
         it must be the letter."""
         found = extract.sti_rx(text) or text.strip()
-        token = found[-1:] if profile == "official" else found
+        token = found[-1:] if scoring == "official" else found
         return choice(token if token in tuple("ABCDE") else None, q.gold, "STI-RX")
 
     @staticmethod

@@ -255,8 +255,8 @@ class TempCompass(Benchmark):
         return f"Question: {q.text}{options}\n Please provide only the single option letter (e.g., A, B, C, D, etc.)."
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        if profile == "official":
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
+        if scoring == "official":
             text = text.replace("</s>", "").strip()
         judge = None if is_absent(row.get("judge_output")) else row["judge_output"]
         if q.task == "captioning":

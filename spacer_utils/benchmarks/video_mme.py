@@ -128,8 +128,8 @@ class VideoMme(Benchmark):
         )
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        prefixes = PREFIXES if profile == "official" else extract.PREFIXES
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
+        prefixes = PREFIXES if scoring == "official" else extract.PREFIXES
         return choice(extract.abcd_first(text, prefixes=prefixes), q.gold, "ABCD-first")
 
     @staticmethod

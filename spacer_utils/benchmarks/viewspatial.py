@@ -94,7 +94,7 @@ class ViewSpatial(Benchmark):
         return q.text + (listed if in_lines(listed) else lines(*lettered(q.options))) + ASK
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         return choice(extract.last_line_letter(text), q.gold, "first A-D of the last line")
 
     @staticmethod

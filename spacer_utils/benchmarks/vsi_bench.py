@@ -130,8 +130,8 @@ class VsiBench(Benchmark):
         return lines("These are frames of a video.", q.text, *ask)
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
-        official = profile == "official"
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
+        official = scoring == "official"
         if q.task in NUMERIC:
             parsed = metrics.to_float(extract.ft(text)) if official else metrics.se_num(text)
             return number(parsed, q.gold, "FT" if official else "SE-NUM")

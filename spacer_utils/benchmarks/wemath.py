@@ -134,7 +134,7 @@ class WeMath(Benchmark):
         return lines(ASK, f"Question: {q.text}", f"Option: {listed}", SHAPE)
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         return choice(extract.after_answer(text), q.gold, "text after Answer")
 
     @staticmethod

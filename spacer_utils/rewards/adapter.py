@@ -12,7 +12,7 @@ from ..core import answers
 from ..core.registry import REWARDS
 from ..core.types import Answer, Gate, Sample
 from . import length, temporal
-from .sets import RewardSet, credit, gate_open, resolve, term, with_map
+from .sets import RewardSet, gate_open, map_bonus, resolve, term, with_map
 
 Values = list[float | None]
 RewardFunction = Callable[..., Values]
@@ -74,7 +74,7 @@ def value(name: str, rewards: RewardSet, sample: Sample, answer: Answer) -> floa
         return found
 
     accuracy = value("accuracy", rewards, sample, answer)
-    return credit(found) if gate_open(rewards.gate, answer, accuracy) else 0.0
+    return map_bonus(found) if gate_open(rewards.gate, answer, accuracy) else 0.0
 
 
 def _rows(

@@ -125,7 +125,7 @@ def with_map(
     value = drawn()
     if value is None:
         return accuracy, "there is no true map to compare with"
-    return accuracy + credit(value), f"map adds {credit(value):.2f}"
+    return accuracy + map_bonus(value), f"map adds {map_bonus(value):.2f}"
 
 
 def gate_open(gate: Gate, answer: Answer, accuracy: float | None) -> bool:
@@ -139,7 +139,7 @@ def gate_open(gate: Gate, answer: Answer, accuracy: float | None) -> bool:
     return gate == "none" or (answer.well_formed if gate == "format" else (accuracy or 0.0) > 0.5)
 
 
-def credit(drawn: float) -> float:
+def map_bonus(drawn: float) -> float:
     """What a map score adds to the reward, 0-1: a bad map costs nothing, as no map does."""
     return min(1.0, max(0.0, drawn))
 

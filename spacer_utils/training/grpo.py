@@ -225,7 +225,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             else self._sight
         )
         if self.use_vllm:
-            self._engine = vllm_rollouts.Engine(
+            self._vllm_media = vllm_rollouts.VllmMedia(
                 self.vllm_generation, encoder, lambda: self._sight.frozen
             )
         else:
@@ -278,7 +278,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
         assert self._context is not None
         with self._timed("generate"):
             if self.use_vllm:
-                self._engine.look(*self._context, num_generations)
+                self._vllm_media.look(*self._context, num_generations)
                 return super()._generate_single_turn(
                     prompt_ids, images, multimodal_fields, num_generations, **kwargs
                 )

@@ -40,7 +40,7 @@ def run(
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
     if profile.min_gpus < 2:
-        options = plan.rollouts(_engine()) if METHODS[method].terms else {}
+        options = plan.vllm_options(_vllm_mode()) if METHODS[method].terms else {}
         return train.run(
             profile, method, tuning, seed, options=options, overwrite=True, progress=progress
         )
@@ -70,7 +70,7 @@ def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
     """The command line that people would type themselves.
 
     The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch``
-    (``zero3``, ``zero2``, ...), ``SPACER_VLLM`` (one of ``train.ENGINES``) who writes the rollouts.
+    (``zero3``, ``zero2``, ...), ``SPACER_VLLM`` (one of ``plan.VLLM_MODES``) who writes the rollouts.
     """
     launcher = os.environ.get("SPACER_LAUNCHER", "fsdp2" if tuning == "full" else "ddp")
     line = [
@@ -95,13 +95,13 @@ def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
         "--overwrite",
     ]
     if METHODS[method].terms:
-        line += ["--vllm", _engine()]
+        line += ["--vllm", _vllm_mode()]
     for name, value in changes(profile).items():
         line += ["--set", f"{name}={value!r}"]
     return line
 
 
-def _engine() -> str:
+def _vllm_mode() -> str:
     return os.environ.get("SPACER_VLLM", "off")
 
 

@@ -31,7 +31,7 @@ from ..core.types import Sample, WorkbookError
 from . import checkpoints, finite, logs, models, settings, vllm_rollouts
 from .encoder import Encoder
 from .grpo import VideoGRPOTrainer
-from .plan import WRITES, Plan, Progress, rows, write_result
+from .plan import WRITES, OnStep, Plan, rows, write_result
 from .sft import VideoSFTTrainer
 from .vision import repair_positions
 
@@ -40,7 +40,7 @@ LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_p
 once per generation."""
 
 
-def execute(plan: Plan, progress: Progress | None = None, *, overwrite: bool = False) -> None:
+def execute(plan: Plan, progress: OnStep | None = None, *, overwrite: bool = False) -> None:
     """Train, from the last complete checkpoint if there is one, and write ``model/`` and
     ``run.json``.
 
@@ -102,7 +102,7 @@ def _carry_out(
     state.wait_for_everyone()
 
 
-def build(plan: Plan, progress: Progress | None = None) -> tuple[Any, int]:
+def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
     """The trainer of a plan and its generation window (optimiser steps per generation; 1 when
     supervised).
 
@@ -348,7 +348,7 @@ def save(plan: Plan, trainer: Any) -> None:
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: OnStep) -> None:
         self.progress = progress
 
     def on_log(

@@ -36,10 +36,10 @@ from .method import Credit
 
 Tuning = Literal["lora", "full"]
 BrokenMedia = Literal["fail", "drop"]
-ENGINES = ("off", "colocate", "server")
+VLLM_MODES = ("off", "colocate", "server")
 """Who writes the rollouts: transformers, vLLM in the trainer's process, or a vLLM server
 (``assets/launch/vllm_server.sh``)."""
-Progress = Callable[[int, int, Mapping[str, Any]], None]
+OnStep = Callable[[int, int, Mapping[str, Any]], None]
 """Called after every optimiser step with (step, steps in all, the step's metrics)."""
 SAVED = (
     *MODEL_FILES,
@@ -239,12 +239,12 @@ def write_result(plan: Plan, **facts: Any) -> Path:
     return write_atomic(plan.out / "run.json", json.dumps(result, indent=1, default=str) + "\n")
 
 
-def rollouts(engine: str) -> dict[str, Any]:
-    """Fields of TRL's configuration that let an engine of ``ENGINES`` write the rollouts.
+def vllm_options(mode: str) -> dict[str, Any]:
+    """Fields of TRL's configuration for one of ``VLLM_MODES``.
 
     Raises:
-        WorkbookError: no such engine.
+        WorkbookError: no such mode.
     """
-    if engine not in ENGINES:
-        raise WorkbookError(f"unknown engine {engine!r}. Known: {', '.join(ENGINES)}.")
-    return {} if engine == "off" else {"use_vllm": True, "vllm_mode": engine}
+    if mode not in VLLM_MODES:
+        raise WorkbookError(f"unknown vllm mode {mode!r}. Known: {', '.join(VLLM_MODES)}.")
+    return {} if mode == "off" else {"use_vllm": True, "vllm_mode": mode}

@@ -12,7 +12,7 @@ from ..core.profiles import Profile
 from ..core.registry import METHODS
 from ..core.row_files import rows_file
 from ..core.types import WorkbookError
-from .plan import WRITES, BrokenMedia, Plan, Progress, Tuning, finished
+from .plan import WRITES, BrokenMedia, OnStep, Plan, Tuning, finished
 
 
 def run(
@@ -27,7 +27,7 @@ def run(
     options: Mapping[str, Any] | None = None,
     broken_media: BrokenMedia = "fail",
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> Path:
     """Train one model and return its folder; see ``training/methods``.
 

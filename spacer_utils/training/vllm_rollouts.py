@@ -304,8 +304,11 @@ def _png(image: Image.Image) -> str:
     return base64.b64encode(data.getvalue()).decode()
 
 
-class Engine:
-    """Gives TRL's ``VLLMGeneration`` sight; the trainer calls ``look`` before every generation."""
+class VllmMedia:
+    """Gives TRL's ``VLLMGeneration`` the media of its prompts.
+
+    The trainer calls ``look`` before every generation.
+    """
 
     def __init__(self, generation: Any, encoder: Encoder, frozen: Callable[[], bool]) -> None:
         """

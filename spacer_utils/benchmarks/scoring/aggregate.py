@@ -93,22 +93,24 @@ def variants(benchmark: Any, items: Sequence[Item]) -> Table:
     return {"micro": micro(items), "macro": macro(items)}
 
 
-def headline(benchmark: Any, table: Table, profile: str) -> str:
+def headline(benchmark: Any, table: Table, scoring: str) -> str:
     """Name of the variant that is reported as the benchmark's score: the first one, or the one that
     SpaceR reports."""
-    if profile == "spacer" and benchmark.spacer_headline:
+    if scoring == "spacer" and benchmark.spacer_headline:
         return str(benchmark.spacer_headline)
     return next(iter(table))
 
 
 def report(
-    benchmark: Any, items: Sequence[Item], profile: str = "official", missing: str = "wrong"
+    benchmark: Any, items: Sequence[Item], scoring: str = "official", missing: str = "wrong"
 ) -> Table:
-    """The whole account of one evaluation; scores in percent.
+    """Scores (%), counts and rates of one evaluation.
+
+    The key ``profile`` names the scoring.
 
     Args:
-        missing: ``wrong`` scores a row without output 0; ``drop`` takes it out of the means, as
-            SpaceR-Eval does with unreadable videos (the counts still show it).
+        missing: ``wrong``: a row without an output scores 0. ``drop``: it leaves the means but not
+            the counts, as SpaceR-Eval does with unreadable videos.
     """
     if missing not in MISSING:
         raise WorkbookError(
@@ -116,20 +118,20 @@ def report(
         )
     kept = [i for i in items if missing == "wrong" or not i.missing]
     table = variants(benchmark, kept)
-    name = headline(benchmark, table, profile)
+    name = headline(benchmark, table, scoring)
     present = by_task(items)
     absent = [t for t in benchmark.tasks if t not in present]
     kept_by_task = by_task(kept)
     outputs = [str(i.row.get("output") or "") for i in items]
     return {
-        "profile": profile,
+        "profile": scoring,
         "unit": "percent",
         "headline": percent(table[name]),
         "headline_variant": name,
         "partial": bool(absent),
         "absent_tasks": absent,
         "missing": missing,
-        "unanswered": "left out" if profile in benchmark.over_answered else "wrong",
+        "unanswered": "left out" if scoring in benchmark.over_answered else "wrong",
         "counts": counts(items),
         "per_task": {
             task: {"score": percent(micro(kept_by_task.get(task, []))), **counts(part)}
@@ -163,7 +165,7 @@ def mode(golds: Sequence[str]) -> str:
     return min(ranked, key=lambda kv: (-kv[1], to_float(kv[0]) or 0.0, kv[0]))[0]
 
 
-def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") -> Table:
+def baselines(benchmark: Any, rows: Sequence[Row], scoring: str = "official") -> Table:
     """What guessing scores on these rows, in percent, aggregated as the benchmark aggregates.
 
     ``random``: the expected score of uniform guesses among the options; open questions are left
@@ -180,19 +182,19 @@ def baselines(benchmark: Any, rows: Sequence[Row], profile: str = "official") ->
         {k: v for k, v in row.items() if k not in ("judge_output", "truncated")} for row in rows
     ]
     frequent = [
-        judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, profile)
+        judge_row(benchmark, {**row, "output": modes[read(benchmark, row).task]}, scoring)
         for row in published
     ]
     return {
         name: {
-            "headline": percent(_headline(benchmark, items, profile)),
+            "headline": percent(_headline(benchmark, items, scoring)),
             "per_task": percent(task_means(items)),
         }
         for name, items in (("random", guesses), ("frequency (test-set mode)", frequent))
     }
 
 
-def _headline(benchmark: Any, items: Sequence[Item], profile: str) -> float | None:
+def _headline(benchmark: Any, items: Sequence[Item], scoring: str) -> float | None:
     table = variants(benchmark, items)
-    value: float | None = table[headline(benchmark, table, profile)]
+    value: float | None = table[headline(benchmark, table, scoring)]
     return value

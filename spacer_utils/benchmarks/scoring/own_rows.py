@@ -121,10 +121,10 @@ class OwnRows(Benchmark):
         )
 
     @staticmethod
-    def rule(q: Question, row: Row, text: str, profile: str) -> Verdict:
+    def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         """Letters and numbers read as the strict rewards read them; the other problem types are the
         rewards' own."""
-        kind, official = row["problem_type"], profile == "official"
+        kind, official = row["problem_type"], scoring == "official"
         if kind == "multiple choice":
             read = (
                 option_reader(_solution(row), lettered(q.options)) if official else extract.se_mca

@@ -1,7 +1,7 @@
-"""One neutral form for every benchmark's record, and what a benchmark's file has to say.
+"""One form for the records of all benchmarks, and what a benchmark's file has to define.
 
-A published row becomes a ``Question`` (``Benchmark.read``); a rule turns question and text into a
-``Verdict``; ``judge_row`` adds what is common: missing outputs, unwrapping, truncation.
+A published row becomes a ``Question`` (``Benchmark.read``). A rule turns question and text into a
+``Verdict``. ``judge_row`` does what all benchmarks share: missing outputs, unwrapping, truncation.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from ...core.types import BadRow, WorkbookError
 from .extract import UNWRAPPING, after_thinking, left_open, unwrap
 
 Row = Mapping[str, Any]
-PROFILES = ("official", "spacer")
-"""``official``: the benchmark authors' rule; ``spacer``: SpaceR-Eval's, where it has one (else the
-official rule)."""
+SCORINGS = ("official", "spacer")
+"""Whose rule scores: ``official`` is that of the benchmark's authors, ``spacer`` that of SpaceR-Eval.
+Where SpaceR-Eval has none, both are the same."""
 MISSING = ("wrong", "drop")
+"""What a row without an output does: score 0, or leave the means."""
 LETTERS = "ABCDEFGHIJ"
 
 
@@ -32,10 +33,9 @@ class Question:
     """A published record in neutral form."""
 
     task: str
-    """The unit of the per-task table; one of ``Benchmark.tasks`` where those are listed."""
+    """Row of the per-task table; one of ``Benchmark.tasks``, if those are listed."""
     gold: str
-    """An output that scores 1: a letter, a number, ``yes``; empty where the split hides its
-    answers."""
+    """An output that scores 1: a letter, a number, ``yes``. Empty if the split hides its answers."""
     text: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     """Letter -> text; empty for open questions."""
@@ -46,7 +46,7 @@ class Question:
     groups: Mapping[str, str] = field(default_factory=dict)
     """Further groupings to report by, e.g. ``{"duration": "short"}``."""
     chance: float | None = None
-    """Expected score of a uniform guess where it is not 1 / number of options."""
+    """Expected score of a uniform guess; None: 1 / number of options."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,9 @@ class Item:
     truncated: bool = False
     unwrapped: bool = False
     unanswered: bool = False
-    """The rule found no answer, and the profile's accuracy is right over answered: the row leaves
-    the means."""
+    """The rule found no answer, and the scoring takes means over answered rows only."""
     unwrap: str = UNWRAPPING[0]
-    """The policy by which the rule's text was taken from the output."""
+    """The policy of ``extract.unwrap`` for this output."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -95,45 +94,49 @@ class Item:
 
 
 class Benchmark:
-    """What a benchmark's file fills in (see ``benchmarks/`` for examples of about 50 lines).
+    """What a benchmark's file defines (``benchmarks/`` has examples of about 50 lines).
 
-    Static methods: ``read(row) -> Question`` (a KeyError or ValueError names the field),
-    ``prompt(question, row, style) -> str``, ``rule(question, row, text, profile) -> Verdict`` and,
-    where plain means don't do, ``variants(items) -> {name: fraction or table of fractions}``, whose
-    first entry is the headline of the official profile.
+    It adds static methods:
+
+    * ``read(row) -> Question``; a KeyError or ValueError names the broken field
+    * ``prompt(question, row, style) -> str``
+    * ``rule(question, row, text, scoring) -> Verdict``
+    * ``variants(items) -> {name: fraction or table of fractions}``, if plain means are not enough;
+      the first is the headline of the official scoring
     """
 
     tasks: ClassVar[tuple[str, ...]] = ()
     """Known tasks; empty if the published list is open."""
     task_field: ClassVar[str] = ""
-    """The field that holds the task, so that an unknown one is named before the other fields are
-    read."""
+    """The field that holds the task. An unknown task is refused before other fields are read."""
     empty_is_missing: ClassVar[bool] = False
-    """The rule would credit an empty text, so an empty output counts as missing."""
+    """An empty output counts as missing, because the rule would give it a score."""
     over_answered: ClassVar[tuple[str, ...]] = ()
-    """Profiles whose accuracy is right over answered: a whole output in which the rule finds no
-    answer leaves the means."""
+    """Scorings that take means over answered rows only. Rows leave the means if the rule finds no
+    answer in an output that wasn't cut off."""
     spacer_headline: ClassVar[str] = ""
-    """The variant that SpaceR reports, where that isn't the first."""
+    """The variant that SpaceR reports; empty: the first."""
     sample: ClassVar[tuple[dict[str, Any], ...]] = ()
-    """A few invented rows in exactly the published schema; ``image`` stands for a picture (see
-    ``load.synthetic``)."""
+    """A few invented rows with the published fields. ``image`` stands for a picture
+    (``load.synthetic`` puts one there)."""
 
     @classmethod
     def score(
-        cls, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag"
+        cls, row: Row, scoring: str = "official", unwrap_policy: str = "answer_tag"
     ) -> dict[str, Any]:
-        """``score`` (0-1; None: not scored), ``parsed``, ``reason`` and more of one published row
-        plus ``output``.
+        """Score one published row that has an ``output``, too.
+
+        Returns:
+            ``Item.to_json``: ``score`` (0-1; None: not scored), ``parsed``, ``reason`` and more.
 
         Raises:
             BadRow: a field is missing or broken.
         """
-        return judge_row(cls, row, profile, unwrap_policy).to_json()
+        return judge_row(cls, row, scoring, unwrap_policy).to_json()
 
 
 def read(benchmark: Any, row: Row) -> Question:
-    """The row in neutral form.
+    """The row as a ``Question``.
 
     Raises:
         BadRow: a field is missing or broken, or the task is unknown.
@@ -149,7 +152,7 @@ def read(benchmark: Any, row: Row) -> Question:
 
 @contextmanager
 def _faults_of_the_row() -> Iterator[None]:
-    """Errors of a benchmark's functions become a ``BadRow`` of the row that they read."""
+    """Turn errors of a benchmark's functions into a ``BadRow``: the row that they read is broken."""
     try:
         yield
     except KeyError as error:
@@ -161,21 +164,23 @@ def _faults_of_the_row() -> Iterator[None]:
 
 
 def judge_row(
-    benchmark: Any, row: Row, profile: str = "official", unwrap_policy: str = "answer_tag"
+    benchmark: Any, row: Row, scoring: str = "official", unwrap_policy: str = "answer_tag"
 ) -> Item:
-    """Score one row: an output that is missing, or cut off before its answer, is wrong, whatever
-    the rule would make of it.
+    """Score one row. A missing output is wrong, and so is one that was cut off before its answer,
+    whatever the rule says.
 
     Raises:
         BadRow: a field is missing or broken.
-        WorkbookError: no such profile or policy.
+        WorkbookError: no such scoring or policy.
     """
-    if profile not in PROFILES:
-        raise WorkbookError(f"unknown scoring profile {profile!r}. Known: {', '.join(PROFILES)}.")
+    if scoring not in SCORINGS:
+        raise WorkbookError(f"unknown scoring {scoring!r}. Known: {', '.join(SCORINGS)}.")
     if unwrap_policy not in UNWRAPPING:
         raise WorkbookError(
             f"unknown way to unwrap outputs {unwrap_policy!r}. Known: {', '.join(UNWRAPPING)}."
         )
+
+    # No output.
     question, output = read(benchmark, row), row.get("output")
     if isinstance(output, float) and math.isnan(output):
         output = None  # pandas writes NaN for a missing text
@@ -192,7 +197,7 @@ def judge_row(
             unwrap=unwrap_policy,
         )
 
-    # what the rule makes of the part of the output that it sees
+    # What the rule says about the part of the output that it sees.
     text, unclosed = unwrap(output, unwrap_policy), left_open(output, unwrap_policy)
     truncated = is_true(row.get("truncated")) or bool(unclosed) or after_thinking(output) is None
     if not question.gold:
@@ -201,20 +206,20 @@ def judge_row(
         verdict = Verdict(0.0, None, f"{unclosed} never closed")
     else:
         with _faults_of_the_row():
-            verdict = benchmark.rule(question, row, text, profile)
+            verdict = benchmark.rule(question, row, text, scoring)
 
-    # an infinite number is no answer
+    # An infinite number is no answer.
     parsed = verdict.parsed
     if isinstance(parsed, float) and not math.isfinite(parsed):
         parsed = None
 
-    # an output that was cut off gets no credit for an answer that it does not have
+    # An output that was cut off scores nothing without an answer. Some rules would guess one.
     if truncated and parsed is None and verdict.score:
         verdict = Verdict(0.0, None, "cut off before its answer")
 
-    # where accuracy is right over answered, a whole output without an answer leaves the means
+    # For means over answered rows: whole, and without an answer.
     left_out = (
-        profile in benchmark.over_answered
+        scoring in benchmark.over_answered
         and verdict.score is not None
         and parsed is None
         and not truncated
@@ -233,15 +238,15 @@ def judge_row(
 
 
 def number(parsed: float | None, gold: str, rule: str) -> Verdict:
-    """Verdict of a numeric answer by mean relative accuracy; ``rule`` is named in the reason."""
+    """Verdict on a number by mean relative accuracy. The reason names the ``rule``."""
     if parsed is None:
         return Verdict(0.0, None, f"{rule} finds no number")
     return Verdict(mra(parsed, float(gold)), parsed, f"{rule}: MRA of {parsed:g} against {gold}")
 
 
 def choice(parsed: str | None, gold: str, rule: str) -> Verdict:
-    """Verdict of a letter comparison, case ignored; ``rule`` is named in the reason. What is no
-    letter A-J is no answer."""
+    """Verdict on a letter, in either case. Anything but a letter A-J is no answer. The reason names
+    the ``rule``."""
     if not parsed or parsed.upper() not in tuple(LETTERS):
         return Verdict(
             0.0, None, f"{rule} finds no option" + (f" in {parsed[:20]!r}" if parsed else "")
@@ -271,13 +276,14 @@ def judged(row: Row) -> str:
 
 
 def is_true(value: Any) -> bool:
-    """A mark, which text files hold as text and tables with gaps as a number."""
+    """Whether a field says true. Text files hold it as text, tables with gaps as a number."""
     return str(plain(value)).strip().lower() in ("true", "1", "1.0")
 
 
 def inline_options(text: str) -> dict[str, str]:
-    """Options that a question's text lists itself, as ``A. chair B. sofa`` or ``A: chair, B:
-    sofa``; empty below two. Only benchmarks list options inside the question.
+    """Options inside a question's text, as ``A. chair B. sofa`` or ``A: chair, B: sofa``.
+
+    Empty for fewer than two. Only benchmarks list options inside the question.
 
     >>> inline_options("Which one? A. chair B. sofa")
     {'A': 'chair', 'B': 'sofa'}
@@ -297,14 +303,14 @@ _PREFIX = re.compile(r"^\(?([A-J])[.):]\)?\s*")
 
 
 def options_of(value: Any) -> dict[str, str]:
-    """Letter -> option text, from a list (prefixed or not), a dict, an array, or one of these as
-    text.
+    """Letter -> option text, from a list (with letters or not), a dict, an array, or one of these as
+    text. Absent options are left out.
 
-    Absent options are left out. Not ``core.options.read``: published benchmarks mix letters with
-    texts that ``read`` refuses, and their authors' code letters these A to J in order.
+    ``core.options.read`` can't do this: it refuses lists in which only some texts have letters.
+    Benchmarks publish such lists, and their authors' code letters them A to J in order.
 
     Raises:
-        ValueError: something else, or a text that can't be read as one list.
+        ValueError: it is something else, or a text that can't be read as a list.
 
     >>> options_of(["A. chair", "B. sofa"]), options_of('{"A": "1 m", "B": null}')
     ({'A': 'chair', 'B': 'sofa'}, {'A': '1 m'})
@@ -333,13 +339,13 @@ def first_of(row: Row, *names: str) -> Any:
     """The first of these fields that the row has.
 
     Raises:
-        KeyError: none; it names the first.
+        KeyError: it has none of them; the error names the first.
     """
     return row[next((name for name in names if name in row), names[0])]
 
 
 def several(value: Any) -> tuple[Any, ...]:
-    """The media of a field that holds one, a list, an array, one of these as text, or nothing.
+    """The media of a field: it may hold one, a list, an array, one of these as text, or nothing.
 
     Raises:
         ValueError: a text in brackets that can't be read.
@@ -349,7 +355,7 @@ def several(value: Any) -> tuple[Any, ...]:
 
 
 def columns(row: Row) -> dict[str, str]:
-    """Options from columns ``A``, ``B``, ... as the TSV files have them."""
+    """Options from the columns ``A``, ``B``, ... of TSV files."""
     return {
         letter: str(row[letter])
         for letter in LETTERS

@@ -41,7 +41,7 @@ def score_stream(
 def score_lines(
     lines: Iterable[bytes],
     name: str,
-    profile: str = "official",
+    scoring: str = "official",
     *,
     unwrap: str = UNWRAPPING[0],
     missing: str = MISSING[0],
@@ -50,13 +50,13 @@ def score_lines(
 
     Raises:
         BadRow: a row is broken; the message names its line.
-        WorkbookError: no such benchmark or profile.
+        WorkbookError: no such benchmark or scoring.
     """
     benchmark, info = BENCHMARKS[name], BENCHMARKS.entry(name).info
     items = []
     for number, line in filled_lines(lines):
         try:
-            items.append((number, judge_row(benchmark, read_row(line), profile, unwrap)))
+            items.append((number, judge_row(benchmark, read_row(line), scoring, unwrap)))
         except BadRow as error:
             raise BadRow(f"line {number}: {error}") from error
     if not items:
@@ -69,8 +69,8 @@ def score_lines(
         "version": info["version"],
         "published_count": info["count"],
         "unwrap": unwrap,
-        **report(benchmark, scored, profile, missing),
-        "baselines": baselines(benchmark, [i.row for i in scored], profile),
+        **report(benchmark, scored, scoring, missing),
+        "baselines": baselines(benchmark, [i.row for i in scored], scoring),
     }
     return table, items
 
