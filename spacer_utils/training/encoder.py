@@ -1,8 +1,7 @@
-"""From media paths to model inputs; each clip is decoded and processed once for all its rows.
+"""From media paths to model inputs. Each clip is decoded and processed once for all its rows.
 
-A *medium* is ``("video" | "image", path)``; a row has none, one or several. Prompts are processed
-one by one, with the checkpoint's own processor. So a row's tokens and pixels never depend on the
-other rows of the batch.
+A medium is ``("video" | "image", path)``. A row has none, one or several. Prompts are processed one
+by one, by the checkpoint's own processor. So a row's tokens and pixels never depend on other rows.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ NAMES = {
     "video": ("pixel_values_videos", "video_grid_thw"),
     "image": ("pixel_values", "image_grid_thw"),
 }
-"""The model's arguments for pixels and grid of each kind."""
+"""Kind -> the model's arguments for pixels and grid."""
 LAST = {"input_data_format": "channels_last"}
-"""Without it the processors take a picture of 1 or 3 rows for one of as many channels."""
+"""Without it, processors take a picture of 1 or 3 rows for one of 1 or 3 channels."""
 
 
 @dataclass(frozen=True)
 class Prompt:
     """The user turn of one row.
 
-    Its media come before the text, or at the marks ``<image>`` in the text, one for each.
+    Its media come before the text. If the text has a mark ``<image>`` for each, they come there.
     """
 
     text: str
     media: tuple[Medium, ...] = ()
     begun: str = ""
-    """How the assistant's turn begins, already written."""
+    """The beginning of the assistant's turn, which the model doesn't write."""
 
 
 @dataclass(frozen=True)
@@ -63,26 +62,26 @@ class Pixels:
     grid: torch.Tensor
     """(3,) patches along time, height and width."""
     seconds: float | None
-    """Seconds per temporal patch; None where the family writes timestamps as text instead."""
+    """Seconds per temporal patch; None for models that write timestamps as text."""
     source: tuple[Any, Any]
-    """What it was made from: the loader's frames and metadata."""
+    """The loader's frames and metadata that it was made from."""
 
 
 @dataclass
 class Batch:
-    """Token ids of every row, and the distinct media of all rows."""
+    """Token ids of every row, and the media of all rows, each once."""
 
     ids: list[list[int]]
     rows: list[tuple[int, ...]]
     """Per row: indices into ``media``, in the order of the placeholders."""
     media: list[Pixels]
     features: dict[tuple[int, int], Any] = field(default_factory=dict)
-    """Vision features of a frozen tower, by (id of the model, index of the medium)."""
+    """(id of the model, index of the medium) -> vision features of a frozen tower."""
     prompts: Sequence[Prompt] = ()
-    """What each row was made from."""
+    """The prompt of each row."""
 
     def wanted(self, kind: str, rows: Sequence[int]) -> list[int]:
-        """Media of one kind in the order in which their placeholders appear in these rows."""
+        """Indices of one kind's media, in the order of their placeholders in these rows."""
         return [m for r in rows for m in self.rows[r] if self.media[m].kind == kind]
 
     def tokens(self, row: int, merge: int) -> int:
@@ -90,8 +89,10 @@ class Batch:
         return sum(int(self.media[m].grid.prod()) // merge**2 for m in self.rows[row])
 
     def positions(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        """What rotary positions need: one grid (and time step) per placeholder, repeated media
-        included."""
+        """The arguments for rotary positions: a grid, and seconds for videos, per placeholder.
+
+        A medium with several placeholders counts several times.
+        """
         found: dict[str, torch.Tensor] = {}
         for kind, (_, grid) in NAMES.items():
             if wanted := self.wanted(kind, rows):
@@ -111,8 +112,7 @@ def token_types(ids: torch.Tensor, processor: Any) -> torch.Tensor:
 
 
 def pad(rows: Sequence[Sequence[int]], value: int, side: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows, longest) token ids filled up with ``value`` on one side, and the mask that is 1 on
-    tokens."""
+    """(rows, longest) token ids, padded with ``value`` on one side; and the mask, 1 on tokens."""
     stack = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True, padding_side=side)
     ids = stack([torch.tensor(row, dtype=torch.long) for row in rows], padding_value=float(value))
     return ids, stack([torch.ones(len(row), dtype=torch.long) for row in rows])
@@ -121,7 +121,7 @@ def pad(rows: Sequence[Sequence[int]], value: int, side: str) -> tuple[torch.Ten
 def vision_tokens(processor: Any) -> list[int]:
     """Ids of the tokens that stand for pixels or enclose them.
 
-    They are never sampled, since no pixels would belong to them.
+    The model must never write them: they would have no pixels.
     """
     words = processor.tokenizer
     names = (
@@ -139,9 +139,9 @@ def vision_tokens(processor: Any) -> list[int]:
 
 
 def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """A permutation of the frames, drawn from the clip's name and the seed.
+    """A random permutation of the frames, fixed by the clip's name and the seed.
 
-    With two frames or more it is never the identity.
+    With two frames or more, it always changes the order.
     """
     order = np.arange(count)
     rng = np.random.default_rng([seed, crc32(Path(path).name.encode())])
@@ -153,8 +153,8 @@ def shuffled_order(path: str, count: int, seed: int) -> npt.NDArray[np.int64]:
 class Encoder:
     """Turns prompts into a ``Batch`` with a checkpoint's stock processor.
 
-    ``load`` replaces the reader of media files; ``decoded`` counts its calls. The frames of the
-    last call are kept. ``rows`` names the row of a medium's path, for messages.
+    The frames of the last ``encode`` are kept for the next. ``decoded`` counts the media that were
+    read. ``rows`` maps a medium's path to the name of its row, for error messages.
     """
 
     def __init__(
@@ -165,20 +165,28 @@ class Encoder:
         cache: Path | None = None,
         load: Loader | None = None,
     ) -> None:
+        """
+        Args:
+            cache: folder of decoded frames to share (see ``core.frames.load``).
+            load: reads a medium; None: ``read``.
+
+        Raises:
+            WorkbookError: the profile's sampling is unknown.
+        """
         self.processor, self.frames, self.cache = processor, frames, cache
-        sampling(frames.sampling)  # an unknown one is refused here, not at the first clip
+        sampling(frames.sampling)  # refuses an unknown one now, not at the first clip
         self.decoded = 0
         self.rows: Mapping[str, str] = {}
         self._taken: set[tuple[str, tuple[int, ...]]] = set()
         self._raw: dict[Medium, tuple[Any, Any]] = {}
         self._load = load or self.read
         self.merge = processor.video_processor.merge_size
-        # Qwen3's limits are for all frames of a clip together.
+        # Qwen3's pixel limits are for all frames of a clip together.
         self._whole_clip = type(processor.video_processor).__name__.startswith("Qwen3")
         self._special = processor.tokenizer.all_special_tokens
 
     def read(self, kind: str, path: str) -> tuple[Any, Any]:
-        """The stock loader.
+        """The frames of a video with their metadata, or an image.
 
         Raises:
             WorkbookError: the file is missing or damaged; the message names it.
@@ -188,7 +196,7 @@ class Encoder:
         return frames_.load(Path(path), self.frames, self.cache, self.budget())
 
     def budget(self) -> frames_.Budget:
-        """The size that the processor gives frames where the profile sets none."""
+        """The processor's limits for the size of a frame, for profiles without a fixed size."""
         of = self.processor.video_processor
         return frames_.Budget(
             of.patch_size * of.merge_size,
@@ -198,11 +206,10 @@ class Encoder:
         )
 
     def prove(self, medium: Medium) -> None:
-        """Read a medium, and see that the processor takes one of its shape.
+        """Check that a medium can be read and that the processor takes its shape.
 
         Raises:
-            WorkbookError: it can't be read, or the processor refuses it; the message names file and
-                row.
+            WorkbookError: it can't, or doesn't; the message names file and row.
         """
         raw = self._frames(medium)
         shape = medium[0], np.shape(raw[0])
@@ -213,14 +220,18 @@ class Encoder:
     def encode(self, prompts: Sequence[Prompt], shuffle_seed: int | None = None) -> Batch:
         """Process every distinct prompt once and decode every distinct medium once.
 
-        ``shuffle_seed`` permutes the frames of each video and keeps its timestamps.
+        Args:
+            shuffle_seed: permutes the frames of each video, but not its timestamps.
         """
+        # Read what the last call hasn't left.
         wanted = dict.fromkeys(m for p in dict.fromkeys(prompts) for m in p.media)
         self._raw = {m: self._raw.get(m) or self._frames(m) for m in wanted}
         raw = {
             m: (self._shuffled(m, frames, shuffle_seed), about)
             for m, (frames, about) in self._raw.items()
         }
+
+        # Process each prompt; keep each medium's pixels once.
         index: dict[Medium, int] = {}
         media: list[Pixels] = []
         done: dict[Prompt, tuple[list[int], tuple[int, ...]]] = {}
@@ -244,7 +255,7 @@ class Encoder:
         return np.array(frames), metadata  # a copy: cached frames are read-only
 
     def _row(self, media: Sequence[Medium]) -> str:
-        """The row that the media belong to, as the end of an error message."""
+        """The end of an error message that names the media's row; empty if it isn't known."""
         named = [self.rows[path] for _, path in media if path in self.rows]
         return f" (Row: {named[0]}.)" if named else ""
 
@@ -256,36 +267,35 @@ class Encoder:
         )
 
     def text(self, prompt: Prompt) -> str:
-        """The chat text with one placeholder per medium and the opening of the assistant's turn, as
-        far as it is written.
+        """The chat text: one placeholder per medium, and the beginning of the assistant's turn.
 
         Raises:
-            WorkbookError: the prompt holds a token that stands for something else than text, for
-                example a medium's place.
+            WorkbookError: the prompt holds a special token, for example a medium's placeholder.
         """
         if found := special_token(prompt.text, self._special):
             raise WorkbookError(
                 f"a prompt holds {found}, which the model's tokenizer takes for a sign of its own. Mend the "
                 f"question that begins {prompt.text[:60]!r}."
             )
+
+        # Media at the marks, else before the text.
         media, parts = [{"type": kind} for kind, _ in prompt.media], prompt.text.split(IMAGE)
         if len(parts) != len(media) + 1:
             parts = [*("" for _ in media), prompt.text]
         texts = [{"type": "text", "text": part} for part in parts]
         content = [part for pair in zip_longest(texts, media) for part in pair if part]
+
         messages = [{"role": "user", "content": content}]
-        return (
-            str(
-                self.processor.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=True
-                )
-            )
-            + prompt.begun
+        chat = self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
         )
+        return str(chat) + prompt.begun
 
     def _process(
         self, prompt: Prompt, raw: dict[Medium, tuple[Any, Any]]
     ) -> tuple[list[int], list[Pixels]]:
+        """Token ids of a prompt, and its processed media in their order."""
+        # What the processor gets.
         images = [raw[m][0] for m in prompt.media if m[0] == "image"]
         videos = [raw[m] for m in prompt.media if m[0] == "video"]
         given: dict[str, Any] = (
@@ -299,6 +309,7 @@ class Encoder:
                 "videos_kwargs": {**LAST, **options},
                 "video_metadata": [copy.deepcopy(m) for _, m in videos],
             }
+
         try:
             out = self.processor(text=[self.text(prompt)], return_tensors="pt", **given)
         except ValueError as error:  # a shape that the family's rules forbid
@@ -309,6 +320,8 @@ class Encoder:
                 f"the model's processor refuses {paths or 'a prompt'} ({error}). Crop it or leave its row out."
                 f"{self._row(prompt.media)}"
             ) from error
+
+        # It returns the media of a kind together: one piece for each.
         given_of = {"image": [(i, None) for i in images], "video": videos}
         parts: dict[str, list[Pixels]] = {}
         for kind, (values, grid) in NAMES.items():
@@ -319,20 +332,22 @@ class Encoder:
                 parts[kind] = [
                     Pixels(kind, *part) for part in zip(pieces, out[grid], times, given_of[kind])
                 ]
+
+        # Back in the prompt's order.
         queue = {kind: iter(found) for kind, found in parts.items()}
         return out["input_ids"][0].tolist(), [next(queue[kind]) for kind, _ in prompt.media]
 
     def image_options(self) -> dict[str, Any]:
-        """Processor options for a picture: without a fixed size, the profile's pixel budget."""
-        return (
-            {}
-            if self.frames.size
-            else {"size": _budget(self.processor.image_processor, self.frames.max_pixels)}
-        )
+        """Processor options for a picture. Without a fixed size, the profile's pixel limit holds."""
+        if self.frames.size:
+            return {}
+        return {"size": _budget(self.processor.image_processor, self.frames.max_pixels)}
 
     def video_options(self, count: int) -> dict[str, Any]:
-        """Processor options for frames that are already sampled; without a fixed size, the
-        profile's pixel budget per frame."""
+        """Processor options for ``count`` frames that are sampled already.
+
+        Without a fixed size, the profile's pixel limit per frame holds.
+        """
         options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
         if not self.frames.size:
             processor = self.processor.video_processor
@@ -343,5 +358,5 @@ class Encoder:
 
 
 def _budget(processor: Any, most: int) -> dict[str, int]:
-    """A Qwen processor's ``size``, which holds numbers of pixels, with at most ``most``."""
+    """A Qwen processor's ``size`` with at most ``most`` pixels. Its "edges" are numbers of pixels."""
     return {"shortest_edge": min(processor.size["shortest_edge"], most), "longest_edge": most}
