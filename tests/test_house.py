@@ -50,28 +50,65 @@ def room_of(parts: tuple[str, ...]) -> str | None:
     return parts[0] if parts and parts[0] in BELOW else None
 
 
-def taken(path: Path, tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """(room, name) of everything that a file imports from the package, also inside functions."""
-    package = path.relative_to(PACKAGE).parts[:-1]
-    for node in ast.walk(tree):
+def imports(path: Path, package: Path) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(path of a module inside the package, name) of all that a file imports from the package, also
+    inside functions."""
+    here = path.relative_to(package).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first, *rest = alias.name.split(".")
-                if first == "spacer_utils" and rest and (room := room_of(tuple(rest))):
-                    yield room, rest[-1]
+                if first == "spacer_utils" and rest:
+                    yield tuple(rest[:-1]), rest[-1]
         elif isinstance(node, ast.ImportFrom):
-            module = tuple((node.module or "").split(".")) if node.module else ()
+            module = tuple(node.module.split(".")) if node.module else ()
             if node.level:
-                module = package[: len(package) - node.level + 1] + module
+                module = here[: len(here) - node.level + 1] + module
             elif module[:1] == ("spacer_utils",):
                 module = module[1:]
             else:
                 continue
             for alias in node.names:
-                if room := room_of((*module, alias.name)):
-                    yield room, alias.name
-                if module == ("core", "registry") and alias.name in REGISTRIES:
-                    yield REGISTRIES[alias.name], alias.name
+                yield module, alias.name
+
+
+def taken(path: Path) -> Iterator[tuple[str, str]]:
+    """(room, name) of all that a file imports from the package; a registry counts as its room."""
+    for module, name in imports(path, PACKAGE):
+        if room := room_of((*module, name)):
+            yield room, name
+        if module == ("core", "registry") and name in REGISTRIES:
+            yield REGISTRIES[name], name
+
+
+def circles(package: Path) -> list[list[str]]:
+    """Files that import each other in a circle, directly or through others."""
+    files = {p for p in package.rglob("*.py") if "assets" not in p.parts}
+
+    def file_of(parts: tuple[str, ...]) -> Path | None:
+        base = package.joinpath(*parts)
+        return next(
+            (p for p in (base.with_suffix(".py"), base / "__init__.py") if p in files), None
+        )
+
+    needs = {
+        path: {
+            file
+            for module, name in imports(path, package)
+            if (file := file_of((*module, name)) or file_of(module)) and file != path
+        }
+        for path in files
+    }
+
+    # A file that needs nothing (any more) is in no circle.
+    while free := {path for path, needed in needs.items() if not needed}:
+        needs = {path: needed - free for path, needed in needs.items() if path not in free}
+    # Nor is one that nothing needs.
+    while free := set(needs) - {file for needed in needs.values() for file in needed}:
+        needs = {path: needed for path, needed in needs.items() if path not in free}
+
+    name = {path: path.relative_to(package).as_posix() for path in needs}
+    return sorted([name[path], *sorted(name[file] for file in needs[path])] for path in needs)
 
 
 def test_the_package_has_these_rooms_and_nothing_else() -> None:
@@ -85,9 +122,37 @@ def test_arrows_point_down_and_private_names_stay_in_their_room(path: Path) -> N
     room = room_of(path.relative_to(PACKAGE).parts)
     if room is None:
         return  # the command line may use every room
-    for other, name in taken(path, ast.parse(path.read_text())):
+    for other, name in taken(path):
         assert other == room or other in allowed(room), f"{room} may not use {other} ({name})"
         assert other == room or not re.match(r"_(?!_)", name), f"{name} is private to {other}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(PACKAGE) == []
+
+
+@pytest.mark.parametrize("back", ["from . import one", "def late():\n    from .one import thing"])
+def test_a_circle_would_be_found(tmp_path: Path, back: str) -> None:
+    """Also one that closes inside a function; files beside it are in none."""
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "__init__.py").write_text("")
+    (room / "one.py").write_text("from spacer_utils.room import two\n\nthing = 1\n")
+    (room / "two.py").write_text("import spacer_utils.room.three\n")
+    (room / "three.py").write_text("from . import four\n")
+    (room / "four.py").write_text("import json\n")
+    (room / "above.py").write_text("from .one import thing\n")
+    assert circles(tmp_path) == []
+    (room / "three.py").write_text(f"from . import four\n\n{back}\n")
+    assert circles(tmp_path) == [
+        ["room/one.py", "room/two.py"],
+        ["room/three.py", "room/one.py"],
+        ["room/two.py", "room/three.py"],
+    ]
+
+
+def test_the_types_that_all_rooms_share_import_nothing_of_ours() -> None:
+    assert list(imports(PACKAGE / "core" / "types.py", PACKAGE)) == []
 
 
 def test_no_two_files_share_a_name() -> None:

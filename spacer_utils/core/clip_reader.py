@@ -25,6 +25,7 @@ from .clip_listing import (
     reporting,
     whole_frames,
 )
+from .pictures import resize
 
 Pixels = npt.NDArray[np.uint8]
 Shape = Callable[[Pixels], Pixels]
@@ -163,8 +164,6 @@ def _decode_in_order(path: Path, wanted: set[int], shape: Shape, again: bool) ->
 
 def upright(frame: Any, stream: Any) -> Pixels:
     """(H, W, 3) picture as a player shows it: turned as the file says, and with square pixels."""
-    from .frames import resize
-
     pixels: Pixels = frame.to_ndarray(format="rgb24", threads=1)
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1
     if aspect != 1:

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from . import clip_listing, clip_reader, frame_cache
 from .files import content_hash
-from .pictures import check_shape
+from .pictures import check_shape, resize
 from .profiles import Frames
 from .types import WorkbookError
 
@@ -240,15 +239,6 @@ def _decode(
 def _whole(index: float) -> int | float:
     """An index, rounded to an integer where it differs from one only by the container's clock."""
     return round(index) if abs(index - round(index)) < 0.02 else round(index, 3)
-
-
-def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """(T, H, W, 3) frames at (width, height), bicubic with antialiasing."""
-    if pixels.shape[2::-1][:2] == size:
-        return pixels
-    return np.stack(
-        [np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BICUBIC)) for f in pixels]
-    )
 
 
 def read_frames(path: Path) -> Pixels:

@@ -83,6 +83,15 @@ def check_shape(path: Path, width: int, height: int) -> None:
         )
 
 
+def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """(T, H, W, 3) frames at (width, height), bicubic with antialiasing."""
+    if pixels.shape[2::-1][:2] == size:
+        return pixels
+    return np.stack(
+        [np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BICUBIC)) for f in pixels]
+    )
+
+
 def _decode(path: Path) -> Image.Image:
     """The picture in RGB."""
     with _open(path) as image:

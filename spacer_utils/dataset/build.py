@@ -405,6 +405,7 @@ def _code() -> str:
         "core/clip_reader",
         "core/clip_sizes",
         "core/maps",
+        "core/pictures",
         "dataset/signs",
         "core/types",
     )
