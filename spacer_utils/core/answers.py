@@ -117,8 +117,9 @@ def same_text(text: str) -> str:
 _COORDINATE = r"[-+]?\d{1,6}(?:\.\d{0,9})?"
 _PAIR = re.compile(rf"[\[(]\s*({_COORDINATE})\s*,\s*({_COORDINATE})\s*[\])]", re.ASCII)
 _BEFORE_NAME = re.compile(r"[,;\[\](){}<>\n'\"]")
-# A quoted name holds no pair and no empty list, else its closing quote is that of a later name; in
-# linear time, because a quote behind a backslash, or behind a letter, opens none.
+# A quoted name holds no pair and no empty list, so that it ends at its own closing quote and not at
+# that of a later name. No quote behind a backslash or a letter opens a name: this keeps the time
+# linear.
 _HEAD = re.compile(
     rf"""(?:(?<![\\\w])((['"])(?:(?!\2|\[\s*\]|{_PAIR.pattern})[^\\\n]|\\.)*+\2)\s*)?:""", re.ASCII
 )
@@ -129,8 +130,8 @@ _APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
 
 
 def same_category(name: str) -> str:
-    """A category's name as maps are compared by: plain characters, lower case, single spaces, no
-    underscores.
+    """A category's name in the form in which maps are compared: plain characters, lower case,
+    single spaces, no underscores.
 
     >>> same_category("Ｍen’s_shoes")
     "men's shoes"
@@ -141,17 +142,17 @@ def same_category(name: str) -> str:
 
 
 def _plain_map(text: str) -> tuple[str, Sequence[int]]:
-    """A map in plain characters, and where each of them stands in ``text``; empty where it is over
-    ``MAX_MAP`` characters.
+    """A map in plain characters, and the place of each in ``text``. Empty if it is over ``MAX_MAP``
+    characters.
 
-    Wide digits and brackets and typographic quotes become ASCII, one by one: some become several
-    characters, some none.
+    Wide digits and brackets and typographic quotes become ASCII. One character may become several,
+    or none.
     """
     if len(text) > MAX_MAP:
         return "", ()
     if text.isascii():
         return text, range(len(text))
-    # the apostrophe of men’s is no quote, it must not end the name
+    # the apostrophe of men’s must not end the name
     apostrophes = {found.start() for found in _APOSTROPHE.finditer(text)}
     found: list[str] = []
     places: list[int] = []

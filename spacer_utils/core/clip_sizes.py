@@ -1,4 +1,4 @@
-"""How long a clip's file should be, by the sizes that it states itself.
+"""How many bytes a clip's file should have, by the sizes that it states itself.
 
 A copy that was cut off is found this way without decoding.
 """
@@ -80,7 +80,7 @@ def _chunks(file: BinaryIO) -> int:
 
 
 def _elements(file: BinaryIO, length: int) -> int:
-    """End of Matroska's segment; of its last element where a live recording states no size."""
+    """End of Matroska's segment; if a live recording states no size, of its last element."""
     place = 0
     while place < length:
         file.seek(place)
@@ -98,7 +98,7 @@ def _elements(file: BinaryIO, length: int) -> int:
             return 0
         if size < most and name == _SEGMENT:
             return begin + size
-        # An element without a size is gone into, others are stepped over.
+        # Enter an element without a size; step over others.
         place = begin if size == most else begin + size
     return place
 

@@ -29,8 +29,8 @@ TORN = re.compile(r"^\.(.+)\.\w+\.tmp$")
 SHOWN = 3
 """How many differences or files a message names."""
 NOBODYS = ""
-"""Kind of a record whose files were being deleted when the process ended, or that lists files of no
-run yet."""
+"""Kind of a record that belongs to no run: its files were just being deleted, or no run has begun
+yet."""
 GONE = "missing"
 """The digest of a missing file."""
 _held: set[int] = set()
@@ -46,7 +46,7 @@ class Inputs:
     settings: Mapping[str, Any]
     """Dotted name -> value, as JSON has it."""
     files: Mapping[str, str]
-    """Name of each file as messages show it -> digest of its content."""
+    """Name of a file in messages -> digest of its content."""
     paths: Sequence[str] = ()
     """Paths of these files."""
 
@@ -54,8 +54,8 @@ class Inputs:
     def of(
         cls, kind: str, settings: Mapping[str, Any], files: Mapping[str, Path], folder: Path
     ) -> Inputs:
-        """Reads every file once; digests that the record of ``folder`` knows are not computed
-        again.
+        """The inputs of a run. Every file is read once, unless the record of ``folder`` has its
+        digest.
 
         Args:
             settings: values may be nested mappings.
@@ -74,7 +74,7 @@ class Inputs:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def changes(self, before: Inputs) -> list[str]:
-        """What differs from earlier inputs, one phrase each; settings first."""
+        """What differs from earlier inputs, a phrase for each difference; settings first."""
         found = []
         for name in dict.fromkeys([*self.settings, *before.settings]):
             old, new = before.settings.get(name), self.settings.get(name)
@@ -232,7 +232,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _let_go() -> None:
-    """Close the locks in a forked worker, which must not hold its parent's after that was
+    """Close the locks in a forked worker. Else it would hold its parent's after the parent was
     killed."""
     while _held:
         os.close(_held.pop())
@@ -300,11 +300,10 @@ def begin(
     overwrite: bool = False,
     alone: bool = False,
 ) -> Record:
-    """Make a folder ready for a run, which goes on from what the same inputs have left; the
-    arguments of ``check``.
+    """Make a folder ready for a run. A run with the same inputs goes on from what is there.
 
-    What a run from other inputs has listed is deleted, and so is what a kill left half written;
-    standard error says why.
+    Files listed by a run with other inputs are deleted, and so are half-written ones; standard
+    error says why. The arguments are those of ``check``.
 
     Raises:
         WorkbookError: as ``check``; nothing was changed.
@@ -317,9 +316,8 @@ def begin(
     if old is not None and not record.same(inputs):
         if old.kind == inputs.kind:
             print(f"{folder}: not used again, {_some(inputs.changes(old))}", file=sys.stderr)
-        record.inputs = Inputs(
-            NOBODYS, {}, {}
-        )  # first: what a kill leaves half deleted belongs to no run
+        # First, so that after a kill the rest belongs to no run.
+        record.inputs = Inputs(NOBODYS, {}, {})
         record._save()
         record._delete(record.written)
         record.written = set()
@@ -329,8 +327,8 @@ def begin(
 
 
 def _half_written(record: Record, names: Collection[str]) -> set[str]:
-    """Files of subfolders whose writing was cut off; what is not of the kind that a run writes is
-    somebody's own."""
+    """Files of subfolders whose writing was cut off. Files that no run writes are not among them:
+    they are the user's."""
     return {
         name
         for folder, before in record.begun.items()

@@ -123,8 +123,8 @@ class Budget:
     most: int
     """Pixels per frame, at most."""
     whole: int = 0
-    """Frames per token where ``least`` is for all frames of a clip together (Qwen3-VL); 0 where it
-    is for each frame."""
+    """Frames per token if ``least`` is for all frames of a clip together (Qwen3-VL); 0 if it is for
+    each frame."""
 
     def size(self, width: int, height: int, count: int) -> tuple[int, int]:
         """(width, height) of ``count`` frames; unchanged where the processor would enlarge a side
@@ -148,8 +148,7 @@ class Budget:
 
 
 def times(path: Path, frames: Frames) -> list[float]:
-    """Seconds at which the frames are shown that ``load`` gives of a clip. As a rule this decodes
-    nothing.
+    """The times, in seconds, of the frames that ``load`` gives. Mostly this decodes nothing.
 
     Raises:
         WorkbookError: as ``load``.
@@ -237,7 +236,7 @@ def _decode(
 
 
 def _whole(index: float) -> int | float:
-    """An index, rounded to an integer where it differs from one only by the container's clock."""
+    """An index. It becomes an integer if only the container's clock makes it differ from one."""
     return round(index) if abs(index - round(index)) < 0.02 else round(index, 3)
 
 

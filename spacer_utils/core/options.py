@@ -32,7 +32,7 @@ _NUMBERED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _STRANGE = re.compile(r"\W*(?:[a-z]+\W+)?([a-z])(?=\W)", re.IGNORECASE)
-"""A letter that may name an option, in a form that isn't known."""
+"""A letter that may name an option, in a form that isn't read."""
 _SIGN = re.compile(r"[A-Za-z]")
 _NUMBER = re.compile(r"\(?(\d\d?)[.)]?")
 
@@ -46,7 +46,7 @@ class Options:
     numbers: Mapping[str, str] = field(default_factory=dict)
     """Published number -> letter, where options were numbered."""
     published: bool = False
-    """The letters are the source's own."""
+    """The letters were published, and not given here."""
 
     def lines(self) -> list[str]:
         """The options as prompts list them: ``A. chair``, or ``A`` without a text."""
@@ -69,8 +69,7 @@ class Options:
             )
         if named and self.published:
             return named
-        # without letters of the source's own, a text that reads like a letter may be meant as
-        # either
+        # if no letters were published, a solution like "B" may be a letter or an option's text
         found = self._called(same_text(solution)) | ({named} if named else set())
         bare = _NUMBER.fullmatch(solution.strip())
         number = bare[1] if bare else _mark(solution, _NUMBERED).name
@@ -168,7 +167,7 @@ def _signs(texts: Mapping[int, str]) -> Options | None:
 
 
 def _lettered(texts: Mapping[int, str]) -> Options | None:
-    """Options that have letters: all of them, or some, at their places."""
+    """Options with letters. Either all have one, or some have the letter of their place."""
     marks = {k: _mark(text, _LETTERED) for k, text in texts.items()}
     sure = {k: mark for k, mark in marks.items() if mark.sure}
     names = [mark.name for mark in marks.values()]
@@ -191,8 +190,8 @@ def _lettered(texts: Mapping[int, str]) -> Options | None:
 
 
 def _numbered(texts: Mapping[int, str]) -> Options | None:
-    """Options with numbers get the letters of these: ``2. tv`` is B, and with a ``0.`` among them
-    C."""
+    """Options with numbers get the letters of their numbers: ``2. tv`` is B; if the numbers begin
+    at 0, C."""
     marks = [_mark(text, _NUMBERED) for text in texts.values()]
     if not all(mark.name for mark in marks):
         return None
@@ -251,7 +250,7 @@ def _once(names: Sequence[str]) -> None:
 
 
 def _run(names: Sequence[str]) -> bool:
-    """Whether letters follow each other without gaps, in whatever order, each once."""
+    """Whether these letters, in any order, are a run without gaps and repetitions."""
     codes = sorted(map(ord, names))
     return all(b - a == 1 for a, b in pairwise(codes))
 
@@ -277,8 +276,8 @@ _OTHER = re.compile(
 
 
 def _bare(text: str) -> str:
-    """An answer in plain characters without LaTeX and Markdown around its parts, quotes, or a label
-    (``Answer:``, ``Option``)."""
+    """An answer in plain characters, without LaTeX, Markdown, quotes and a label (``Answer:``,
+    ``Option``)."""
     text = (
         _MARKUP.sub("", numerals.plain(text[:MAX_ANSWER]))
         .translate(_BRACKETS)
@@ -291,8 +290,8 @@ def _bare(text: str) -> str:
 
 
 def option_texts(options: Sequence[str]) -> dict[str, str]:
-    """Letter -> text of ``("A. chair", ...)``, as published; options without letters, each its own,
-    are lettered in order.
+    """Letter -> text of ``("A. chair", ...)``. Unless every option has a letter of its own, they
+    get letters in order.
 
     >>> option_texts(("A. chair", "B. sofa")), option_texts(("left", "right"))
     ({'A': 'chair', 'B': 'sofa'}, {'A': 'left', 'B': 'right'})
@@ -313,15 +312,15 @@ def option_texts(options: Sequence[str]) -> dict[str, str]:
 
 
 def letter(text: str, options: Sequence[str] = ()) -> str | None:
-    """The option that an answer names: ``A``, ``A.``, ``(A)``, ``A)``, ``A:``, ``A. chair``;
-    capital or not; None otherwise.
+    """The option that an answer names; None if it names none or several.
 
-    Around it may stand what may stand around a number: ``\\boxed{}``, ``\\text{}``, ``$``, bold,
-    code, quotes, brackets, a label (``Answer:``, ``Option``); wide letters are letters, characters
-    without width are none, look-alikes of other scripts neither. The letter must be among the
-    options where these are given. A second letter in the text behind the first is hedging, unless
-    the text is that of the option itself, or it is an article ("A" or "I" before a word) or part of
-    a word (A-frame).
+    Forms: ``A``, ``a``, ``A.``, ``(A)``, ``A)``, ``A:``, ``A. chair``.
+
+    It may stand in ``\\boxed{}``, ``\\text{}``, ``$``, bold, code, quotes or brackets, and behind a
+    label (``Answer:``, ``Option``). Wide letters count, look-alikes of other scripts don't. If
+    options are given, the letter must be one of theirs. If the text behind the letter has another
+    letter, the answer names several; the option's own text, articles ("A" or "I" before a word) and
+    parts of words (A-frame) don't count.
 
     >>> [letter(t) for t in ("A", "b.", "(C)", "D. A sofa", "**B**", "A chair", "A. or B", "left")]
     ['A', 'B', 'C', 'D', 'B', None, None, None]

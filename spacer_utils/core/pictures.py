@@ -15,9 +15,8 @@ from PIL import Image, ImageFile, ImageOps
 
 from .types import WorkbookError, first_line
 
-logging.getLogger("PIL").addHandler(
-    logging.NullHandler()
-)  # else its errors are printed beside ours
+# Otherwise Pillow's errors are printed beside ours.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 Pixels = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "GIF", "TIFF", "BMP", "PPM")
 """Formats that are read. Some of Pillow's others have no mark, so that noise passes for a picture;
@@ -27,20 +26,20 @@ MOST_PIXELS = 100_000_000
 PNG_END = b"IEND\xae\x42\x60\x82"
 """Name and checksum of the empty chunk that ends a PNG."""
 LONGEST = 200
-"""Times the shorter side that the longer may be: Qwen's processors refuse more."""
+"""Largest ratio of the longer side to the shorter: Qwen's processors refuse more."""
 BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 """Tags of TIFF, and a value of the second."""
 BLOCK, MOST_GREY, MOST_COLOUR = 16, 6, 30
-"""Two decoders of one whole file differ in the mean of a block of 16 x 16 pixels by at most 3
-levels of grey, and by 20 of a colour, where colour planes of half the size are enlarged in two ways
-(measured on noise, stripes and red text on blue)."""
+"""Size of a block in pixels, and by how much two decoders' means of a block may differ. Measured on
+noise, stripes and red text on blue: at most 3 levels of grey, and 20 of a colour, because decoders
+enlarge colour planes of half the size differently."""
 
 
 def read_image(path: Path, size: int | None = None) -> Pixels:
     """(H, W, 3) uint8 picture, at ``size`` x ``size`` unless None or 0.
 
-    It is turned as its EXIF block says, what is transparent shows white, and of several frames the
-    first is taken.
+    It is turned as its EXIF block says. Transparent parts are white. Of several frames, the first
+    counts.
 
     Raises:
         WorkbookError: the file is missing, no picture, damaged, or too large; the message names it.
@@ -55,9 +54,8 @@ def read_image(path: Path, size: int | None = None) -> Pixels:
             picture = _decode(path)
     except WorkbookError:
         raise
-    except (
-        Exception
-    ) as error:  # Pillow lets out what its parsers raise: struct.error, zlib.error, KeyError, ...
+    except Exception as error:
+        # Pillow passes on whatever its parsers raise: struct.error, zlib.error, KeyError, ...
         raise WorkbookError(
             f"can't read {path} as a picture ({first_line(error)}). Write or download it again, "
             f"as one of {', '.join(FORMATS)}."
@@ -95,8 +93,8 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 def _decode(path: Path) -> Image.Image:
     """The picture in RGB."""
     with _open(path) as image:
-        # The checksums of a PNG, which decoding passes over, and its end, which Pillow can do
-        # without.
+        # Check the checksums of a PNG, which decoding ignores, and its end, which Pillow doesn't
+        # need.
         image.verify()
         if image.format == "PNG" and PNG_END not in path.read_bytes():
             raise ValueError("its end is missing")
@@ -123,8 +121,8 @@ def _open(path: Path) -> ImageFile.ImageFile:
 
 
 def _whites(image: Image.Image) -> tuple[float, ...]:
-    """Numbers that may mean white in a grey of more than 8 bits. A file of 32 bits doesn't say
-    which."""
+    """Numbers that may mean white in grey pictures of more than 8 bits. A file of 32 bits doesn't
+    say."""
     tags = getattr(image, "tag_v2", {})
     if image.mode.startswith("I;16"):
         return (2.0 ** tags.get(BITS, (16,))[0] - 1,)
@@ -134,8 +132,8 @@ def _whites(image: Image.Image) -> tuple[float, ...]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """A deep grey picture with 8 bits; white is the least of ``_whites`` that holds its largest
-    number.
+    """A grey picture of more than 8 bits, with 8 bits. White is the least of ``_whites`` that its
+    numbers don't exceed.
 
     Raises:
         ValueError: a number is below black, above every white, or none.
@@ -177,8 +175,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _hushed(needed: bool) -> Iterator[None]:
-    """Keep what a C library writes to standard error by itself, as libtiff does of every damaged
-    file, from the screen."""
+    """Hide what C libraries write to standard error: libtiff does so for every damaged file."""
     if not needed:
         yield
         return
@@ -196,8 +193,8 @@ def _hushed(needed: bool) -> Iterator[None]:
 
 
 def _has_witness(image: Image.Image) -> bool:
-    """Whether the kind has no checksum, so that damage can pass for a picture, and FFmpeg reads it
-    as well as Pillow."""
+    """Whether FFmpeg should read the file, too. It should if the format has no checksum that shows
+    damage, and FFmpeg can read it."""
     plain = image.mode in ("1", "L", "P", "RGB")
     if image.format == "TIFF":
         return (plain or image.mode == "I;16") and image.info.get("compression") in (

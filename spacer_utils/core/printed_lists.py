@@ -29,8 +29,8 @@ def read(text: str) -> Any:
     """The list or dict that ``text`` writes.
 
     Raises:
-        ValueError: it writes none; or an array that was cut off (``...``); or strings side by side
-            among commas, which may be one item or several. The message is one line.
+        ValueError: it is no list or dict, an array that was cut off (``...``), or has strings side
+            by side among commas, which may be one item or several. The message is one line.
 
     >>> read("['1' '2']"), read("['a, b' None]"), read('["left", "right"]'), read("{'A': 1}")
     (['1', '2'], ['a, b', None], ['left', 'right'], {'A': 1})
@@ -67,8 +67,8 @@ def _brief(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Arrays and numpy numbers as Python values, and lists or dicts that were stored as text as
-    such (see ``printed``)."""
+    """The value as Python has it: arrays and numpy numbers converted, and lists or dicts read if
+    they were stored as text (see ``printed``)."""
     try:
         return listed(value)
     except ValueError:

@@ -34,7 +34,7 @@ SPACER_POST = {
 }
 STYLES = ("spacer", "compact")
 SPECIAL = re.compile(r"<\|[^\s<>|]{1,40}\|>")
-"""How the tokenizers of this family write the tokens that are no text: turns, media, ends."""
+"""Special tokens of this family's tokenizers: turns, media, ends."""
 
 
 def map_instruction(object_list: tuple[str, ...], grid: int = 10) -> str:
@@ -59,7 +59,7 @@ def special_token(text: str, special: Collection[str] = ()) -> str:
     """The first special token in a text, for example the place of an image; empty without one.
 
     Args:
-        special: a tokenizer's own tokens, which are looked for besides.
+        special: further special tokens to look for.
 
     >>> special_token("Where is <|video_pad|>?"), special_token("a </s> b", ["</s>"]), special_token("1 < 2")
     ('<|video_pad|>', '</s>', '')
@@ -111,16 +111,16 @@ def map_text(cells: MapCells) -> str:
 
 
 def after_map(cells: MapCells) -> str:
-    """The completion up to the end of this map: how it is read, and the answer, are still to
-    come."""
+    """The completion up to the end of this map. Its reading and the answer are still to be
+    written."""
     return f"<think><map>{map_text(cells)}</map>"
 
 
 def target(sample: Sample, with_map: bool = False, read: bool = True) -> str:
-    """The completion that supervised training imitates: well formed; in the think block the map, if
-    asked, and how it is read.
+    """The completion that supervised training imitates. The think block holds the map, if it is
+    asked for, and the steps of its reading.
 
-    ``read=False`` leaves the reading out: for a model that can't reckon yet it would be noise.
+    ``read=False`` leaves the steps out: for a model that can't compute yet they would be noise.
     """
     thought = ""
     if with_map and sample.cognitive_map:
