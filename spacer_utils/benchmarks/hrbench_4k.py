@@ -23,8 +23,7 @@ from .scoring.record import (
 
 
 def over_cycles(items: Iterable[Item]) -> float | None:
-    """Mean over the rotations of each rotation's accuracy; a question need not be right in all of
-    them."""
+    """Mean of the rotations' accuracies. A question may be right in some of them only."""
     return mean(
         micro(part) for part in split_by(items, lambda i: i.question.groups["cycle"]).values()
     )

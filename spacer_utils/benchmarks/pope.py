@@ -17,9 +17,9 @@ SETTINGS = ("adversarial", "popular", "random")
 def confusion(items: Sequence[Item]) -> Table:
     """Accuracy, precision, recall, F1 (positive = yes) and the share of predictions that say yes.
 
-    No output, or one cut off before its answer, is no prediction, and wrong in all of them
-    (``judge_row``). What the others say follows from their score: the rule reads every text as yes
-    or no, also where it finds neither.
+    An output that is missing or cut off before its answer is no prediction, and wrong in all of
+    them (``judge_row``). What another output says follows from its score: the rule reads every text
+    as yes or no.
     """
     said_something = [i for i in items if not i.missing and not (i.truncated and i.parsed is None)]
     yes, no = (

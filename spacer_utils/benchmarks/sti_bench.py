@@ -23,7 +23,7 @@ SR_SUB = tuple(t for t in (*STATIC, *DYNAMIC) if t not in ("3D Video Grounding",
 
 
 def scene_type(video: str) -> str:
-    """outdoor, indoor or desktop, as the official script tells them from the file's name."""
+    """outdoor, indoor or desktop: the official script tells it from the file's name."""
     stem = video.split(".")[0]
     desktop = "desktop" if stem.isdigit() and len(stem) == 6 else "unknown"
     return "outdoor" if "camera" in video else "indoor" if video.startswith("scene") else desktop

@@ -51,8 +51,8 @@ def of_video_r1(row: Row) -> bool:
 
 
 def format_of(row: Row) -> str:
-    """A row's format, read off its answer and question: the hub keeps every format in a configuration
-    of its own, and names it in no field."""
+    """A row's format, told from its answer and question. No field names it: the hub has a
+    configuration for each format."""
     if of_video_r1(row):
         return "multi-choice"
     answer, first = str(row["answer"]), str(row["answer"]).split(" ")[0]
@@ -78,7 +78,7 @@ def match_choice(text: str, answer: str) -> bool | None:
 
 
 def match_caption(text: str, question: str, answer: str) -> bool | None:
-    """The same for a caption: its full line, its sentence (also after ``)``), or its index with or
+    """The same for a caption: its full line, its sentence (also behind ``)``), or its index with or
     without its noun.
 
     A sentence ends at its first ``: ``, in the text as well as in the options: the authors split
@@ -101,7 +101,7 @@ def match_caption(text: str, question: str, answer: str) -> bool | None:
 
 
 def judged_correct(reply: str) -> bool:
-    """The verdict of a judge that was asked for Correct or Incorrect: a leading word decides, then
+    """The verdict of a judge that was asked for Correct or Incorrect: its first word decides, else
     any "Incorrect"."""
     reply = reply.strip()
     if reply.startswith(("Correct", "Incorrect")):

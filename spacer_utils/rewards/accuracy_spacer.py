@@ -43,9 +43,8 @@ def accuracy_spacer(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def _numerical(p: float | None, g: float | None) -> tuple[float, str]:
-    """Share of thresholds that (|p - g|)/g does not exceed.
-
-    With a negative target this error is negative, so every answer gets 1.
+    """Share of the thresholds that (|p - g|)/g does not exceed. A negative target makes it
+    negative, so that every answer gets 1.
     """
     if p is None or g is None or g == 0:
         return (

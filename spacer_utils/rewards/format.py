@@ -15,8 +15,8 @@ def format_(sample: Sample, answer: Answer) -> tuple[float | None, str]:
     """Strict format: exactly one think block, then one answer block, nothing around them, a map
     only inside think, and an answer of the kind asked for; 1 or 0.
 
-    A wrong number and a letter where a number is asked for earn the same accuracy, nothing. If both
-    were well formed, nothing would lead back from a group that answers numbers with letters.
+    Why the kind counts: by accuracy alone, a letter in place of a number earns as little as a wrong
+    number. A group that answers with letters would then have no reason to go back to numbers.
 
     >>> from spacer_utils.core.answers import parse
     >>> question = Sample(1, "How many chairs?", "video", "numerical", (), "<answer>4</answer>", "", "")
@@ -30,8 +30,8 @@ def format_(sample: Sample, answer: Answer) -> tuple[float | None, str]:
 
 
 def _wrong_kind(sample: Sample, answer: Answer) -> list[str]:
-    """What the answer is not: an option's letter where options are given, a number where one is
-    asked for; words are of any kind."""
+    """What the answer should be and is not: an option's letter if there are options, a number if
+    one is asked for. Other answers may be anything."""
     read: Callable[[str], object]
     if sample.problem_type in ("numerical", "regression"):
         wanted, read = "a number", number

@@ -9,8 +9,8 @@ from ..core.types import Answer, Sample
 from .matching import Array, Drawn, drawn, matched
 
 MOST = 100
-"""Most objects whose relations are compared, since the work grows with the cube of their number. Of
-more, an even selection is compared."""
+"""Most objects whose relations are compared; of more, an even selection. The work grows with the
+cube of their number."""
 
 
 @REWARDS.register("map_relations")
@@ -54,7 +54,7 @@ def _pairs(map_: Drawn) -> tuple[Array, Array]:
 
     Both maps are centred and scaled before they are matched.
     """
-    # sorted, so that the order of drawing changes no bit of the score
+    # sorted, so that the order in the map changes no bit of the score
     true = _normal({c: np.array(sorted(ps)) for c, ps in map_.true.items() if map_.valid[c]})
     mine = _normal({c: np.array(sorted(map_.valid[c][: 2 * len(map_.true[c])])) for c in true})
     pairs = [

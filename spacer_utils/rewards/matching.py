@@ -1,5 +1,5 @@
-"""What the strict map rewards share: reading a drawn map, matching it with the true one, and the
-score that a map without information would get."""
+"""What the strict map rewards share: read a drawn map, match it with the true one, and compute the
+score of a map without information."""
 
 from __future__ import annotations
 
@@ -191,13 +191,13 @@ def excess(points: tuple[Place, ...], places: tuple[Place, ...], grid: int) -> f
 
 
 def earned(map_: Drawn) -> dict[str, float]:
-    """Per true category: its points' ``excess``, divided by how many times too often it is
-    drawn."""
+    """True category -> its points' ``excess``. Of a category that is drawn too often, it is divided
+    by how many times too often."""
     found = {}
     for category, there in map_.true.items():
         # sorted, so that the order of drawing changes no bit of the score
         places, n = tuple(sorted(there)), len(there)
-        # more than twice as many points as there are objects earn little in any case
+        # more points than twice the objects earn little anyway
         points = tuple(sorted(map_.valid[category][: 2 * n]))
         found[category] = excess(points, places, map_.grid) * (n / max(map_.written[category], n))
     return found
@@ -229,7 +229,7 @@ def calibrated(map_: Drawn) -> float:
             and not map_.extra
         )
 
-    # Objects in the middle add nothing to ``most``. A map that spreads them can so earn a little
-    # more than the true one: the score ends at 1.
+    # Objects in the middle add nothing to ``most``, so a map that spreads them may earn a little more
+    # than the true map. Hence the limit of 1.
     share = min(1.0, sum(earned(map_).values()) / most)
     return share * (map_.count / (map_.count + map_.extra))

@@ -15,14 +15,14 @@ Table = dict[str, Any]
 
 
 def mean(scores: Iterable[float | None]) -> float | None:
-    """Mean of those that are not None; None of nothing."""
+    """Mean of the values that are not None; None without any."""
     values = [s for s in scores if s is not None]
     return sum(values) / len(values) if values else None
 
 
 def micro(items: Iterable[Item]) -> float | None:
-    """Mean over the scored items that were answered; where none was answered it is 0, as Video-MME's
-    authors print it."""
+    """Mean over the scored items that were answered. If none was, it is 0, as Video-MME's authors
+    print it."""
     scored = [i for i in items if i.score is not None]
     answered = [i for i in scored if not i.unanswered]
     return mean(i.score for i in answered or scored)
@@ -50,7 +50,7 @@ def by_group(items: Iterable[Item], group: str) -> dict[str, float | None]:
 
 
 def task_means(items: Iterable[Item]) -> dict[str, float]:
-    """Mean per task, tasks without a scored item left out."""
+    """Mean per task that has a scored item."""
     means = {task: micro(part) for task, part in by_task(items).items()}
     return {task: value for task, value in means.items() if value is not None}
 
@@ -61,8 +61,8 @@ def macro(items: Iterable[Item]) -> float | None:
 
 
 def counts(items: Sequence[Item]) -> dict[str, int]:
-    """What became of every row: expected = scored + missing + not scored; unparsed and truncated
-    ones are among the scored."""
+    """What became of every row: expected = scored + missing + not scored. Unparsed and truncated
+    rows are among the scored."""
     missing = sum(i.missing for i in items)
     unscored = sum(i.score is None and not i.missing for i in items)
     return {
@@ -78,7 +78,7 @@ def counts(items: Sequence[Item]) -> dict[str, int]:
 
 
 def percent(value: Any) -> Any:
-    """Fractions as percentages, tables of fractions too; counts (integers) and None stay."""
+    """Fractions as percentages, also in tables. Counts (integers) and None stay."""
     if isinstance(value, Mapping):
         return {k: percent(v) for k, v in value.items()}
     return 100 * value if isinstance(value, float) else value
@@ -94,8 +94,8 @@ def variants(benchmark: Any, items: Sequence[Item]) -> Table:
 
 
 def headline(benchmark: Any, table: Table, scoring: str) -> str:
-    """Name of the variant that is reported as the benchmark's score: the first one, or the one that
-    SpaceR reports."""
+    """Name of the variant that counts as the benchmark's score: the first, or the one that SpaceR
+    reports."""
     if scoring == "spacer" and benchmark.spacer_headline:
         return str(benchmark.spacer_headline)
     return next(iter(table))
@@ -151,7 +151,7 @@ def report(
 
 
 def _chance(benchmark: Any, row: Row) -> Item:
-    """The expected score of a uniform guess; None for open questions and hidden answers."""
+    """The expected score of a uniform guess; None if the question is open or its answer hidden."""
     question = read(benchmark, row)
     score = question.chance
     if score is None and question.options:
@@ -160,7 +160,7 @@ def _chance(benchmark: Any, row: Row) -> Item:
 
 
 def mode(golds: Sequence[str]) -> str:
-    """The commonest answer; among equals the smallest number or the first letter."""
+    """The commonest answer; of equally common ones the smallest number or the first letter."""
     ranked = Counter(golds).items()
     return min(ranked, key=lambda kv: (-kv[1], to_float(kv[0]) or 0.0, kv[0]))[0]
 
@@ -168,9 +168,9 @@ def mode(golds: Sequence[str]) -> str:
 def baselines(benchmark: Any, rows: Sequence[Row], scoring: str = "official") -> Table:
     """What guessing scores on these rows, in percent, aggregated as the benchmark aggregates.
 
-    ``random``: the expected score of uniform guesses among the options; open questions are left
-    out. ``frequency (test-set mode)``: always the task's commonest answer, which only the answers
-    themselves can tell; replies of a judge about the model's output are left out.
+    ``random``: the expected score of uniform guesses among the options; open questions don't count.
+    ``frequency (test-set mode)``: always the task's commonest answer. One has to know the answers
+    for it. What a judge said about the model's output doesn't count.
     """
     golds: dict[str, list[str]] = defaultdict(list)
     for row in rows:

@@ -33,7 +33,7 @@ def score_stream(
     table, found = score_lines(lines, name, scoring, unwrap=unwrap, missing=missing)
     if items:
         rows = ({"line": number, **item.to_json()} for number, item in found)
-        # escaped, because a model's text may hold half a character, which UTF-8 can't
+        # escaped, because a model's text may hold half a character, which UTF-8 can't write
         write_atomic(items, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     out.write(json.dumps(table, indent=1, allow_nan=False) + "\n")
 
@@ -93,8 +93,7 @@ def read_row(line: bytes) -> dict[str, Any]:
 
 
 def listing() -> list[Table]:
-    """One row per benchmark: name, description, file and what its file says of version, licence,
-    size and needs."""
+    """One row per benchmark: name, description, file, and what its decorator says."""
     return [
         {
             "name": e.name,

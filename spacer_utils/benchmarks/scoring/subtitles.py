@@ -33,7 +33,7 @@ _CUE = re.compile(
 
 
 def read_srt(text: str) -> list[Line]:
-    """The cues of an SRT file, font tags off, lines joined by blanks (Video-MME).
+    """The cues of an SRT file without font tags, lines joined by blanks (Video-MME).
 
     >>> read_srt("1\\n00:00:01,000 --> 00:00:02,500\\n<font size=\\"2\\">Hi</font>\\nthere\\n")
     [Line(start=1.0, end=2.5, text='Hi there')]
@@ -49,7 +49,8 @@ def read_json(rows: Sequence[Mapping[str, Any]], offset: float, duration: float)
     """LongVideoBench's two forms, ``timestamp`` and ``text`` or ``start``, ``end`` and ``line``,
     ``offset`` seconds earlier.
 
-    An end that isn't a float (an integer too) is the clip's ``duration``, as its loader has it.
+    An end that isn't a float, not even an integer, becomes the clip's ``duration``, as in its
+    loader.
     """
     found = []
     for row in rows:

@@ -1,7 +1,7 @@
-"""VLMEvalKit's answer extractors (VK-TAG, VK-NUM, VK-INFER) and the two older inference rules that
-they grew from.
+"""VLMEvalKit's answer extractors (VK-TAG, VK-NUM, VK-INFER) and two older rules that they come
+from.
 
-They serve cross-checks and the benchmarks whose official evaluation is that toolkit's.
+Some benchmarks are officially scored by that toolkit; for others its rules are a cross-check.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INLINE = re.compile(
 
 
 def _from_lines(lines: Sequence[str]) -> str | None:
-    """The letter of the lowest line that is a letter, starts with a label or names exactly one
+    """The letter of the lowest line that is a letter, starts with a label, or has exactly one
     capital letter."""
     for line in reversed([line.strip() for line in lines if line.strip()]):
         if _LISTED.search(line):
@@ -47,8 +47,8 @@ def after_think(text: str) -> str:
 
 
 def vk_tag(text: str, letters: str = LETTERS) -> str | None:
-    """VK-TAG: seven steps from an answer block that starts with a letter to the only standalone
-    capital of the whole text.
+    """VK-TAG: seven tries, from an answer block that starts with a letter to the only capital of
+    the text that is a word.
 
     >>> vk_tag("<answer>chair</answer>"), vk_tag("The answer is A"), vk_tag("a.")
     ('C', 'A', None)
@@ -86,8 +86,8 @@ _WORDS = {word: n for word, n in NUMBER_WORDS.items() if n <= 20}
 
 
 def vk_num(text: str) -> float | None:
-    """VK-NUM: number words to 20 as digits; the first numeric answer block, else the last number
-    (after the thinking first).
+    """VK-NUM: the first numeric answer block, else the last number (behind the thinking, if there
+    is one there). Number words up to 20 count.
 
     >>> vk_num("1,200"), vk_num("2-3"), vk_num("twenty-one")
     (200.0, -3.0, -1.0)
@@ -111,14 +111,14 @@ REFUSALS = (
 
 
 def _named_option(text: str, options: Mapping[str, str]) -> str | None:
-    """The only option whose text occurs in ``text``, case ignored."""
+    """The option whose text occurs in ``text``, in either case; it must be the only one."""
     found = [letter for letter, option in options.items() if option.lower() in text.lower()]
     return found[0] if len(found) == 1 else None
 
 
 def _letter_word(text: str, options: Mapping[str, str], within: int | None) -> str | None:
-    """The only option letter among the words, if it stands in the last ``within``; ``Z`` for a
-    refusal."""
+    """The only option letter among the words, if it is one of the last ``within`` words; ``Z`` for
+    a refusal."""
     if any(refusal in text for refusal in REFUSALS):
         return "Z"
     words = text.translate({ord(mark): " " for mark in ".()[],:;!*#{}"}).split()
@@ -143,8 +143,8 @@ def hr_infer(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def vk_infer(text: str, options: Mapping[str, str]) -> str | None:
-    """VK-INFER: as ``hr_infer`` with the letter among the last 4 words; then "answer is X"; option
-    texts only in short answers.
+    """VK-INFER: ``hr_infer`` with the letter among the last 4 words; else "answer is X"; else an
+    option's text, if the answer is short.
 
     >>> [vk_infer(text, {"A": "red", "B": "blue"}) for text in ("The answer is B", "B is what I see in this picture")]
     ['B', None]
@@ -175,9 +175,9 @@ _SHAPES = (
 
 
 def mmb_infer(text: str, options: Mapping[str, str]) -> str | None:
-    """The only bare letter A-E among the words ("A" not in more than three words), else the only
-    one in the first of twelve punctuated shapes, else the only option whose text occurs: the
-    circular MMBench evaluation of its day.
+    """Earlier circular evaluation of MMBench: the only bare letter A-E among the words ("A" only in
+    up to three words), else the only one in the first of twelve forms with punctuation, else the
+    only option whose text occurs.
 
     >>> mmb_infer("A dog sits here: B.", {"A": "cat", "B": "dog"}), mmb_infer("a dog", {"A": "cat", "B": "dog"})
     ('B', 'B')
