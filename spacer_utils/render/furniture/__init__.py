@@ -8,7 +8,14 @@ from ...core.types import Box, WorkbookError
 from ..assemble import Mesh, assemble
 from ..materials import Look
 from ..shapes import Parts, Vec
-from . import appliances, decor, household, seating, storage  # noqa: F401  (each files its recipes)
+from . import (  # noqa: F401  (each files its recipes)
+    appliances,
+    containers,
+    decor,
+    household,
+    seating,
+    storage,
+)
 from .recipe import RECIPES, Mount, Recipe
 
 ALIASES = {
