@@ -150,8 +150,9 @@ def run_benchmark(
         overwrite: replace finished answers of other inputs.
 
     Raises:
-        NoMedia: of no row the media are there; nothing is written.
+        NoMedia: no row has its media; nothing is written.
     """
+    # What is asked.
     benchmark, rows = BENCHMARKS[name], spread(name, load(name, source), questions)
     root = source if source.is_dir() else source.parent
     embedded = profile.outputs / "embedded"
@@ -160,6 +161,8 @@ def run_benchmark(
     )
     if rows and not items_asked:
         raise NoMedia(_absent(name, rows, root, embedded))
+
+    # The answers.
     found = evaluate.generate(
         model,
         items_asked,
@@ -179,6 +182,8 @@ def run_benchmark(
         {**row, "output": begun + p.output if p else None, "truncated": bool(p and p.truncated)}
         for row, p in zip(rows, (found.get(f"{n:06d}") for n in range(len(rows))))
     ]
+
+    # Their scores.
     items = [judge_row(benchmark, row, scoring, unwrap) for row in answered]
     table = {
         "benchmark": name,

@@ -205,6 +205,8 @@ class TempCompass(Benchmark):
     @staticmethod
     def read(row: Row) -> Question:
         task, media = format_of(row), (f"videos/{row.get('video_id')}.mp4",)
+
+        # Video-R1's file has fields of its own.
         if of_video_r1(row):
             gold = str(row["solution"]).replace("<answer>", "").replace("</answer>", "")
             return Question(
@@ -214,6 +216,8 @@ class TempCompass(Benchmark):
                 options_of(row.get("options")),
                 (row.get("path") or media[0],),
             )
+
+        # The answer and the options, by format.
         dim = row.get("dim")
         if not is_absent(dim) and dim not in DIMENSIONS:
             raise ValueError(f"unknown dim {dim!r}")
@@ -224,13 +228,12 @@ class TempCompass(Benchmark):
             "caption_matching": answer.split(":")[0],
             "captioning": answer,
         }[task]
-        options = (
-            inline_options(question)
-            if task == "multi-choice"
-            else {line.split(": ")[0]: line for line in question.split("\n")[1:]}
-            if task == "caption_matching"
-            else {}
-        )
+        options: dict[str, str] = {}
+        if task == "multi-choice":
+            options = inline_options(question)
+        elif task == "caption_matching":
+            options = {line.split(": ")[0]: line for line in question.split("\n")[1:]}
+
         groups = {
             name: str(row[name]) for name in ("dim", "aspect") if not is_absent(row.get(name))
         }

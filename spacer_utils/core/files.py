@@ -54,12 +54,15 @@ def write_atomic(path: Path, data: bytes | str | Iterable[str]) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (path.exists() and not path.is_file() and not path.is_dir()) or path.is_relative_to(
-            "/dev"
-        ):
+
+        # A pipe or a device.
+        special = path.exists() and not path.is_file() and not path.is_dir()
+        if special or path.is_relative_to("/dev"):
             with open(path, "wb") as stream:
                 stream.writelines(_bytes(piece) for piece in pieces)
             return path
+
+        # A file: write, flush, rename.
         handle, temporary = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
         )

@@ -260,6 +260,7 @@ def check(
         WorkbookError: a finished run of other settings or files of others stand in the way; the
             message names them.
     """
+    # Files of others, and those of them that the run would overwrite.
     record = Record.of(folder)
     half = _half_written(record, names)
     others = [
@@ -275,6 +276,8 @@ def check(
             f"{folder} holds files that no run of the workbook has listed as its own ({_some(in_the_way)}). Name "
             f"another folder with --out, {offer}."
         )
+
+    # A run of other inputs.
     old = record.inputs
     if old is None or old.kind == NOBODYS or record.same(inputs) or overwrite:
         return record

@@ -126,9 +126,11 @@ def plans_of(
     scanned: tuple[str, Path] | None,
     **about: Any,
 ) -> dict[str, SplitPlan]:
-    """What every split shall hold."""
+    """Split -> what to put in it."""
     data = profile.data
     wanted = mix_for(mix, data.train_rooms) if mix else None
+
+    # Training and held-out rooms: scans, or procedural ones.
     if scanned:
         release, folder = scanned
         reader = scans.open_dataset(release, folder)
@@ -151,6 +153,8 @@ def plans_of(
             "train": plan("train", data.train_rooms * takes, profile, wanted, takes=takes, **about),
             "heldout": plan("heldout", data.heldout_rooms, profile, None, **about),
         }
+
+    # Real layouts, for evaluation.
     if layouts is not None:
         rooms = SCENES["real_layouts"](
             "real_layouts", data.real_rooms, about["seed"], folder=layouts
@@ -195,6 +199,7 @@ def build(
             finished dataset of other settings, another process builds there, the disk refuses, or
             no room could be used.
     """
+    # What to make, and all that decides it.
     out = Path(out).absolute()
     work = out / WORK / _fingerprint(profile, seed, mix, takes, scanned)
     plans = plans_of(
@@ -211,23 +216,15 @@ def build(
         types=QUESTIONS.names(),
         code=_code(),
     )
+
+    # Make it. A folder without a record is empty, or of an old build: ``_claim`` refuses others.
     _claim(out, work)
     with folders.held(out):
-        known = (
-            folders.Record.of(out).inputs is not None
-        )  # else ``_claim`` has let in an empty folder, or one of old builds
+        known = folders.Record.of(out).inputs is not None
         record = folders.begin(out, inputs, WRITES if known else (), overwrite=overwrite)
         record.add([f"{split}.jsonl" for split in plans] + [MAPS, "README.md", "audit.json"])
-        found = _made(
-            profile,
-            out,
-            work,
-            plans,
-            seed,
-            mix,
-            partial(run, workers=workers, engine=engine),
-            progress,
-        )
+        on_workers = partial(run, workers=workers, engine=engine)
+        found = _made(profile, out, work, plans, seed, mix, on_workers, progress)
         record.finish()
     return found
 

@@ -136,18 +136,18 @@ def _connect(ray: Any, workers: int) -> None:
     Raises:
         WorkbookError: no cluster could be joined or started.
     """
+    # The cluster to join, or the one to start.
     address, before = os.environ.get("RAY_ADDRESS"), os.environ.get("PYTHONPATH")
-    patient = {"agent_register_timeout_ms": 300_000, "worker_register_timeout_seconds": 300}
-    where: dict[str, Any] = (
-        {"address": address}
-        if address
-        else {
+    where: dict[str, Any] = {"address": address}
+    if not address:
+        patient = {"agent_register_timeout_ms": 300_000, "worker_register_timeout_seconds": 300}
+        where = {
             "address": "local",
             "num_cpus": workers,
             "include_dashboard": False,
             "_system_config": patient,
         }
-    )
+
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, (str(PROJECT / "spacer_utils" / "assets" / "ray"), before))
     )

@@ -28,12 +28,15 @@ def film(scene: Scene, data: Data, seed: int = 0, *, shadow: bool = True) -> tup
     """
     from . import Renderer
 
+    # The camera's way.
     rng = np.random.default_rng([seed, crc32(scene.scene_id.encode()), crc32(b"camera")])
     width, height = data.width, data.height
     poses = np.round(
         camera.trajectory(scene, data.trajectory, data.clip_frames, data.fps, width, height, rng), 6
     )
     matrix = camera.intrinsics(width, height)
+
+    # Its pictures, and the pixels of every instance.
     renderer = Renderer(scene, shadow=shadow)
     pictures, counts = [], []
     most = max((o.instance_id for o in scene.objects), default=0) + 1
@@ -42,6 +45,7 @@ def film(scene: Scene, data: Data, seed: int = 0, *, shadow: bool = True) -> tup
         pictures.append(frame.rgb)
         counts.append(np.bincount(frame.ids.ravel(), minlength=most))
     share = np.round(np.array(counts) / (width * height), 6)
+
     clip = Clip(
         video_id=scene.scene_id,
         scene=scene,

@@ -36,6 +36,7 @@ def film(reader: Any, dataset: str, scene: Scene, data: Data) -> tuple[npt.NDArr
 def _film(
     reader: Any, dataset: str, scan_id: str, scene: Scene, data: Data
 ) -> tuple[npt.NDArray[np.uint8], Clip]:
+    # Evenly spaced frames that have a pose.
     release, size = RELEASES[dataset], (data.width, data.height)
     usable = reader.get_frames(scan_id, items=("world_to_camera",), **release.frames).indices
     if not len(usable):
@@ -49,16 +50,21 @@ def _film(
         center_crop=True,
         **release.frames,
     )
+
+    # The cameras, in the scene's axes.
     ground = surface(reader, dataset, scan_id)
     owner = face_owners(reader, scene, scan_id, ground.faces)
     poses = np.round(ground.align @ np.linalg.inv(batch.world_to_camera.astype(np.float64)), 6)
     matrix = batch.rgb_intrinsics.astype(np.float64).mean(0)
     matrix[:2, 2] += 0.5  # scenezoo puts pixel centres on whole numbers, the renderer on halves
+
+    # What each instance covers of every frame.
     shares = np.zeros((len(poses), len(scene.objects) + 1))
     for k, pose in enumerate(poses):
         cover = visible(ground.vertices, ground.faces, camera_rows(pose, matrix), *size)
         seen = np.append(owner[cover.triangle], 0)[cover.owner]
         shares[k] = np.bincount(seen.ravel(), minlength=len(scene.objects) + 1) / seen.size
+
     step = (picked[-1] - picked[0]) / max(len(picked) - 1, 1)
     return batch.rgb, Clip(
         video_id=scene.scene_id,

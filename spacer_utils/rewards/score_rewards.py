@@ -35,6 +35,8 @@ def score_stream(
     rewards, scored = resolve(reward_set), 0
     broken: list[BadRow] = []
     asked: dict[str, tuple[int, str]] = {}
+
+    # Each line by itself.
     for number, line in filled_lines(lines):
         if number == 1 and line.lstrip().startswith(b"["):
             raise BadRow("line 1: a JSON list. Give one row in each line: jq -c '.[]'")
@@ -50,6 +52,8 @@ def score_stream(
         out.write(json.dumps(written, allow_nan=False) + "\n")
         out.flush()
         scored += 1
+
+    # What went wrong.
     if broken:
         more = f"\n... and {len(broken) - MOST_TOLD} more" if len(broken) > MOST_TOLD else ""
         told = "\n".join(map(str, broken[:MOST_TOLD]))

@@ -169,6 +169,7 @@ def export(
             export would write, or another export.
         MissingArtifact: the data are not there.
     """
+    # What can't be exported.
     if to not in FORMS or method not in METHODS.names():
         raise WorkbookError(
             f"can't export {method!r} to {to!r}. Trainers: {', '.join(FORMS)}. Methods: {', '.join(METHODS.names())}."
@@ -184,10 +185,14 @@ def export(
         raise WorkbookError(
             f"{out} holds a dataset, whose rows the export would replace. Name another folder with --out."
         )
+
+    # The rows.
     write, template = FORMS[to]
     samples = load(source)
     if METHODS[method].with_map:
         need_maps(samples, source)
+
+    # The folder.
     settings = {
         "to": to,
         "method": method,
@@ -207,6 +212,8 @@ def export(
             *(f"train_{kind}.parquet" for kind in ("image", "text", "video")),
         )
     )
+
+    # Its files.
     write(
         samples,
         out,

@@ -116,13 +116,21 @@ def report(
         raise WorkbookError(
             f"unknown way to treat missing outputs {missing!r}. Known: {', '.join(MISSING)}."
         )
+
+    # The scores, by variant and by task.
     kept = [i for i in items if missing == "wrong" or not i.missing]
     table = variants(benchmark, kept)
     name = headline(benchmark, table, scoring)
     present = by_task(items)
     absent = [t for t in benchmark.tasks if t not in present]
     kept_by_task = by_task(kept)
+
+    # How many outputs have answer and map blocks.
     outputs = [str(i.row.get("output") or "") for i in items]
+    rates = {
+        f"{tag}_block": percent(mean(float(f"<{tag}>" in o and f"</{tag}>" in o) for o in outputs))
+        for tag in ("answer", "map")
+    }
     return {
         "profile": scoring,
         "unit": "percent",
@@ -138,12 +146,7 @@ def report(
             for task, part in present.items()
         },
         "per_variant": percent(table),
-        "rates": {
-            f"{tag}_block": percent(
-                mean(float(f"<{tag}>" in o and f"</{tag}>" in o) for o in outputs)
-            )
-            for tag in ("answer", "map")
-        },
+        "rates": rates,
     }
 
 
