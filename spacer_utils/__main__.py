@@ -78,7 +78,7 @@ def run_train(given: Namespace) -> None:
         given.data,
         given.out,
         model=given.model,
-        options={**plan.rollouts(given.vllm), **dict(given.trl)},
+        options={**plan.vllm_options(given.vllm), **dict(given.trl)},
         broken_media=given.broken_media,
         overwrite=given.overwrite,
         progress=None if int(os.environ.get("RANK", 0)) else told,

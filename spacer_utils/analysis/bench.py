@@ -21,6 +21,7 @@ from ..core.progress import Progress
 from ..core.registry import BENCHMARKS
 from ..core.types import IMAGE, WorkbookError
 from ..evaluation import evaluate
+from ..evaluation.answerer import Item, Mode
 
 
 class NoMedia(WorkbookError):
@@ -48,7 +49,7 @@ def prompts_of(
     style: str,
     subtitles: Frames | None = None,
     embedded: Path | None = None,
-) -> list[evaluate.Item]:
+) -> list[Item]:
     """One prompt per row whose media are there, keyed by the row's position; the others will count
     as missing.
 
@@ -82,7 +83,7 @@ def prompts_of(
             )
             if subtitles:
                 text, media = _subtitled(name, question, row, root, files[0], subtitles, embedded)
-            items.append(evaluate.Item(f"{number:06d}", text, media))
+            items.append(Item(f"{number:06d}", text, media))
     return items
 
 
@@ -126,7 +127,7 @@ def run_benchmark(
     *,
     style: str = "official",
     scoring: str = "official",
-    mode: evaluate.Mode = "video",
+    mode: Mode = "video",
     seed: int = 0,
     questions: int | None = None,
     subtitles: bool = False,

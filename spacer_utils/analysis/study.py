@@ -29,6 +29,7 @@ from ..core.registry import METHODS
 from ..core.rows import load
 from ..core.types import Sample, WorkbookError
 from ..evaluation import evaluate
+from ..evaluation.answerer import Mode
 from . import counterfactual, map_stats, scores, training_logs, training_maps
 from .published import REFERENCE
 from .scores import Row
@@ -58,7 +59,7 @@ class Arm:
     train_seed: int
     checkpoint: str
     with_map: bool
-    mode: evaluate.Mode = "video"
+    mode: Mode = "video"
     with_true_map: bool = False
     """Its completions begin with the true map: what answers could gain from perfect maps."""
 

@@ -1,7 +1,7 @@
 """Generate answers with a checkpoint: batched, resumable, and with every video decoded once.
 
-Predictions are appended a whole batch at a time, and batches are a fixed partition of the items, so
-a run that was killed and resumed gives the very predictions of an undisturbed one. Under
+The items are parted into batches in a fixed way, and predictions are written a batch at a time. So
+a run that was killed and resumed gives the same predictions as an undisturbed one. Under
 ``accelerate launch`` each process takes every n-th batch.
 """
 
@@ -12,11 +12,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
-from zlib import crc32
 
 from ..core import folders, prompts
 from ..core.files import append_jsonl, inside, model_files, read_jsonl
@@ -24,30 +22,14 @@ from ..core.profiles import Frames, Profile
 from ..core.progress import Progress
 from ..core.row_files import rows_file
 from ..core.rows import load, need_maps, spread
-from ..core.types import IMAGE, Sample, WorkbookError
+from ..core.types import Sample, WorkbookError
+from .answerer import Answerer, Item, Mode, Prediction, VllmAnswerer
 
-Mode = Literal["video", "blind", "shuffled"]
-"""``blind`` drops the media from the prompt; ``shuffled`` permutes the frames, timestamps kept."""
 Backend = Literal["transformers", "vllm"]
 
 
-@dataclass(frozen=True)
-class Item:
-    """One prompt to answer."""
-
-    key: str
-    """Unique within the evaluation."""
-    text: str
-    """The user turn."""
-    media: tuple[tuple[str, str], ...] = ()
-    """``("video" | "image", absolute path)`` in order; they come before the text, or where it says
-    ``<image>``."""
-    begun: str = ""
-    """How the completion begins: the model only goes on with it."""
-
-
 class Begun(Protocol):
-    """A question whose completion is begun for the model, for example with a changed map."""
+    """A question with the beginning of its completion, for example a changed map."""
 
     @property
     def key(self) -> str: ...
@@ -59,15 +41,6 @@ class Begun(Protocol):
     def begun(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Prediction:
-    key: str
-    output: str
-    tokens: int
-    truncated: bool
-    """The token budget ended before the model did."""
-
-
 def items_from_samples(
     samples: Iterable[Sample],
     root: Path,
@@ -75,8 +48,13 @@ def items_from_samples(
     with_map: bool,
     with_true_map: bool = False,
 ) -> list[Item]:
-    """Items keyed by ``problem_id``; media paths are proved to lie in ``root``. With
-    ``with_true_map`` completions begin with the true map."""
+    """Items keyed by ``problem_id``.
+
+    Args:
+        root: folder in which all media must lie.
+        with_map: ask for a map.
+        with_true_map: let completions begin with the true map.
+    """
     return [
         Item(
             str(s.problem_id),
@@ -89,8 +67,12 @@ def items_from_samples(
 
 
 def _inputs(model: str, items: Sequence[Item], out: Path, **settings: Any) -> folders.Inputs:
-    """All that decides the answers: the model, the questions, the media that they name, every
-    setting."""
+    """All that decides the answers: model, questions, media and settings.
+
+    Raises:
+        WorkbookError: media are missing.
+    """
+    # The media, by their paths below a common folder.
     media = sorted({path for item in items for _, path in item.media})
     missing = [p for p in media if not os.path.exists(p)]
     if missing:
@@ -104,6 +86,8 @@ def _inputs(model: str, items: Sequence[Item], out: Path, **settings: Any) -> fo
         Path(os.path.commonpath([os.path.dirname(p) for p in media])).parent if media else Path()
     )
     names = {path: os.path.relpath(path, common) for path in media}
+
+    # The questions, by a digest; and the files of the model.
     asked = [(i.key, i.text + i.begun, [names[p] for _, p in i.media]) for i in items]
     settings["questions"] = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     settings["model"] = "a folder" if Path(model).is_dir() else model
@@ -114,7 +98,7 @@ def _inputs(model: str, items: Sequence[Item], out: Path, **settings: Any) -> fo
 
 
 def batches(items: Sequence[Item], size: int) -> list[list[Item]]:
-    """The fixed partition: items with the same media stand together, so that each clip is decoded
+    """The items in batches; those with the same media stand together, so that each clip is decoded
     once."""
     ordered = sorted(items, key=lambda i: (i.media, len(i.text), i.key))
     return [ordered[k : k + size] for k in range(0, len(ordered), size)]
@@ -138,7 +122,7 @@ def generate(
     beside: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Prediction]:
-    """Answers to every item, from ``out/predictions*.jsonl`` where they are there already.
+    """Answers to every item. Those that ``out/predictions*.jsonl`` has are not generated again.
 
     Args:
         model: folder of a checkpoint, or a hub id.
@@ -150,10 +134,11 @@ def generate(
         progress: called with (items done, items in all) after every batch.
 
     Raises:
-        WorkbookError: two items share a key, a medium can't be read (the message names it), or
-            finished predictions of other inputs, somebody's files or another process are in the
-            way.
+        WorkbookError: two items share a key; a medium can't be read (the message names it); or
+            ``out`` holds finished predictions of other inputs, files of others, or another process
+            that writes there.
     """
+    # What decides the answers.
     if len({i.key for i in items}) != len(items):
         raise WorkbookError(
             "two items of the evaluation share a key. Give every question its own problem_id."
@@ -171,11 +156,15 @@ def generate(
         temperature=temperature,
         backend=backend,
     )
+
+    # All are there.
     record = folders.Record.of(out)
     if record.finished and record.same(inputs) and record.written.issuperset(beside):
         done = _found(out)
         if all(i.key in done for i in items):
             return {i.key: done[i.key] for i in items}
+
+    # The first process prepares the folder; then each answers its share.
     with folders.held(out) if rank == 0 else contextlib.nullcontext():
         if rank == 0:
             record = folders.begin(
@@ -188,9 +177,9 @@ def generate(
         todo = [b for b in batches(items, batch) if any(i.key not in done for i in b)][rank::world]
         if todo:
             kind = VllmAnswerer if backend == "vllm" else Answerer
-            engine = kind(model, frames, mode, seed, temperature, device, cache)
+            answerer = kind(model, frames, mode, seed, temperature, device, cache)
             for group in todo:
-                found = engine.answer(group, max_new_tokens)
+                found = answerer.answer(group, max_new_tokens)
                 append_jsonl(out / f"predictions.{rank}.jsonl", [[asdict(p) for p in found]])
                 done.update({p.key: p for p in found})
                 if progress:
@@ -224,11 +213,11 @@ def answer(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Prediction]:
-    """Answers of one checkpoint to a dataset's samples with a profile's frames, batch and token
-    budget; see ``generate``.
+    """Answers of one checkpoint to a dataset's samples, with a profile's frames, batch and token
+    budget.
 
-    Decoded frames are shared with training through ``frames`` in the profile's outputs. With
-    ``with_true_map`` completions begin with the true map.
+    Arguments are those of ``items_from_samples`` and ``generate``. Decoded frames are shared with
+    training: they lie in ``frames`` of the profile's outputs.
     """
     items = items_from_samples(samples, root, profile.prompt_style, with_map, with_true_map)
     return _with_profile(model, items, root, out, profile, seed, mode, overwrite, progress)
@@ -278,7 +267,7 @@ def answer_split(
         data: folder with ``<split>.jsonl``; None: the profile's.
 
     Raises:
-        WorkbookError: there is no such split, or ``with_map`` and its rows have no maps; see also
+        WorkbookError: there is no such split; maps are asked for, and no row has one; or as
             ``generate``.
     """
     data = data or profile.outputs / "data"
@@ -310,8 +299,10 @@ def answer_given_maps(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Prediction]:
-    """What a checkpoint answers after maps that it did not draw, by ``Begun.key``; outputs are whole
-    completions, map included."""
+    """What a checkpoint answers after maps that it did not draw, by ``Begun.key``.
+
+    Outputs are whole completions, map included.
+    """
     samples = [c.sample for c in cases]
     asked = items_from_samples(samples, root, profile.prompt_style, with_map=True)
     items = [replace(item, key=c.key, begun=c.begun) for item, c in zip(asked, cases)]
@@ -347,7 +338,7 @@ def _with_profile(
 
 
 def _found(out: Path) -> dict[str, Prediction]:
-    """What this run has answered so far, in all processes."""
+    """The predictions so far, of all processes."""
     rows = [
         row
         for path in sorted(out.glob("predictions.*.jsonl"))
@@ -355,161 +346,3 @@ def _found(out: Path) -> dict[str, Prediction]:
         for row in batch
     ]
     return {row["key"]: Prediction(**row) for row in rows}
-
-
-class Answerer:
-    """A loaded checkpoint that answers batches of items."""
-
-    def __init__(
-        self,
-        model: str,
-        frames: Frames,
-        mode: Mode = "video",
-        seed: int = 0,
-        temperature: float = 0.0,
-        device: str | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        """``cache`` is a folder of decoded frames to share (see ``video.load``).
-
-        Raises:
-            WorkbookError: the checkpoint is not whole, or takes no video.
-        """
-        from ..core import torchvision_operators  # noqa: F401  # isort: skip
-        import torch
-        from transformers import TemperatureLogitsWarper
-        from transformers.utils.logging import disable_progress_bar
-
-        from ..training import encoder as media
-        from ..training import models, rollouts, vision
-
-        disable_progress_bar()
-        vision.repair_positions()
-        self.mode, self.seed, self.temperature = mode, seed, temperature
-        self.device = device or (
-            f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
-        )
-        dtype = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
-        self.processor = models.load_processor(model)
-        self.model = models.load(model, dtype).to(self.device).eval()
-        self.encoder = media.Encoder(self.processor, frames, cache=cache)
-        self._sight = vision.SharedVision(self.model)
-        self._filters, self._stop = rollouts.rules(
-            self.model.generation_config, self.processor, self.device
-        )
-        if temperature:
-            self._filters.append(TemperatureLogitsWarper(temperature))
-
-    def _encode(self, items: Sequence[Item]) -> Any:
-        from ..training.encoder import Prompt
-
-        prompts = [
-            Prompt(i.text.replace(IMAGE, ""), (), i.begun)
-            if self.mode == "blind"
-            else Prompt(i.text, i.media, i.begun)
-            for i in items
-        ]
-        self.encoder.rows = {path: i.key for i in reversed(items) for _, path in i.media}
-        return self.encoder.encode(
-            prompts, shuffle_seed=self.seed if self.mode == "shuffled" else None
-        )
-
-    def _texts(
-        self, items: Sequence[Item], found: Iterable[tuple[list[int], bool]]
-    ) -> list[Prediction]:
-        decode = self.processor.tokenizer.decode
-        texts = [(tokens[: len(tokens) - ended], ended) for tokens, ended in found]
-        return [
-            Prediction(
-                item.key,
-                item.begun + decode(tokens, skip_special_tokens=True),
-                len(tokens),
-                not ended,
-            )
-            for item, (tokens, ended) in zip(items, texts)
-        ]
-
-    def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
-        """Completions of one batch, the checkpoint's own repetition penalty included.
-
-        Sampled ones depend on the seed and the batch alone.
-        """
-        import torch
-
-        from ..training import rollouts
-
-        with torch.inference_mode(), torch.random.fork_rng():
-            torch.manual_seed(crc32(repr((self.seed, [i.key for i in items])).encode()))
-            return self._texts(
-                items,
-                rollouts.complete(
-                    self.model,
-                    self._sight,
-                    self._encode(items),
-                    self.processor,
-                    max_new_tokens,
-                    self._filters,
-                    self._stop,
-                    rollouts.drawn if self.temperature else rollouts.most_likely,
-                ),
-            )
-
-
-class VllmAnswerer(Answerer):
-    """The same questions through vLLM, on a GPU; the ids that it generates from are checked against
-    ours."""
-
-    def __init__(
-        self,
-        model: str,
-        frames: Frames,
-        mode: Mode = "video",
-        seed: int = 0,
-        temperature: float = 0.0,
-        device: str | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        """
-        Raises:
-            WorkbookError: vllm is missing or of an unproven version, or the checkpoint is not
-                whole.
-        """
-        from ..training import rollouts, vllm_rollouts as engine, encoder as media, models  # isort: skip
-        from transformers import GenerationConfig
-
-        engine.check()
-        from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
-
-        self.mode, self.seed, self.temperature = mode, seed, temperature
-        self.processor = models.load_processor(model)
-        self.encoder = media.Encoder(self.processor, frames, cache=cache)
-        settings = GenerationConfig.from_pretrained(model)
-        self._stop = rollouts.rules(settings, self.processor)[1]
-        self._sampling = partial(
-            SamplingParams,
-            temperature=temperature,
-            repetition_penalty=settings.repetition_penalty or 1.0,
-            logit_bias={token: -100.0 for token in media.vision_tokens(self.processor)},
-        )
-        self.llm = LLM(model=model, seed=seed)
-
-    def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
-        """Completions of one batch, as vLLM rounds."""
-        from ..training import vllm_rollouts as engine
-
-        batch = self._encode(items)
-        sent = engine.requests(batch, range(len(items)), self.encoder)
-        outputs = self.llm.generate(
-            [{k: v for k, v in r.items() if k != "expanded"} for r in sent],
-            self._sampling(max_tokens=max_new_tokens),
-            use_tqdm=False,
-        )
-        engine.same(sent, [o.prompt_token_ids for o in outputs])
-        written = [list(o.outputs[0].token_ids) for o in outputs]
-        ends = [
-            next((k + 1 for k, token in enumerate(tokens) if token in self._stop), None)
-            for tokens in written
-        ]
-        return self._texts(
-            items, [(tokens[:end], end is not None) for tokens, end in zip(written, ends)]
-        )

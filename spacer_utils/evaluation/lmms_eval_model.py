@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core import profiles
 from . import evaluate
+from .answerer import Answerer, Item
 
 try:
     from lmms_eval.api.model import lmms as Base
@@ -45,13 +46,13 @@ class WorkbookModel(Base):  # type: ignore[misc]
         super().__init__()
         self.settings = profiles.get(profile)
         self.batch = int(batch_size) or self.settings.evaluation.batch
-        self.engine = evaluate.Answerer(pretrained, self.settings.frames, device=device)
+        self.answerer = Answerer(pretrained, self.settings.frames, device=device)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Greedy texts in the order of the requests ``(context, gen_kwargs, doc_to_visual, doc_id,
         task, split)``."""
         with tempfile.TemporaryDirectory() as folder:
-            items: dict[int, list[evaluate.Item]] = {}
+            items: dict[int, list[Item]] = {}
             for number, request in enumerate(requests):
                 context, options, doc_to_visual, doc_id, task, split = request.args
                 visuals = doc_to_visual(self.task_dict[task][split][doc_id])
@@ -61,12 +62,12 @@ class WorkbookModel(Base):  # type: ignore[misc]
                 budget = int(
                     options.get("max_new_tokens") or self.settings.evaluation.max_new_tokens
                 )
-                items.setdefault(budget, []).append(evaluate.Item(str(number), context, media))
+                items.setdefault(budget, []).append(Item(str(number), context, media))
             found = {
                 p.key: p.output
                 for budget, group in items.items()
                 for batch in evaluate.batches(group, self.batch)
-                for p in self.engine.answer(batch, budget)
+                for p in self.answerer.answer(batch, budget)
             }
         return [found[str(number)] for number in range(len(requests))]
 
