@@ -24,9 +24,9 @@ import torch
 from trl import GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
-from .. import rewards
 from ..core import answers
 from ..core.types import Sample, WorkbookError
+from ..rewards import term
 from . import credit, logs, packing, rollouts, vllm_rollouts
 from .checkpoints import Resumable
 from .encoder import Batch, Encoder, Prompt, token_types, vision_tokens
@@ -458,8 +458,7 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             ids, _ = self._generate_single_turn(batch.ids, None, {}, self.shuffled)
         texts = self.encoder.processor.batch_decode(ids, skip_special_tokens=True)
         values = [
-            rewards.term("accuracy", moving[p], answers.parse(t))[0] or 0.0
-            for p, t in zip(rows, texts)
+            term("accuracy", moving[p], answers.parse(t))[0] or 0.0 for p, t in zip(rows, texts)
         ]
         means = {
             p: sum(values[k * self.shuffled : (k + 1) * self.shuffled]) / self.shuffled
