@@ -42,7 +42,7 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """The mark is there and every file it lists has its size."""
+    """Whether the mark is there and every file that it lists has its size."""
     try:
         sizes = json.loads((checkpoint / MARK).read_text())
     except (OSError, json.JSONDecodeError):
@@ -79,7 +79,7 @@ def keep_last(folder: Path, count: int) -> None:
 
 @contextlib.contextmanager
 def listed(folder: Path, name: str, accelerator: Any) -> Iterator[None]:
-    """What all processes save together in a subfolder goes into the record of ``folder``."""
+    """List what all processes save together in a subfolder in the record of ``folder``."""
     main = accelerator.is_main_process
     with Record.of(folder).saving(name) if main else contextlib.nullcontext():
         accelerator.wait_for_everyone()
@@ -132,7 +132,7 @@ class Resumable:
         return norm
 
     def _maybe_log_save_evaluate(self: Any, *args: Any, **kwargs: Any) -> None:
-        """After it: a step that was too long is not saved either."""
+        """After the optimiser's step: weights that are not finite are never saved."""
         self._stop_if(
             [f"weight {name}" for name in finite.unsound(self.model, trained=True)],
             self.state.global_step,

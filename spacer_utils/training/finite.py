@@ -14,7 +14,7 @@ MEND = "Train with a smaller learning rate (--set sft_lr, rl_lr_lora or rl_lr_fu
 
 
 def anyone(here: bool, device: Any) -> bool:
-    """Whether any process says so: all must stop at the same step."""
+    """Whether the answer is yes in any process: all must stop at the same step."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return here
     flag = torch.tensor([float(here)], device=device)
@@ -23,8 +23,8 @@ def anyone(here: bool, device: Any) -> bool:
 
 
 def unsound(model: Any, trained: bool = False) -> list[str]:
-    """Names of a model's parameters (or of those that are trained) with a NaN or an infinity in the
-    part of this process."""
+    """Names of a model's parameters (all, or the trained ones) that have a NaN or an infinity in
+    this process's part."""
     chosen = [(name, p) for name, p in model.named_parameters() if p.requires_grad or not trained]
     return [name for name, parameter in chosen if not _sound(parameter)]
 

@@ -67,7 +67,7 @@ def changes(profile: Profile) -> dict[str, Any]:
 
 
 def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
-    """The command line that people would type themselves.
+    """The command line of the same run, as one would type it.
 
     The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch``
     (``zero3``, ``zero2``, ...), ``SPACER_VLLM`` (one of ``plan.VLLM_MODES``) who writes the rollouts.

@@ -44,8 +44,8 @@ def execute(plan: Plan, progress: OnStep | None = None, *, overwrite: bool = Fal
     """Train, from the last complete checkpoint if there is one, and write ``model/`` and
     ``run.json``.
 
-    The folder is touched when the plan has proved that it can be built: then it is locked, and
-    what another plan has left there goes.
+    Nothing in the folder changes before the trainer is built. Then the folder is locked, and what
+    another plan has left there is deleted.
     """
     state = PartialState(cpu=not torch.cuda.is_available())
     start = time.perf_counter()
@@ -158,11 +158,11 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
 def usable(
     samples: Sequence[Sample], plan: Plan, encoder: Encoder
 ) -> tuple[Sequence[Sample], dict[str, float]]:
-    """The samples to train on and what the log says of those left out: with
-    ``broken_media="drop"``, whose medium can't be used.
+    """The samples to train on, and what the log says about those left out. With
+    ``broken_media="drop"``, samples are left out whose medium can't be used.
 
-    Reads every medium once, which fills the frame cache, and asks the processor; each that is left
-    out is named in a warning.
+    Every medium is read once, which fills the frame cache, and shown to the processor. A warning
+    names each that is left out.
 
     Raises:
         WorkbookError: nothing is left.
@@ -195,8 +195,8 @@ def _named(samples: Sequence[Sample], plan: Plan) -> dict[str, str]:
 
 
 def without_maps(samples: Sequence[Sample], plan: Plan) -> dict[str, float]:
-    """What the log says of questions about rooms that a method with maps is given without one;
-    nothing if there are none.
+    """What the log says about questions without a map, if the method asks for maps; empty if there
+    are none.
 
     Raises:
         WorkbookError: no sample has a map.
@@ -220,17 +220,17 @@ def _dtype(plan: Plan) -> torch.dtype:
 
 
 def _quiet(trainer: Any) -> Any:
-    """Without transformers' own printing: ``progress`` is told instead."""
+    """The trainer without transformers' own printing: ``progress`` reports instead."""
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 def window_of(args: Any) -> int:
-    """Optimiser steps after which a generation's rollouts are used up.
+    """Optimiser steps that one generation's rollouts serve.
 
     Raises:
-        WorkbookError: a checkpoint would fall inside the window, from where a run can't continue
-            exactly.
+        WorkbookError: a checkpoint would fall inside the window. A run can't continue exactly from
+        there.
     """
     window = math.lcm(
         args.steps_per_generation * args.num_iterations, args.gradient_accumulation_steps

@@ -1,5 +1,5 @@
-"""Loads a checkpoint whole or not at all: what is missing, cut or foreign ends the run in one
-line."""
+"""Load a checkpoint whole or not at all. If something is missing, cut or foreign, the run ends with
+one line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FROM_BASE = "Copy the tokenizer's files from the model's base."
 
 
 def load(name: str | Path, dtype: torch.dtype) -> Any:
-    """The model of a checkpoint, every tensor of it read from there.
+    """The model of a checkpoint. Every tensor comes from there.
 
     Args:
         name: folder or hub id.
@@ -90,7 +90,8 @@ def load_processor(name: str | Path, **options: Any) -> Any:
 
 
 def check(name: str | Path) -> None:
-    """Refuse what its files show to be no checkpoint, before anything large is read; hub ids pass.
+    """Refuse a folder whose files show that it is no checkpoint, before anything large is read. Hub
+    ids pass.
 
     Raises:
         WorkbookError: a wrong path, an adapter, a Git-LFS pointer, damaged JSON, or weights that
@@ -123,7 +124,7 @@ def check(name: str | Path) -> None:
 
 
 def _refuse_path(name: str) -> None:
-    """A path that is not there; what can be a hub id is left to the hub."""
+    """Refuse a path that is not there. Names that may be hub ids pass."""
     path = Path(name)
     if path.exists():
         raise WorkbookError(f"{name} is a file. Give the folder of a checkpoint, or a hub id.")
@@ -157,7 +158,7 @@ def _adapter(folder: Path) -> str:
 
 
 def _refuse_pointers(folder: Path) -> None:
-    """Git without LFS leaves three lines of text in a large file's place."""
+    """Refuse the three lines of text that Git without LFS leaves in a large file's place."""
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.stat().st_size < 1024]
     pointers = [p.name for p in files if p.read_bytes().startswith(POINTER)]
     if pointers:
@@ -177,7 +178,7 @@ def _json(path: Path) -> Any:
 
 
 def _refuse_weights(folder: Path) -> None:
-    """Weights that are not there, or safetensors that end before they should."""
+    """Refuse missing weights, and safetensors files that are cut."""
     first = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
     if first is None:
         raise WorkbookError(
@@ -213,7 +214,8 @@ def _refuse_cut(path: Path) -> None:
 
 
 def _refuse_missing_parts(name: str | Path) -> None:
-    """Files without which transformers would make up a processor, or an empty tokenizer."""
+    """Refuse a folder without the files of a processor: transformers would make one up, or an empty
+    tokenizer."""
     folder = Path(name)
     if not folder.is_dir():
         return
@@ -242,8 +244,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _attempt(name: str | Path, read: Callable[[], Any]) -> Any:
-    """What ``read`` returns; whatever a library raises on a checkpoint that it can't read, as one
-    line."""
+    """What ``read`` returns. Whatever a library raises on a broken checkpoint becomes one line."""
     try:
         return read()
     except WorkbookError:
@@ -263,8 +264,8 @@ def _attempt(name: str | Path, read: Callable[[], Any]) -> Any:
 
 
 def _refuse_report(name: str | Path, found: dict[str, Any]) -> None:
-    """transformers fills up what a checkpoint lacks with random numbers, and leaves out what it
-    does not know."""
+    """Refuse a load that was not whole: transformers fills missing tensors with random numbers and
+    ignores unknown ones."""
     missing, unknown = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
     other = sorted(key for key, *_ in found["mismatched_keys"])
     parts = [
@@ -337,7 +338,7 @@ def _refuse_tokenizer(name: str | Path, processor: Any, config: Any) -> None:
 
 
 def _refuse_template(name: str | Path, processor: Any) -> None:
-    """A template must be there, and must give every medium its place."""
+    """Refuse a missing chat template, and one that leaves out a medium."""
     if getattr(processor, "chat_template", None) is None:
         raise WorkbookError(
             f"{name} has no chat template. Copy chat_template.jinja (or .json) from the model's base."

@@ -1,4 +1,4 @@
-"""Fields of TRL's configuration that a run replaces, held to their names, kinds and ranges before
+"""Check the fields of TRL's configuration that a run replaces: names, kinds and ranges, before
 anything is loaded."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "SFTConfig": {"loss_type": ("nll", "dft")},
 }
-"""What TRL 1.16 knows, where it says so in the middle of a training only."""
+"""Values that TRL 1.16 knows, for fields that it checks only in the middle of a training."""
 AT_LEAST: dict[str, float] = {
     "per_device_train_batch_size": 1,
     "gradient_accumulation_steps": 1,
@@ -84,7 +84,7 @@ def config(kind: type[Any], ours: Mapping[str, Any], options: Mapping[str, Any])
 
 @contextlib.contextmanager
 def refused_by_trl() -> Iterator[None]:
-    """What TRL and transformers raise on settings, as one line."""
+    """Turn what TRL and transformers raise about settings into one line."""
     try:
         yield
     except (ValueError, TypeError, NotImplementedError, ImportError, KeyError) as error:
