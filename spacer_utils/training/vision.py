@@ -60,7 +60,7 @@ class SharedVision:
     def rows(
         self, batch: Batch, rows: Sequence[int], device: torch.device | str
     ) -> Iterator[dict[str, torch.Tensor]]:
-        """Arguments of a forward or ``generate`` over these rows of the batch; the forward must run
+        """The arguments for a forward or ``generate`` over these rows of the batch, which must run
         inside the context."""
         before = self._batch, self._wanted
         self._batch, self._wanted = batch, {kind: batch.wanted(kind, rows) for kind in NAMES}
@@ -94,7 +94,7 @@ class SharedVision:
         return found
 
     def _missing(self, kind: str) -> list[int]:
-        """Unique media of the context that have no kept features, in order."""
+        """The context's media without kept features, each once, in order."""
         assert self._batch is not None
         return [
             m
@@ -103,7 +103,7 @@ class SharedVision:
         ]
 
     def _blank(self) -> torch.Tensor:
-        """The smallest medium the tower accepts, where there is none to encode."""
+        """The smallest medium that the tower accepts: it is encoded if there is no other."""
         c = self.model.config.vision_config
         return torch.zeros(
             c.spatial_merge_size**2, c.in_channels * c.temporal_patch_size * c.patch_size**2
@@ -140,7 +140,7 @@ class SharedVision:
         return compute
 
     def _encode(self, original: Any, given: dict[str, Any]) -> list[tuple[torch.Tensor, ...]]:
-        """Per medium: its features, then those of each deepstack layer (Qwen3-VL)."""
+        """For each medium: its features, and those of each deepstack layer (Qwen3-VL)."""
         batch, self._batch = (
             self._batch,
             None,
@@ -209,8 +209,8 @@ def rope_index(
 
 
 def misplaces_text(cls: Any) -> bool:
-    """Whether a model class gives the text behind a clip another position than the clip's last one
-    plus 1."""
+    """Whether a model class lets text behind a clip begin elsewhere than one past the clip's
+    largest position."""
     config = SimpleNamespace(
         vision_config=SimpleNamespace(spatial_merge_size=2, tokens_per_second=2)
     )
@@ -230,7 +230,7 @@ def misplaces_text(cls: Any) -> bool:
 
 
 def repair_positions() -> list[str]:
-    """Give Qwen2-VL and Qwen2.5-VL the published positions where transformers has others.
+    """Give Qwen2-VL and Qwen2.5-VL the published positions, if transformers has others.
 
     Returns the names of the changed classes.
     """

@@ -44,7 +44,7 @@ Request = dict[str, Any]
 
 
 def check(version: str | None = None) -> None:
-    """Raise where vLLM is absent, or of a version that TRL 1.16 was not made for.
+    """Refuse to go on without vLLM, or with a version that TRL 1.16 was not made for.
 
     Args:
         version: that of a server; by default of the package installed here, which TRL's client
@@ -65,7 +65,7 @@ def check(version: str | None = None) -> None:
 
 
 def requests(batch: Batch, rows: Sequence[int], encoder: Encoder) -> list[Request]:
-    """What an engine is sent for each row.
+    """What vLLM gets for each row.
 
     ``prompt_token_ids`` have one placeholder per medium. Frames have the size at which the model
     sees them, and their times. ``expanded`` holds the trainer's ids, with which those of the engine
@@ -335,7 +335,7 @@ class VllmMedia:
             self.stand_in = generation.vllm_client = Served(client, frozen, encoder.processor)
 
     def look(self, batch: Batch, rows: Sequence[int], group: int) -> None:
-        """Say what the rows of the next generation look at; a server is asked once per ``group`` of
+        """Hand over the media of the next generation's rows. A server gets one row per ``group`` of
         equal prompts."""
         found = requests(batch, rows, self.encoder)
         if self.generation.mode == "server":
