@@ -17,7 +17,7 @@ from spacer_utils.benchmarks.scoring.load import load
 from spacer_utils.benchmarks.scoring.record import options_of, read, several
 from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
 from spacer_utils.core import printed_lists
-from spacer_utils.core.printed_lists import plain
+from spacer_utils.core.printed_lists import as_python
 from spacer_utils.core.registry import BENCHMARKS
 from spacer_utils.core.types import BadRow
 
@@ -128,7 +128,7 @@ def test_a_list_in_a_list_is_no_option() -> None:
 
 @pytest.mark.parametrize("text", ["[unfinished", "['a' ... 'b']", "[x]", "a", "{", ""])
 def test_other_fields_keep_a_text_that_is_no_list(text: str) -> None:
-    assert plain(text) == text
+    assert as_python(text) == text
 
 
 def test_a_table_with_printed_options_loads(tmp_path: Any) -> None:

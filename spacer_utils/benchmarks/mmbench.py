@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
 
-from ..core.printed_lists import plain
+from ..core.printed_lists import as_python
 from ..core.registry import BENCHMARKS
 from .scoring import vlmevalkit
 from .scoring.aggregate import Table, mean, micro, split_by
@@ -88,7 +88,7 @@ class MmBench(Benchmark):
             (row.get("image"),),
             str(row["index"]),
             {
-                "base": str(int(plain(row["index"])) % 1_000_000),
+                "base": str(int(as_python(row["index"])) % 1_000_000),
                 "l2": str(row.get("L2-category") or ""),
             },
         )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .printed_lists import plain
+from .printed_lists import as_python
 from .types import BadRow
 
 KINDS = {
@@ -176,7 +176,7 @@ def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _paths(value: Any, name: str) -> list[str]:
     """The paths in a field: a text, a list, or a dict as ``datasets`` and chat templates have it."""
-    value = plain(value)
+    value = as_python(value)
     if value is None or value == "":
         return []
     if isinstance(value, str):

@@ -16,7 +16,7 @@ from unicodedata import normalize
 
 from . import numerals
 from .answers import MAX_ANSWER, same_text
-from .printed_lists import plain
+from .printed_lists import as_python
 from .types import BadRow
 
 # -------------------------------------------------------------------- options as they are published
@@ -110,7 +110,7 @@ def read(value: Any) -> Options:
     >>> read(["B. bed", "A. tv"]).texts, read(["", "bed", "tv"]).lines()
     ({'B': 'bed', 'A': 'tv'}, ['B. bed', 'C. tv'])
     """
-    value = plain(value)
+    value = as_python(value)
     if isinstance(value, Mapping):
         return _of_mapping(value)
     if isinstance(value, str):

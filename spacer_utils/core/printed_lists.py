@@ -66,7 +66,7 @@ def _brief(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def plain(value: Any) -> Any:
+def as_python(value: Any) -> Any:
     """The value as Python has it: arrays and numpy numbers converted, and lists or dicts read if
     they were stored as text (see ``printed``)."""
     try:
@@ -76,7 +76,7 @@ def plain(value: Any) -> Any:
 
 
 def listed(value: Any) -> Any:
-    """As ``plain``.
+    """As ``as_python``.
 
     Raises:
         ValueError: a text in brackets that can't be read.

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 ProblemType = Literal["multiple choice", "numerical", "OCR", "free-form", "regression"]
 DataType = Literal["image", "video", "text"]
 Split = Literal["train", "heldout", "real_layouts"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Gate = Literal["correct", "format", "none"]
 """When a map counts: after a right answer, in a well-formed one, or always."""
 MapCells = dict[str, list[list[int]]]

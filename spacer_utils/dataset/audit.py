@@ -23,7 +23,7 @@ from ..core.frames import sample_indices
 from ..core.options import option_texts
 from ..core.registry import QUESTIONS
 from ..core.rows import sample_of
-from ..core.types import BadRow, Clip, Sample, WorkbookError
+from ..core.types import SPLITS, BadRow, Clip, Sample, WorkbookError
 from ..questions.view import View
 from ..render.film import read_clip
 from ..scenes.scans import benchmark_names
@@ -31,7 +31,6 @@ from .balance import CAP
 from .oracle import opinion
 from .shortcuts import right_number, table
 
-SPLITS = ("train", "heldout", "real_layouts")
 FRAME_COUNTS = (8, 16, 32)
 CHECKED = 400
 """Numeric rows of one type and split that the oracle checks at most."""

@@ -18,7 +18,7 @@ from ..core.files import MEND, iterate_jsonl, write_atomic, write_jsonl
 from ..core.registry import QUESTIONS, SCENES
 from ..core.row_files import MAPS
 from ..core.rows import load
-from ..core.types import Split, WorkbookError
+from ..core.types import SPLITS, Split, WorkbookError
 from ..questions.view import Candidate
 from ..scenes import scans
 from . import audit, card
@@ -29,7 +29,6 @@ from .workers import run
 
 __all__ = ["MIXES", "build", "load", "room_samples", "text_rows"]
 
-SPLITS: tuple[Split, ...] = ("train", "heldout", "real_layouts")
 WRITES = (*(f"{split}.jsonl" for split in SPLITS), MAPS, "README.md", "audit.json")
 """Files that a build writes beside the media."""
 WORK = ".work"

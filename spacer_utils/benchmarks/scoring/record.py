@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any, ClassVar
 
 from ...core.metrics import mra
-from ...core.printed_lists import listed, plain
+from ...core.printed_lists import as_python, listed
 from ...core.types import BadRow, WorkbookError
 from .extract import UNWRAPPING, after_thinking, left_open, unwrap
 
@@ -277,7 +277,7 @@ def judged(row: Row) -> str:
 
 def is_true(value: Any) -> bool:
     """Whether a field says true. Text files hold it as text, tables with gaps as a number."""
-    return str(plain(value)).strip().lower() in ("true", "1", "1.0")
+    return str(as_python(value)).strip().lower() in ("true", "1", "1.0")
 
 
 def inline_options(text: str) -> dict[str, str]:
@@ -370,7 +370,7 @@ def letter_of(value: Any) -> str:
     Raises:
         ValueError: none of these.
     """
-    value = plain(value)
+    value = as_python(value)
     if (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
@@ -393,7 +393,7 @@ def number_text(value: Any) -> str:
     Raises:
         ValueError: it is not a finite number.
     """
-    value = plain(value)
+    value = as_python(value)
     if isinstance(value, bool) or not math.isfinite(float(value)):
         raise ValueError(f"{value!r} is not a finite number")
     return str(value).strip()
