@@ -19,7 +19,7 @@ from kit.rooms import NAMES, clip_of, random_room, room
 
 from spacer_utils import rewards
 from spacer_utils.core import directions
-from spacer_utils.core.directions import boundary_gap, sector, turn
+from spacer_utils.core.directions import boundary_gap, sector, turn_angle
 from spacer_utils.core.registry import QUESTIONS
 from spacer_utils.core.types import Box, Sample
 from spacer_utils.dataset import balance
@@ -197,12 +197,14 @@ def test_of_several_instances_the_nearest_counts_and_an_unseen_one_spoils_its_ca
 def test_margins_of_direction(name: str, sectors: directions.Sectors, half_turn: float) -> None:
     for view, c in asked(name):
         a, b, target = (view.clip.scene.instances(n)[0] for n in c.categories)
-        angle = turn(a.box.center, b.box.center, target.box.center) + half_turn
+        angle = turn_angle(a.box.center, b.box.center, target.box.center) + half_turn
         assert sector(angle, sectors) == c.answer
         assert boundary_gap(angle, sectors) >= 10
         assert max(o.box.size[0] * o.box.size[1] for o in (a, b, target)) <= 1
         assert min(view.distance(a, b), view.distance(a, target), view.distance(b, target)) >= 1
-        corners = [turn(a.box.center, b.box.center, p) + half_turn for p in footprint(target.box)]
+        corners = [
+            turn_angle(a.box.center, b.box.center, p) + half_turn for p in footprint(target.box)
+        ]
         assert sum(sector(corner, sectors) != c.answer for corner in corners) <= 1
 
 
@@ -323,11 +325,11 @@ def test_turns_rotate_and_mirror(
 ) -> None:
     if min(np.hypot(b[0] - a[0], b[1] - a[1]), np.hypot(c[0] - a[0], c[1] - a[1])) < 0.1:
         return
-    before = turn(a, b, c)
+    before = turn_angle(a, b, c)
     cos, sin = np.cos(angle), np.sin(angle)
     rotated = [(cos * x - sin * y, sin * x + cos * y) for x, y in (a, b, c)]
-    assert (turn(*rotated) - before + 180) % 360 - 180 == pytest.approx(0, abs=1e-4)
-    mirrored = turn(*[(x, -y) for x, y in (a, b, c)])
+    assert (turn_angle(*rotated) - before + 180) % 360 - 180 == pytest.approx(0, abs=1e-4)
+    mirrored = turn_angle(*[(x, -y) for x, y in (a, b, c)])
     assert (mirrored + before + 180) % 360 - 180 == pytest.approx(0, abs=1e-4)
 
 

@@ -31,7 +31,7 @@ MARGIN = 10.0
 """A direction is clear if it is so many degrees from every sector boundary."""
 
 
-def turn(origin: Point, ahead: Point, target: Point) -> float:
+def turn_angle(origin: Point, ahead: Point, target: Point) -> float:
     """Degrees in (-180, 180] to turn at ``origin`` from facing ``ahead`` to facing ``target``; left
     is positive."""
     ax, ay = ahead[0] - origin[0], ahead[1] - origin[1]

@@ -10,7 +10,7 @@ import string
 from collections.abc import Mapping, Sequence
 
 from .answers import same_text
-from .directions import MARGIN, SECTORS, boundary_gap, sector, turn
+from .directions import MARGIN, SECTORS, boundary_gap, sector, turn_angle
 from .options import option_texts
 from .types import MapCells, Sample
 
@@ -206,7 +206,8 @@ def _directions(
 
 def _turn(here: list[int], ahead: list[int], target: list[int], kind: str) -> float:
     """The turn that a question asks for: degrees in [-180, 180), left is positive."""
-    return (turn(here, ahead, target) + (180 if kind.endswith("backward") else 0) + 180) % 360 - 180
+    half_turn = 180.0 if kind.endswith("backward") else 0.0
+    return (turn_angle(here, ahead, target) + half_turn + 180) % 360 - 180
 
 
 def offset(here: Sequence[int], there: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.directions import MARGIN, SECTORS, Sectors, boundary_gap, sector, turn
+from ..core.directions import MARGIN, SECTORS, Sectors, boundary_gap, sector, turn_angle
 from ..core.registry import QUESTIONS
 from ..core.types import SceneObject
 from .box_geometry import footprint
@@ -112,9 +112,11 @@ def direction(
     if min(view.distance(a, b), view.distance(a, c), view.distance(b, c)) < LEAST_GAP:
         return None
     half_turn = 180.0 if backward else 0.0
-    angle = turn(a.box.center, b.box.center, c.box.center) + half_turn
+    angle = turn_angle(a.box.center, b.box.center, c.box.center) + half_turn
     answer = sector(angle, sectors)
-    corners = [turn(a.box.center, b.box.center, corner) + half_turn for corner in footprint(c.box)]
+    corners = [
+        turn_angle(a.box.center, b.box.center, corner) + half_turn for corner in footprint(c.box)
+    ]
 
     # Clear: at most two of the box's eight corners lie in another sector. Each corner of the
     # footprint is two corners of the box, one above the other.

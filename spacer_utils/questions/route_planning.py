@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ..core.directions import boundary_gap, sector, turn
+from ..core.directions import boundary_gap, sector, turn_angle
 from ..core.registry import QUESTIONS
 from ..core.types import Scene, SceneObject
 from .box_geometry import Array, footprint, leg_clearance, ray_entry, wall_clearance
@@ -87,7 +87,7 @@ class Route:
         for target in self.stops:
             # Turn towards the stop.
             if target is not self.facing:
-                angle = turn(here, ahead, _middle(target))
+                angle = turn_angle(here, ahead, _middle(target))
                 name = sector(angle, TURNS)
                 if name == "straight on" or boundary_gap(angle, TURNS) < MARGIN:
                     return []
