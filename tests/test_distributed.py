@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from typing import Any
 import pytest
 from kit.training_kit import tiny_model, write_data
 
+from spacer_utils.analysis import training_logs
 from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.rows import load
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -45,7 +49,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
+    """Four rooms to train on, and copies of two of their clips as held-out rooms."""
+    folder = write_data(tmp_path_factory.mktemp("data"))
+    rows = [s for s in load(folder / "train.jsonl") if s.scene_id in ("room0", "room1")]
+    for k in (0, 1):
+        shutil.copy(folder / f"videos/v{k}.mp4", folder / f"videos/held{k}.mp4")
+    held = [
+        replace(s, scene_id=f"held{s.scene_id}", path=s.path.replace("/v", "/held")) for s in rows
+    ]
+    text = "".join(json.dumps(s.to_row()) + "\n" for s in held)
+    (folder / "heldout.jsonl").write_text(text)
+    return folder
 
 
 def launched(
@@ -84,11 +98,19 @@ def run(
 
 def close(a: Path, b: Path) -> None:
     """Equal logs and weights up to the rounding of a sum that is taken in another order."""
-    ours, theirs = (read_jsonl(p / "metrics.jsonl") for p in (a, b))
+    ours, theirs = (training_logs.metrics(p) for p in (a, b))
     assert [r["step"] for r in ours] == [r["step"] for r in theirs] == [1, 2, 3, 4]
     for one, two in zip(ours, theirs):
         for name in SAME:
             assert one.get(name) == pytest.approx(two.get(name), rel=1e-3, abs=1e-5), name
+    asked, again = (training_logs.validations(p) for p in (a, b))
+    assert [(r["step"], r["problem_id"]) for r in asked] == [
+        (r["step"], r["problem_id"]) for r in again
+    ]
+    assert sorted({r["step"] for r in asked}) == [0, 2, 4]
+    start = [r for r in asked if r["step"] == 0]  # later a rounding may decide between words
+    assert start == [r for r in again if r["step"] == 0]
+    assert len({r["accuracy"] for r in start}) > 1
     rows, others = (read_jsonl(p / "rollouts.jsonl") for p in (a, b))
     assert [(r["step"], r["group"], r["completion"], r["terms"]) for r in rows] == [
         (r["step"], r["group"], r["completion"], r["terms"]) for r in others
@@ -151,7 +173,7 @@ def test_all_processes_stop_where_one_has_a_loss_that_is_no_number(
     assert done.stderr.count("rlvr-full-s0 stopped at step 2: ") == 2, done.stderr[-3000:]
     folder = tmp_path / "rlvr-full-s0"
     assert [p.name for p in folder.glob("checkpoint-*")] == ["checkpoint-1"]
-    assert [r["step"] for r in read_jsonl(folder / "metrics.jsonl")] == [1]
+    assert [r["step"] for r in training_logs.metrics(folder)] == [1]
     assert not (folder / "model").exists()
 
 

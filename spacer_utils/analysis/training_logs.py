@@ -1,26 +1,34 @@
-"""Read the logs of training runs: metrics and rollouts, per term, per question type, per group.
-Needs no torch."""
+"""Read the logs of training runs: metrics, validations and rollouts, per term, per question type,
+per group. Needs no torch."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.answers import block, number
+from ..core.answers import block, number, parse
 from ..core.files import read_jsonl
-from ..core.types import MissingArtifact
+from ..core.types import MissingArtifact, Sample
+from . import headroom, scores
 
 Rows = list[dict[str, Any]]
 
 
 def metrics(run: Path) -> Rows:
     """Rows of ``metrics.jsonl``: one per optimiser step, wall-clock fields included."""
-    return _rows(run, "metrics.jsonl")
+    return [r for r in _rows(run, "metrics.jsonl") if "validation/accuracy" not in r]
+
+
+def validations(run: Path) -> Rows:
+    """Rows of ``validation.jsonl``: one per validation and question; none where the run did not
+    validate."""
+    path = Path(run) / "validation.jsonl"
+    return read_jsonl(path, tolerate_torn_end=True) if path.exists() else []
 
 
 def rollouts(run: Path) -> Rows:
@@ -160,6 +168,94 @@ def largest_group_sum(rows: Iterable[Mapping[str, Any]]) -> float:
         )
         for g in groups(rows).values()
     )
+
+
+def validation_curve(rows: Sequence[Mapping[str, Any]], *, seed: int = 0) -> Rows:
+    """What a run is worth on held-out rooms at every validation, with 95% intervals over rooms.
+
+    Columns: ``what``, ``step``, ``score`` with ``low`` and ``high``, ``questions``, ``rooms``, and
+    ``change`` with ``change low`` and ``change high``: the difference from the first validation on
+    the same questions, which is known better than the scores. ``what`` is ``accuracy`` (greedy) or
+    ``accuracy, sampled`` (temperature 1), both macro over question types in %, or ``map`` (calibrated
+    score, at most 1). Intervals are None for a single room.
+
+    Args:
+        rows: of ``validations``; of several training seeds, if each names its ``train_seed``. Then
+            scores are means over seeds, and the intervals are over rooms and seeds.
+        seed: of the bootstrap.
+    """
+    values: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "accuracy": lambda r: r["accuracy"],
+        "accuracy, sampled": lambda r: np.mean(r["sampled"]) if r.get("sampled") else None,
+        "map": lambda r: r["map"],
+    }
+    table = []
+    for what, value in values.items():
+        steps: dict[int, Rows] = defaultdict(list)
+        for r in rows:
+            if (score := value(r)) is not None:
+                kind = "map" if what == "map" else r["question_type"]
+                steps[r["step"]].append({**r, "score": float(score), "question_type": kind})
+        unit = 100 if what == "map" else 1
+        first = steps[min(steps)] if steps else []
+        for step, mine in sorted(steps.items()):
+            drawn, before = (scores.bootstrap(part, seed=seed) for part in (mine, first))
+            now, then = (
+                float(np.mean([scores.macro(one) for one in scores.by_seed(part)]))
+                for part in (mine, first)
+            )
+            low, high = scores.interval(drawn, mine)
+            least, most = scores.interval(drawn - before, mine)
+            numbers = {
+                "score": now,
+                "low": low,
+                "high": high,
+                "change": now - then,
+                "change low": least,
+                "change high": most,
+            }
+            table.append(
+                {
+                    "what": what,
+                    "step": step,
+                    "questions": len({r["problem_id"] for r in mine}),
+                    "rooms": len({r["scene_id"] for r in mine}),
+                    **{k: None if v is None else v / unit for k, v in numbers.items()},
+                }
+            )
+    return table
+
+
+def with_spread(rows: Iterable[Mapping[str, Any]], term: str = "accuracy") -> dict[str, float]:
+    """``groups`` and the ``share`` of them in which a reward term differs: the others teach nothing
+    about it."""
+    found = [
+        len({r["terms"][term] for r in group}) > 1
+        for group in groups(rows).values()
+        if all(r["terms"].get(term) is not None for r in group)
+    ]
+    return {"groups": len(found), "share": float(np.mean(found)) if found else math.nan}
+
+
+def asked_map_correlation(
+    rows: Iterable[Mapping[str, Any]], samples: Mapping[str, Sample], *, seed: int = 0
+) -> dict[str, float | None]:
+    """Whether right answers go with right maps of what was asked about; see
+    ``headroom.map_correlation``.
+
+    Args:
+        samples: the training samples by ``problem_id`` as text, maps joined.
+    """
+    table = [
+        {
+            "group": f"{r['step']}: {r['group']}",
+            "accuracy": r["terms"].get("accuracy") or 0.0,
+            "asked_map": headroom.map_scores(samples[str(r["group"])], parse(r["completion"]))[1],
+        }
+        for r in rows
+        if str(r["group"]) in samples
+    ]
+    return headroom.map_correlation(table, seed=seed)
 
 
 def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:

@@ -99,6 +99,11 @@ class Train:
     save_steps: int = 20
     micro_batch: int = 0
     """Rows per forward and process; 0 puts a whole step through at once."""
+    validate_steps: int = 0
+    """Validate before the first step, every so many steps and after the last
+    (``training.validation``); 0: never."""
+    validate_questions: int = 120
+    """Held-out questions that are asked then, spread evenly over spatial types."""
     seeds: tuple[int, ...] = (0,)
 
 
@@ -203,6 +208,7 @@ _LEAST: dict[str, int] = dict.fromkeys(
         "num_frames",
         "clip_frames",
         "questions_per_type",
+        "validate_questions",
     ),
     1,
 )
@@ -280,6 +286,8 @@ _CPU = Profile(
         completion_tokens=208,
         warmup=0.25,
         save_steps=10,
+        validate_steps=20,
+        validate_questions=60,
     ),
     evaluation=Evaluation(questions=300, batch=64, max_new_tokens=208),
     min_ram_gb=8,
@@ -316,6 +324,8 @@ _GPU_LORA = Profile(
         completion_tokens=1024,
         lora_rank=64,
         save_steps=50,
+        validate_steps=100,
+        validate_questions=240,
     ),
     evaluation=Evaluation(questions=2000, batch=16, max_new_tokens=1024),
     min_gpus=1,
@@ -350,6 +360,8 @@ PROFILES: dict[str, Profile] = {
                 prompts_per_step=2,
                 group_size=4,
                 save_steps=1,
+                validate_steps=2,
+                validate_questions=6,
             ),
             evaluation=replace(_CPU.evaluation, questions=12, batch=12),
             min_ram_gb=4,
@@ -374,6 +386,8 @@ PROFILES: dict[str, Profile] = {
                 warmup=0.05,
                 seeds=(0, 1, 2),
                 save_steps=100,
+                validate_steps=100,
+                validate_questions=300,
             ),
             evaluation=replace(_CPU.evaluation, questions=2000, batch=128),
         ),

@@ -1,4 +1,5 @@
-"""Logs of a run: one metrics row per optimiser step, and one rollout row per completion.
+"""Logs of a run: one metrics row per optimiser step and per validation, one rollout row per
+completion, and one validation row per question that is asked then.
 
 After a crash no row is lost or doubled.
 """
@@ -23,7 +24,7 @@ from ..core.files import append_jsonl, read_jsonl, write_jsonl
 from ..core.types import Sample
 
 Rows = list[dict[str, Any]]
-METRICS, ROLLOUTS = "metrics.jsonl", "rollouts.jsonl"
+METRICS, ROLLOUTS, VALIDATION = "metrics.jsonl", "rollouts.jsonl", "validation.jsonl"
 
 
 def rollout(
@@ -124,7 +125,8 @@ def gather(rows: Rows) -> Rows:
 
 
 def truncate(path: Path, step: int) -> None:
-    """Drop rows of steps after ``step``: a run that resumes there does these steps again."""
+    """Drop rows of steps after ``step``: a run that resumes there does these steps again. Before the
+    first step, when nothing is done yet, it is -1."""
     if path.exists():
         write_jsonl(
             path, [r for r in read_jsonl(path, tolerate_torn_end=True) if r["step"] <= step]
@@ -143,6 +145,11 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
         self._since = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._since = time.perf_counter()
+
+    def note(self, step: int, values: Mapping[str, Any]) -> None:
+        """A row beside those of the steps; its time is not that of a step."""
+        append_jsonl(self.path, [{"step": step, "time": time.time(), **values}])
         self._since = time.perf_counter()
 
     def on_log(

@@ -28,13 +28,14 @@ from ..core.registry import METHODS
 from ..core.row_files import remedy
 from ..core.rows import load, need_maps
 from ..core.types import Sample, WorkbookError
-from . import checkpoints, finite, logs, models, settings, vllm_rollouts
+from . import checkpoints, finite, logs, models, settings, validation, vllm_rollouts
 from .encoder import Encoder
 from .grpo import VideoGRPOTrainer
 from .plan import WRITES, OnStep, Plan, rows, write_result
 from .sft import VideoSFTTrainer
 from .vision import repair_positions
 
+LOGS = (logs.METRICS, logs.ROLLOUTS, logs.VALIDATION)
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """The language model's linear layers; the vision tower stays frozen, so its features are computed
 once per generation."""
@@ -72,12 +73,12 @@ def _carry_out(
     if state.is_main_process:
         record = folders.begin(plan.out, plan.inputs, WRITES, overwrite=overwrite, alone=True)
         record.remove("run.json", "adapter/", "model.partial/")
-        record.add(("run.json", logs.METRICS, logs.ROLLOUTS))
+        record.add(("run.json", *LOGS))
     state.wait_for_everyone()
     last = checkpoints.latest(plan.out)
     if state.is_main_process:
-        for name in (logs.METRICS, logs.ROLLOUTS):
-            logs.truncate(plan.out / name, checkpoints.step_of(last) if last else 0)
+        for name in LOGS:
+            logs.truncate(plan.out / name, checkpoints.step_of(last) if last else -1)
     with checkpoints.SaveOnSignal(window) as signals:
         trainer.add_callback(signals)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -89,7 +90,7 @@ def _carry_out(
     save(plan, trainer)
     if state.is_main_process:
         checkpoints.keep_last(plan.out, 0)
-        final = read_jsonl(plan.out / logs.METRICS)[-1]
+        final = [r for r in read_jsonl(plan.out / logs.METRICS) if "loss" in r][-1]
         write_result(
             plan,
             processes=state.num_processes,
@@ -121,9 +122,11 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
     checkpoints.keep_names(model)
     encoder = Encoder(processor, plan.profile.frames, cache=plan.profile.outputs / "frames")
     every = load(plan.data / "train.jsonl", special=processor.tokenizer.all_special_tokens)
+    validation.apart(every, plan.validation)
     encoder.rows = _named(every, plan)
     samples, dropped = usable(every, plan, encoder)
     dropped |= without_maps(samples, plan)
+    metrics = logs.MetricsLog(plan.out, dropped)
     given: dict[str, Any] = {
         "model": model,
         "args": args,
@@ -131,13 +134,13 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
         "encoder": encoder,
         "peft_config": _lora(plan) if plan.tuning == "lora" else None,
         "callbacks": [
-            logs.MetricsLog(plan.out, dropped),
+            metrics,
             *([_Progress(progress)] if progress else []),
         ],
     }
     if plan.supervised:
         with settings.refused_by_trl():
-            return _quiet(VideoSFTTrainer(**given)), window
+            return _ready(VideoSFTTrainer(**given), plan, metrics), window
     method = METHODS[plan.method]
     functions, weights = rewards.trl_reward_functions(
         plan.terms, method.gate, plan.profile.reward_set, plan.profile.train.completion_tokens
@@ -152,7 +155,7 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
             credit_by=plan.credit,
             skip_groups=plan.profile.train.skip_groups,
         )
-    return _quiet(trainer), window
+    return _ready(trainer, plan, metrics), window
 
 
 def usable(
@@ -219,9 +222,16 @@ def _dtype(plan: Plan) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_available() and plan.tuning == "lora" else torch.float32
 
 
-def _quiet(trainer: Any) -> Any:
-    """The trainer without transformers' own printing: ``progress`` reports instead."""
+def _ready(trainer: Any, plan: Plan, metrics: logs.MetricsLog) -> Any:
+    """The trainer without transformers' own printing, since ``progress`` reports instead, and with
+    validation where the profile asks for it."""
     trainer.remove_callback(PrinterCallback)
+    if plan.validation:
+        trainer.add_callback(validation.Validation(plan, trainer, metrics))
+    elif plan.profile.train.validate_steps:
+        warnings.warn(
+            f"no validation while training: {plan.data.name} has no heldout.jsonl", stacklevel=2
+        )
     return trainer
 
 

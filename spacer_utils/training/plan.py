@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -30,7 +31,7 @@ from ..core.files import (
 )
 from ..core.profiles import Profile
 from ..core.registry import METHODS
-from ..core.rows import load
+from ..core.rows import is_general, load
 from ..core.types import Sample, WorkbookError
 from .method import Credit
 
@@ -57,6 +58,7 @@ WRITES = (
     "run.json",
     "metrics.jsonl",
     "rollouts.jsonl",
+    "validation.jsonl",
     "model",
     "adapter",
     *(
@@ -152,13 +154,19 @@ class Plan:
         """Changes when the data, the starting weights or any setting of the run changes."""
         return self.inputs.fingerprint
 
+    @cached_property
+    def validation(self) -> list[Sample]:
+        """The held-out questions that are asked while training; none where the folder has no
+        ``heldout.jsonl``."""
+        t, source = self.profile.train, self.data / "heldout.jsonl"
+        if not t.validate_steps or not source.exists():
+            return []
+        return validation_questions(load(source), t.validate_questions)
+
     def data_files(self) -> dict[str, Path]:
         """The files of rows and maps, by name."""
-        return {
-            name: self.data / name
-            for name in ("train.jsonl", "cognitive_map.jsonl")
-            if (self.data / name).exists()
-        }
+        names = ["train.jsonl", "cognitive_map.jsonl", *(["heldout.jsonl"] * bool(self.validation))]
+        return {name: self.data / name for name in names if (self.data / name).exists()}
 
     def media(self) -> dict[str, Path]:
         """The media that the run will see, by the path that their rows name; all of them where
@@ -168,9 +176,8 @@ class Plan:
             samples = [
                 samples[i] for i in set(order(len(samples), self.steps * self.per_step, self.seed))
             ]
-        return {
-            path: inside(self.data, path) for path in sorted({s.path for s in samples if s.path})
-        }
+        paths = {s.path for s in [*samples, *self.validation] if s.path}
+        return {path: inside(self.data, path) for path in sorted(paths)}
 
 
 def order(count: int, length: int, seed: int) -> list[int]:
@@ -179,6 +186,24 @@ def order(count: int, length: int, seed: int) -> list[int]:
     rng = np.random.default_rng([seed, crc32(b"order of prompts")])
     passes = [rng.permutation(count) for _ in range(-(-length // count))]
     return [int(i) for i in np.concatenate(passes)[:length]]
+
+
+def validation_questions(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """At most ``count`` questions, one of each spatial type after another, from rooms in random
+    order: the same for every run on the same rows.
+
+    Where no question is about a room, any type counts.
+    """
+    spatial = [s for s in samples if not is_general(s.question_type)] or samples
+    ordered = sorted(spatial, key=lambda s: s.problem_id)
+    rng = np.random.default_rng(crc32(b"validation"))
+    taken: Counter[str] = Counter()
+    turns = []
+    for i in rng.permutation(len(ordered)):
+        kind = ordered[i].question_type
+        turns.append((taken[kind], kind, ordered[i]))
+        taken[kind] += 1
+    return [s for _, _, s in sorted(turns, key=lambda turn: turn[:2])][:count]
 
 
 def rows(plan: Plan, samples: Sequence[Sample]) -> list[dict[str, str | list[dict[str, str]]]]:

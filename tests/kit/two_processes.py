@@ -34,6 +34,10 @@ PROFILE = profiles.get("smoke").with_overrides(
     rl_lr_full=1e-3,
     rl_lr_lora=1e-2,
     lora_rank=4,
+    max_new_tokens=8,
+    batch=3,
+    validate_steps=2,
+    validate_questions=4,
 )
 
 
@@ -129,6 +133,7 @@ def main() -> None:
     )  # the same on every rank: sharded ones generate together
     VideoGRPOTrainer._generate_single_turn = first_greedy
     loop.rewards.trl_reward_functions = rewarded
+    loop.rewards.term = lambda _, sample, answer: (answer.text.count("e") / 4, "")
 
     if os.environ.get("SPOILT_RANK") == os.environ.get(
         "RANK", "0"
