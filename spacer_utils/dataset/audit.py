@@ -23,7 +23,7 @@ from ..core.frames import sample_indices
 from ..core.options import option_texts
 from ..core.registry import QUESTIONS
 from ..core.rows import sample_of
-from ..core.types import SPLITS, BadRow, Clip, Sample, WorkbookError
+from ..core.types import SPLITS, BadRow, Clip, Sample, Split, WorkbookError
 from ..questions.view import View
 from ..render.film import read_clip
 from ..scenes.scans import benchmark_names
@@ -304,7 +304,7 @@ def answerable(sample: Sample, clip: Clip, frames: int, share: float) -> bool:
     return all(enough(view.is_seen(o) for o in things) for things in named if things)
 
 
-def leaks(spaces: dict[str, set[str]], texts: dict[str, set[str]]) -> Finding:
+def leaks(spaces: Mapping[Split, set[str]], texts: Mapping[Split, set[str]]) -> Finding:
     """Evaluation split -> what it shares with the training split: physical spaces, and whole
     questions (text, options and answer)."""
     train = spaces.get("train", set())

@@ -6,7 +6,7 @@ of a direction or of the nearest thing stayed a guess. Written out (``map_readin
 is small. But a whole question holds few of the steps that are learned slowly: how two offsets
 differ, which of two distances is better, which option says what was found. So the rows of stage
 ``reckon`` are short and hold many of these: small maps with their steps, and drills of one kind of
-step. Stage ``reading`` has whole questions. The maps are random, so nothing about rooms can be
+step. Stage ``read`` has whole questions. The maps are random, so nothing about rooms can be
 learned by heart.
 """
 
@@ -45,7 +45,7 @@ from ..training.packing import IGNORE
 from .map_copies import PER_CATEGORY, Rows
 
 Pieces = tuple[str, ...]
-"""A row's text in pieces, by turns a given one and one that the model has to write."""
+"""A row's text: a given piece, one that the model has to write, a given one again, and so on."""
 
 LEADS = {
     "object_rel_direction_hard": "facing the",
@@ -182,8 +182,8 @@ def _drill(kind: str, rng: np.random.Generator) -> Pieces:
 def _tokenised(rows: Sequence[Pieces], words: Any) -> Rows:
     """Rows padded on the left, with labels on every second piece.
 
-    The other pieces are random, and labels on them would drown the rest: with such labels turns were
-    still guessed after 350 batches.
+    The given pieces are random numbers, which nobody can predict. With labels on them too, the model
+    still guessed turns after 350 batches.
     """
     pieces = [[words(text)["input_ids"] if text else [] for text in row] for row in rows]
     data = words.pad(

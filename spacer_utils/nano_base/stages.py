@@ -27,7 +27,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
@@ -41,6 +41,7 @@ from ..core import folders
 from ..core.files import MODEL_FILES, append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
 from ..core.profiles import CHECKSUMS, PROJECT, Profile
 from ..training import finite, models
+from ..training.plan import OnStep
 from . import nano
 from .fresh_rooms import FreshRooms
 from .losses import look_step, map_step, text_step
@@ -48,9 +49,6 @@ from .map_copies import MapCopies
 from .map_questions import Readings
 from .optimiser import Optimiser
 from .perception import Heads
-
-Progress = Callable[[int, int, Mapping[str, Any]], None]
-"""Called after every step with (step, steps in all, the step's metrics)."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def train(
     *,
     seed: int = 0,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> Path:
     """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands
     in ``out/model``.
@@ -182,7 +180,7 @@ def train(
 
 
 def _taught(
-    out: Path, profile: Profile, recipe: Recipe, seed: int, progress: Progress | None
+    out: Path, profile: Profile, recipe: Recipe, seed: int, progress: OnStep | None
 ) -> tuple[Any, Any]:
     """The model after all stages, and its processor."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
