@@ -380,12 +380,13 @@ def test_disk_use_is_summed_by_folder(workbook: Path, capsys: pytest.CaptureFixt
 def test_a_notebook_reaches_modules_through_modules_and_registries(tmp_path: Path) -> None:
     package = tmp_path / "spacer_utils"
     (package / "rewards").mkdir(parents=True)
+    (package / "core").mkdir()
     for name, text in {
         "__init__.py": "",
         "a.py": "from . import b",
         "b.py": "def f():\n    from .c import g",
-        "c.py": "from .registry import REWARDS",
-        "registry.py": "",
+        "c.py": "from .core.registry import REWARDS",
+        "core/registry.py": "",
         "d.py": "",
         "rewards/__init__.py": "",
         "rewards/one.py": "from ..d import x",
@@ -398,15 +399,15 @@ def test_a_notebook_reaches_modules_through_modules_and_registries(tmp_path: Pat
             "a.py",
             "b.py",
             "c.py",
+            "core/registry.py",
             "d.py",
-            "registry.py",
             "rewards/__init__.py",
             "rewards/one.py",
         )
     )
     assert dag.reached(["from spacer_utils.d import x"], package) == ("spacer_utils/d.py",)
     assert "spacer_utils/rewards/one.py" in dag.reached(
-        ["from spacer_utils import registry\nregistry.ALL"], package
+        ["from spacer_utils.core import registry\nregistry.ALL"], package
     )
 
 
