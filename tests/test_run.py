@@ -3,6 +3,7 @@ for the real one."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nbformat
 import numpy as np
@@ -113,7 +114,7 @@ def test_a_notebook_appears_whole_with_its_manifest(
     assert sorted(p.name for p in path.parent.iterdir()) == ["00_first.ipynb"], (
         "no partial file is left"
     )
-    assert "counting | 3/3" in capsys.readouterr().out, "progress reaches the terminal"
+    assert f"counting [{'#' * 20}] 3/3" in capsys.readouterr().out, "progress reaches the terminal"
     assert "of a library" in (workbook / "logs" / "00.log").read_text(), "warnings go to the log"
     assert "of a library" not in path.read_text().split("outputs")[-1]
     assert "counting" not in path.read_text().split("outputs")[-1], "and not the notebook"
@@ -311,6 +312,26 @@ def test_the_plan_gives_state_and_reason(
     assert states()[1][0] == "failed"
     forecast.print_plan(profiles.get("smoke"))
     assert "1 of 2 notebooks will run" in capsys.readouterr().out
+
+
+def test_make_reproduce_says_first_what_will_run(
+    workbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smoke = profiles.get("smoke")
+    manifest.write(workbook, "00_first", {"state": "done", "seconds": 90.0})
+    manifest.write(workbook, "01_second", {"state": "done", "seconds": 30.0})
+    forecast.print_brief(smoke)
+    assert capsys.readouterr().out.splitlines() == [
+        "profile smoke: 2 notebooks will run, about 2:00",
+        "  00 01 (why: make plan)",
+    ]
+    (workbook / "executed").mkdir(parents=True)
+    (workbook / "data").mkdir()
+    (workbook / "data" / "a.txt").write_text("a")
+    for name in CELLS:
+        (workbook / "executed" / f"{name}.ipynb").write_text("{}")
+    forecast.print_brief(smoke)
+    assert capsys.readouterr().out == "profile smoke: every notebook is up to date\n"
 
 
 def test_the_plan_counts_appendices_only_when_they_are_asked_for(
@@ -706,7 +727,7 @@ def test_progress_is_a_clean_line_now_and_then(
     for k in range(1, 101):
         told(k, 100)
     lines = log.read_text().splitlines()
-    assert lines == ["03 rooms | 100/100 | 0:00 elapsed, 0:00 left"]
+    assert lines == [f"03 rooms [{'#' * 20}] 100/100, done in 0:00"]
     assert progress.clock(3725) == "1:02:05"
 
 
@@ -718,10 +739,54 @@ def test_progress_is_a_bar_in_a_kernel_and_not_where_one_was_only_imported(
 
     monkeypatch.delenv(progress.LOG, raising=False)
     progress.Progress("03 rooms")(2, 2)
-    assert capsys.readouterr().err == "03 rooms | 2/2 | 0:00 elapsed, 0:00 left\n"
+    done = f"03 rooms [{'#' * 20}] 2/2, done in 0:00"
+    assert capsys.readouterr().err == f"{done}\n"
+
+    class Cell:
+        shown: ClassVar[list[str]] = []
+
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            self.shown.append(data["text/plain"])
+
+    def display(data: dict[str, str], **_: object) -> Cell:
+        Cell.shown.append(data["text/plain"])
+        return Cell()
+
     monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    progress.Progress("03 rooms")(1, 2)
-    assert "03 rooms:   0%|" in capsys.readouterr().err
+    monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.setattr(progress.Progress, "OFTEN", 0.0)
+    told = progress.Progress("03 rooms")
+    told(1, 2)
+    told(2, 2)
+    assert Cell.shown == [f"03 rooms [{'#' * 10}{'-' * 10}] 1/2, 0:00 left", ""]
+
+
+def test_the_bar_of_a_terminal_stays_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.delenv(progress.LOG, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress.Progress, "OFTEN", 0.0)
+    told = progress.Progress("03 rooms")
+    for k in (1, 2):
+        told(k, 2)
+    first, last = terminal.getvalue().split("\r\x1b[K")[1:]
+    assert first == f"03 rooms [{'#' * 10}{'-' * 10}] 1/2, 0:00 left"
+    assert last == f"03 rooms [{'#' * 20}] 2/2, done in 0:00\n"
+
+
+def test_make_shows_a_notebooks_bar_as_a_terminal_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    lines = [progress.bar("05 sft", k, 2, 1.0) for k in (1, 2)]
+    log.write_text("")
+    with manifest.Watch(log):
+        log.write_text("\n".join([*lines, "a warning"]) + "\n")
+    assert capsys.readouterr().out.splitlines() == [*lines, "a warning"]
 
 
 # ---------------------------------------------------------------------------------------- launching

@@ -48,6 +48,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "transformers",
         "help": "which library generates the answers",
     },
+    "--brief": {**SWITCH, "help": "only say in a line or two what would run"},
     "--broken-media": {
         "choices": ("fail", "drop"),
         "default": "fail",

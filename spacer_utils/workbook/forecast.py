@@ -126,6 +126,7 @@ def _state(
     sources = [
         dag.NOTEBOOKS / f"{notebook.name}.ipynb",
         *(PROJECT / m for m in notebook.modules),
+        *(dag.studies() if dag.COMMITTED[0] in notebook.modules else ()),
         *(out / "executed" / f"{u.name}.ipynb" for u in dag.upstream(notebook, dag.notebooks())),
         *(p for name in notebook.parameters if (p := out / ".settings" / name).exists()),
     ]
@@ -161,6 +162,20 @@ def print_plan(profile: Profile, settings: Mapping[str, str] | None = None) -> N
         f"({free:,.0f} MB free), {profile.min_ram_gb} GB of memory ({machine.memory_gb():.0f} GB here)."
     )
     print(f"Times are the last run's here, else those measured on {profile.hardware}.")
+
+
+def print_brief(profile: Profile, settings: Mapping[str, str] | None = None) -> None:
+    """What ``make reproduce`` is about to do, in a line or two."""
+    todo = [r for r in states(profile, settings) if r["state"] not in ("done", "asked")]
+    if not todo:
+        print(f"profile {profile.name}: every notebook is up to date")
+        return
+    known = sum(60 * r["minutes"] for r in todo if r["minutes"] is not None)
+    open_ends = " and more" if any(r["minutes"] is None for r in todo) else ""
+    print(
+        f"profile {profile.name}: {len(todo)} notebooks will run, about {clock(known)}{open_ends}"
+    )
+    print(f"  {' '.join(r['notebook'].split('_')[0] for r in todo)} (why: make plan)")
 
 
 def print_profiles() -> None:

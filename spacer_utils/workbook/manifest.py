@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import psutil
 
 from ..core.files import sha256, write_atomic
+from ..core.profiles import PROJECT
+from ..core.progress import tell, unfinished
 
 HASHED_BYTES = 64 * 2**20
 """Larger files are identified by size and time of change: hashing a 7B checkpoint after every
@@ -40,8 +43,7 @@ def _digest(paths: list[Path], root: Path) -> str:
 
 
 class Watch:
-    """Follows the run's log and its memory in a thread; with it open, progress lines appear on the
-    terminal."""
+    """Follows the run's log and its memory in a thread; with it open, its bars are shown here."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -68,8 +70,8 @@ class Watch:
                     file.seek(position)
                     text = file.read()
                     position = file.tell()
-                if text:
-                    print(text, end="", flush=True)
+                for line in text.splitlines():
+                    tell(line, sys.stdout, finished=not unfinished(line))
 
 
 def resident_mb() -> float:
@@ -82,6 +84,11 @@ def resident_mb() -> float:
         except psutil.Error:
             continue
     return total / 1e6
+
+
+def brief(path: Path) -> str:
+    """A path as messages show it: inside the project relative to it."""
+    return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
 
 
 def write(out: Path, name: str, row: dict[str, Any]) -> Path:

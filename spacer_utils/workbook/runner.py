@@ -18,7 +18,6 @@ from typing import Any
 
 from ..core import machine, profiles, progress
 from ..core.files import sha256, write_atomic
-from ..core.profiles import PROJECT
 from ..core.types import WorkbookError
 from . import book, dag, manifest
 
@@ -72,6 +71,7 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
         "seconds": round(time.monotonic() - began, 1),
         "peak_memory_mb": round(watch.peak_mb),
         "metrics": metrics(raw),
+        "card": card(raw),
         "outputs": manifest.digest(out, notebook.writes),
     }
     if error is None:
@@ -83,7 +83,7 @@ def _run(notebook: dag.Notebook, out: Path, parameters: dict[str, Any]) -> Path:
         manifest.write(out, notebook.name, {**facts, "state": "failed", "error": error})
         _note(log, error + "\n")
         raise NotebookFailed(
-            f"{notebook.name} failed: {error.rstrip('.')}. See {_shown(out)}/reports/{notebook.name}.html. "
+            f"{notebook.name} failed: {error.rstrip('.')}. See {manifest.brief(out)}/reports/{notebook.name}.html. "
             "Then run the same make again: it goes on here."
         )
     _save(raw, final)
@@ -251,6 +251,12 @@ def metrics(raw: Any) -> dict[str, Any]:
     return found
 
 
+def card(raw: Any) -> list[list[Any]]:
+    """What the index shows of the notebook (``Book.found``): label, text, whether it matters."""
+    outputs = [o for cell in raw.get("cells", ()) for o in cell.get("outputs", ())]
+    return [list(line) for o in outputs for line in o.get("data", {}).get(book.CARD, [])]
+
+
 def require_disk(out: Path, need_mb: float) -> None:
     """Raise before anything starts if the disk that holds ``out`` has less than ``need_mb`` free.
 
@@ -261,10 +267,6 @@ def require_disk(out: Path, need_mb: float) -> None:
     free = shutil.disk_usage(there).free / 1e6
     if free < need_mb:
         raise WorkbookError(
-            f"{_shown(out)} has {free:,.0f} MB free and this step needs about {need_mb:,.0f} MB. Free some space "
+            f"{manifest.brief(out)} has {free:,.0f} MB free and this step needs about {need_mb:,.0f} MB. Free some space "
             "(make du shows what is there), or set SPACER_OUTPUTS to another disk."
         )
-
-
-def _shown(out: Path) -> str:
-    return str(out.relative_to(PROJECT)) if out.is_relative_to(PROJECT) else str(out)
