@@ -46,11 +46,11 @@ RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
 
-.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports serve data test test-fast lint format bench base study du clean clean-all lock ready FORCE
+.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports share readme-figures serve data test test-fast lint format bench base study du clean clean-all lock ready FORCE
 
 help: ## what there is to do
 	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
-	@grep -hE '^[a-z-]+: .*## |^## ' Makefile | sed -e 's/: .*## /|/' -e 's/^## \(nbNN\) /\1|/' | awk -F'|' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+: .*## |^## ' Makefile | sed -e 's/: .*## /|/' -e 's/^## \(nbNN\) /\1|/' | awk -F'|' '{printf "  %-15s %s\n", $$1, $$2}'
 
 # ------------------------------------------------------------------------------------------------------------- environment
 # installed.lock is written last: without it a half-made .venv is built anew, and a changed lock is installed on top.
@@ -78,7 +78,7 @@ claimed:
 else
 # ------------------------------------------------------------------------------------------------------------------ study
 reproduce: $(STUDY:%=$(OUT)/reports/%.html) ## the whole study: notebooks, reports, index
-	@echo "open $(OUT)/reports/index.html"
+	@$(PY) -m spacer_utils found --profile $(PROFILE)
 ## nbNN one notebook with what it needs, e.g. nb05
 ifeq ($(SIZE),)
 data: $(OUT)/reports/02_questions.html ## videos, questions and maps (SIZE=paper: the paper's mix, ENGINE=ray: on a cluster)
@@ -98,7 +98,7 @@ $(OUT)/study/%/run.json: $(OUT)/executed/02_questions.ipynb $(OUT)/.settings/RL_
 	$(PY) -m spacer_utils train --profile $(PROFILE) --method $$1 --tuning $$2 --seed $$3 --out $(OUT)/study --overwrite $(if $(RL_STEPS),--set rl_steps=$(RL_STEPS))
 
 ready: | $(VENV)
-	@$(PY) -m spacer_utils plan --check --profile $(PROFILE)
+	@$(PY) -m spacer_utils plan $(if $(filter reproduce,$(MAKECMDGOALS)),--brief --seed $(SEED),--check) --profile $(PROFILE)
 
 $(OUT)/executed/%.ipynb: notebooks/%.ipynb | $(VENV) ready
 	@$(PY) -m spacer_utils notebook $* --profile $(PROFILE) --parameter SEED=$(SEED) || { $(PY) -m spacer_utils report $* --profile $(PROFILE); exit 1; }
@@ -126,6 +126,10 @@ list: | $(VENV) ## every scene source, question type, reward, training method an
 	@$(PY) -m spacer_utils list
 lab: | $(VENV) ## JupyterLab on notebook 00
 	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
+share: | $(VENV) ## the reports of PROFILE as a folder and a zip file, without what names this machine
+	@$(PY) -m spacer_utils share --profile $(PROFILE)
+readme-figures: | $(VENV) ## the README's picture, from the committed study of PROFILE
+	@$(PY) -m spacer_utils readme-figures --profile $(PROFILE)
 serve: | $(VENV) ## reports at http://localhost:8000
 	@$(PY) -m http.server 8000 --bind localhost --directory $(OUT)/reports
 bench: | $(VENV) ## speed of rendering, rewards, training and evaluation

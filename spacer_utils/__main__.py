@@ -175,15 +175,18 @@ def run_plan(given: Namespace) -> None:
     from .workbook import book, forecast
 
     profile = profiles.get(given.profile)
+    layouts = str(given.real_layouts or "")
+    settings = {"SEED": str(given.seed), "REAL_LAYOUTS": layouts}
     if given.profiles:
         forecast.print_profiles()
     elif given.disk:
         forecast.print_usage(profile.outputs.parent)
     else:
-        if not given.check:
-            layouts = str(given.real_layouts or "")
+        if given.brief:
+            forecast.print_brief(profile, settings)
+        elif not given.check:
             book.real_layouts(layouts)
-            forecast.print_plan(profile, {"SEED": str(given.seed), "REAL_LAYOUTS": layouts})
+            forecast.print_plan(profile, settings)
         forecast.check(profile)
 
 
@@ -197,6 +200,29 @@ def run_report(given: Namespace) -> None:
     from .workbook import report
 
     report.write(given.notebook, profiles.get(given.profile))
+
+
+def run_found(given: Namespace) -> None:
+    from .workbook import report
+
+    print("\n".join(report.found(profiles.get(given.profile))))
+
+
+def run_share(given: Namespace) -> None:
+    from .workbook import manifest, share
+
+    folder = share.share(profiles.get(given.profile))
+    print(f"{manifest.brief(folder)}, and the same as {folder.name}.zip beside it")
+
+
+def run_readme_figures(given: Namespace) -> None:
+    from .analysis import readme_figure
+
+    print(readme_figure.write(given.profile))
+
+
+HIDDEN = (run_notebook, run_report, run_found, run_share, run_readme_figures)
+"""Commands that Make uses; the help does not list them."""
 
 
 def parser() -> Parser:
@@ -215,7 +241,7 @@ def parser() -> Parser:
 
     def add(run: Callable[[Namespace], int | None], about: str, *examples: str) -> Parser:
         name = run.__name__.removeprefix("run_").replace("_", "-")
-        shown: dict[str, Any] = {} if run in (run_notebook, run_report) else {"help": about}
+        shown: dict[str, Any] = {} if run in HIDDEN else {"help": about}
         lines = "\n".join(f"  {line}" for line in examples)
         command: Parser = commands.add_parser(
             name,
@@ -365,7 +391,7 @@ def parser() -> Parser:
     plan.take("--profile")
     plan.take("--seed")
     plan.take("--real-layouts", "default: the environment variable REAL_LAYOUTS", default=layouts)
-    for flag in ("--check", "--profiles", "--disk"):
+    for flag in ("--check", "--brief", "--profiles", "--disk"):
         plan.take(flag)
 
     notebook = add(
@@ -374,6 +400,13 @@ def parser() -> Parser:
         "spacer notebook 03 --profile smoke --parameter SEED=1",
     )
     report = add(run_report, "write a notebook's report", "spacer report 03 --profile smoke")
+    for run, about in (
+        (run_found, "say where the reports are and what they found"),
+        (run_share, "copy the reports for others, without what names this machine"),
+        (run_readme_figures, "draw the README's picture from the committed study"),
+    ):
+        name = run.__name__.removeprefix("run_").replace("_", "-")
+        add(run, about, f"spacer {name} --profile smoke").take("--profile")
     for command in (notebook, report):
         command.add_argument("notebook", metavar="NOTEBOOK", help="its number or name")
         command.take("--profile")

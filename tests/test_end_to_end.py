@@ -99,7 +99,7 @@ def test_reports_are_whole_and_small(study: Path) -> None:
     for n in dag.notebooks():
         page = (reports / f"{n.name}.html").read_text()
         interactive = 'class="plot"' in page
-        assert len(page) < (6_000_000 if interactive else 1_000_000), (n.name, len(page))
+        assert len(page) < (3_000_000 if interactive else 1_000_000), (n.name, len(page))
         assert not re.findall(r'<img alt=""', page), f"{n.name}: a figure without alternative text"
         assert "<article" not in page
     index = (reports / "index.html").read_text()

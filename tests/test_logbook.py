@@ -7,9 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
 
-from spacer_utils.analysis import figures, training_logs
+from spacer_utils.analysis import training_logs
 from spacer_utils.core.types import Sample
 from spacer_utils.training import logs
 
@@ -82,12 +81,26 @@ def test_the_interval_of_a_gain_covers_nothing_gained_as_often_as_it_says() -> N
     assert 0.9 < np.mean(covered) < 0.99
 
 
-def test_accuracy_by_type_takes_the_same_thirds() -> None:
-    table = training_logs.accuracy_by_type({"run": rollouts([[[0.0, 2.0]], [[2.0, 2.0]]])})
-    assert [(r["bar"], r["score"], r["n"]) for r in table] == [
-        ("run first third", 50.0, 1),
-        ("run last third", 100.0, 1),
-    ]
+def test_changes_by_type_take_the_same_thirds() -> None:
+    (row,) = training_logs.changes_by_type({"run": rollouts([[[0.0, 2.0]], [[2.0, 2.0]]])})
+    assert (row["first"], row["last"], row["difference"], row["low"]) == (50.0, 100.0, 50.0, None)
+    many = rollouts([[[0.0, 0.0]] * 3 + [[2.0, 2.0]], [[2.0, 2.0]] * 4])
+    (row,) = training_logs.changes_by_type({"run": many})
+    half = 1.96 * 50 / 2  # sd of 0, 0, 0, 100 over the root of 4; the last third has no spread
+    assert (row["low"], row["high"]) == pytest.approx((75 - half, 75 + half))
+    assert (row["first low"], row["last high"]) == (0.0, 100.0)
+
+
+def test_types_that_moved_are_those_whose_interval_holds_no_zero() -> None:
+    def row(kind: str, difference: float, half: float | None) -> dict:
+        ends = (None, None) if half is None else (difference - half, difference + half)
+        return {"question_type": kind, "difference": difference, "low": ends[0], "high": ends[1]}
+
+    table = [row("still", 1, 2), row("wild", 40, 50), row("up", 5, 1), row("down", -9, 2)]
+    shown, clear = training_logs.moved(table)
+    assert ([r["question_type"] for r in shown], clear) == (["down", "up"], 2)
+    shown, clear = training_logs.moved([*table[:2], row("one", 3, None)], most=2)
+    assert ([r["question_type"] for r in shown], clear) == (["wild", "one"], 0)
 
 
 def test_letters_that_answer_numerical_questions_are_counted_by_tenths() -> None:
@@ -134,65 +147,6 @@ def test_advantages_are_compared_with_zero_in_units_of_the_reward() -> None:
     assert of_group([1.0, 2.0, 2.0, 1.0], 1.5) < 1e-5
     assert of_group([1.0, 2.0, 2.0, 1.0], 1.51) > 1e-2
     assert of_group([1.4] * 8, 1.41) > 1e-2
-
-
-def test_the_figure_tells_first_and_last_third_apart_and_names_them_in_order() -> None:
-    rows = rollouts([[[0.0, 2.0], [1.0]], [[2.0, 2.0]]])
-    rows[0]["question_type"] = rows[1]["question_type"] = (
-        "general_ocr"  # asked in the first third alone, and drawn first
-    )
-    table = training_logs.accuracy_by_type({"rlvr-full-s0": rows, "sft-full-s0": rows})
-    axis = figures.bars(table, group="question_type", bar="bar").axes[0]
-    names = [
-        f"{run} {third} third"
-        for run in ("rlvr-full-s0", "sft-full-s0")
-        for third in ("first", "last")
-    ]
-    assert [t.get_text() for t in axis.get_legend().get_texts()] == list(map(figures.pretty, names))
-    shown = [bar.get_facecolor() for bar in axis.patches[-4:]]
-    assert shown[0][:3] == shown[1][:3] != shown[2][:3] == shown[3][:3]
-    assert [c[3] for c in shown] == [0.4, 1.0, 0.4, 1.0]
-
-
-def test_counts_can_be_read_on_every_bar() -> None:
-    names = (
-        "base",
-        "base with map",
-        "base, true map",
-        "prior",
-        "rlvr_kind-full",
-        "sft-full",
-        "sg_rlvr_objects-full",
-        "rlvr-full-s0 first third",
-    )
-    rows = [{"model": n, "split": "heldout", "score": 30.0, "n": 500} for n in names]
-    axis = figures.bars(rows, group="split", bar="model").axes[0]
-
-    def luminance(colour: object) -> float:  # WCAG 2.1
-        red, green, blue, alpha = to_rgba(colour)
-        parts = [alpha * c + 1 - alpha for c in (red, green, blue)]  # on white
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-
-    for label, patch in zip(axis.texts, axis.patches):
-        bright, dark = sorted(
-            (luminance(label.get_color()), luminance(patch.get_facecolor())), reverse=True
-        )
-        assert (bright + 0.05) / (dark + 0.05) > 3, patch.get_label()
-    assert len(axis.texts) == len(axis.patches) == len(names)
-
-
-def test_counts_stand_above_bars_that_are_too_short_to_carry_them() -> None:
-    rows = [
-        {"model": n, "split": "heldout", "score": s, "low": s - 5, "high": s + 5, "n": 9}
-        for n, s in (("base", 80.0), ("sft-full", 0.0), ("rlvr-full", -20.0))
-    ]
-    axis = figures.bars(rows, group="split", bar="model").axes[0]
-    assert [(t.xy[1], t.get_color()) for t in axis.texts] == [
-        (0.0, "white"),
-        (5.0, "black"),
-        (0.0, "black"),
-    ]
 
 
 @pytest.mark.parametrize(

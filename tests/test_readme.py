@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from spacer_utils.analysis import readme_figure
 from spacer_utils.analysis.published import REFERENCE
 from spacer_utils.core.profiles import PROFILES, PROJECT
+from spacer_utils.core.types import WorkbookError
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 ADDITIONS = dict(re.findall(r"```python\n# (spacer_utils/\S+)\n(.*?)```", README, re.DOTALL))
@@ -166,6 +169,32 @@ def test_the_study_table_is_the_committed_study() -> None:
         m: [scores["heldout", m], scores["real_layouts", m], maps.get(m, ""), minutes.get(m, "")]
         for m in models
     }
+
+
+def test_the_picture_is_drawn_from_the_committed_study() -> None:
+    path = STUDY / readme_figure.NAME
+    assert f"]({path.relative_to(PROJECT)})" in README.split("\n## ")[0]
+    assert path.stat().st_size <= readme_figure.MOST_BYTES
+    with Image.open(path) as picture:
+        assert picture.info["Source"] == readme_figure.digest(readme_figure.source(STUDY)), (
+            "the study is another one: make readme-figures"
+        )
+
+
+def test_the_picture_shows_held_out_rooms_where_the_study_asked_them(tmp_path: Path) -> None:
+    shutil.copy(STUDY / "example.json", tmp_path)
+    steps = [{"step": k, "rewards/accuracy/mean": 0.2} for k in (1, 2)]
+    curves = {"rlvr-full-s0": steps, "rlvr-full-s1": [{**r, "step": r["step"]} for r in steps]}
+    (tmp_path / "curves.json").write_text(json.dumps(curves))
+    assert readme_figure.source(tmp_path)["what"] == "rewards/accuracy/mean"
+    for value, run in zip((30.0, 40.0), curves):
+        curves[run].append({"step": 2, "heldout accuracy (%)": value})
+    (tmp_path / "curves.json").write_text(json.dumps(curves))
+    data = readme_figure.source(tmp_path)
+    assert (data["what"], data["curves"]) == ("heldout accuracy (%)", {"rlvr-full": [[2, 35.0]]})
+    (tmp_path / "example.json").unlink()
+    with pytest.raises(WorkbookError, match="has no example"):
+        readme_figure.source(tmp_path)
 
 
 @pytest.mark.parametrize("page", ["README.md", "outputs/reference/cpu/README.md"])

@@ -43,7 +43,7 @@ def notebook(request: pytest.FixtureRequest) -> Path:
 
 
 def test_the_study_is_complete() -> None:
-    assert [p.name.split("_")[0] for p in NOTEBOOKS] == [*(f"{k:02d}" for k in range(11)), "A1"]
+    assert [p.name.split("_")[0] for p in NOTEBOOKS] == [*(f"{k:02d}" for k in range(12)), "A1"]
 
 
 def test_notebook_is_valid_and_without_outputs(notebook: Path) -> None:

@@ -134,7 +134,7 @@ def test_the_log_serves_the_notebooks(model: str, data: Path, tmp_path: Path) ->
     assert any(k.startswith("reward/object_count") for m in metrics for k in m)
     training_logs.failures({"run": rows})
     assert training_logs.seconds_per_stage({"run": metrics})[0]["generate"] > 0
-    training_logs.accuracy_by_type({"run": rows})
+    training_logs.moved(training_logs.changes_by_type({"run": rows}))
     training_logs.one_group(rows)
 
 

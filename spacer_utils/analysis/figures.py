@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
-import seaborn as sns
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
 from ..core.registry import METHODS
 from ..core.types import Clip, MapCells, Scene
+from .dot_figures import PALE, SMALL, WIDTH, name_lines, panels
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 _FIXED = {
@@ -38,32 +37,15 @@ _FIXED = {
     "object_rel_direction_hard": "#16425B",
     "obj_appearance_order": "#8A6D00",
     "route_planning": "#5D3A9B",
-    "read": "#7f7f7f",
+    "copy": "#7f7f7f",
     "look": "#56B4E9",
-    "find": "#0072B2",
-    "learn": "#009E73",
-    "again": "#F0E442",
-    "crowd": "#E69F00",
+    "draw": "#0072B2",
     "reckon": "#CC79A7",
-    "reading": "#882255",
+    "read": "#009E73",
     "answer": "#D55E00",
-    "settle": "#000000",
 }
 """Colours that never change; a method's stand in its file, everything else takes a stable place in
 the Okabe-Ito cycle."""
-
-sns.set_theme(
-    style="whitegrid",
-    context="paper",
-    font_scale=1.05,
-    rc={
-        "figure.dpi": 100,
-        "axes.titlesize": "medium",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "svg.hashsalt": "spacer",
-    },
-)
 
 
 def colour(name: str) -> str:
@@ -75,21 +57,22 @@ def colour(name: str) -> str:
     return own or _FIXED.get(base, OKABE_ITO[sum(base.encode()) % 7])
 
 
-def _light(name: str) -> bool:
-    """Whether dark letters are read better on a name's colour than white ones (luma of ITU-R
-    BT.601)."""
-    return float(np.dot(to_rgb(colour(name)), (0.299, 0.587, 0.114))) > 0.6
-
-
 def pretty(name: str) -> str:
     """``object_abs_distance`` -> ``object abs distance``."""
     return name.replace("_", " ")
 
 
 def _grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
+    """Axes of the given size in inches, or smaller where a page is not as wide."""
+    columns = min(columns, max(1, n))
+    scale = min(1.0, WIDTH / (width * columns))
     rows = max(1, math.ceil(n / columns))
     figure, axes = plt.subplots(
-        rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
+        rows,
+        columns,
+        figsize=(scale * width * columns, scale * height * rows),
+        squeeze=False,
+        layout="constrained",
     )
     flat = list(axes.flat)
     for axis in flat[n:]:
@@ -139,7 +122,7 @@ def token_names(
                     (y + 0.5) * step,
                     name.replace(" ", "\n"),
                     color="white",
-                    fontsize=7,
+                    fontsize=SMALL,
                     ha="center",
                     va="center",
                     bbox=box,
@@ -169,7 +152,7 @@ def room_plan(scene: Scene, clip: Clip | None = None, axis: Any = None) -> Figur
         axis.add_patch(
             Polygon(shape, alpha=0.45, facecolor=colour(o.category), edgecolor="black", lw=0.8)
         )
-        axis.annotate(o.category, o.box.center[:2], ha="center", va="center", fontsize=7)
+        axis.annotate(o.category, o.box.center[:2], ha="center", va="center", fontsize=SMALL)
     if clip is not None:
         poses = np.array(clip.poses)
         axis.plot(poses[:, 0, 3], poses[:, 1, 3], ".-", color="#D55E00", lw=1, ms=3)
@@ -204,135 +187,60 @@ def room_plans(
 def cognitive_maps(maps: Mapping[str, MapCells], grid: int = 10, columns: int = 3) -> Figure:
     """Maps on their integer grid; y grows upwards (away from the first camera in the first-view
     frame)."""
-    figure, axes = _grid(len(maps), columns, 3.6, 3.5)
+    figure, axes = _grid(len(maps), columns, 3.9, 3.7)
     for (title, cells), axis in zip(maps.items(), axes):
-        seen: dict[tuple[int, int], int] = {}
-        for category, points in cells.items():
-            for x, y in (p[:2] for p in points if len(p) >= 2):
-                stack = seen.get((x, y), 0)
-                seen[(x, y)] = stack + 1
-                axis.scatter(
-                    x + 0.5,
-                    y + 0.5,
-                    s=90,
-                    color=colour(category),
-                    alpha=0.8,
-                    edgecolor="black",
-                    lw=0.5,
-                )
-                axis.annotate(
-                    category,
-                    (x + 0.5, y + 0.62 + 0.45 * stack),
-                    ha="center",
-                    va="bottom",
-                    fontsize=7,
-                )
-        axis.set_xlim(0, grid)
-        axis.set_ylim(0, grid)
-        axis.set_xticks(range(grid + 1), minor=False)
-        axis.set_yticks(range(grid + 1), minor=False)
-        axis.tick_params(labelsize=7)
-        axis.set_aspect("equal")
-        axis.set_title(title, fontsize=9)
-        axis.set_xlabel("cell x", fontsize=8)
-        axis.set_ylabel("cell y", fontsize=8)
+        _draw_map(axis, title, cells, grid)
     return figure
 
 
-def bars(
-    rows: Iterable[Mapping[str, Any]],
-    *,
-    group: str,
-    bar: str,
-    value: str = "score",
-    low: str = "low",
-    high: str = "high",
-    count: str = "n",
-    ylabel: str = "score (%)",
-    chance: Mapping[str, float] | None = None,
+def clip_and_maps(
+    frames: Sequence[npt.NDArray[np.uint8]], maps: Mapping[str, MapCells], grid: int = 10
 ) -> Figure:
-    """Grouped bars with intervals and n: one group per ``row[group]``, one bar per ``row[bar]``.
-
-    ``low`` and ``high`` are the ends of the interval in the same unit as ``value``; ``chance``
-    draws a tick per group. Many groups go over several rows of the figure; LoRA runs are hatched, a
-    run's ``first third`` is pale.
-    """
-    rows = list(rows)
-    groups = list(dict.fromkeys(str(r[group]) for r in rows))
-    names = list(dict.fromkeys(str(r[bar]) for r in rows))
-    by_key = {(str(r[group]), str(r[bar])): r for r in rows}
-    per_row = max(1, 45 // max(1, len(names)))  # more bars side by side can't be told apart
-    parts = [groups[k : k + per_row] for k in range(0, len(groups), per_row)] or [[]]
-    figure, axes = _grid(
-        len(parts), 1, 9.5 if len(parts) > 1 else max(6.5, 0.2 * len(rows) + 2), 3.6
-    )
-    width = 0.8 / max(1, len(names))
-    top = max((r[value] for r in rows if r[value] is not None), default=0.0)
-    for axis, part in zip(axes, parts):
-        for i, g in enumerate(part):
-            for j, name in enumerate(names):
-                r = by_key.get((g, name))
-                if r is None or r[value] is None:
-                    continue
-                x, pale = i + (j - (len(names) - 1) / 2) * width, name.endswith(" first third")
-                error = (
-                    None
-                    if r.get(low) is None
-                    else [[max(0.0, r[value] - r[low])], [max(0.0, r[high] - r[value])]]
-                )
-                axis.bar(
-                    x,
-                    r[value],
-                    width * 0.92,
-                    yerr=error,
-                    color=(colour(name), 0.4 if pale else 1),
-                    label=pretty(name),
-                    hatch="///" if name.endswith("-lora") else None,
-                    edgecolor="white",
-                    lw=0,
-                    error_kw={"lw": 1, "capsize": 2},
-                )
-                short = r[value] < 0.25 * top  # too short to write on: above it
-                foot = max(0.0, r[value] if r.get(high) is None else r[high]) if short else 0.0
-                axis.annotate(
-                    f"n={r[count]}",
-                    (x, foot),
-                    xytext=(0, 2),
-                    textcoords="offset points",
-                    ha="center",
-                    va="bottom",
-                    fontsize=6,
-                    rotation=90,
-                    color="black" if short or pale or _light(name) else "white",
-                )
-            if chance and g in chance:
-                axis.hlines(
-                    chance[g], i - 0.42, i + 0.42, color="black", ls=":", lw=1.2, label="chance"
-                )
-        axis.set_xticks(
-            range(len(part)), [pretty(g) for g in part], rotation=15, ha="right", fontsize=8
-        )
-        axis.set_xlim(-0.6, per_row - 0.4 if len(parts) > 1 else len(part) - 0.4)
-        axis.set_ylabel(ylabel)
-    low_end, high_end = (
-        end(limit) for end, limit in zip((min, max), zip(*(axis.get_ylim() for axis in axes)))
-    )
-    for axis in axes:
-        axis.set_ylim(low_end, high_end)  # bars of all rows are compared
-    found = {
-        label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels())
-    }
-    found = {n: found[n] for n in sorted(found, key=[*map(pretty, names), "chance"].index)}
-    axes[0].legend(
-        found.values(),
-        found,
-        fontsize=7,
-        ncols=5,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        frameon=False,
-    )
+    """Frames of a clip in a row, and its maps side by side below."""
+    figure = plt.figure(figsize=(WIDTH, 5.3), layout="constrained")
+    plt.close(figure)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.35, 3.9)).flat
+    for frame, axis in zip(frames, above.subplots(1, len(frames), squeeze=False).flat):
+        axis.imshow(frame)
+        axis.axis("off")
+    for (title, cells), axis in zip(maps.items(), below.subplots(1, len(maps), squeeze=False).flat):
+        _draw_map(axis, title, cells, grid)
     return figure
+
+
+def _draw_map(axis: Any, title: str, cells: MapCells, grid: int) -> None:
+    """One map: a dot per object, its name above it; objects of one cell are named one above the
+    other."""
+    seen: dict[tuple[int, int], int] = {}
+    for category, points in cells.items():
+        for x, y in (p[:2] for p in points if len(p) >= 2):
+            stack = seen.get((x, y), 0)
+            seen[(x, y)] = stack + 1
+            axis.scatter(
+                x + 0.5,
+                y + 0.5,
+                s=90,
+                color=colour(category),
+                alpha=0.8,
+                edgecolor="black",
+                lw=0.5,
+            )
+            axis.annotate(
+                category,
+                (x + 0.5, y + 0.62 + 0.45 * stack),
+                ha="center",
+                va="bottom",
+                fontsize=SMALL,
+            )
+    axis.set_xlim(0, grid)
+    axis.set_ylim(0, grid)
+    axis.set_xticks(range(grid + 1), minor=False)
+    axis.set_yticks(range(grid + 1), minor=False)
+    axis.tick_params(labelsize=SMALL)
+    axis.set_aspect("equal")
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel("cell x", fontsize=SMALL)
+    axis.set_ylabel("cell y", fontsize=SMALL)
 
 
 def smooth(values: Sequence[float], window: int = 5) -> npt.NDArray[np.float64]:
@@ -352,14 +260,24 @@ def curves(
     runs: Mapping[str, Sequence[Mapping[str, Any]]],
     keys: Sequence[str],
     *,
-    columns: int = 3,
+    columns: int = 2,
     window: int = 5,
     labels: Mapping[str, str] | None = None,
+    behind: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> Figure:
-    """One panel per metric, one line per run: raw values faint, moving average thick. Rows have
-    ``step`` and metrics."""
-    figure, axes = _grid(len(keys), columns, 7.0 if columns == 1 else 3.6, 2.9)
+    """One panel per metric, one line per run, named at its end: raw values faint, moving average
+    thick. Rows have ``step`` and metrics.
+
+    Args:
+        behind: runs of another study, drawn as pale lines without names.
+    """
+    columns = min(columns, max(1, len(keys)))
+    figure, axes = panels(len(keys), columns, 2.6)
     for key, axis in zip(keys, axes):
+        for rows in (behind or {}).values():
+            if points := [(r["step"], r[key]) for r in rows if isinstance(r.get(key), int | float)]:
+                steps, values = zip(*points)
+                axis.plot(steps, smooth(values, window), color=PALE, lw=1.4, zorder=1)
         for name, rows in runs.items():
             points = [(r["step"], r[key]) for r in rows if isinstance(r.get(key), int | float)]
             if points:
@@ -375,28 +293,15 @@ def curves(
                     marker="o" if len(steps) < 4 else None,
                     ms=4,
                 )
-        axis.set_title((labels or {}).get(key, pretty(key)), fontsize=10)
-        axis.set_xlabel("optimiser step", fontsize=9)
-    found = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels())}
-    lines = {
-        name: found[name] for name in runs if name in found
-    }  # of every panel: a run may have no value in the first
-    if lines:
-        notes = ["faint: single steps, thick: moving average"] * (window > 1)
-        notes += ["dashed: all weights, solid: LoRA"] * any(
-            "-full" in name or "-lora" in name for name in lines
-        )
-        figure.legend(
-            list(lines.values()),
-            list(lines),
-            title="; ".join(notes) or None,
-            title_fontsize=9,
-            alignment="left",
-            fontsize=9,
-            ncols=2 if columns == 1 else columns,
-            loc="outside upper left",
-            frameon=False,
-        )
+        axis.set_title((labels or {}).get(key, pretty(key)), fontsize=9, loc="left")
+        axis.set_xlabel("optimiser step", fontsize=SMALL)
+        axis.tick_params(labelsize=SMALL)
+        name_lines(axis, WIDTH / columns - 0.5, 1.9)
+    notes = ["faint: single steps, thick: moving average"] * (window > 1)
+    notes += ["dashed: all weights, solid: LoRA"] * any("-full" in n or "-lora" in n for n in runs)
+    notes += ["pale: the committed study"] * bool(behind)
+    if notes:
+        figure.suptitle("; ".join(notes), fontsize=SMALL, x=0.01, ha="left")
     return figure
 
 
@@ -414,7 +319,7 @@ def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) ->
         axis.axhline(100 / max(1, len(answers)), color="black", ls=":", lw=1)
         upright = sum(map(len, answers)) > 30  # side by side they would stand on each other
         names = [re.sub(r"^bin \d+ \((.*)\)$", r"\1", name) for name in answers]
-        axis.set_xticks(range(len(answers)), names, fontsize=7, rotation=90 if upright else 0)
+        axis.set_xticks(range(len(answers)), names, fontsize=SMALL, rotation=90 if upright else 0)
         axis.set_title(f"{pretty(question_type)} (n={total})", fontsize=8)
         axis.set_ylabel("share (%)", fontsize=8)
     return figure
@@ -500,7 +405,7 @@ def visibility(shares: Mapping[str, Sequence[float]], threshold: float) -> Figur
     axis.set_yticks(range(len(shares)), list(shares), fontsize=8)
     axis.set_xlabel("frame")
     axis.grid(visible=False)
-    axis.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.0))
+    axis.legend(fontsize=SMALL, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return figure
 
 
@@ -523,5 +428,5 @@ def quantiles(
         axis.set_title(f"{row['quantity']} (distance {row['distance']:.2f})", fontsize=8)
         axis.set_xlabel("quantile (%)", fontsize=8)
         axis.set_ylabel(row["unit"], fontsize=8)
-    axes[0].legend(fontsize=7)
+    axes[0].legend(fontsize=SMALL)
     return figure

@@ -8,54 +8,59 @@ from pathlib import Path
 from typing import Any
 
 from ..core.profiles import PROJECT
+from .scores import kind, method_of
 
 REFERENCE = PROJECT / "outputs" / "reference"
-STUDIED = "6159f9ba0b95"
-"""Commit of the study that the reasons in ``CLAIMS`` are about. No other study shows them."""
-
 CLAIMS: tuple[dict[str, Any], ...] = (
     {
-        "claim": "SG-RLVR beats its starting policy",
-        "paper": "25.35 (CoT) or 34.43 (zero-shot) -> 45.6 on VSI-Bench",
+        "claim": "SG-RLVR improves the base that draws maps",
+        "paper": "34.4 (25.4 thinking) to 45.6 on VSI-Bench",
         "source": "SpaceR README 732226f; arXiv 2504.01805 v2",
-        "pair": ("sg_rlvr", "base"),
-        "why": "another model, other questions, another budget; a 7B generalist gains format and priors too; and sg_rlvr draws a "
-        "map before it answers, which the starting policy is not asked for: see base with map (notebook 09)",
-        "studied": "it is the map that gains, not the rewards: the base that is asked for a map is no worse than sg_rlvr, whose "
-        "reward falls and which in one seed of three answers numbers with letters (notebook 07)",
+        "model": "sg_rlvr",
+        "minus": ("base with map",),
+        "others": True,
+        "why": "Both draw a map here, so only what training adds is counted.",
+    },
+    {
+        "claim": "asking for a map helps by itself",
+        "paper": "not tested",
+        "source": "arXiv 2504.01805 v2",
+        "model": "base with map",
+        "minus": ("base",),
+        "others": False,
+        "why": "The base was taught to draw and to read maps of such rooms.",
     },
     {
         "claim": "SG-RLVR beats supervised fine-tuning",
-        "paper": "about 41.5 (read from a radar plot) -> 45.6",
+        "paper": "41.5 (read off a plot) to 45.6",
         "source": "SpaceR repository figure",
-        "pair": ("sg_rlvr", "sft"),
-        "why": "sg_rlvr draws a map before it answers and sft does not, sft_map does; the paper's baseline saw 151k rows, here all "
-        "methods see the rooms of the profile",
-        "studied": "sft_map is no worse than sg_rlvr",
+        "model": "sg_rlvr",
+        "minus": ("sft_map", "sft"),
+        "others": True,
+        "why": "The paper's baseline saw 151k rows; here all methods see the same few rooms.",
     },
     {
         "claim": "map imagination helps beyond plain RLVR",
         "paper": "one figure, one seed, no interval",
         "source": "arXiv 2504.01805 v2",
-        "pair": ("sg_rlvr", "rlvr"),
-        "why": "rlvr is not asked for a map: what asking alone is worth, without any training, is base with map minus base "
-        "(notebook 09)",
-        "studied": "the base was taught to draw and to read maps before any reward, and gains more by drawing one; the paper's map "
-        "reward is the answer's over again and blurs maps here, sg_rlvr_dense and sg_rlvr_objects sharpen them "
-        "(notebook 07)",
+        "model": "sg_rlvr",
+        "minus": ("rlvr",),
+        "others": True,
+        "why": "RLVR is not asked for a map: part of this is the request alone.",
     },
     {
         "claim": "answers need the video",
         "paper": "not tested; answering by frequency scores 34.0",
         "source": "VSI-Bench, chance (frequency)",
-        "pair": ("base", "base, blind"),
-        "why": "answers here are balanced on purpose, so priors are worth less than on VSI-Bench; a model that breaks the answer "
-        "format without the video makes the difference look larger",
-        "studied": "the base does so in a seventh of its answers",
+        "model": "base",
+        "minus": ("base, blind",),
+        "others": False,
+        "why": "Answers are balanced on purpose here, so priors are worth less than on VSI-Bench.",
     },
 )
-"""Values of the paper and its repository as they were published; those nobody could verify are left
-out."""
+"""What the paper and its repository say, as it was published; values nobody could verify are left
+out. ``model`` less ``minus`` (the first that was measured) decides; with ``others``, every trained
+method that draws maps is shown too."""
 
 _VSI, _STI, _SPAR, _README = (
     "VSI-Bench paper, repository figure",
@@ -137,73 +142,94 @@ PUBLISHED: tuple[dict[str, Any], ...] = tuple(
 points on the same model."""
 
 
-def claims(
-    pairs: Sequence[Mapping[str, Any]], split: str = "heldout", *, commit: str = ""
-) -> list[dict[str, Any]]:
-    """One row per claim and comparison: paper | here (points, 95% interval) | whether it holds |
-    why they differ.
+def claims(pairs: Sequence[Mapping[str, Any]], split: str = "heldout") -> list[dict[str, Any]]:
+    """A row per claim: what the paper says, the differences measured here, a verdict of one word,
+    and why the two differ.
 
-    Args:
-        commit: of a committed study; that of ``STUDIED`` adds its own reasons.
+    ``decides`` are the pairs that the verdict is about (LoRA and full, where both were trained),
+    ``pairs`` these and those of other methods that draw maps.
     """
+    known = [p for p in pairs if p["split"] == split]
     table = []
     for claim in CLAIMS:
-        a, b = claim["pair"]
-        found = [
-            p
-            for p in pairs
-            if p["split"] == split and _method(p["model"]) == a and _method(p["minus"]) == b
+        measured = [
+            [p for p in known if method_of(p["model"]) == claim["model"] and p["minus"] in named]
+            for named in (_runs(known, method) for method in claim["minus"])
         ]
-        why = f"{claim['why']}; {claim['studied']}" if commit == STUDIED else claim["why"]
-        for p in (*found, *([] if found else [None])):
-            within = (
-                "no interval"
-                if p is None or p["low"] is None
-                else f"[{p['low']:+.1f}, {p['high']:+.1f}]"
-            )
-            here = "not run" if p is None else f"{p['difference']:+.1f} {within}, n={p['n']}"
-            run = "-" if p is None else f"{p['model']} minus {p['minus']}"
-            table.append(
-                {
-                    "claim": claim["claim"],
-                    "paper": claim["paper"],
-                    "source": claim["source"],
-                    "compared here": run,
-                    "points": here,
-                    "here it": verdict(p),
-                    "why they differ": why,
-                }
-            )
+        decides = next((found for found in measured if found), [])
+        against = {p["minus"] for p in decides}
+        others = [
+            p
+            for p in known
+            if claim["others"]
+            and p["minus"] in against
+            and p not in decides
+            and kind(p["model"]) == "map"
+            and method_of(p["model"]) not in claim["minus"]
+        ]
+        others.sort(key=lambda p: -p["difference"])
+        table.append(
+            {
+                **{k: claim[k] for k in ("claim", "paper", "source", "why")},
+                "decides": decides,
+                "pairs": [*decides, *others],
+                "verdict": verdict(decides),
+            }
+        )
     return table
 
 
-def verdict(pair: Mapping[str, Any] | None) -> str:
-    """Whether a difference supports the claim that it is above 0; an interval over fewer than ten
-    rooms decides nothing."""
-    if pair is None:
-        return "was not tested"
+def _runs(pairs: Sequence[Mapping[str, Any]], method: str) -> set[str]:
+    """Names under which a method stands on the right side of pairs."""
+    return {p["minus"] for p in pairs if method_of(p["minus"]) == method}
+
+
+def verdict(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """Whether differences support the claim that they are above 0, in a word: ``holds``,
+    ``contradicted``, ``open`` or ``untested``.
+
+    An interval over fewer than ten rooms decides nothing, and neither do pairs that disagree.
+    """
+    said = {_verdict(p) for p in pairs}
+    if not said:
+        return "untested"
+    return said.pop() if len(said) == 1 else "open"
+
+
+def _verdict(pair: Mapping[str, Any]) -> str:
     if pair["low"] is None or pair["rooms"] < 10:
-        return "stays open (too few rooms)"
-    return (
-        "holds"
-        if pair["low"] > 0
-        else "is contradicted"
-        if pair["high"] < 0
-        else "stays open (interval holds 0)"
-    )
+        return "open"
+    return "holds" if pair["low"] > 0 else "contradicted" if pair["high"] < 0 else "open"
 
 
 def verdicts(table: Sequence[Mapping[str, Any]]) -> str:
     """Rows of ``claims`` in a sentence, by verdict."""
     said: dict[str, list[str]] = {}
     for r in table:
-        run = "" if r["compared here"] == "-" else f" ({r['compared here']})"
-        said.setdefault(r["here it"], []).append(f"{r['claim']}{run}")
+        said.setdefault(r["verdict"], []).append(r["claim"])
     return "; ".join(f"{what}: {', '.join(which)}" for what, which in said.items())
 
 
-def _method(name: str) -> str:
-    return name.removesuffix("-lora").removesuffix("-full")
+def in_words(pair: Mapping[str, Any]) -> str:
+    """``sg_rlvr-full minus base with map: -4.4 points (-9.7 to 1.2)``."""
+    sure = "no interval" if pair["low"] is None else f"{pair['low']:.1f} to {pair['high']:.1f}"
+    return f"{pair['model']} minus {pair['minus']}: {pair['difference']:+.1f} points ({sure})"
+
+
+def deciding(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for ``dot_figures.dots``, one per claim that was tested: the first pair that decides
+    it, named by the claim and its verdict."""
+    return [
+        {
+            **r["decides"][0],
+            "panel": "points of macro score on held-out rooms, 95 % intervals",
+            "claim": r["claim"],
+            "label": f"{r['claim']} ({r['verdict']})",
+            "kind": kind(r["decides"][0]["model"]),
+        }
+        for r in table
+        if r["decides"]
+    ]
 
 
 def studies(folder: Path = REFERENCE) -> dict[str, dict[str, Any]]:
@@ -218,10 +244,18 @@ def studies(folder: Path = REFERENCE) -> dict[str, dict[str, Any]]:
     }
 
 
+def beside(name: str, folder: Path = REFERENCE) -> tuple[str, dict[str, Any]]:
+    """The committed study of a name, else the first, and the words that go with whatever is shown
+    of it; without any an empty study."""
+    found = studies(folder)
+    chosen = name if name in found else next(iter(found), "")
+    return (label(chosen, found[chosen]), found[chosen]) if chosen else ("", {})
+
+
 def label(name: str, study: Mapping[str, Any]) -> str:
     """The caption under everything shown of a committed study, so that nobody takes it for their own
     run."""
-    return f"Committed study {name}, not of this run: profile {study['profile']}, {study['hardware']}, commit {study['commit']}"
+    return f"committed study {name}, not of this run: profile {study['profile']}, {study['hardware']}, commit {study['commit']}"
 
 
 def mean_curves(
@@ -242,4 +276,17 @@ def mean_curves(
 
     return {
         name: [mean(rows) for _, rows in sorted(by_step.items())] for name, by_step in runs.items()
+    }
+
+
+def pale_curves(
+    study: Mapping[str, Any], runs: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, list[dict[str, float]]]:
+    """``mean_curves`` of a study for the methods of some runs, as far as these runs went."""
+    last = max((r["step"] for rows in runs.values() for r in rows), default=0)
+    methods = {method_of(name) for name in runs}
+    return {
+        name: [r for r in rows if r["step"] <= last]
+        for name, rows in mean_curves(study.get("curves", {})).items()
+        if method_of(name) in methods
     }

@@ -8,10 +8,11 @@ problem_type, score (0-1), parsed, missing, truncated, output, gold``.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -282,12 +283,28 @@ def comparisons(models: Sequence[str]) -> list[tuple[str, str]]:
         for b in others
         for x in models
         for y in models
-        if _method(x) == a and _method(y) == b and _tuning(x, y)
+        if method_of(x) == a and method_of(y) == b and _tuning(x, y)
     ]
 
 
-def _method(model: str) -> str:
-    return model.removesuffix("-lora").removesuffix("-full")
+def method_of(model: str) -> str:
+    """``sg_rlvr-lora-s0`` -> ``sg_rlvr``."""
+    return re.sub(r"(-lora|-full)?(-s\d+)?$", "", model)
+
+
+def kind(model: str) -> Literal["map", "no map", "baseline"]:
+    """Whether a model draws a map or none, or nobody trained it here; a method that is no more is
+    judged by its name.
+
+    >>> kind("sg_rlvr-lora"), kind("rlvr-full-s0"), kind("base with map")
+    ('map', 'no map', 'baseline')
+    """
+    method = method_of(model)
+    if method in METHODS.names():
+        return "map" if METHODS[method].with_map else "no map"
+    if method == model:
+        return "baseline"
+    return "map" if re.search(r"^sg_|_map\b", method) else "no map"
 
 
 def _tuning(x: str, y: str) -> bool:

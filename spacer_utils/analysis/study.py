@@ -10,6 +10,8 @@ differences are over the spatial question types; the general ones have a table o
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from ..core import frames, profiles
 from ..core import machine as machine_
-from ..core import profiles
 from ..core import rows as rows_
 from ..core.files import write_atomic
+from ..core.maps import GRID
 from ..core.profiles import Profile
 from ..core.progress import Progress
 from ..core.registry import METHODS
@@ -48,6 +52,9 @@ CURVES = (
     "completions/mean_length",
 )
 """What is kept of a run's log, where it has it."""
+HELD_OUT = {"accuracy": "heldout accuracy (%)", "map": "heldout map"}
+"""What is kept of its validations: their name in ``training_logs.validation_curve``, and in
+``curves``."""
 
 
 @dataclass(frozen=True)
@@ -272,9 +279,36 @@ def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[
     }
 
 
+def validation_table(train: Path, *, seed: int) -> list[Row]:
+    """Per method and tuning, all training seeds together: rows of ``training_logs.validation_curve``;
+    empty where no run validated."""
+    pooled: dict[str, list[Row]] = {}
+    for run in runs_of(train):
+        rows = training_logs.validations(Path(train) / run["name"])
+        mine = pooled.setdefault(f"{run['method']}-{run['tuning']}", [])
+        mine += [{**r, "train_seed": run["seed"]} for r in rows]
+    return [
+        {"model": model, **r}
+        for model, rows in pooled.items()
+        if rows
+        for r in training_logs.validation_curve(rows, seed=seed)
+    ]
+
+
+def _with_validation(rows: list[Row], run: Path) -> list[Row]:
+    """Rows of ``curves`` with what the run was worth on held-out rooms, at the steps that asked."""
+    by_step = {r["step"]: r for r in rows}
+    for r in training_logs.validation_curve(training_logs.validations(run)):
+        if r["what"] in HELD_OUT:
+            row = by_step.setdefault(r["step"], {"step": r["step"]})
+            row[HELD_OUT[r["what"]]] = round(r["score"], 4)
+    return [by_step[step] for step in sorted(by_step)]
+
+
 def curves(train: Path) -> dict[str, list[Row]]:
-    """Per reinforcement run: step and the metrics of ``CURVES``, rounded to what a figure shows."""
-    return {
+    """Per reinforcement run: step, the metrics of ``CURVES``, rounded to what a figure shows, and
+    those of ``HELD_OUT`` where the run validated."""
+    logged = {
         name: [
             {
                 "step": r["step"],
@@ -285,11 +319,54 @@ def curves(train: Path) -> dict[str, list[Row]]:
         ]
         for name, steps in training_logs.reinforcement_runs(train).items()
     }
+    return {name: _with_validation(rows, Path(train) / name) for name, rows in logged.items()}
 
 
-def write(out: Path, facts: Mapping[str, Any], curves_of: Mapping[str, Any]) -> Path:
-    """``summary.json`` and ``curves.json`` of a named study."""
+def example(maps: Sequence[Row], data: Path, profile: Profile) -> dict[str, Any] | None:
+    """One map to look at, with the frames it was drawn from (base64 WebP): the middle one of the
+    model whose maps score best; None where nobody drew any.
+
+    Args:
+        maps: as ``answered`` gives them, of one split.
+        data: the folder with its clips.
+    """
+    drawn = [r for r in maps if r["has_map"]]
+    if not drawn:
+        return None
+    worth: dict[str, list[float]] = {}
+    for r in drawn:
+        worth.setdefault(r["model"], []).append(r["map_calibrated"])
+    best = max(worth, key=lambda model: float(np.mean(worth[model])))
+    mine = sorted((r for r in drawn if r["model"] == best), key=lambda r: -r["map_calibrated"])
+    chosen = mine[len(mine) // 2]
+    pixels, _ = frames.load(data / "videos" / f"{chosen['video_id']}.mp4", profile.frames)
+    return {
+        "model": best,
+        "video_id": chosen["video_id"],
+        "map_calibrated": round(chosen["map_calibrated"], 3),
+        "grid": GRID,
+        "true": chosen["true"],
+        "drawn": chosen["predicted"],
+        "frames": [_webp(frame) for frame in pixels],
+    }
+
+
+def _webp(frame: Any) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "WEBP", quality=85)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def write(
+    out: Path,
+    facts: Mapping[str, Any],
+    curves_of: Mapping[str, Any],
+    shown: Mapping[str, Any] | None = None,
+) -> Path:
+    """``summary.json``, ``curves.json`` and, with ``shown``, ``example.json`` of a named study."""
     write_atomic(out / "curves.json", json.dumps(curves_of) + "\n")
+    if shown:
+        write_atomic(out / "example.json", json.dumps(shown) + "\n")
     return write_atomic(out / "summary.json", json.dumps(facts, indent=1) + "\n")
 
 
@@ -326,10 +403,12 @@ def compare(
 
     # answers, and tables of them
     result: dict[str, list[Row]] = {}
+    shown = None
     trained_on = load(data / "train.jsonl")
     for split, (folder, samples) in given.items():
         out = profile.outputs / "eval/study"
         rows, maps, map_answers = answered(found, split, samples, folder, out, profile, seed=seed)
+        shown = shown or example(maps, folder, profile)
         prior = scores.prior_rows(split, trained_on, samples)
         rows += [{**r, "train_seed": 0} for r in prior]
         for title, table in tables(rows, maps, map_answers, seed=seed).items():
@@ -343,7 +422,8 @@ def compare(
         "questions": asked_of,
         **result,
         **reward_tables(train, {str(s.problem_id): s for s in trained_on}),
+        "validation": validation_table(train, seed=seed),
         "costs": costs(train),
         "command": again,
     }
-    return write(REFERENCE / (name or profile.name), facts, curves(train))
+    return write(REFERENCE / (name or profile.name), facts, curves(train), shown)

@@ -258,38 +258,72 @@ def asked_map_correlation(
     return headroom.map_correlation(table, seed=seed)
 
 
-def accuracy_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
-    """Mean accuracy (%) of the rollouts of the first and last third of the steps, with 95%
-    intervals over groups."""
+def changes_by_type(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Rows:
+    """Accuracy (%) of the rollouts of the first and of the last third of the steps, per question
+    type and run, and the difference.
+
+    The 95% intervals are over groups; None where a third has a single one. Types that a third
+    lacks are left out.
+    """
     table = []
     for name, rows in runs.items():
-        for label, part in zip(("first third", "last third"), thirds(rows)):
-            by_type: dict[str, list[float]] = defaultdict(list)
-            for group in part:
-                values = [
-                    r["terms"]["accuracy"] for r in group if r["terms"].get("accuracy") is not None
-                ]
-                if values:
-                    by_type[group[0]["question_type"]].append(100 * float(np.mean(values)))
-            for question_type, values in sorted(by_type.items()):
+        parts = [_accuracies(part) for part in thirds(rows)]
+        for question_type in sorted(parts[0].keys() & parts[1].keys()):
+            row: dict[str, Any] = {"question_type": question_type, "run": name}
+            halves = []
+            for side, part in zip(("first", "last"), parts):
+                values = part[question_type]
+                mean = float(np.mean(values))
                 half = (
                     1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values))
                     if len(values) > 1
                     else None
                 )
-                mean = float(np.mean(values))
-                table.append(
-                    {
-                        "question_type": question_type,
-                        "bar": f"{name} {label}",
-                        "run": name,
-                        "score": mean,
-                        "n": len(values),
-                        "low": None if half is None else max(0.0, mean - half),
-                        "high": None if half is None else min(100.0, mean + half),
-                    }
-                )
+                halves.append(half)
+                row |= {
+                    side: mean,
+                    f"{side} low": None if half is None else max(0.0, mean - half),
+                    f"{side} high": None if half is None else min(100.0, mean + half),
+                    f"{side} n": len(values),
+                }
+            known = [h for h in halves if h is not None]
+            half = math.hypot(*known) if len(known) == 2 else None
+            difference = row["last"] - row["first"]
+            row |= {
+                "difference": difference,
+                "low": None if half is None else difference - half,
+                "high": None if half is None else difference + half,
+            }
+            table.append(row)
     return table
+
+
+def _accuracies(part: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, list[float]]:
+    """Mean accuracy (%) of every group, by question type."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for group in part:
+        values = [r["terms"]["accuracy"] for r in group if r["terms"].get("accuracy") is not None]
+        if values:
+            found[group[0]["question_type"]].append(100 * float(np.mean(values)))
+    return found
+
+
+def moved(table: Sequence[Mapping[str, Any]], most: int = 6) -> tuple[Rows, int]:
+    """Rows of ``changes_by_type`` of the types that moved, and how many moved by more than chance.
+
+    A type moved where the interval of some run's difference holds no 0. Where none did, the types
+    with the largest differences are given.
+    """
+    largest: dict[str, float] = {}
+    clear: set[str] = set()
+    for r in table:
+        kind = r["question_type"]
+        largest[kind] = max(largest.get(kind, 0.0), abs(r["difference"]))
+        if r["low"] is not None and (r["low"] > 0 or r["high"] < 0):
+            clear.add(kind)
+    order = sorted(largest, key=lambda k: (k not in clear, -largest[k]))
+    shown = order[: min(most, len(clear) or most)]
+    return [dict(r) for kind in shown for r in table if r["question_type"] == kind], len(clear)
 
 
 def numberless(rows: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:

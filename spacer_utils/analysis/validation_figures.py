@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from . import figures
+from .dot_figures import SMALL, WIDTH, name_lines, panels
 
 Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 """Run -> rows of ``training_logs.validation_curve``."""
@@ -20,21 +20,18 @@ LABELS = {
 
 
 def validation_curves(curves: Curves) -> Figure:
-    """One panel per ``what``, one line per run over the optimiser steps; bands are 95% intervals
-    over rooms, and the number of questions and rooms stands above."""
+    """One panel per ``what``, one line per run over the optimiser steps, named at its end.
+
+    Bands are 95% intervals over rooms, and the number of questions and rooms stands above.
+    """
     shown = [w for w in LABELS if any(r["what"] == w for rows in curves.values() for r in rows)]
-    figure, axes = plt.subplots(
-        1,
-        max(1, len(shown)),
-        figsize=(3.7 * max(1, len(shown)), 3.2),
-        squeeze=False,
-        layout="constrained",
-    )
-    plt.close(figure)
-    for what, axis in zip(shown, axes.flat):
+    figure, axes = panels(max(1, len(shown)), 2, 2.8)
+    for what, axis in zip(shown, axes):
         counts = set()
         for name, rows in curves.items():
             mine = [r for r in rows if r["what"] == what]
+            if not mine:
+                continue
             steps = [r["step"] for r in mine]
             style = "--" if "-full" in name else "-"
             axis.plot(
@@ -58,10 +55,9 @@ def validation_curves(curves: Curves) -> Figure:
             )
             counts |= {f"n={r['questions']}, {r['rooms']} rooms" for r in mine}
         axis.set_title(f"{LABELS[what]}\n{'; '.join(sorted(counts))}", fontsize=9)
-        axis.set_xlabel("optimiser step", fontsize=9)
-    if shown:
-        handles, names = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, names, fontsize=9, ncols=3, loc="outside upper left", frameon=False)
+        axis.set_xlabel("optimiser step", fontsize=SMALL)
+        axis.tick_params(labelsize=SMALL)
+        name_lines(axis, WIDTH / min(2, len(shown)) - 0.5, 1.9)
     return figure
 
 

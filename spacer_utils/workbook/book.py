@@ -29,6 +29,22 @@ from ..core.types import MissingArtifact, WorkbookError
 METRICS = "application/vnd.spacer.metrics+json"
 """Output type of the recorded figures: ``[[name, value], ...]``, since notebook files sort the keys
 of objects."""
+CARD = "application/vnd.spacer.card+json"
+"""Output type of what the index shows: ``[[label, text, whether it matters], ...]``."""
+LONGEST = 12
+"""Most rows of a table that is not folded."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small figure as a cell of a table."""
+
+    figure: Any
+    alt: str
+
+    def html(self) -> str:
+        source = f"data:image/png;base64,{base64.b64encode(_png(self.figure)).decode()}"
+        return f'<img alt="{html.escape(self.alt)}" src="{source}">'
 
 
 @dataclass
@@ -68,11 +84,20 @@ class Book:
             {"text/markdown": " ".join(fill(s, {**self.metrics, **values}) for s in sentences)}
         )
 
-    def found(self, *sentences: str) -> None:
+    def found(
+        self, *sentences: str, card: Mapping[str, str] | None = None, matters: Sequence[str] = ()
+    ) -> None:
         """The notebook's findings as a list, every number from the recorded metrics; hands the
-        metrics to the runner."""
+        metrics to the runner. The first sentence answers the question, and opens the report.
+
+        Args:
+            card: what the index shows of the notebook: label -> text with ``{names}``.
+            matters: labels among them that stand at the top of the index.
+        """
         text = "\n".join(f"* {fill(s, self.metrics)}" for s in sentences)
-        _display({"text/markdown": text, METRICS: list(map(list, self.metrics.items()))})
+        told = [[k, shown(t, self.metrics), k in matters] for k, t in (card or {}).items()]
+        metrics = list(map(list, self.metrics.items()))
+        _display({"text/markdown": text, METRICS: metrics, CARD: told})
 
     def figure(
         self,
@@ -82,12 +107,14 @@ class Book:
         *,
         interactive: Any = None,
         table: Iterable[Mapping[str, Any]] = (),
+        first: bool = False,
     ) -> None:
         """Show a matplotlib figure with a numbered caption and alternative text.
 
         Args:
             interactive: plotly twin; the report shows it on screen and the static figure on paper.
-            table: rows of the data behind an interactive figure.
+            table: rows of the data behind the figure, folded beneath it.
+            first: the report opens with it, and the index shows it; else the first figure.
 
         Raises:
             WorkbookError: caption or alternative text is empty.
@@ -97,17 +124,15 @@ class Book:
                 f"figure {self.figures + 1} of {self.name} has no caption or no alt text. Give both."
             )
         self.figures += 1
-        buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None}
-        )
+        png = _png(figure)
         label = f"Figure {self.name.split('_')[0]}.{self.figures}. {caption}"
         twin = json.loads(interactive.to_json()) if interactive is not None else None
         meta = {"alt": alt, "caption": label, "number": self.figures, "twin": twin is not None}
+        meta |= {"first": True} if first else {}
         if twin is not None:
             _display({"application/vnd.plotly.v1+json": twin}, {"spacer": meta})
         _display(
-            {"image/png": buffer.getvalue(), "text/plain": alt},
+            {"image/png": png, "text/plain": alt},
             {"spacer": meta, "image/png": {"alt": alt}},
         )
         _display({"text/markdown": f"*{label}*"}, {"spacer": {"part": "caption"}})
@@ -119,8 +144,14 @@ class Book:
             )
 
     def table(self, rows: Iterable[Mapping[str, Any]], caption: str) -> None:
-        """Show rows as a captioned table; every cell is escaped."""
-        _display({"text/html": html_table(list(rows), caption)})
+        """Show rows as a captioned table, folded where it has more than ``LONGEST``; every cell is
+        escaped."""
+        listed = list(rows)
+        if len(listed) <= LONGEST:
+            _display({"text/html": html_table(listed, caption)})
+            return
+        title = f"<summary>{html.escape(caption)} ({len(listed)} rows)</summary>"
+        _display({"text/html": f"<details>{title}{html_table(listed)}</details>"})
 
     def gallery(
         self, rows: Iterable[Mapping[str, Any]], caption: str, filters: Sequence[str]
@@ -238,6 +269,13 @@ def real_layouts(value: str | None) -> Path | None:
 # --------------------------------------------------------------------------------------------- text
 
 
+class _Plain(string.Formatter):
+    """Formats values; what is not known is ``n/a``."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        return "n/a" if value is None else str(format(value, spec))
+
+
 class _Escaping(string.Formatter):
     """Formats values and escapes those that are text, so that no value becomes markup."""
 
@@ -263,8 +301,21 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     >>> fill("{n} rooms of {area:.1f} m²", {"n": 2, "area": 13.25})
     '2 rooms of 13.2 m²'
     """
+    return _filled(_Escaping(), template, values)
+
+
+def shown(template: str, values: Mapping[str, Any]) -> str:
+    """As ``fill``, for text that is no Markdown; an unknown interval is said in words.
+
+    >>> shown("{x:+.1f} ({low:.1f} to {high:.1f})", {"x": 2.0, "low": None, "high": None})
+    '+2.0 (no interval)'
+    """
+    return _filled(_Plain(), template, values).replace("(n/a to n/a)", "(no interval)")
+
+
+def _filled(form: string.Formatter, template: str, values: Mapping[str, Any]) -> str:
     try:
-        return _Escaping().vformat(template, (), values)
+        return form.vformat(template, (), values)
     except (KeyError, IndexError) as error:
         raise WorkbookError(
             f"the sentence {template!r} names {error}, which was never recorded. "
@@ -300,6 +351,8 @@ def _column(values: Sequence[Any]) -> list[str]:
     )
 
     def cell(value: Any) -> str:
+        if isinstance(value, Picture):
+            return value.html()
         if value is None or value != value:
             return "–"
         if isinstance(value, bool):
@@ -345,6 +398,13 @@ def html_table(
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     choices = f' data-filters="{html.escape("|".join(filters))}"' if filters else ""
     return f'<table class="{kind}"{choices}>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _png(figure: Any) -> bytes:
+    """A matplotlib figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _display(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:

@@ -26,6 +26,8 @@ REGISTRIES = {
     "BENCHMARKS": "benchmarks",
 }
 """Registry -> the folder of its parts. A module that uses a registry reaches all of them."""
+COMMITTED = ("spacer_utils/analysis/published.py", "outputs/reference")
+"""A notebook that reaches this module shows the committed studies of this folder."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,11 @@ def writers(every: list[Notebook]) -> dict[str, Notebook]:
     return {pattern: n for n in every for pattern in n.writes}
 
 
+def studies() -> list[Path]:
+    """Files of the committed studies."""
+    return sorted((PROJECT / COMMITTED[1]).glob("*/*.json"))
+
+
 def upstream(notebook: Notebook, every: list[Notebook]) -> list[Notebook]:
     """Notebooks that write what this one reads."""
     by_pattern = writers(every)
@@ -256,6 +263,7 @@ def makefile() -> str:
     every = notebooks()
     lines = [f"PROFILES := {' '.join(PROFILES)}", f"NOTEBOOKS := {' '.join(n.name for n in every)}"]
     for n in every:
+        shown = [f"$(wildcard {COMMITTED[1]}/*/*.json)"] * (COMMITTED[0] in n.modules)
         settings = [f"$(OUT)/.settings/{p}" for p in ("SEED", "REAL_LAYOUTS") if p in n.parameters]
         before = [f"$(OUT)/executed/{u.name}.ipynb" for u in upstream(n, every)]
         lost = [
@@ -263,7 +271,7 @@ def makefile() -> str:
             for pattern in n.writes
         ]
         lines.append(
-            f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *settings, *before, *lost])}"
+            f"$(OUT)/executed/{n.name}.ipynb: {' '.join([*n.modules, *shown, *settings, *before, *lost])}"
         )
 
     # A short name for each notebook. Only the inner make, which holds the lock, has the reports'

@@ -11,11 +11,15 @@ report's own and lets no request leave.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import io
 import json
 import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +147,25 @@ class Page:
         self.plots = 0
         self.headings: list[tuple[str, str]] = []
         self.failed = ""
-        self.body = "\n".join(self._cell(cell, number) for number, cell in enumerate(raw.cells))
+        parts = [self._cell(cell, number) for number, cell in enumerate(raw.cells)]
+        self.body = "\n".join([*parts[:1], self._answer(raw), *parts[1:]])
+
+    def _answer(self, raw: Any) -> str:
+        """What the page opens with, right below the question: the first finding and the figure."""
+        outputs = list(_outputs(raw))
+        said = next((o["data"]["text/markdown"] for o in outputs if METRICS in o["data"]), "")
+        first = said.split("\n")[0].removeprefix("* ")
+        lead = f'<div class="lead">{clean(markdown(first))}</div>' if first else ""
+        figure = first_figure(outputs)
+        drawn = self._shown(figure["data"], figure["metadata"], "") if figure else ""
+        return f'<section class="answer">{lead}{drawn}</section>' if lead or drawn else ""
 
     def _cell(self, cell: Any, number: int) -> str:
         if cell.cell_type == "markdown":
             page = markdown(cell.source)
+            if cell.source.startswith("*At a glance*"):
+                table = page.replace("<p><em>At a glance</em></p>", "")
+                return f'<details class="glance"><summary>at a glance</summary>{table}</details>'
             self.headings += re.findall(r'<h2 id="([^"]+)">(.*?)(?:<a|</h2>)', page)
             return f'<section class="prose">{page}</section>'
         if cell.cell_type != "code":
@@ -238,21 +256,31 @@ class Page:
 # --------------------------------------------------------------------------------------------- page
 
 
-def _scripts(plots: int) -> tuple[list[str], str]:
-    """The page's scripts and the policy that allows these and nothing else."""
-    scripts = []
-    if plots:
-        from plotly.offline import get_plotlyjs
+@cache
+def _plotly() -> tuple[str, str]:
+    """plotly.js as the policy knows it (its hash), and packed for the page: gzip in base64, a third
+    of its size. ``report.js`` unpacks it."""
+    from plotly.offline import get_plotlyjs
 
-        scripts.append(get_plotlyjs().replace("</script", "<\\/script"))
-    scripts.append((ASSETS / "report" / "report.js").read_text(encoding="utf-8"))
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'"
-        for s in scripts
-    )
-    return scripts, (
+    text = get_plotlyjs().encode()
+    return _hash(text), base64.b64encode(gzip.compress(text, 9, mtime=0)).decode()
+
+
+def _hash(script: bytes) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
+
+
+def _scripts(plots: int) -> tuple[str, str, str]:
+    """The page's script, plotly packed (empty without plots), and the policy that allows these and
+    nothing else."""
+    script = (ASSETS / "report" / "report.js").read_text(encoding="utf-8")
+    allowed, packed = _plotly() if plots else ("", "")
+    hashes = f"{_hash(script.encode())} {allowed}".strip()
+    return (
+        script,
+        packed,
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; media-src data:; "
-        "font-src data:; base-uri 'none'; form-action 'none'"
+        "font-src data:; base-uri 'none'; form-action 'none'",
     )
 
 
@@ -277,7 +305,7 @@ def export(
     from nbconvert import HTMLExporter
 
     page = Page(raw)
-    scripts, policy = _scripts(page.plots)
+    script, packed, policy = _scripts(page.plots)
     place = [n.name for n in every].index(notebook.name)
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(ASSETS)])
     text, _ = exporter.from_notebook_node(
@@ -289,7 +317,8 @@ def export(
                 "headings": page.headings,
                 "failed": page.failed or facts.get("error", ""),
                 "style": style(),
-                "scripts": scripts,
+                "script": script,
+                "plotly": packed,
                 "policy": policy,
                 "run": run_bar(facts),
                 "before": every[place - 1] if place else None,
@@ -346,28 +375,33 @@ def write(key: str, profile: profiles.Profile) -> Path:
 
 
 def write_index(profile: profiles.Profile) -> Path:
-    """``reports/index.html``: a card per notebook with state, question, first figure and key
-    numbers."""
+    """``reports/index.html``: what was found, and a card per notebook with state, question, first
+    figure and key numbers."""
+    cards = [card(n, profile.outputs) for n in dag.notebooks()]
+    return write_atomic(profile.outputs / "reports" / "index.html", index(profile, cards))
+
+
+def index(profile: profiles.Profile, cards: list[dict[str, Any]]) -> str:
+    """The page of all notebooks; ``cards`` as ``card`` makes them."""
     from jinja2 import Environment, FileSystemLoader
 
-    scripts, policy = _scripts(0)
+    script, _, policy = _scripts(0)
     template = Environment(
         loader=FileSystemLoader(ASSETS / "report"), autoescape=True
     ).get_template("cards.html.j2")
-    cards = [card(n, profile.outputs) for n in dag.notebooks()]
     code = machine_.code()
-    text = template.render(
+    return template.render(
         cards=cards,
+        found=[{**line, "name": c["name"]} for c in cards for line in c["matters"]],
         profile=profile,
         style=style(),
-        scripts=scripts,
+        script=script,
         policy=policy,
         commit=code["commit"][:9] + (" + changes" if code["dirty"] else ""),
         hardware=next((c["hardware"] for c in cards if c["hardware"]), ""),
         done=sum(c["state"] == "done" for c in cards),
         total=clock(sum(c["seconds"] for c in cards)),
     )
-    return write_atomic(profile.outputs / "reports" / "index.html", text)
 
 
 def card(notebook: dag.Notebook, out: Path) -> dict[str, Any]:
@@ -379,8 +413,13 @@ def card(notebook: dag.Notebook, out: Path) -> dict[str, Any]:
         if machine
         else []
     )
-    numbers = [
-        (k.replace("_", " "), _short(v)) for k, v in list(facts.get("metrics", {}).items())[:4]
+    lines = facts.get("card") or [
+        [k.replace("_", " "), _short(v), False] for k, v in facts.get("metrics", {}).items()
+    ]
+    # a number, and in brackets how sure it is
+    told = [
+        {"label": label, **dict(zip(("value", "sure"), str(text).partition(" (")[::2])), "top": top}
+        for label, text, top in lines
     ]
     return {
         "name": notebook.name,
@@ -390,11 +429,23 @@ def card(notebook: dag.Notebook, out: Path) -> dict[str, Any]:
         "error": facts.get("error", ""),
         "seconds": facts.get("seconds", 0.0),
         "duration": run_bar(facts)["duration"],
-        "numbers": numbers,
+        "numbers": told[:4],
+        "matters": [line for line in told if line["top"]] if facts.get("state") == "done" else [],
         "report": (out / "reports" / f"{notebook.name}.html").exists(),
         "hardware": ", ".join(hardware),
         "hero": hero(out / "executed" / f"{notebook.name}.ipynb"),
     }
+
+
+def found(profile: profiles.Profile) -> list[str]:
+    """Where to look after ``make reproduce``, and what was found: a line each."""
+    cards = [card(n, profile.outputs) for n in dag.notebooks()]
+    lines = [line for c in cards for line in c["matters"]]
+    page = manifest.brief(profile.outputs / "reports" / "index.html")
+    return [
+        f"open {page}",
+        *(f"  {r['label']}: {r['value']}" + (f" ({r['sure']}" * bool(r["sure"])) for r in lines),
+    ]
 
 
 def picture(png: str, width: int | None = None) -> str:
@@ -411,22 +462,35 @@ def picture(png: str, width: int | None = None) -> str:
 
 
 def _short(value: Any) -> str:
+    """A value in at most 40 letters, cut between words."""
     if isinstance(value, float):
         return f"{value:.3g}"
-    return f"{value:,}" if type(value) is int else str(value)[:40]
+    if type(value) is int:
+        return f"{value:,}"
+    return textwrap.shorten(str(value), 40, placeholder=" …")
+
+
+def _outputs(raw: Any) -> Iterator[Any]:
+    """Outputs of all cells that have data."""
+    return (o for c in raw["cells"] for o in c.get("outputs", ()) if "data" in o)
+
+
+def first_figure(outputs: Iterable[Any]) -> Any:
+    """The figure that a page opens with: the one marked so (``Book.figure``), else the first; None
+    without any."""
+    figures = [o for o in outputs if "image/png" in o["data"]]
+    marked = (o for o in figures if o["metadata"].get("spacer", {}).get("first"))
+    return next(marked, figures[0] if figures else None)
 
 
 def hero(path: Path, width: int = 480) -> dict[str, str] | None:
-    """First figure of an executed notebook, made small: ``{"alt", "source"}``; None without one."""
+    """``first_figure`` of an executed notebook, made small: ``{"alt", "source"}``; None without
+    one."""
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        figure = first_figure(_outputs(json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, KeyError):
         return None
-    for output in (o for c in cells for o in c.get("outputs", ())):
-        data = output.get("data", {}).get("image/png")
-        if data:
-            return {
-                "alt": output["metadata"].get("spacer", {}).get("alt", ""),
-                "source": picture(data, width),
-            }
-    return None
+    if figure is None:
+        return None
+    alt = figure["metadata"].get("spacer", {}).get("alt", "")
+    return {"alt": alt, "source": picture(figure["data"]["image/png"], width)}

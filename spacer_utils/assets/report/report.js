@@ -35,12 +35,22 @@
   }));
   document.querySelectorAll("pre, .scroll, math[display=block]").forEach((e) => sideways.observe(e));
 
-  // Interactive figures; their static twins stay for paper.
-  document.querySelectorAll("div.plot").forEach((div) => {
-    const spec = JSON.parse(document.getElementById(div.id + "-data").textContent);
-    Plotly.newPlot(div, spec.data, spec.layout, { displaylogo: false, displayModeBar: false, responsive: true })
-      .then(() => { if (spec.frames.length) { return Plotly.addFrames(div, spec.frames); } });
-  });
+  // Interactive figures. Their static twins stay for paper, and for a browser that can't unpack plotly.
+  const packed = document.getElementById("plotly");
+  async function draw() {
+    const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+    root.classList.add("drawn");
+    for (const div of document.querySelectorAll("div.plot")) {
+      const spec = JSON.parse(document.getElementById(div.id + "-data").textContent);
+      await Plotly.newPlot(div, spec.data, spec.layout, { displaylogo: false, displayModeBar: false, responsive: true });
+      if (spec.frames.length) { await Plotly.addFrames(div, spec.frames); }
+    }
+  }
+  if (packed && window.DecompressionStream) { draw(); }
 
   // Tables with filters: one choice per column named in data-filters.
   document.querySelectorAll("table[data-filters]").forEach((table) => {
