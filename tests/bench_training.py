@@ -1,29 +1,44 @@
-"""Prints what a GRPO step costs when rows share their media, against decoding and encoding per
-sample, and frames as images.
+"""Prints what a GRPO step costs: against decoding and encoding per sample and frames as images, and
+its rollouts per second against the path without shared attention.
 
-    python tests/bench_training.py [--group 8] [--prompts 4] [--steps 2]
+    python tests/bench_training.py [--group 8] [--prompts 4] [--steps 2] [--pairs 3] [--only pairs]
 
-Every variant starts from the same weights, prompts and random numbers in a process of its own;
-seconds are processor time.
+Every variant starts from the same weights, prompts and random numbers in a process of its own.
+The two paths take turns in one process. Seconds are processor time on one thread.
 """
 
 from __future__ import annotations
 
+from spacer_utils.core import torchvision_operators  # noqa: F401  # isort: skip
+
 import argparse
 import json
 import multiprocessing
+import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import torch
 
 from spacer_utils.core import mp4, profiles
+from spacer_utils.core.types import WorkbookError
 from spacer_utils.training import encoder as media
+from spacer_utils.training import grpo, packing, rollouts
+from spacer_utils.training.encoder import pad, token_types
+from spacer_utils.training.vision import backbone
 
 QUESTION = "How many chairs are in this room?"
 MAP = "\nMap: chair, table, sofa, lamp, shelf."
+LONG = (
+    "Standing by the chair and facing the table, is the sofa to my left, right or back?\nOptions:\n"
+    "A. left\nB. right\nC. back\nMap: chair, table, sofa, lamp, shelf, bed, tv, window."
+)
+"""A question that the nano base answers in about ninety tokens."""
 
 
 class NoMemory(dict):  # type: ignore[type-arg]
@@ -98,7 +113,6 @@ def trainer(
     variant: str, model: str, paths: list[str], args: argparse.Namespace, tuning: str, question: str
 ) -> Any:
     """A trainer of one variant; all else is equal."""
-    import torch
     from datasets import Dataset
     from trl import GRPOConfig
 
@@ -197,9 +211,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, value in (("group", 8), ("prompts", 4), ("steps", 2), ("tokens", 192)):
+    for name, value in (("group", 8), ("prompts", 4), ("steps", 2), ("tokens", 192), ("pairs", 3)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--only", choices=["pairs", "variants"])
     args = parser.parse_args()
+    if args.only != "variants":
+        compare(args)
+    if args.only != "pairs":
+        variants(args)
+
+
+def variants(args: argparse.Namespace) -> None:
+    """Compare the ways of giving media to rows."""
     with tempfile.TemporaryDirectory() as folder:
         paths = clips(Path(folder), args.prompts * (args.steps + 1), profiles.get("cpu").data)
         for tuning, question in (("full", QUESTION), ("full", QUESTION + MAP), ("lora", QUESTION)):
@@ -236,6 +259,193 @@ def run(*args: Any) -> dict[str, Any]:
     found: dict[str, Any] = queue.get()
     process.join()
     return found
+
+
+# ------------------------------------------------------------------ the path before, to compare with
+
+
+class DenselyPacked(grpo._Seeing):
+    """All rows in one forward, padded to the longest, with a mask over every pair of tokens."""
+
+    def __call__(self, **inputs: Any) -> Any:
+        rows = self.rows[self.next : self.next + len(inputs["input_ids"])]
+        self.next += len(rows)
+        members = packing.groups([(tuple(self.batch.ids[r]), self.batch.rows[r]) for r in rows])
+        positions = self.vision.text_positions(self.batch, rows, inputs)
+        prompts = packing.prompts(inputs["attention_mask"], inputs["labels"])
+        packed = packing.pack(members, prompts, positions, **{k: inputs[k] for k in packing.NAMES})
+        rest = {k: v for k, v in inputs.items() if k not in packing.NAMES}
+        first = [rows[k] for k in packed.first]
+        with self.vision.rows(self.batch, first, positions.device) as given:
+            return packed.outputs(self.model(**packed.inputs, **rest, **given))
+
+
+def with_grown_cache(
+    model: Any,
+    sight: Any,
+    batch: media.Batch,
+    processor: Any,
+    budget: int,
+    filters: Sequence[rollouts.Filter],
+    stop: frozenset[int],
+    choose: rollouts.Choice = rollouts.most_likely,
+    all_ended: Callable[[bool], bool] = bool,
+) -> list[tuple[list[int], bool]]:
+    """``rollouts.complete`` with transformers' growing cache, copied to every row."""
+    device, filler = model.device, processor.tokenizer.pad_token_id
+
+    # the shared heads, one row each, and the rest of every row
+    first, common = rollouts.shared_heads(
+        batch, (processor.image_token_id, processor.video_token_id)
+    )
+    readers = sorted(set(first))
+    reader = torch.tensor([readers.index(f) for f in first])
+    heads, head_mask = pad([batch.ids[r][: common[r]] for r in readers], filler, "left")
+    tails, tail_mask = pad([ids[n:] for ids, n in zip(batch.ids, common)], filler, "left")
+    ids, mask = torch.cat([heads[reader], tails], 1), torch.cat([head_mask[reader], tail_mask], 1)
+    places, _ = backbone(model).get_rope_index(
+        ids, token_types(ids, processor), attention_mask=mask, **batch.positions(range(len(ids)))
+    )
+    ids, mask, places, width = ids.to(device), mask.to(device), places.to(device), heads.shape[1]
+
+    # read the heads once, copy the cache to every row, read the rests
+    with sight.rows(batch, readers, device) as media:
+        read = model(
+            input_ids=heads.to(device),
+            attention_mask=head_mask.to(device),
+            position_ids=places[:, readers, :width],
+            use_cache=True,
+            logits_to_keep=1,
+            **media,
+        )
+    cache = read.past_key_values
+    cache.batch_select_indices(reader.to(device))
+    out = model(
+        input_ids=ids[:, width:],
+        attention_mask=mask,
+        position_ids=places[:, :, width:],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    place = places.amax((0, 2)) + 1  # (rows,) the next position of each
+
+    # write token by token
+    written: list[list[int]] = [[] for _ in batch.ids]
+    ended = [False] * len(written)
+    alive = list(range(len(written)))
+    for step in range(budget):
+        scores = out.logits[:, -1].float()
+        if not torch.isfinite(scores).all():
+            raise WorkbookError(
+                f"the model's scores of its word number {step + 1} are not finite. Its weights do not suit the "
+                f"precision it runs in ({model.dtype}), or a training has spoiled them: take another checkpoint."
+            )
+        for change in filters:
+            scores = change(ids, scores)
+        chosen = choose(scores)
+        for row, token in zip(alive, chosen.tolist()):
+            if not ended[row]:
+                written[row].append(token)
+                ended[row] = token in stop
+
+        # rows that have ended leave
+        keep = [k for k, row in enumerate(alive) if not ended[row]]
+        if all_ended(not keep) or step == budget - 1:
+            break
+        if len(keep) < len(alive):
+            keep = keep or [
+                0
+            ]  # other processes still write: keep one row, so that this one takes part
+            index = torch.tensor(keep, device=device)
+            out.past_key_values.batch_select_indices(index)
+            ids, mask, place, chosen, alive = (
+                ids[index],
+                mask[index],
+                place[index],
+                chosen[index],
+                [alive[k] for k in keep],
+            )
+        ids, mask = (
+            torch.cat([ids, chosen[:, None]], 1),
+            torch.cat([mask, mask.new_ones(len(mask), 1)], 1),
+        )
+        out = model(
+            input_ids=chosen[:, None],
+            attention_mask=mask,
+            position_ids=place.expand(3, -1)[:, :, None],
+            past_key_values=out.past_key_values,
+            use_cache=True,
+        )
+        place = place + 1
+    return list(zip(written, ended))
+
+
+# ------------------------------------------------------------------------------------ pairs of steps
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Alternate the two paths on the same rollouts; print the median of the ratios."""
+    args = argparse.Namespace(**{**vars(args), "prompts": 16, "steps": 0, "tokens": 208})
+    with tempfile.TemporaryDirectory() as folder:
+        paths = clips(Path(folder), args.prompts, profiles.get("cpu").data)
+        made = trainer("shared", profiles.get("cpu").model_path, paths, args, "full", LONG)
+        made.model.train()
+        made.current_gradient_accumulation_steps = 1
+        rows = [row for row in made.train_dataset for _ in range(args.group)]
+        made._generate_and_score_completions(rows[: args.group])  # warms up
+        made.encoder.encode([grpo._prompt(row) for row in rows])  # decodes
+        pairs = [(step(made, rows, k, True), step(made, rows, k, False)) for k in range(args.pairs)]
+    written = pairs[0][0]["ids"].ne(0).sum().item() / len(rows)
+    equal = all(torch.equal(a["ids"], b["ids"]) for a, b in pairs)
+    print(f"{len(rows)} rollouts of {written:.0f} tokens, {args.pairs} pairs")
+    for name in ("generation", "scoring", "backward", "step"):
+        before, after = ([p[k][name] for p in pairs] for k in (0, 1))
+        ratio = statistics.median(b / a for b, a in zip(before, after))
+        print(
+            f"  {name:10} {len(rows) / statistics.median(before):6.2f} -> "
+            f"{len(rows) / statistics.median(after):6.2f} rollouts/s  {ratio:.2f} x"
+        )
+    worst = max(float((a["gradient"] - b["gradient"]).abs().max()) for a, b in pairs)
+    largest = float(pairs[0][0]["gradient"].abs().max())
+    print(
+        f"  {'equal tokens' if equal else 'TOKENS DIFFER'}; gradients differ by {worst:.1e} of at "
+        f"most {largest:.1e}",
+        flush=True,
+    )
+
+
+def step(made: Any, rows: Sequence[Any], seed: int, before: bool) -> dict[str, Any]:
+    """Rollouts, their scores and gradients: processor seconds of each, tokens and gradient."""
+    marks = [time.process_time()]
+    spent: list[float] = []
+    complete = with_grown_cache if before else rollouts.complete
+
+    def timed(*given: Any) -> Any:
+        start = time.process_time()
+        found = complete(*given)
+        spent.append(time.process_time() - start)
+        return found
+
+    torch.manual_seed(seed)
+    seeing = DenselyPacked if before else grpo._Seeing
+    with mock.patch.object(rollouts, "complete", timed), mock.patch.object(grpo, "_Seeing", seeing):
+        out = made._generate_and_score_completions(rows)
+        loss = made._compute_loss(made.model, out)
+        marks.append(time.process_time())
+        loss.backward()
+        marks.append(time.process_time())
+    kept = [p.grad.flatten() for p in made.model.parameters() if p.grad is not None]
+    gradient = torch.cat(kept)
+    made.model.zero_grad()
+    return {
+        "generation": spent[0],
+        "scoring": marks[1] - marks[0] - spent[0],
+        "backward": marks[2] - marks[1],
+        "step": marks[2] - marks[0],
+        "ids": out["completion_ids"] * out["completion_mask"],
+        "gradient": gradient,
+    }
 
 
 if __name__ == "__main__":

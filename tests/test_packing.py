@@ -10,7 +10,7 @@ import pytest
 import torch
 from kit import training_kit
 
-from spacer_utils.training import packing
+from spacer_utils.training import grpo, packing
 
 
 def scored(trainer: Any) -> dict[str, Any]:
@@ -65,6 +65,30 @@ def test_packed_prompts_change_no_number(
     for name, value in found[True].items():
         assert torch.allclose(value, found[False][name], atol=3e-5, rtol=1e-4), name
     assert tokens[True] < tokens[False] / 2  # four completions, one prompt
+
+
+def test_one_forward_for_all_clips_changes_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several processes score in one forward, a single one in one per clip."""
+    model = training_kit.tiny_model(tmp_path / "model", "qwen3_vl")
+    seeing, found, forwards = grpo._Seeing, {}, {}
+    for alone in (True, False):
+        monkeypatch.setattr(grpo, "_Seeing", lambda *given, alone=alone: seeing(*given[:-1], alone))
+        trainer = training_kit.grpo(
+            model, tmp_path / "out", training_kit.Clips(), num_generations=4
+        )
+        lengths: list[int] = []
+        trainer.model.register_forward_pre_hook(
+            lambda _, args, given, lengths=lengths: lengths.append(given["input_ids"].numel()),
+            with_kwargs=True,
+        )
+        found[alone] = scored(trainer)
+        forwards[alone] = lengths[-len(training_kit.MIXED) :]
+    assert torch.equal(found[True].pop("ids"), found[False].pop("ids"))
+    for name, value in found[True].items():
+        assert torch.allclose(value, found[False][name], atol=3e-5, rtol=1e-4), name
+    assert sum(forwards[True]) < forwards[False][-1]  # the longest pads no other
 
 
 def test_completions_see_the_prompt_and_themselves_alone() -> None:

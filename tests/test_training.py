@@ -98,21 +98,21 @@ def test_policy_old_and_reference_start_equal(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_generation_and_scoring_agree_per_token(
-    models: dict[str, str], tmp_path: Path, family: str
+    models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     trainer = grpo(models[family], tmp_path, Clips(), num_iterations=2)
     logits: list[Any] = []
-    written = trainer._written
+    complete = rollouts.complete
 
     def watched(*args: Any) -> Any:
-        hook = trainer.model.register_forward_hook(
-            lambda model, given, out: logits.append(out.logits[:, -1])
-        )
-        found = written(*args)
-        hook.remove()
-        return found
+        def keep(ids: Any, scores: Any) -> Any:
+            logits.append(scores.clone())
+            return scores
 
-    trainer._written = watched
+        head, filters, rest = args[:5], args[5], args[6:]
+        return complete(*head, [keep, *filters], *rest)
+
+    monkeypatch.setattr(rollouts, "complete", watched)
     trainer.eos_token_ids = list(
         range(0, len(trainer.processing_class.tokenizer), 5)
     )  # so that rows end at different times
@@ -120,7 +120,7 @@ def test_generation_and_scoring_agree_per_token(
     ids, mask = out["completion_ids"], out["completion_mask"].bool()
     assert len(set(mask.sum(1).tolist())) > 2
     sampled = torch.zeros(ids.shape)
-    for step, scores in enumerate(logits[1:]):  # the first read what the prompts share
+    for step, scores in enumerate(logits):
         alive = mask[:, step]
         sampled[alive, step] = scores.log_softmax(-1)[range(len(scores)), ids[alive, step]]
     assert torch.allclose(sampled[mask], out["old_per_token_logps"][mask], atol=1e-4)

@@ -128,11 +128,16 @@ def grpo_loss(
 class _Seeing:
     """Takes the model's place while TRL scores rows in chunks, and gives each chunk its media.
 
-    Rows of a chunk that share a prompt are packed, so that the prompt is read once.
+    Rows of a chunk that share a prompt are packed, so that the prompt is read once. In a single
+    process every clip has a forward of its own: without padding, and in a processor's cache.
+    Several processes take part in one forward, since each needs as many as the others.
     """
 
-    def __init__(self, model: Any, vision: SharedVision, batch: Batch, rows: Sequence[int]) -> None:
+    def __init__(
+        self, model: Any, vision: SharedVision, batch: Batch, rows: Sequence[int], alone: bool
+    ) -> None:
         self.model, self.vision, self.batch, self.rows = model, vision, batch, rows
+        self.alone = alone
         self.next = 0
 
     def __call__(self, **inputs: Any) -> Any:
@@ -143,14 +148,33 @@ class _Seeing:
         if len(members) == count or not packing.possible(self.vision.model):
             with self.vision.rows(self.batch, rows, inputs["input_ids"].device) as media:
                 return self.model(**inputs, **media)
-        positions = self.vision.text_positions(self.batch, rows, inputs)
         prompts = packing.prompts(inputs["attention_mask"], inputs["labels"])
-        packed = packing.pack(members, prompts, positions, **{k: inputs[k] for k in packing.NAMES})
+        positions = self._positions(rows, members, prompts, inputs)
+        text = {k: inputs[k] for k in packing.NAMES}
         rest = {k: v for k, v in inputs.items() if k not in packing.NAMES}
-        with self.vision.rows(
-            self.batch, [rows[k] for k in packed.first], positions.device
-        ) as media:
-            return packed.outputs(self.model(**packed.inputs, **rest, **media))
+        parts = []
+        clips = [self.batch.rows[rows[m[0]]] if self.alone else () for m in members]
+        for some in packing.groups(clips):
+            packed = packing.pack([members[k] for k in some], prompts, positions, **text)
+            first = [rows[k] for k in packed.first]
+            with self.vision.rows(self.batch, first, positions.device) as media:
+                parts.append(packed.outputs(self.model(**packed.given, **rest, **media)))
+        return packing.joined(parts)
+
+    def _positions(
+        self,
+        rows: Sequence[int],
+        members: Sequence[Sequence[int]],
+        prompts: torch.Tensor,
+        inputs: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """(3, B, L) rotary positions; they are worked out once per prompt, and completions count
+        on."""
+        first, number = packing.first_and_number(members)
+        behind = ~prompts.any(0) & (inputs["attention_mask"].any(0))
+        given = {k: inputs[k][first] for k in ("input_ids", "mm_token_type_ids")}
+        given["attention_mask"] = (prompts[first] | behind).long()
+        return self.vision.text_positions(self.batch, [rows[k] for k in first], given)[:, number]
 
 
 class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
@@ -357,7 +381,8 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
     ) -> Any:
         assert self._context is not None
         kwargs["mm_token_type_ids"] = token_types(input_ids, self.encoder.processor)
-        seeing = _Seeing(model, self._vision(model), *self._context)
+        alone = self.accelerator.num_processes == 1
+        seeing = _Seeing(model, self._vision(model), *self._context, alone)
         return super()._get_per_token_logps_and_entropies(seeing, input_ids, *args, **kwargs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 GRPO scores G completions of every prompt. As rows of a batch, each repeats the prompt, and a video
 makes up most of the tokens. So the rows of a prompt are packed: ``prompt | completion 1 | completion
-2 | ...``. A mask hides the completions from each other, and each keeps the positions it would have
+2 | ...``. The completions are hidden from each other, and each keeps the positions it would have
 alone. Log-probabilities and gradients are the same, for a fraction of the work. Several questions
 about one clip are packed in the same way.
 """
@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from . import shared_attention  # teaches transformers' attention what ``Packed.sizes`` means
+
 IGNORE = -100
 """Label of a token that no loss looks at."""
 NAMES = ("input_ids", "attention_mask", "labels", "mm_token_type_ids")
@@ -26,7 +28,9 @@ NAMES = ("input_ids", "attention_mask", "labels", "mm_token_type_ids")
 class Packed:
     """Arguments of the model for packed sequences, and where each result belongs in the rows."""
 
-    inputs: dict[str, torch.Tensor]
+    text: dict[str, torch.Tensor]
+    sizes: shared_attention.Sizes
+    """Per sequence: shared tokens in front, then each row's own (the repeated one included)."""
     first: list[int]
     """Per sequence: the row whose prompt and media stand for all its rows."""
     row: torch.Tensor
@@ -37,6 +41,24 @@ class Packed:
     index: torch.Tensor
     """(n,) sequence and place of the same prediction in the packed sequences."""
     shape: tuple[int, int]
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Arguments of the model: each row is multiplied with the shared tokens and itself."""
+        return {**self.text, "attention_mask": None, "packed": self.sizes}
+
+    @property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """The same with a mask, for who needs to see what a token looks at."""
+        owners = [
+            torch.arange(len(sizes), device=self.row.device).repeat_interleave(
+                torch.tensor(sizes, device=self.row.device)
+            )
+            for sizes in self.sizes
+        ]
+        length = self.text["input_ids"].shape[1]
+        padded = [torch.nn.functional.pad(o, (0, length - len(o)), value=-1) for o in owners]
+        return {**self.text, "attention_mask": _visible(torch.stack(padded))}
 
     def unpack(self, values: torch.Tensor | None) -> torch.Tensor | None:
         """(B, L - 1) values per predicted token from those of the packed sequences; 0 where a row
@@ -56,8 +78,23 @@ class Packed:
         )
 
 
+def joined(parts: Sequence[Any]) -> Any:
+    """The outputs of several forwards, each of which scored other rows of a batch."""
+
+    def total(name: str) -> Any:
+        found = [getattr(p, name) for p in parts]
+        return None if found[0] is None else torch.stack(found).sum(0)
+
+    loss = total("aux_loss")
+    return SimpleNamespace(
+        log_probs=total("log_probs"),
+        entropy=total("entropy"),
+        aux_loss=None if loss is None else loss / len(parts),
+    )
+
+
 def possible(model: Any) -> bool:
-    """Whether the model's attention takes a mask of its own for every pair of tokens."""
+    """Whether the model's attention is the one that ``shared_attention`` teaches packed sequences."""
     return bool(model.config.get_text_config()._attn_implementation == "sdpa")
 
 
@@ -67,6 +104,12 @@ def groups(keys: Sequence[Hashable]) -> list[list[int]]:
     for row, key in enumerate(keys):
         found.setdefault(key, []).append(row)
     return list(found.values())
+
+
+def first_and_number(members: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """The first row of each group, and the number of each row's group."""
+    number = {row: k for k, rows in enumerate(members) for row in rows}
+    return [rows[0] for rows in members], [number[row] for row in sorted(number)]
 
 
 def pack(
@@ -90,19 +133,15 @@ def pack(
         labels: (B, L) ``IGNORE`` on shared tokens at least.
     """
     own = attention_mask.bool() & ~shared
-    columns, segments, back = [], [], []
+    columns, sizes, back = [], [], []
     for sequence, rows in enumerate(members):
         common = torch.nonzero(shared[rows[0]])[:, 0]
-        parts, owner = (
-            [torch.stack([torch.full_like(common[:-1], rows[0]), common[:-1]])],
-            [torch.zeros_like(common[:-1])],
-        )
+        parts = [torch.stack([torch.full_like(common[:-1], rows[0]), common[:-1]])]
         start = len(common) - 1
-        for k, row in enumerate(rows):
+        for row in rows:
             told = torch.nonzero(own[row])[:, 0]
             segment = torch.cat([torch.nonzero(shared[row])[-1:, 0], told])
             parts.append(torch.stack([torch.full_like(segment, row), segment]))
-            owner.append(torch.full_like(segment, k + 1))
             back.append(
                 torch.stack(
                     [
@@ -115,26 +154,23 @@ def pack(
             )
             start += len(segment)
         columns.append(torch.cat(parts, 1))
-        segments.append(torch.cat(owner))
+        sizes.append([part.shape[1] for part in parts])
     length = max(c.shape[1] for c in columns)
     taken = torch.stack([torch.nn.functional.pad(c, (0, length - c.shape[1])) for c in columns])
-    owners = torch.stack(
-        [torch.nn.functional.pad(s, (0, length - len(s)), value=-1) for s in segments]
-    )
     at = (
         taken[:, 0],
         taken[:, 1],
     )  # padding repeats the batch's first token, which is text without a label
-    inputs = {
+    text = {
         "input_ids": input_ids[at],
         "mm_token_type_ids": mm_token_type_ids[at],
         "labels": labels[at],
         "position_ids": positions[:, at[0], at[1]],
-        "attention_mask": _visible(owners),
     }
     row, column, sequence_of, index = torch.cat(back, 1)
     return Packed(
-        inputs,
+        text,
+        sizes,
         [rows[0] for rows in members],
         row,
         column,

@@ -1,9 +1,9 @@
 """Completions of a batch of prompts, in training and evaluation.
 
 transformers' ``generate`` reads every prompt of a batch in full, and computes every row until the
-longest has ended. Here tokens that prompts share are read once: rollouts of one question share the
-whole prompt, and questions about one clip share all but their last words. A row that has ended
-leaves the batch.
+longest has ended. Here tokens that prompts share are read once, and every step looks at them once:
+rollouts of one question share the whole prompt, and questions about one clip share all but their
+last words. A row that has ended leaves the batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 import torch
 
 from ..core.types import WorkbookError
+from . import packing
 from .encoder import Batch, pad, token_types, vision_tokens
+from .shared_attention import PrefixCache
 from .vision import SharedVision, backbone
 
 Filter = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -34,13 +36,14 @@ def shared_heads(batch: Batch, vision: Sequence[int]) -> tuple[list[int], list[i
     """
     groups: dict[Any, list[int]] = {}
     for row, ids in enumerate(batch.ids):
-        end = max((k for k, i in enumerate(ids) if i in vision), default=-1) + 1
+        end = next((k + 1 for k in reversed(range(len(ids))) if ids[k] in vision), 0)
         groups.setdefault((batch.rows[row], tuple(ids[:end])), []).append(row)
     first, common = [0] * len(batch.ids), [0] * len(batch.ids)
     for rows in groups.values():
         texts = [batch.ids[r] for r in rows]
         limit = min(map(len, texts)) - 1
-        same = next((k for k in range(limit) if any(t[k] != texts[0][k] for t in texts)), limit)
+        low, high = min(texts), max(texts)  # what these two share, all between them do
+        same = next((k for k in range(limit) if low[k] != high[k]), limit)
         for r in rows:
             first[r], common[r] = rows[0], same
     return first, common
@@ -96,90 +99,82 @@ def complete(
             every one of them.
 
     Raises:
-        WorkbookError: the model's scores are not finite, so that no word follows from them.
+        WorkbookError: the model's scores are not finite, so that no word follows from them; or its
+            attention knows no shared tokens.
     """
+    attention = backbone(model).config.get_text_config()._attn_implementation
+    if attention != "sdpa":
+        raise WorkbookError(
+            f"rollouts need the attention 'sdpa' of transformers, and this model has {attention!r}. Load it with "
+            "attn_implementation='sdpa'."
+        )
     device, filler = model.device, processor.tokenizer.pad_token_id
 
-    # the shared heads, one row each, and the rest of every row
+    # read every prompt, the shared heads once
+    ids, mask = pad(batch.ids, filler, "left")
+    types = token_types(ids, processor)
+    distinct = packing.groups([(tuple(text), m) for text, m in zip(batch.ids, batch.rows)])
+    kinds, kind = packing.first_and_number(distinct)
+    places = backbone(model).get_rope_index(
+        ids[kinds], types[kinds], attention_mask=mask[kinds], **batch.positions(kinds)
+    )[0][:, kind]
     first, common = shared_heads(batch, (processor.image_token_id, processor.video_token_id))
-    readers = sorted(set(first))
-    reader = torch.tensor([readers.index(f) for f in first])
-    heads, head_mask = pad([batch.ids[r][: common[r]] for r in readers], filler, "left")
-    tails, tail_mask = pad([ids[n:] for ids, n in zip(batch.ids, common)], filler, "left")
-    ids, mask = torch.cat([heads[reader], tails], 1), torch.cat([head_mask[reader], tail_mask], 1)
-    places, _ = backbone(model).get_rope_index(
-        ids, token_types(ids, processor), attention_mask=mask, **batch.positions(range(len(ids)))
-    )
-    ids, mask, places, width = ids.to(device), mask.to(device), places.to(device), heads.shape[1]
-
-    # read the heads once, copy the cache to every row, read the rests
-    with sight.rows(batch, readers, device) as media:
+    shared = mask.bool() & (mask.cumsum(1) <= torch.tensor(common)[:, None])
+    packed = packing.pack(packing.groups(first), shared, places, ids, mask, ids, types)
+    last = torch.zeros_like(packed.text["input_ids"], dtype=torch.bool)
+    for sequence, (head, *tails) in enumerate(packed.sizes):
+        last[sequence, torch.tensor(tails).cumsum(0) + head - 1] = True
+    given = {k: v.to(device) for k, v in packed.text.items() if k != "labels"}
+    with sight.rows(batch, packed.first, device) as media:
         read = model(
-            input_ids=heads.to(device),
-            attention_mask=head_mask.to(device),
-            position_ids=places[:, readers, :width],
+            **given,
+            packed=packed.sizes,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last.to(device),
             **media,
         )
-    cache = read.past_key_values
-    cache.batch_select_indices(reader.to(device))
-    out = model(
-        input_ids=ids[:, width:],
-        attention_mask=mask,
-        position_ids=places[:, :, width:],
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    place = places.amax((0, 2)) + 1  # (rows,) the next position of each
+    logits = read.logits  # (rows, words)
+    cache = PrefixCache(read.past_key_values, packed.sizes, budget)
 
     # write token by token
+    width = ids.shape[1]
+    ids = torch.cat([ids, ids.new_full((len(ids), budget), filler)], 1).to(device)
+    place = places.amax((0, 2)).to(device) + 1  # (rows,) the position of each one's first token
     written: list[list[int]] = [[] for _ in batch.ids]
     ended = [False] * len(written)
-    alive = list(range(len(written)))
+    held = [row for group in packing.groups(first) for row in group]  # the row in each slot
+    rows = torch.tensor(held, device=device)
     for step in range(budget):
-        scores = out.logits[:, -1].float()
+        order = rows.argsort()  # a row's draw does not depend on its slot
+        alive, scores = rows[order], logits[order].float()
         if not torch.isfinite(scores).all():
             raise WorkbookError(
                 f"the model's scores of its word number {step + 1} are not finite. Its weights do not suit the "
                 f"precision it runs in ({model.dtype}), or a training has spoiled them: take another checkpoint."
             )
         for change in filters:
-            scores = change(ids, scores)
-        chosen = choose(scores)
-        for row, token in zip(alive, chosen.tolist()):
+            scores = change(ids[alive, : width + step], scores)
+        ids[alive, width + step] = chosen = choose(scores)
+        for row, token in zip(sorted(held), chosen.tolist()):
             if not ended[row]:
                 written[row].append(token)
                 ended[row] = token in stop
 
         # rows that have ended leave
-        keep = [k for k, row in enumerate(alive) if not ended[row]]
-        if all_ended(not keep) or step == budget - 1:
+        gone = [slot for slot, row in enumerate(held) if ended[row]]
+        if all_ended(len(gone) == len(held)) or step == budget - 1:
             break
-        if len(keep) < len(alive):
-            keep = keep or [
-                0
-            ]  # other processes still write: keep one row, so that this one takes part
-            index = torch.tensor(keep, device=device)
-            out.past_key_values.batch_select_indices(index)
-            ids, mask, place, chosen, alive = (
-                ids[index],
-                mask[index],
-                place[index],
-                chosen[index],
-                [alive[k] for k in keep],
-            )
-        ids, mask = (
-            torch.cat([ids, chosen[:, None]], 1),
-            torch.cat([mask, mask.new_ones(len(mask), 1)], 1),
-        )
-        out = model(
-            input_ids=chosen[:, None],
-            attention_mask=mask,
-            position_ids=place.expand(3, -1)[:, :, None],
-            past_key_values=out.past_key_values,
+        if len(gone) == len(held):
+            gone = gone[1:]  # other processes still write: one row stays, to take part
+        if gone:
+            held = [held[slot] for slot in cache.drop(gone)]
+            rows = torch.tensor(held, device=device)
+        logits = model(
+            input_ids=ids[rows, width + step, None],
+            attention_mask=cache.mask(),
+            position_ids=(place[rows] + step).expand(3, -1)[:, :, None],
+            past_key_values=cache,
             use_cache=True,
-        )
-        place = place + 1
+            prefix=cache,
+        ).logits[:, -1]
     return list(zip(written, ended))

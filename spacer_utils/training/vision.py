@@ -115,6 +115,7 @@ class SharedVision:
         @functools.wraps(original)  # generate() asks for the names of the parameters
         def compute(*args: Any, **kwargs: Any) -> Any:
             given = dict(zip((values, grid), args)) | kwargs
+            given.pop("packed", None)  # the text's, and no patch is text
             if self._batch is None:
                 return original(self.model, **given)
             batch, missing = self._batch, self._missing(kind)
