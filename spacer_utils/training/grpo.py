@@ -172,8 +172,11 @@ class _Seeing:
         on."""
         first, number = packing.first_and_number(members)
         behind = ~prompts.any(0) & (inputs["attention_mask"].any(0))
-        given = {k: inputs[k][first] for k in ("input_ids", "mm_token_type_ids")}
-        given["attention_mask"] = (prompts[first] | behind).long()
+        given = {
+            "input_ids": inputs["input_ids"][first],
+            "mm_token_type_ids": inputs["mm_token_type_ids"][first] * prompts[first],
+            "attention_mask": (prompts[first] | behind).long(),
+        }
         return self.vision.text_positions(self.batch, [rows[k] for k in first], given)[:, number]
 
 
