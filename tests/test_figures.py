@@ -215,6 +215,9 @@ def test_every_row_of_claims_has_a_small_figure_on_one_scale() -> None:
     assert len(limits) == 1
     assert [t.get_text() for t in drawn["one"].axes[0].texts] == ["sg_rlvr +7.0", "sft_map -1.5"]
     assert not drawn["three"].axes[0].texts
+    both = [pair(f"sg_rlvr-{tuning}", "base", 5.0, 9.0) for tuning in ("lora", "full")]
+    (axis,) = dot_figures.strips({"one": both})["one"].axes
+    assert [t.get_text() for t in axis.texts] == ["sg_rlvr-lora +7.0", "sg_rlvr-full +7.0"]
 
 
 def test_a_study_stands_beside_a_run_of_its_name_or_else_the_first(tmp_path: Any) -> None:

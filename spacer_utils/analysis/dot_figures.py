@@ -190,10 +190,14 @@ def strips(claims: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Figur
         claims: claim -> rows of ``scores.paired_table``, the first on top.
     """
     width = 3.3
-    texts = {
-        claim: [f"{method_of(r['model'])} {r['difference']:+.1f}" for r in rows]
-        for claim, rows in claims.items()
-    }
+    # of a method with one run the run's tuning says nothing
+    texts = {}
+    for claim, rows in claims.items():
+        methods = [method_of(r["model"]) for r in rows]
+        names = [
+            m if methods.count(m) == 1 else r["model"] for m, r in zip(methods, rows, strict=True)
+        ]
+        texts[claim] = [f"{n} {r['difference']:+.1f}" for n, r in zip(names, rows, strict=True)]
     bounds = [
         v
         for rows in claims.values()
