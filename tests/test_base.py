@@ -39,7 +39,7 @@ from spacer_utils.render.camera import intrinsics, poses
 from spacer_utils.render.furniture import CATEGORIES
 from spacer_utils.training.packing import IGNORE
 
-SMOKE = profiles.get("smoke")
+SMOKE = profiles.get("smoke").with_overrides(difficulty="easy")
 NAMES = rf"\b(?:{'|'.join(sorted(map(re.escape, CATEGORIES), key=len, reverse=True))})\b"
 
 
