@@ -234,7 +234,9 @@ def test_a_page_opens_with_its_question_the_first_finding_and_the_marked_figure(
     assert answer.img["alt"] == "the answer"
     assert glance.name == "details"
     assert not glance.has_attr("open")
-    assert len(tree.select('img[alt="the answer"]')) == 2, "and where it is made"
+    assert len(tree.select('img[alt="the answer"]')) == 1
+    link = next(a for a in tree.select("a") if a.get_text() == "Figure 03.2 opens this page.")
+    assert tree.select_one(link["href"])["class"] == ["answer"], "where it is made stands a link"
 
 
 def test_the_index_says_what_was_found_in_words_that_fit(outputs: Path) -> None:

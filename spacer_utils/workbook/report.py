@@ -147,18 +147,20 @@ class Page:
         self.plots = 0
         self.headings: list[tuple[str, str]] = []
         self.failed = ""
+        self.opening = first_figure(_outputs(raw))
         parts = [self._cell(cell, number) for number, cell in enumerate(raw.cells)]
         self.body = "\n".join([*parts[:1], self._answer(raw), *parts[1:]])
 
     def _answer(self, raw: Any) -> str:
         """What the page opens with, right below the question: the first finding and the figure."""
-        outputs = list(_outputs(raw))
-        said = next((o["data"]["text/markdown"] for o in outputs if METRICS in o["data"]), "")
+        said = next((o["data"]["text/markdown"] for o in _outputs(raw) if METRICS in o["data"]), "")
         first = said.split("\n")[0].removeprefix("* ")
         lead = f'<div class="lead">{clean(markdown(first))}</div>' if first else ""
-        figure = first_figure(outputs)
+        figure = self.opening
         drawn = self._shown(figure["data"], figure["metadata"], "") if figure else ""
-        return f'<section class="answer">{lead}{drawn}</section>' if lead or drawn else ""
+        return (
+            f'<section class="answer" id="answer">{lead}{drawn}</section>' if lead or drawn else ""
+        )
 
     def _cell(self, cell: Any, number: int) -> str:
         if cell.cell_type == "markdown":
@@ -198,12 +200,22 @@ class Page:
                 parts.append(self._error(output))
             elif PLOTLY in output.get("data", {}):
                 pending = self._plot(output.data[PLOTLY])
+            elif self._opens(output) and not pending:
+                facts = output.metadata.get("spacer", {})
+                number = facts.get("caption", "").split(". ")[0] or "This figure"
+                parts.append(
+                    f'<p class="reading"><a href="#answer">{html.escape(number)} opens this page.</a></p>'
+                )
             else:
                 parts.append(
                     self._shown(output.get("data", {}), output.get("metadata", {}), pending)
                 )
                 pending = "" if "image/png" in output.get("data", {}) else pending
         return "".join(parts) + pending
+
+    def _opens(self, output: Any) -> bool:
+        """Whether the page opens with this very figure."""
+        return bool(self.opening) and output.get("data") is self.opening["data"]
 
     def _shown(self, data: Any, meta: Any, interactive: str) -> str:
         facts = meta.get("spacer", {})
