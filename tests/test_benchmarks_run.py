@@ -221,7 +221,7 @@ def test_one_command_runs_every_synthetic_sample(
     )
     said = capsys.readouterr()
     tables = [json.loads(line) for line in said.out.splitlines() if line.startswith("{")]
-    assert "vsi_bench | 4/4 | " in said.err
+    assert "vsi_bench [####################] 4/4" in said.err
     assert [t["benchmark"] for t in tables] == BENCHMARKS.names()
     for table in tables:
         assert (

@@ -717,12 +717,12 @@ def test_the_base_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return (loss * float("nan") if calls[0] == 2 else loss), found
 
     monkeypatch.setattr(base, "text_step", step)
-    recipe = replace(base.SHORT, read_steps=3, told_maps=2, save_steps=1)
+    recipe = replace(base.SHORT, copy_steps=3, copied_maps=2, save_steps=1)
     with pytest.raises(
-        WorkbookError, match=r"step 2 of stage read: the loss \(nan\) is not finite"
+        WorkbookError, match=r"step 2 of stage copy: the loss \(nan\) is not finite"
     ):
         base.train(tmp_path, profiles.get("smoke"), recipe)
-    assert torch.load(tmp_path / "read.pt", weights_only=True)["step"] == 1
+    assert torch.load(tmp_path / "copy.pt", weights_only=True)["step"] == 1
 
 
 def test_a_checkpoint_that_is_not_whole_or_not_finite_is_not_gone_on_from(copy: Path) -> None:
