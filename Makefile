@@ -143,7 +143,7 @@ du: | $(VENV) ## disk use of every study
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU, in JOBS=2 processes
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile
-test-fast: | $(VENV) ## what is quick: about a minute on two cores, longer the first time (set-up, compiling); checks no types
+test-fast: | $(VENV) ## what is quick: two minutes on two cores, longer the first time (set-up, compiling); checks no types
 	@$(PY) -m ruff check . && $(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
 lint: | $(VENV) ## ruff, its formatter and mypy --strict
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -26,6 +26,8 @@ FOLDERS = [r.folder.split("/")[-1] for r in registry.ALL]
 def run_data(given: Namespace) -> int:
     if given.part == "maps":
         return _data_maps(given)
+    if given.rows:
+        raise WorkbookError("--rows is for data maps: spacer data maps --rows FILE --scans FOLDER.")
     from .dataset import build
 
     name = given.profile or ("gpu-lora" if given.size == "paper" else "cpu")

@@ -132,3 +132,5 @@ def test_rows_without_a_scan_write_nothing(scanned: tuple[Path, Clip], tmp_path:
 def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "maps", "--rows", "SR-91k.jsonl"]) == 2
     assert "data maps needs --rows FILE and --scans FOLDER." in capsys.readouterr().err
+    assert main(["data", "--rows", "SR-91k.jsonl", "--out", "nowhere"]) == 2
+    assert "--rows is for data maps" in capsys.readouterr().err

@@ -81,6 +81,19 @@ def test_large_clips_stay_at_home(outputs: Path) -> None:
     assert len(page) < 2_000_000
 
 
+def test_files_of_others_stay_and_are_not_shared(outputs: Path) -> None:
+    write(outputs, "03_rewards_by_hand")
+    folder = share.share(profiles.get("smoke"))
+    (folder / "notes.txt").write_text("mine")
+    stale = folder / "11_study.html"
+    stale.write_text("of a notebook that has not run")
+    share.share(profiles.get("smoke"))
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert not stale.exists()
+    with zipfile.ZipFile(folder.parent / f"{folder.name}.zip") as file:
+        assert not [name for name in file.namelist() if "notes" in name]
+
+
 def test_pages_lead_only_to_pages_that_are_there_and_the_zip_holds_them(outputs: Path) -> None:
     for name in ("03_rewards_by_hand", "05_sg_rlvr_lora"):
         write(outputs, name)

@@ -160,7 +160,6 @@ def test_maps_stand_behind_the_gate_of_the_method(
     [
         ("sg_rlvr_dense", "method", "completion"),
         ("sg_rlvr_objects", "method", "object"),
-        ("sg_rlvr_parts", "method", "parts"),
         ("sg_rlvr_dense", "parts", "parts"),
         ("sg_rlvr_objects", "completion", "completion"),
     ],

@@ -95,6 +95,8 @@ def write(
     report, drawn = Report(), list[tuple[CognitiveMap, ...]]()
 
     for done, (video, count) in enumerate(videos.items(), 1):
+        if progress:
+            progress(done, len(videos))
         scan_id = _scan_of(video, on_disk)
         if scan_id is None:
             report.absent[video] = count
@@ -108,8 +110,6 @@ def write(
         space = scans.space_of(reader, release, scan_id)
         if {f"{release}-{scan_id}", space} & scans.benchmark_names():
             report.benchmark.append(video)
-        if progress:
-            progress(done, len(videos))
 
     if not drawn:
         raise WorkbookError(f"{rows}: no map could be made. {'; '.join(report.lines()[1:])}.")

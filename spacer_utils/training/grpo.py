@@ -18,6 +18,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -337,14 +338,9 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             filters,
             frozenset(self.eos_token_ids),
             rollouts.drawn if settings.do_sample else rollouts.most_likely,
-            self._all_ended if self._sight.always else bool,
+            partial(rollouts.ended_everywhere, self.accelerator) if self._sight.always else bool,
         )
         return [tokens for tokens, _ in found]
-
-    def _all_ended(self, here: bool) -> bool:
-        """Whether the rows of every process have ended, given whether those of this one have."""
-        said = torch.tensor(here, device=self.accelerator.device, dtype=torch.int)
-        return bool(self.accelerator.reduce(said, "sum").item() == self.accelerator.num_processes)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         start, self._scored = time.perf_counter(), {}

@@ -79,6 +79,12 @@ def drawn(scores: torch.Tensor) -> torch.Tensor:
     return torch.multinomial(scores.softmax(-1), 1)[:, 0]
 
 
+def ended_everywhere(accelerator: Any, here: bool) -> bool:
+    """Whether the rows of every process have ended, given whether those of this one have."""
+    said = torch.tensor(here, device=accelerator.device, dtype=torch.int)
+    return bool(accelerator.reduce(said, "sum").item() == accelerator.num_processes)
+
+
 def complete(
     model: Any,
     sight: SharedVision,

@@ -16,6 +16,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -206,18 +207,14 @@ class Validation(TrainerCallback):  # type: ignore[misc]
             filters,
             stop,
             choose,
-            self._all_ended if trainer._sight.always else bool,
+            partial(rollouts.ended_everywhere, trainer.accelerator)
+            if trainer._sight.always
+            else bool,
         )
         texts: list[str] = processor.batch_decode(
             [tokens for tokens, _ in found], skip_special_tokens=True
         )
         return texts
-
-    def _all_ended(self, here: bool) -> bool:
-        """Whether the rows of every process have ended, given whether those of this one have."""
-        accelerator = self.trainer.accelerator
-        said = torch.tensor(here, device=accelerator.device, dtype=torch.int)
-        return bool(accelerator.reduce(said, "sum").item() == accelerator.num_processes)
 
 
 def summary(rows: logs.Rows) -> dict[str, float]:

@@ -52,6 +52,8 @@ class Watch:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> Watch:
+        # before the thread starts: what is written from now on is shown, however late it starts
+        self._position = self.log.stat().st_size if self.log.exists() else 0
         self._thread.start()
         return self
 
@@ -60,16 +62,15 @@ class Watch:
         self._thread.join()
 
     def _follow(self) -> None:
-        position = self.log.stat().st_size if self.log.exists() else 0
         running = True
         while running:
             running = not self._stop.wait(0.5)
             self.peak_mb = max(self.peak_mb, resident_mb())
             if self.log.exists():
                 with open(self.log, encoding="utf-8", errors="replace") as file:
-                    file.seek(position)
+                    file.seek(self._position)
                     text = file.read()
-                    position = file.tell()
+                    self._position = file.tell()
                 for line in text.splitlines():
                     tell(line, sys.stdout, finished=not unfinished(line))
 

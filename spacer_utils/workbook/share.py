@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import getpass
+import io
 import platform
 import re
-import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ def share(profile: Profile) -> Path:
 
     clean = cleaner(profile)
     folder = out / "share" / f"spacer-{profile.name}"
-    shutil.rmtree(folder, ignore_errors=True)
+    for notebook in every:  # pages of an earlier share; other files there are not ours
+        (folder / f"{notebook.name}.html").unlink(missing_ok=True)
     for notebook in done:
         raw = nbformat.read(str(out / "executed" / f"{notebook.name}.ipynb"), as_version=4)
         facts = each_text(manifest.read(out, notebook.name), clean)
@@ -54,7 +55,7 @@ def share(profile: Profile) -> Path:
         write_atomic(folder / f"{notebook.name}.html", page)
     cards = [{**each_text(report.card(n, out), clean), "report": True} for n in done]
     write_atomic(folder / "index.html", report.index(profile, cards))
-    _zip(folder)
+    _zip(folder, [*(f"{n.name}.html" for n in done), "index.html"])
     return folder
 
 
@@ -110,12 +111,12 @@ def cleaner(profile: Profile) -> Callable[[str], str]:
     return clean
 
 
-def _zip(folder: Path) -> Path:
-    """The folder as a zip file beside it; equal pages give an equal file."""
-    target = folder.parent / f"{folder.name}.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(folder.iterdir()):
-            about = zipfile.ZipInfo(f"{folder.name}/{path.name}")
+def _zip(folder: Path, pages: Sequence[str]) -> Path:
+    """The folder's pages as a zip file beside it; equal pages give an equal file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in sorted(pages):
+            about = zipfile.ZipInfo(f"{folder.name}/{name}")
             about.compress_type = zipfile.ZIP_DEFLATED
-            file.writestr(about, path.read_bytes())
-    return target
+            file.writestr(about, (folder / name).read_bytes())
+    return write_atomic(folder.parent / f"{folder.name}.zip", packed.getvalue())
