@@ -56,6 +56,20 @@ def spacer_indices(total: int, fps: float) -> list[int]:
     return linspace_indices(total, max(1, min(32, int(total / fps))))
 
 
+def spacer_train_indices(total: int, fps: float, n: int) -> list[int]:
+    """SpaceR's released training: 2 frames a second, at least 4 and at most ``n``, an even number,
+    evenly spaced from the first to the last frame.
+
+    The places are rounded as torch rounds them there, in float32 and from the nearer end.
+    """
+    wanted = min(max(total / fps * 2.0, 4), n, total)
+    count = max(int(wanted // 2) * 2, min(2, total))
+    last, k = np.float32(total - 1), np.arange(count, dtype=np.float32)
+    step = last / np.float32(max(count - 1, 1))
+    places = np.where(k < count // 2, step * k, last - step * (count - 1 - k))
+    return [int(i) for i in np.rint(places)]
+
+
 def longvideobench_indices(total: int, fps: float, n: int) -> list[int]:
     """LongVideoBench: one frame per whole second and at most ``n``; the spacing is a whole number
     of frames."""
@@ -96,10 +110,11 @@ SAMPLINGS: dict[str, Sampling] = {
     "uniform32": Sampling(lambda total, fps, n: linspace_indices(total, 32)),
     "spacer": Sampling(lambda total, fps, n: spacer_indices(total, fps), spacer_size),
     "spacer-keep-aspect": Sampling(lambda total, fps, n: spacer_indices(total, fps)),
+    "spacer-train": Sampling(spacer_train_indices),
     "longvideobench": Sampling(longvideobench_indices),
 }
-"""``uniform`` trains; ``uniform32`` is VSI-Bench's official script; ``spacer`` reproduces
-SpaceR-Eval with its resize."""
+"""``uniform`` trains, ``spacer-train`` as SpaceR's released training does; ``uniform32`` is
+VSI-Bench's official script; ``spacer`` reproduces SpaceR-Eval with its resize."""
 
 
 def sampling(name: str) -> Sampling:
@@ -125,17 +140,22 @@ class Budget:
     whole: int = 0
     """Frames per token if ``least`` is for all frames of a clip together (Qwen3-VL); 0 if it is for
     each frame."""
+    enlarge: bool = False
+    """Give every frame its final size here, small ones too, as Qwen's ``fetch_video`` does."""
 
     def size(self, width: int, height: int, count: int) -> tuple[int, int]:
-        """(width, height) of ``count`` frames; unchanged where the processor would enlarge a side
-        or refuse the frames.
+        """(width, height) of ``count`` frames. Without ``enlarge`` it is unchanged where the
+        processor would enlarge a side or refuse the frames.
 
         >>> Budget(28, 3136, 100352).size(1920, 1080, 16)
         (420, 224)
         """
         frames = count if self.whole else 1
         given = round(count / self.whole) * self.whole if self.whole else 1
-        wide, high = (round(side / self.factor) * self.factor for side in (width, height))
+        narrowest = self.factor if self.enlarge else 0
+        wide, high = (
+            max(narrowest, round(side / self.factor) * self.factor) for side in (width, height)
+        )
         if given * wide * high > self.most * frames:
             shrink = math.sqrt(width * height / self.most)
             wide, high = (
@@ -143,7 +163,14 @@ class Budget:
                 for side in (width, height)
             )
         elif given * wide * high < self.least:
-            return width, height
+            if not self.enlarge:
+                return width, height
+            grow = math.sqrt(self.least / (width * height))
+            wide, high = (
+                math.ceil(side * grow / self.factor) * self.factor for side in (width, height)
+            )
+        if self.enlarge:
+            return wide, high
         return (wide, high) if 0 < wide <= width and 0 < high <= height else (width, height)
 
 
@@ -167,7 +194,8 @@ def load(
 
     The metadata holds the clip's own rate and frame count and the index of each frame given, from
     which Qwen3-VL derives the timestamps it writes and Qwen2.5-VL its seconds per grid step: pass
-    ``do_sample_frames=False``. Where the rate varies, indices are fractions, so that index / fps
+    ``do_sample_frames=False``. With ``frames.clock`` "spacer" it describes a clip of 2 frames a second
+    instead. Where the rate varies, indices are fractions, so that index / fps
     still is the time at which the frame is shown.
 
     Args:
@@ -189,7 +217,7 @@ def load(
     path, budget = Path(path), None if frames.size else budget
     if cache:
         size = (
-            f"{budget.factor}x{budget.least}-{budget.most}-{budget.whole}"
+            f"{budget.factor}x{budget.least}-{budget.most}-{budget.whole}{'e' * budget.enlarge}"
             if budget
             else frames.size
         )
@@ -197,6 +225,10 @@ def load(
         pixels, about = frame_cache.kept(cache, key, lambda: _decode(path, frames, budget))
     else:
         pixels, about = _decode(path, frames, budget)
+    if frames.clock == "spacer":
+        count = len(pixels)
+        about = {**about, "total_num_frames": count, "fps": 2.0, "duration": count / 2}
+        about["frames_indices"] = list(range(count))
     return pixels, VideoMetadata(**about, video_backend="pyav")
 
 

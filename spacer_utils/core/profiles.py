@@ -56,6 +56,14 @@ class Frames:
     max_pixels: int = 128 * 28 * 28
     """Pixels per frame or picture where ``size`` is 0 (paper: 128 x 28 x 28)."""
     sampling: str = "uniform"
+    """Which frames: a name of ``frames.SAMPLINGS``. ``spacer-train``, as the released training: 2 a
+    second, at least 4 and at most ``num_frames``."""
+    resize: str = "shrink"
+    """``shrink`` leaves smaller frames as they are. ``spacer``, as the released training, enlarges
+    them to ``max_pixels``; a frame may have 1.05 times as many, a picture twice as many."""
+    clock: str = "true"
+    """The times that the model is told: ``true``, as Qwen means them; or ``spacer``: 2 frames a second
+    for every clip, since the released training passes no rate."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,9 @@ class Train:
     """Of the rollouts."""
     top_p: float = 1.0
     """Below 1 it biases the importance ratios; only the paper's own setting uses .95."""
+    top_k: int = 0
+    """Draw from the so many likeliest tokens; 0: from all. The released training names none, and got
+    50 from the transformers of its day."""
     warmup: float = 0.0
     """Share of the steps in which the learning rate rises to its value. The paper has none, at a
     hundredth of the small model's rate. Without it, Adam's first steps moved one seed of the small
@@ -129,7 +140,8 @@ class Profile:
     model: str
     """Folder (relative to the repository) or hub id of the starting policy."""
     prompt_style: str
-    """``compact`` for the nano base, ``spacer`` for Qwen2.5-VL-7B (see ``prompts``)."""
+    """``compact`` for the nano base, ``spacer`` or ``workbook`` for large models (see
+    ``prompts``)."""
     data: Data
     frames: Frames
     train: Train
@@ -221,6 +233,8 @@ _CHOICES = {
     "scale_rewards": ("group", "none"),
     "credit": ("method", "completion", "parts", "object"),
     "skip_groups": ("none", "accuracy"),
+    "resize": ("shrink", "spacer"),
+    "clock": ("true", "spacer"),
 }
 """Texts that a field may hold."""
 _AT_MOST = {"top_p": 1, "warmup": 1, "min_visible_share": 1}
@@ -323,6 +337,7 @@ _GPU_LORA = Profile(
         completion_tokens=1024,
         lora_rank=64,
         save_steps=50,
+        micro_batch=8,
         validate_steps=100,
         validate_questions=240,
     ),
@@ -397,7 +412,13 @@ PROFILES: dict[str, Profile] = {
             purpose="the paper's setting: Qwen2.5-VL-7B, full",
             hardware="8 x 80 GB",
             min_gpus=8,
-            train=replace(_GPU_LORA.train, top_p=0.95),
+            # as in SpaceR's released training
+            frames=replace(
+                _GPU_LORA.frames, sampling="spacer-train", resize="spacer", clock="spacer"
+            ),
+            train=replace(
+                _GPU_LORA.train, sft_batch=16, sft_lr=1e-6, micro_batch=0, top_p=0.95, top_k=50
+            ),
             min_ram_gb=512,
             reward_set="spacer",
             full=True,

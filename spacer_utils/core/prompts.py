@@ -1,7 +1,8 @@
 """From a sample to chat messages and the text that supervised training imitates.
 
-Two styles: ``spacer`` is the paper's template, as SpaceR's released evaluation code has it;
-``compact`` says the same in a few words for the nano base, whose context is short.
+Three styles: ``spacer`` is the text of SpaceR's released training, to the byte; ``workbook`` has the
+same sentences on lines of their own; ``compact`` says them in a few words for the nano base, whose
+context is short. What benchmarks ask is another matter (``benchmarks.scoring.prompt_styles``).
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ SPACER_POST = {
     "free-form": "Please provide your text answer within the <answer> </answer> tags.",
     "regression": "Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags.",
 }
-STYLES = ("spacer", "compact")
+RELEASED_NUMBER = (
+    "Please provide the numerical value (e.g., 42 or 3.1) within the <answer> </answer> tags."
+)
+"""The released training asks for a ``numerical`` answer with another example than for a
+``regression``."""
+STYLES = ("spacer", "workbook", "compact")
 SPECIAL = re.compile(r"<\|[^\s<>|]{1,40}\|>")
 """Special tokens of this family's tokenizers: turns, media, ends."""
 
@@ -78,10 +84,25 @@ def user_text(sample: Sample, style: str = "spacer", with_map: bool = False) -> 
     if style == "compact":
         ask = f"\nMap: {', '.join(objects)}." if with_map and objects else ""
         return f"{sample.problem}{options}{ask}"
-    if style != "spacer":
+    if style not in STYLES:
         raise WorkbookError(f"unknown prompt style {style!r}. Known: {', '.join(STYLES)}.")
     ask = map_instruction(objects, sample.map_grid) if with_map and objects else ""
+    if style == "spacer":
+        return _released(sample, ask)
     return f"Question: {sample.problem}{options}\n{PONDER}{ask}{TAGS}\n{SPACER_POST[sample.problem_type]}"
+
+
+def _released(sample: Sample, ask: str) -> str:
+    """The user text of SpaceR's ``SG-RLVR.py``: no line before ``Options:``, one after the last
+    option, and another sentence on tags where a map is asked for (``ask``)."""
+    choice = sample.problem_type == "multiple choice"
+    options = "Options:\n" + "".join(f"{o}\n" for o in sample.options) if choice else ""
+    ponder, tags = PONDER, TAGS
+    if ask:
+        ponder, tags = PONDER.rstrip() + ask, TAGS.replace("reasoning", "reasoning process")
+    numerical = sample.problem_type == "numerical"
+    post = RELEASED_NUMBER if numerical else SPACER_POST[sample.problem_type]
+    return f"Question: {sample.problem}{options}\n{ponder}{tags} {post}"
 
 
 def messages(

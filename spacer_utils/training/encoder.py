@@ -183,6 +183,7 @@ class Encoder:
         self.merge = processor.video_processor.merge_size
         # Qwen3's pixel limits are for all frames of a clip together.
         self._whole_clip = type(processor.video_processor).__name__.startswith("Qwen3")
+        self._enlarges = frames.resize == "spacer"
         self._special = processor.tokenizer.all_special_tokens
 
     def read(self, kind: str, path: str) -> tuple[Any, Any]:
@@ -197,13 +198,12 @@ class Encoder:
 
     def budget(self) -> frames_.Budget:
         """The processor's limits for the size of a frame, for profiles without a fixed size."""
-        of = self.processor.video_processor
-        return frames_.Budget(
-            of.patch_size * of.merge_size,
-            of.size["shortest_edge"],
-            self.frames.max_pixels,
-            of.temporal_patch_size if self._whole_clip else 0,
-        )
+        of, most = self.processor.video_processor, self.frames.max_pixels
+        side = of.patch_size * of.merge_size
+        if self._enlarges:
+            return frames_.Budget(side, most, int(most * 1.05), enlarge=True)
+        whole = of.temporal_patch_size if self._whole_clip else 0
+        return frames_.Budget(side, of.size["shortest_edge"], most, whole)
 
     def prove(self, medium: Medium) -> None:
         """Check that a medium can be read and that the processor takes its shape.
@@ -341,7 +341,8 @@ class Encoder:
         """Processor options for a picture. Without a fixed size, the profile's pixel limit holds."""
         if self.frames.size:
             return {}
-        return {"size": _budget(self.processor.image_processor, self.frames.max_pixels)}
+        most = self.frames.max_pixels * (2 if self._enlarges else 1)
+        return {"size": _budget(self.processor.image_processor, most)}
 
     def video_options(self, count: int) -> dict[str, Any]:
         """Processor options for ``count`` frames that are sampled already.
@@ -350,10 +351,13 @@ class Encoder:
         """
         options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
         if not self.frames.size:
-            processor = self.processor.video_processor
-            options["size"] = _budget(
-                processor, self.frames.max_pixels * (count if self._whole_clip else 1)
-            )
+            budget, frames = self.budget(), count if self._whole_clip else 1
+            options["size"] = _budget(self.processor.video_processor, budget.most * frames)
+            if self._enlarges:  # the frames have their size: wide limits, so that it stays
+                options["size"] = {
+                    "shortest_edge": budget.factor**2,
+                    "longest_edge": 4 * budget.most * frames,
+                }
         return options
 
 

@@ -320,6 +320,7 @@ def arguments(plan: Plan) -> Any:
         "max_completion_length": t.completion_tokens,
         "temperature": t.temperature,
         "top_p": t.top_p,
+        "top_k": t.top_k,
         "beta": t.beta,
         "loss_type": t.loss_type,
         "scale_rewards": t.scale_rewards,
