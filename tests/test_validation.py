@@ -4,6 +4,7 @@ exact after a kill; and the curves that are made of it."""
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,21 @@ def test_what_is_asked_decides_whether_a_run_is_the_same(
     silent = planned(model, data, tmp_path / "out", validate_steps=0)
     assert "heldout.jsonl" not in silent.data_files()
     assert usual.fingerprint() != silent.fingerprint()
+
+
+def test_questions_about_broken_clips_are_left_out_where_the_run_may(
+    model: str, data: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(data, tmp_path / "data"))
+    asked = planned(model, own, tmp_path / "out").validation
+    broken = asked[0].path
+    (own / broken).write_bytes(b"")
+    with pytest.raises(WorkbookError, match=Path(broken).name):
+        go("sft", "lora", model, own, tmp_path / "out")
+    with pytest.warns(UserWarning, match=f"left out: .*{Path(broken).name}"):
+        folder = go("sft", "lora", model, own, tmp_path / "out", broken_media="drop")
+    told = {r["problem_id"] for r in read_jsonl(folder / "validation.jsonl")}
+    assert told == {s.problem_id for s in asked if s.path != broken} != set()
 
 
 def test_without_held_out_rows_a_run_says_so(model: str, tmp_path: Path) -> None:

@@ -124,8 +124,11 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
     every = load(plan.data / "train.jsonl", special=processor.tokenizer.all_special_tokens)
     validation.apart(every, plan.validation)
     encoder.rows = _named(every, plan)
-    samples, dropped = usable(every, plan, encoder)
-    dropped |= without_maps(samples, plan)
+    broken = unusable([*every, *plan.validation], plan, encoder)
+    samples, asked = usable(every, broken, plan), usable(plan.validation, broken, plan)
+    dropped = without_maps(samples, plan)
+    if plan.broken_media == "drop":
+        dropped |= {"dropped_media": len(broken), "dropped_rows": len(every) - len(samples)}
     metrics = logs.MetricsLog(plan.out, dropped)
     given: dict[str, Any] = {
         "model": model,
@@ -140,7 +143,7 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
     }
     if plan.supervised:
         with settings.refused_by_trl():
-            return _ready(VideoSFTTrainer(**given), plan, metrics), window
+            return _ready(VideoSFTTrainer(**given), plan, metrics, asked), window
     method = METHODS[plan.method]
     functions, weights = rewards.trl_reward_functions(
         plan.terms, method.gate, plan.profile.reward_set, plan.profile.train.completion_tokens
@@ -155,36 +158,37 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
             credit_by=plan.credit,
             skip_groups=plan.profile.train.skip_groups,
         )
-    return _ready(trainer, plan, metrics), window
+    return _ready(trainer, plan, metrics, asked), window
 
 
-def usable(
-    samples: Sequence[Sample], plan: Plan, encoder: Encoder
-) -> tuple[Sequence[Sample], dict[str, float]]:
-    """The samples to train on, and what the log says about those left out. With
-    ``broken_media="drop"``, samples are left out whose medium can't be used.
+def unusable(samples: Sequence[Sample], plan: Plan, encoder: Encoder) -> set[str]:
+    """Paths of the media that can't be used; none unless ``broken_media="drop"`` asks for them.
 
     Every medium is read once, which fills the frame cache, and shown to the processor. A warning
     names each that is left out.
-
-    Raises:
-        WorkbookError: nothing is left.
     """
+    broken: set[str] = set()
     if plan.broken_media == "fail":
-        return samples, {}
-    broken = set()
+        return broken
     for kind, path in dict.fromkeys((s.data_type, s.path) for s in samples if s.path):
         try:
             encoder.prove((kind, str(inside(plan.data, path))))
         except WorkbookError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
             broken.add(path)
+    return broken
+
+
+def usable(samples: Sequence[Sample], broken: set[str], plan: Plan) -> list[Sample]:
+    """The samples whose medium is not broken.
+
+    Raises:
+        WorkbookError: there were samples, and none is left.
+    """
     kept = [s for s in samples if s.path not in broken]
-    if not kept:
-        raise WorkbookError(
-            f"no medium of {plan.data.name}/train.jsonl can be used. {remedy(plan.data)}"
-        )
-    return kept, {"dropped_media": len(broken), "dropped_rows": len(samples) - len(kept)}
+    if samples and not kept:
+        raise WorkbookError(f"no medium of {plan.data.name} can be used. {remedy(plan.data)}")
+    return kept
 
 
 def _named(samples: Sequence[Sample], plan: Plan) -> dict[str, str]:
@@ -222,12 +226,12 @@ def _dtype(plan: Plan) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_available() and plan.tuning == "lora" else torch.float32
 
 
-def _ready(trainer: Any, plan: Plan, metrics: logs.MetricsLog) -> Any:
+def _ready(trainer: Any, plan: Plan, metrics: logs.MetricsLog, asked: Sequence[Sample]) -> Any:
     """The trainer without transformers' own printing, since ``progress`` reports instead, and with
-    validation where the profile asks for it."""
+    validation on the questions ``asked``, where the profile wants it."""
     trainer.remove_callback(PrinterCallback)
-    if plan.validation:
-        trainer.add_callback(validation.Validation(plan, trainer, metrics))
+    if asked:
+        trainer.add_callback(validation.Validation(plan, trainer, metrics, asked))
     elif plan.profile.train.validate_steps:
         warnings.warn(
             f"no validation while training: {plan.data.name} has no heldout.jsonl", stacklevel=2

@@ -55,11 +55,13 @@ def apart(train: Iterable[Sample], asked: Iterable[Sample]) -> None:
 
 
 class Validation(TrainerCallback):  # type: ignore[misc]
-    """Asks ``plan.validation`` while ``trainer`` trains; every process answers its share."""
+    """Asks ``samples`` while ``trainer`` trains; every process answers its share."""
 
-    def __init__(self, plan: Plan, trainer: Any, metrics: logs.MetricsLog) -> None:
+    def __init__(
+        self, plan: Plan, trainer: Any, metrics: logs.MetricsLog, samples: Sequence[Sample]
+    ) -> None:
         self.plan, self.trainer, self.metrics = plan, trainer, metrics
-        self.samples = plan.validation
+        self.samples = samples
         self.encoder = Encoder(
             trainer.encoder.processor, plan.profile.frames, cache=trainer.encoder.cache
         )
