@@ -12,5 +12,5 @@ class SgRlvr(Method):
 
     terms = {"accuracy": 1.0, "format": 1.0, "map": 1.0}
     with_map = True
-    compared_with = ("base", "base with map", "sft", "rlvr")
+    compared_with = ("base", "base with map", "sft", "sft_map", "rlvr")
     colour = "#009E73"

@@ -15,5 +15,5 @@ class SgRlvrDense(Method):
     terms = {"accuracy": 1.0, "format": 1.0, "map_calibrated": 3.0}
     with_map = True
     gate = "format"
-    compared_with = ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_calibrated")
+    compared_with = ("base", "base with map", "sft_map", "rlvr", "sg_rlvr", "sg_rlvr_calibrated")
     colour = "#882255"

@@ -16,5 +16,5 @@ class SgRlvrObjects(Method):
     with_map = True
     gate = "format"
     credit = "object"
-    compared_with = ("base", "base with map", "rlvr", "sg_rlvr", "sg_rlvr_dense")
+    compared_with = ("base", "base with map", "sft_map", "rlvr", "sg_rlvr", "sg_rlvr_dense")
     colour = "#332288"
