@@ -417,6 +417,31 @@ def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(
     assert found == pytest.approx(float(losses.written_loss(model, hidden, rows.labels)), abs=1e-5)
 
 
+def test_tokens_inside_the_answer_weigh_more_where_a_stage_wants_it(processor) -> None:
+    words = processor.tokenizer
+    text = "{'tv': [[7, 1]]}</map></think><answer>14.5</answer>"
+    ids = torch.tensor([words(2 * text)["input_ids"]])
+    inside = losses.answered(ids, words)
+    assert words.decode(ids[inside]) == "14.5" * 2
+
+    class Flat:
+        """Every logit is 0 but those of the answer's tokens, which are right for certain."""
+
+        @staticmethod
+        def lm_head(hidden: torch.Tensor) -> torch.Tensor:
+            return hidden
+
+    hidden = torch.zeros(1, ids.shape[1], len(words))
+    hidden[:, :-1][inside[:, 1:]] = (
+        100 * torch.nn.functional.one_hot(ids[inside], len(words)).float()
+    )
+    others, answers = ids.shape[1] - 1 - 8, 8
+    loss = losses.written_loss(Flat, hidden, ids, inside, 5.0)
+    assert float(loss) == pytest.approx(
+        math.log(len(words)) * others / (others + 5 * answers), rel=1e-4
+    )
+
+
 def test_the_lower_layers_alone_give_what_they_give_below_the_others(
     tmp_path: Path, processor
 ) -> None:

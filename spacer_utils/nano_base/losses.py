@@ -65,11 +65,15 @@ def map_step(
     heads: Heads,
     batch: RoomBatch,
     processor: Any,
+    answer_weight: float = 1.0,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of maps, answers and dense labels on one batch, its text-only rows included; each clip
     stands before its questions.
 
     Attention is trained at every cell of a map, on the very instance that stands there.
+
+    Args:
+        answer_weight: of the tokens inside ``<answer>``, against 1 of all others.
     """
     text, given = model.model.language_model, packed(model, batch, processor)
     above, shows = text.layers[low_layers(model)], given["input_ids"] == model.config.video_token_id
@@ -98,7 +102,13 @@ def map_step(
         places,
         processor.tokenizer,
     )
-    written = written_loss(model, hidden, given["labels"])
+    written = written_loss(
+        model,
+        hidden,
+        given["labels"],
+        answered(given["labels"], processor.tokenizer),
+        answer_weight,
+    )
     text_only, also = text_step(model, batch.text)
     total = written + text_only + GROUND_WEIGHT * ground + torch.stack(list(dense.values())).sum()
     return total, {
@@ -169,11 +179,37 @@ def _outputs(module: torch.nn.Module) -> Iterator[list[Any]]:
         hook.remove()
 
 
-def written_loss(model: Any, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the labelled tokens; logits are made for these alone."""
+def written_loss(
+    model: Any,
+    hidden: torch.Tensor,
+    labels: torch.Tensor,
+    special: torch.Tensor | None = None,
+    weight: float = 1.0,
+) -> torch.Tensor:
+    """Cross-entropy of the labelled tokens; logits are made for these alone.
+
+    Args:
+        special: (B, length) labels that count ``weight`` times.
+    """
     following = labels[:, 1:]
     wanted = following != packing.IGNORE
-    return F.cross_entropy(model.lm_head(hidden[:, :-1][wanted]), following[wanted])
+    losses = F.cross_entropy(
+        model.lm_head(hidden[:, :-1][wanted]), following[wanted], reduction="none"
+    )
+    if special is None:
+        return losses.mean()
+    weights = torch.where(special[:, 1:][wanted], weight, 1.0)
+    mean: torch.Tensor = (weights * losses).sum() / weights.sum()
+    return mean
+
+
+def answered(labels: torch.Tensor, words: Any) -> torch.Tensor:
+    """(B, length): which labels stand inside ``<answer>``."""
+    opened, closed = (
+        (labels == words.convert_tokens_to_ids(tag)).cumsum(1) for tag in ("<answer>", "</answer>")
+    )
+    inside: torch.Tensor = (opened > closed) & (labels != words.convert_tokens_to_ids("<answer>"))
+    return inside
 
 
 def _floats(losses: dict[str, torch.Tensor]) -> dict[str, float]:
