@@ -14,7 +14,7 @@ from kit.kill_and_resume import traces
 from kit.training_kit import MAP, tiny_model, vowels, write_data
 
 from spacer_utils.analysis import training_logs, validation_figures
-from spacer_utils.core import profiles
+from spacer_utils.core import files, profiles
 from spacer_utils.core.files import read_jsonl
 from spacer_utils.core.rows import load
 from spacer_utils.core.types import Sample, WorkbookError
@@ -348,6 +348,18 @@ def test_curves_have_intervals_over_rooms() -> None:
     both = {(r["what"], r["step"]): r for r in training_logs.validation_curve(seeds)}
     assert both["accuracy", 9]["score"] == 37.5
     assert both["accuracy", 9]["questions"] == 8
+
+
+def test_what_a_run_gained_is_read_from_its_first_and_last_validation(tmp_path: Path) -> None:
+    rows = outcomes(0, [0.0] * 4, [0.1] * 4) + outcomes(5, [0.0, 1.0, 1.0, 1.0], [0.2] * 4)
+    files.write_jsonl(tmp_path / "validation.jsonl", rows)
+    curves = training_logs.validation_curves({"a": tmp_path, "b": tmp_path / "none"}, seed=0)
+    assert [*curves] == ["a"]
+    end = training_logs.last_validation(curves["a"])
+    assert (end["step"], end["first"], end["score"], end["rooms"]) == (5, 0.0, 75.0, 2)
+    assert end["low"] <= end["change"] == 75.0 <= end["high"]
+    once = training_logs.validation_curve(rows[:4])
+    assert training_logs.last_validation(once)["change"] == 0.0
 
 
 def test_the_figure_shows_every_measure_once() -> None:

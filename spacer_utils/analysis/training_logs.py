@@ -226,6 +226,27 @@ def validation_curve(rows: Sequence[Mapping[str, Any]], *, seed: int = 0) -> Row
     return table
 
 
+def validation_curves(folders: Mapping[str, Path], *, seed: int) -> dict[str, Rows]:
+    """``validation_curve`` of every run that validated, by the run's name."""
+    found = {n: validation_curve(validations(f), seed=seed) for n, f in folders.items()}
+    return {n: curve for n, curve in found.items() if curve}
+
+
+def last_validation(curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Greedy accuracy (%) at the ``first`` and at the last validation (``score``, at ``step``), and
+    the ``change`` with its interval (``low`` to ``high``)."""
+    first, *_, last = (r for r in (curve[0], *curve) if r["what"] == "accuracy")
+    return {
+        "step": last["step"],
+        "first": first["score"],
+        "score": last["score"],
+        "change": last["change"],
+        "low": last["change low"],
+        "high": last["change high"],
+        "rooms": last["rooms"],
+    }
+
+
 def with_spread(rows: Iterable[Mapping[str, Any]], term: str = "accuracy") -> dict[str, float]:
     """``groups`` and the ``share`` of them in which a reward term differs: the others teach nothing
     about it."""
