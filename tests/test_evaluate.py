@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -169,13 +170,19 @@ def test_vllm_is_asked_the_same_and_its_answers_are_kept(
     from kit.fake_engine import FakeLLM
 
     made = FakeLLM(models[family])
+    lengths: list[int] = []
+
+    def start(max_model_len: int, **_: Any) -> FakeLLM:
+        lengths.append(max_model_len)
+        return made
+
+    sampling = partial(SimpleNamespace, top_p=1.0)
     monkeypatch.setattr(vllm_engine.metadata, "version", lambda name: "0.31.0")
-    monkeypatch.setitem(
-        sys.modules, "vllm", SimpleNamespace(LLM=lambda **_: made, SamplingParams=SimpleNamespace)
-    )
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=start, SamplingParams=sampling))
     for mode in ("video", "shuffled", "blind"):
         asked = answers(models[family], data, tmp_path / mode, mode=mode, backend="vllm")
         assert asked == answers(models[family], data, tmp_path / f"{mode} here", mode=mode)
+    assert lengths == [4096] * 3  # the model's own positions
     made.twice = True
     with pytest.raises(WorkbookError, match="other ids"):
         answers(models[family], data, tmp_path / "twice", backend="vllm")

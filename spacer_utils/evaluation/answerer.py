@@ -183,7 +183,7 @@ class VllmAnswerer(Answerer):
             repetition_penalty=settings.repetition_penalty or 1.0,
             logit_bias={token: -100.0 for token in encoder.vision_tokens(self.processor)},
         )
-        self.llm = LLM(model=model, seed=self.seed)
+        self.llm = LLM(model=model, seed=self.seed, max_model_len=vllm_rollouts.longest(model))
 
     def answer(self, items: Sequence[Item], max_new_tokens: int) -> list[Prediction]:
         """Completions of one batch, as vLLM rounds."""

@@ -1,5 +1,5 @@
-"""Checkpoints that continue exactly: strict loading, half-written ones never chosen, a signal
-saves, adapters merge."""
+"""Checkpoints that continue exactly: strict loading, half-written ones never chosen, a signal or a
+file saves, adapters merge."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ..core import torchvision_operators  # noqa: F401  # isort: skip
 
 import contextlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -24,10 +25,16 @@ from . import finite, models
 
 MARK = "complete.json"
 """Written last into a checkpoint: name and size of every file."""
+STOP = "SPACER_STOP"
+"""Environment variable with a path. Once a file is there, the run ends as after a signal.
+
+A launcher kills its processes soon after a signal (torchrun after 30 seconds), which is less than a
+step of a large model takes. A batch script writes the file in time instead.
+"""
 
 
 class Interrupted(WorkbookError):
-    """A signal ended the run after its state was saved."""
+    """A signal or the file ``STOP`` ended the run after its state was saved."""
 
     exit_code = 130
 
@@ -228,8 +235,15 @@ def merge_adapter(base: str, adapter: Path, out: Path, processor: Any, dtype: to
     return out
 
 
-class SaveOnSignal(TrainerCallback):  # type: ignore[misc]
-    """SIGINT and SIGTERM end the run after the current generation window, with a checkpoint.
+def stop_file() -> Path | None:
+    """The file that asks the run to end, if it is there."""
+    named = os.environ.get(STOP)
+    return Path(named) if named and Path(named).exists() else None
+
+
+class SaveOnStop(TrainerCallback):  # type: ignore[misc]
+    """SIGINT, SIGTERM and the file ``STOP`` end the run after the current generation window, with a
+    checkpoint.
 
     Use as a context manager around ``train()``; outside the main thread signals stay as they are.
     """
@@ -242,7 +256,7 @@ class SaveOnSignal(TrainerCallback):  # type: ignore[misc]
         self._asked = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> SaveOnSignal:
+    def __enter__(self) -> SaveOnStop:
         if threading.current_thread() is threading.main_thread():
             self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -256,10 +270,7 @@ class SaveOnSignal(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         whole = state.global_step % self.window == 0
-        if (
-            whole
-            and finite.anyone(self._asked, args.device)
-            and state.global_step < state.max_steps
-        ):
+        asked = self._asked or stop_file() is not None
+        if whole and finite.anyone(asked, args.device) and state.global_step < state.max_steps:
             self.stopped = control.should_save = control.should_training_stop = True
         return control

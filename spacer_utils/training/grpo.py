@@ -351,8 +351,10 @@ class VideoGRPOTrainer(Resumable, GRPOTrainer):  # type: ignore[misc]
             out: dict[str, Any] = super()._generate_and_score_completions(inputs)
         out["media_row"] = torch.arange(len(inputs), device=out["prompt_ids"].device)
         if self.use_vllm and self.vllm_importance_sampling_correction:
+            seen = self._metrics[self._mode]
             vllm_rollouts.agree(
-                self._metrics[self._mode]["sampling/sampling_logp_difference/mean"][-1]
+                seen["sampling/sampling_logp_difference/mean"][-1],
+                seen["sampling/importance_sampling_ratio/mean"][-1],
             )
         self._scored["total"] = time.perf_counter() - start
         skipped = self._skipped().to(out["advantages"].device)

