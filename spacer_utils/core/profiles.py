@@ -348,6 +348,21 @@ _GPU_LORA = Profile(
     full=False,
 )
 
+# Two thirds of the memory are weights and adapters. Four prompts a step are the most whose rollouts'
+# cache fits for Qwen3-VL-4B, which has four times the keys of Qwen2.5-VL-3B; one group a pass
+# (workbook/memory.py).
+_GPU_24GB = replace(
+    _GPU_LORA,
+    name="gpu-24gb",
+    purpose="Qwen2.5-VL-3B (or MODEL=Qwen/Qwen3-VL-4B-Instruct), LoRA",
+    hardware="one 24 GB GPU",
+    model="Qwen/Qwen2.5-VL-3B-Instruct",
+    train=replace(_GPU_LORA.train, sft_batch=4, sft_steps=1000, prompts_per_step=4, rl_steps=2000),
+    evaluation=replace(_GPU_LORA.evaluation, batch=8),
+    min_gpu_gb=23,
+    min_ram_gb=32,
+)
+
 PROFILES: dict[str, Profile] = {
     p.name: p
     for p in (
@@ -405,6 +420,7 @@ PROFILES: dict[str, Profile] = {
             ),
             evaluation=replace(_CPU.evaluation, questions=2000, batch=128),
         ),
+        _GPU_24GB,
         _GPU_LORA,
         replace(
             _GPU_LORA,
@@ -419,7 +435,7 @@ PROFILES: dict[str, Profile] = {
             train=replace(
                 _GPU_LORA.train, sft_batch=16, sft_lr=1e-6, micro_batch=0, top_p=0.95, top_k=50
             ),
-            min_ram_gb=512,
+            min_ram_gb=640,  # eight processes load model and reference in fp32: 531 GB
             reward_set="spacer",
             full=True,
         ),

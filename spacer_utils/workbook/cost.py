@@ -9,22 +9,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, log
+from math import log
 from pathlib import Path
 from typing import Any
 
-from ..core.profiles import PROJECT, Profile
+from ..core.profiles import PROFILES, Profile
+from . import memory
+from .shapes import Setting, Shape, setting, shape, tokens
 
 TABLE = "cost.json"
 """Name of a measured table in ``outputs/reference/<run>/``."""
-MFU = 0.30
-"""Model FLOPs utilisation: share of the chip's matrix rate that scoring and training reach."""
+MFU = 0.35
+"""Model FLOPs utilisation: share of the chip's matrix rate that reading, scoring and training
+reach."""
 LAYER_SECONDS = 0.9e-3
-"""Shortest time of one layer per written token: transformers launches its kernels from Python."""
-PROMPT_TOKENS = {"spacer": 600, "compact": 60}
-"""Prompt style -> tokens of its text: instruction, question, options."""
-SPARE_GB = 3.0
-"""Memory for the GPU's driver, fragmentation and one chunk of logits."""
+"""Shortest time of one layer per written token: transformers launches its kernels from Python.
+Qwen's published speed of Qwen2.5-7B on an A100 is 40.38 tokens/s, .88 ms a layer
+(QwenLM/Qwen2.5, docs/source/benchmark/speed_benchmark.rst)."""
+VLLM_SECONDS = 4.7e-3
+"""Of a token that vLLM writes, beside one pass over weights and cache. The same page has 84.28
+tokens/s for the 7B and 127.61 for the 3B on an A100: 11.9 and 7.8 ms, of which the weights take 6.9
+and 3.0."""
+MEASURE = "make gpu-bench"
+"""What measures a step on a GPU."""
 ASSUMPTIONS: tuple[dict[str, str], ...] = (
     {
         "what": "arithmetic",
@@ -34,8 +41,9 @@ ASSUMPTIONS: tuple[dict[str, str], ...] = (
     {"what": "matrix rate", "assumed": f"{MFU:.0%} of the chip's peak in scoring and training"},
     {
         "what": "writing tokens",
-        "assumed": "the whole step's rows side by side; per token of the longest completion one pass over "
-        f"the weights at the memory rate, at least {1000 * LAYER_SECONDS:.1f} ms per layer (transformers; vLLM has no such floor)",
+        "assumed": "the whole step's rows side by side; per token of the longest completion one pass over weights "
+        f"and cache at the memory rate; with transformers at least {1000 * LAYER_SECONDS:.1f} ms per layer, and under FSDP2 "
+        f"the language model gathered over the links; with vLLM {1000 * VLLM_SECONDS:.1f} ms more (published speeds)",
     },
     {"what": "completions", "assumed": "as long as the limit allows"},
     {
@@ -45,11 +53,16 @@ ASSUMPTIONS: tuple[dict[str, str], ...] = (
     {
         "what": "states",
         "assumed": "full: 16 bytes per weight (fp32 weight, gradient, two of Adam's) and 4 of the reference, "
-        "sharded; LoRA: 2 bytes per frozen weight on every GPU",
+        "sharded; LoRA: 2 bytes per frozen weight on every GPU, 16 per adapter weight",
     },
     {
         "what": "activations",
-        "assumed": "one hidden state per layer and token, one layer in work, bf16 (checkpointing)",
+        "assumed": "the hidden states in front of every layer (bf16), and one layer's forward and backward: "
+        f"{memory.WORK['lora'][0]:.0f} bytes per token and width, {memory.WORK['lora'][1]:.0f} per inner width (LoRA)",
+    },
+    {
+        "what": "vLLM beside training",
+        "assumed": f"{memory.VLLM_SHARE:.0%} of the GPU, or its weights and cache if they are more",
     },
     {"what": "price", "assumed": "list prices of rented chips, to be replaced by yours"},
 )
@@ -66,127 +79,32 @@ class Chip:
     gb: float
     price: float
     """US dollars per hour."""
+    link: float = 4e11
+    """Bytes per second that a chip gathers from the others of its machine."""
 
 
 CHIPS = {
-    "H100 80 GB": Chip(989e12, 3.35e12, 80, 2.5),  # bf16 dense, SXM data sheet
-    "A100 80 GB": Chip(312e12, 2.04e12, 80, 1.5),
+    "H100 80 GB": Chip(989e12, 3.35e12, 80, 2.5),  # bf16 dense, SXM data sheet; 450 GB/s a way
+    "A100 80 GB": Chip(312e12, 2.04e12, 80, 1.5, 2.7e11),
+    "RTX 4090 24 GB": Chip(165e12, 1.01e12, 24, 0.5),
     "2 cores": Chip(0.15e12, 2e10, 8, 0.1),
 }
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a Qwen-VL model: its language model, and its vision tower."""
-
-    layers: int
-    hidden: int
-    kv: float
-    """Width of keys (and of values) as a share of ``hidden``."""
-    inner: int
-    vocab: int
-    tied: bool
-    tower_layers: int
-    tower_hidden: int
-    tower_inner: int
-    temporal: int = 2
-    """Frames per temporal patch."""
-    patch: int = 14
-
-    @property
-    def blocks(self) -> float:
-        """Weights of the language model's layers."""
-        return self.layers * (self.hidden**2 * (2 + 2 * self.kv) + 3 * self.hidden * self.inner)
-
-    @property
-    def tower(self) -> float:
-        """Weights of the vision tower and of its merger (two matrices)."""
-        wide = 4 * self.tower_hidden
-        return (
-            self.tower_layers
-            * (4 * self.tower_hidden**2 + 3 * self.tower_hidden * self.tower_inner)
-            + wide**2
-            + wide * self.hidden
-        )
-
-    @property
-    def weights(self) -> float:
-        """All weights, embeddings included."""
-        return self.blocks + self.tower + self.vocab * self.hidden * (1 if self.tied else 2)
-
-
-SHAPES = {
-    "Qwen/Qwen2.5-VL-7B-Instruct": Shape(
-        28, 3584, 512 / 3584, 18944, 152064, False, 32, 1280, 3420
-    ),
-    "Qwen/Qwen2.5-VL-3B-Instruct": Shape(36, 2048, 256 / 2048, 11008, 151936, True, 32, 1280, 3420),
-}
-"""As published in the checkpoints' ``config.json``."""
-
-
-def shape(model: str) -> Shape:
-    """Sizes of a local checkpoint (a folder relative to the repository) or of a known hub id.
-
-    For anything else, those of the 7B.
-    """
-    path = PROJECT / model / "config.json"
-    return (
-        from_config(json.loads(path.read_text()))
-        if path.exists()
-        else SHAPES.get(model, SHAPES["Qwen/Qwen2.5-VL-7B-Instruct"])
-    )
-
-
-def from_config(c: Mapping[str, Any]) -> Shape:
-    """Sizes of a Qwen2.5-VL or Qwen3-VL from its configuration."""
-    text, tower = c["text_config"], c["vision_config"]
-    return Shape(
-        text["num_hidden_layers"],
-        text["hidden_size"],
-        text["num_key_value_heads"] / text["num_attention_heads"],
-        text["intermediate_size"],
-        text["vocab_size"],
-        c.get("tie_word_embeddings", False),
-        tower["depth"],
-        tower["hidden_size"],
-        tower["intermediate_size"],
-        tower["temporal_patch_size"],
-        tower["patch_size"],
-    )
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One optimiser step."""
-
-    tuning: str
-    frames: int
-    pixels: int
-    """Per frame."""
-    prompts: int
-    group: int
-    completion: int
-    text: int = 600
-    """Text tokens of a prompt."""
-    rows: int = 0
-    """Rows per forward pass; 0: all rows of the step at once."""
-    checkpointing: bool = True
-    shared: bool = True
-    """Media and prompts pass the model once per group, not once per row."""
-    supervised: bool = False
-
-
-def tokens(s: Setting, of: Shape) -> int:
-    """Vision tokens of a prompt."""
-    return round(ceil(s.frames / of.temporal) * s.pixels / (2 * of.patch) ** 2)
+def chip_of(p: Profile) -> str:
+    """The chip of ``CHIPS`` that a profile is reckoned on."""
+    if not p.min_gpus:
+        return "2 cores"
+    return "RTX 4090 24 GB" if 0 < p.min_gpu_gb < 75 else "H100 80 GB"
 
 
 def work(s: Setting, of: Shape) -> dict[str, float]:
     """Floating-point operations of a step.
 
     Returns:
-        ``generate``: write the completions. ``score``: the reference policy. ``train``: forward and
-        backward. ``useful``: the same without recomputation.
+        ``read``: prompts and media of the rollouts. ``write``: their completions. ``score``: the
+        reference policy. ``train``: forward and backward. ``useful``: the same without
+        recomputation.
     """
     prompt, rows = tokens(s, of) + s.text, s.prompts * s.group
     clips = s.prompts if s.shared else rows
@@ -209,7 +127,8 @@ def work(s: Setting, of: Shape) -> dict[str, float]:
 
     # Supervised training neither generates nor scores.
     made = {
-        "generate": forward(rows * prompt, prompt) + answers + sight,
+        "read": forward(clips * prompt, prompt) + sight,
+        "write": answers,
         "score": once + trained * sight,
     }
     return {
@@ -219,68 +138,33 @@ def work(s: Setting, of: Shape) -> dict[str, float]:
     }
 
 
-def seconds(s: Setting, of: Shape, chip: Chip, gpus: int = 1) -> float:
-    """Seconds of one optimiser step."""
+def seconds(s: Setting, of: Shape, chip: Chip, gpus: int = 1, vllm: bool = False) -> float:
+    """Seconds of one optimiser step.
+
+    Args:
+        vllm: vLLM writes the rollouts, else transformers.
+    """
     w = work(s, of)
-    arithmetic = (w["generate"] + w["score"] + w["train"]) / (gpus * chip.flops * MFU)
+    rate = gpus * chip.flops * MFU
+    writing = 0.0 if s.supervised else s.completion * token_seconds(s, of, chip, gpus, vllm)
+    return (w["read"] + w["score"] + w["train"]) / rate + max(w["write"] / rate, writing)
 
-    # A token takes at least the time to read the weights once: 2 bytes each, on a CPU 4.
+
+def token_seconds(s: Setting, of: Shape, chip: Chip, gpus: int = 1, vllm: bool = False) -> float:
+    """Seconds in which every row of a step gets its next token, halfway through the completions."""
+    # A token takes a pass over the weights, 2 bytes each (on a CPU 4), and over keys and values.
     width = 2 if chip.gb > 16 else 4
-    token = max(
-        width * (of.blocks + of.vocab * of.hidden) / chip.bandwidth, of.layers * LAYER_SECONDS
-    )
-    return arithmetic + (0.0 if s.supervised else s.completion * token)
+    prompts = s.prompts * (tokens(s, of) + s.text) / gpus
+    written = s.prompts * s.group * s.completion / 2 / gpus
+    held = width * (of.blocks + of.vocab * of.hidden) + (prompts + written) * of.cached * width / 2
+    passed = held / chip.bandwidth
+    if vllm:
+        return VLLM_SECONDS + passed
 
-
-def states(s: Setting, of: Shape, gpus: int = 1, lora_rank: int = 64) -> float:
-    """GB per chip of weights, gradients, optimiser and reference."""
-    if s.tuning == "full":
-        return (16 + 4 * (not s.supervised)) * of.weights / gpus / 1e9
-    adapters = (
-        16 * lora_rank * of.layers * (of.hidden * (5 + 2 * of.kv) + 3 * (of.hidden + of.inner))
-    )
-    return (2 * of.weights + adapters) / 1e9
-
-
-def live(s: Setting, of: Shape, gpus: int = 1) -> float:
-    """GB per chip besides the weights: the larger of activations (training) and of keys and values
-    (generation), plus ``SPARE_GB``."""
-    # Rows of this chip, and of one forward pass.
-    mine = max(1, s.prompts * s.group // gpus)
-    rows = min(s.rows or mine, mine)
-    prompt = tokens(s, of) + s.text
-
-    # Activations of the tokens in one forward pass; with checkpointing all of one layer, and of the
-    # others the hidden states.
-    held = (max(1, rows // s.group) if s.shared else rows) * prompt + rows * s.completion
-    per_layer = held * (16 * of.hidden + 6 * of.inner) * 2
-    kept = of.layers * (held * of.hidden * 2 if s.checkpointing else per_layer) + per_layer
-
-    # Keys and values of all tokens.
-    cache = (
-        0.0 if s.supervised else mine * (prompt + s.completion) * of.layers * 4 * of.kv * of.hidden
-    )
-    return max(kept, cache) / 1e9 + SPARE_GB
-
-
-def setting(p: Profile, tuning: str, supervised: bool) -> Setting:
-    """The step that a profile trains with."""
-    t, f = p.train, p.frames
-    pixels = f.size**2 or min(f.max_pixels, p.data.width * p.data.height)
-    prompts, group = (t.sft_batch, 1) if supervised else (t.prompts_per_step, t.group_size)
-    return Setting(
-        tuning,
-        min(f.num_frames, p.data.clip_frames),
-        pixels,
-        prompts,
-        group,
-        t.completion_tokens,
-        PROMPT_TOKENS[p.prompt_style],
-        t.micro_batch,
-        p.min_gpu_gb > 0,
-        True,
-        supervised,
-    )
+    # Sharded weights are gathered anew for every token.
+    sharded = s.tuning == "full" and gpus > 1
+    gathered = 2 * of.language / chip.link if sharded else 0.0
+    return max(passed, of.layers * LAYER_SECONDS, gathered)
 
 
 def measured(folder: Path) -> list[dict[str, Any]]:
@@ -313,39 +197,88 @@ def nearest(
 def estimate(
     p: Profile, chip: str, table: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
-    """One row per kind of run: hours, dollars, GB per chip, whether it fits, and the source of these
-    numbers."""
+    """One row per kind of run and writer of its rollouts: hours, dollars, GB per chip, whether it
+    fits and what takes most of it, and the source of these numbers."""
     of, c, gpus, t = shape(p.model), CHIPS[chip], max(1, p.min_gpus), p.train
+    kinds = [("sft", "full" if p.full else "lora", True, "")]
+    writers = ("transformers", "vllm") if p.min_gpu_gb else ("transformers",)
+    kinds += [("sg_rlvr", tuning, False, w) for tuning in ("lora", "full") for w in writers]
     found = []
-    for run, tuning, supervised in (
-        ("sft", "full" if p.full else "lora", True),
-        ("sg_rlvr", "lora", False),
-        ("sg_rlvr", "full", False),
-    ):
+    for run, tuning, supervised, writer in kinds:
         # By the formulas.
-        s = setting(p, tuning, supervised)
-        time, source = seconds(s, of, c, gpus), "formula"
-        gb = states(s, of, gpus, t.lora_rank) + live(s, of, gpus)
+        s, vllm = setting(p, tuning, supervised), writer == "vllm"
+        time, source = seconds(s, of, c, gpus, vllm), "reckoned"
+        terms = memory.terms(s, of, gpus, t.lora_rank, c.gb if vllm else 0.0)
+        gb = sum(terms.values())
 
-        # Corrected by what was measured.
-        if row := nearest(s, of, p.model, table):
+        # Corrected by what was measured, with transformers.
+        row = None if vllm else nearest(s, of, p.model, table)
+        if row:
             there, its = Setting(**row["setting"]), Chip(**row["chip"])
-            time = seconds(s, of, its, gpus) * row["seconds"] / seconds(there, of, its)
-            gb += row["gb"] - row["states_gb"] - live(there, of)
-            source = f"formula, corrected by {row['run']}"
+            time *= row["seconds"] / seconds(there, of, its)
+            gb += row["gb"] - row["states_gb"] - memory.live(there, of)
+            source = f"reckoned, corrected by {row['run']}"
 
         hours = time * (t.sft_steps if supervised else t.rl_steps) / 3600
         found.append(
             {
                 "run": run,
                 "tuning": tuning,
+                "rollouts": writer,
                 "chips": gpus,
                 "seconds per step": round(time, 2),
                 "hours": round(hours, 2),
                 "US dollars": round(hours * gpus * c.price, 2),
                 "GB each": round(gb, 1),
                 "fits": gb <= c.gb,
+                "most of it": _largest(terms),
                 "from": source,
             }
         )
     return found
+
+
+def _largest(terms: Mapping[str, float], count: int = 3) -> str:
+    """The largest terms of a memory, as ``weights 16.6, activations 6.6``."""
+    order = sorted(terms, key=lambda name: -terms[name])[:count]
+    return ", ".join(f"{name} {terms[name]:.1f}" for name in order)
+
+
+def most_rows(p: Profile, tuning: str, chip: str, vllm: bool = False) -> int:
+    """The largest ``micro_batch`` of whole groups that fits a chip, up to all rows of a GPU; 0 if
+    none does."""
+    of, gb, gpus = shape(p.model), CHIPS[chip].gb, max(1, p.min_gpus)
+    s = setting(p, tuning, False)
+    fitting = [
+        rows
+        for rows in range(s.group, s.prompts * s.group // gpus + 1, s.group)
+        if sum(
+            memory.terms(
+                replace(s, rows=rows), of, gpus, p.train.lora_rank, gb if vllm else 0.0
+            ).values()
+        )
+        <= gb
+    ]
+    return max(fitting, default=0)
+
+
+def print_costs() -> None:
+    """What a step of every profile for large models takes, as text."""
+    for p in PROFILES.values():
+        if not p.min_gpu_gb:
+            continue
+        chip, gpus = chip_of(p), max(1, p.min_gpus)
+        print(f"{p.name}: {p.model} on {gpus} x {chip}, {memory.host(p):.0f} GB of host memory")
+        for r in estimate(p, chip):
+            fits = "fits" if r["fits"] else "does not fit"
+            who = f"{r['run']} {r['tuning']} {r['rollouts']}"
+            most = most_rows(p, r["tuning"], chip, vllm=r["rollouts"] == "vllm")
+            more = f"; up to {most} rows a pass" * bool(most and r["rollouts"])
+            print(
+                f"  {who:<30} {r['seconds per step']:7.1f} s a step {r['hours']:7.1f} h "
+                f"{r['GB each']:7.1f} GB  {fits}: {r['most of it']}{more}"
+            )
+    print(
+        f"All of it is reckoned, at {MFU:.0%} of the matrix rate and vLLM's published speeds. "
+        f"Measured on a GPU by: {MEASURE}"
+    )
