@@ -26,8 +26,12 @@ FOLDERS = [r.folder.split("/")[-1] for r in registry.ALL]
 def run_data(given: Namespace) -> int:
     if given.part == "maps":
         return _data_maps(given)
-    if given.rows:
-        raise WorkbookError("--rows is for data maps: spacer data maps --rows FILE --scans FOLDER.")
+    if given.part == "tokens":
+        return _data_tokens(given)
+    if given.rows or given.model:
+        raise WorkbookError(
+            "--rows and --model are for data maps and data tokens: spacer data tokens --rows FILE."
+        )
     from .dataset import build
 
     name = given.profile or ("gpu-lora" if given.size == "paper" else "cpu")
@@ -65,6 +69,17 @@ def _data_maps(given: Namespace) -> int:
         progress=Progress("videos"),
     )
     print("\n".join(found.lines()))
+    return 0
+
+
+def _data_tokens(given: Namespace) -> int:
+    from .core import rows
+    from .dataset import tokens
+
+    profile = profiles.get(given.profile or "cpu")
+    samples = rows.load(given.rows or profile.outputs / "data" / "train.jsonl")
+    found = tokens.count(samples, profile, tokens.tokenizer(given.model or profile.model_path))
+    print("\n".join(tokens.lines(found)))
     return 0
 
 
@@ -174,13 +189,15 @@ def run_list(given: Namespace) -> None:
 
 
 def run_plan(given: Namespace) -> None:
-    from .workbook import book, forecast
+    from .workbook import book, cost, forecast
 
     profile = profiles.get(given.profile)
     layouts = str(given.real_layouts or "")
     settings = {"SEED": str(given.seed), "REAL_LAYOUTS": layouts}
     if given.profiles:
         forecast.print_profiles()
+    elif given.costs:
+        cost.print_costs()
     elif given.disk:
         forecast.print_usage(profile.outputs.parent)
     else:
@@ -260,14 +277,20 @@ def parser() -> Parser:
         "spacer data --profile smoke",
         "spacer data --size paper --engine ray --workers 8",
         "spacer data maps --rows SR-91k.jsonl --scans SCANNET",
+        "spacer data tokens --profile gpu-full --rows SpaceR-151k.jsonl",
         "",
         "data maps writes the maps that published rows lack, from your own copy of the scans:",
         "cognitive_map.jsonl beside the rows, and cognitive_map_first_view.jsonl.",
+        "data tokens counts the tokens of prompts and maps, and the share over the profile's budget.",
     )
     data.add_argument(
-        "part", nargs="?", choices=("maps",), help="maps: only the maps of published rows"
+        "part",
+        nargs="?",
+        choices=("maps", "tokens"),
+        help="maps: only the maps of published rows; tokens: only count tokens",
     )
-    data.take("--rows", "for data maps")
+    data.take("--rows", "for data maps and data tokens; default: the profile's own")
+    data.take("--model", "for data tokens, whose tokenizer counts; default: the profile's")
     data.take("--profile", "default: cpu; gpu-lora with --size paper", default=None)
     data.take("--size")
     data.take("--rooms", "default: the profile's; a fixed mix shrinks with it")
@@ -389,11 +412,12 @@ def parser() -> Parser:
         "show what make reproduce would run, why, and for how long",
         "spacer plan --profile gpu-small",
         "spacer plan --profiles",
+        "spacer plan --costs",
     )
     plan.take("--profile")
     plan.take("--seed")
     plan.take("--real-layouts", "default: the environment variable REAL_LAYOUTS", default=layouts)
-    for flag in ("--check", "--brief", "--profiles", "--disk"):
+    for flag in ("--check", "--brief", "--profiles", "--costs", "--disk"):
         plan.take(flag)
 
     notebook = add(

@@ -56,6 +56,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--check": {**SWITCH, "help": "only say whether this machine is large enough"},
     "--data": {**FOLDER, "help": "folder that the command data has written"},
+    "--costs": {
+        **SWITCH,
+        "help": "show what a step of every profile for large models takes, as reckoned",
+    },
     "--disk": {**SWITCH, "help": "show how much disk every study uses"},
     "--engine": {
         "choices": ("local", "ray"),
