@@ -1,4 +1,4 @@
-# One study, several sizes: make reproduce PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full. Needs python3.11 (with venv and pip) and make.
+# One study, several sizes: make reproduce PROFILE=smoke|cpu|gpu-small|gpu-24gb|gpu-lora|gpu-full. Needs python3.11 (with venv and pip) and make.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -46,10 +46,10 @@ RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
 
-.PHONY: gpu-bench help setup venv install reproduce plan profiles list lab reports share readme-figures serve data vllm-env vllm-test test test-fast lint format bench base study du clean clean-all lock ready FORCE
+.PHONY: gpu-bench help setup venv install reproduce plan profiles costs list lab reports share readme-figures serve data vllm-env vllm-test test test-fast lint format bench base study du clean clean-all lock ready FORCE
 
 help: ## what there is to do
-	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
+	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-24gb|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
 	@grep -hE '^[a-z-]+: .*## |^## ' Makefile | sed -e 's/: .*## /|/' -e 's/^## \(nbNN\) /\1|/' | awk -F'|' '{printf "  %-15s %s\n", $$1, $$2}'
 
 # ------------------------------------------------------------------------------------------------------------- environment
@@ -122,6 +122,8 @@ plan: | $(VENV) ## what would run, why, for how long, on how much disk
 	@$(PY) -m spacer_utils plan --profile $(PROFILE) --seed $(SEED)
 profiles: | $(VENV) ## all profiles side by side
 	@$(PY) -m spacer_utils plan --profiles
+costs: | $(VENV) ## what a step of Qwen2.5-VL takes on GPUs, reckoned: seconds, memory term by term, what fits
+	@$(PY) -m spacer_utils plan --costs
 list: | $(VENV) ## every scene source, question type, reward, training method and benchmark
 	@$(PY) -m spacer_utils list
 lab: | $(VENV) ## JupyterLab on notebook 00
