@@ -30,8 +30,8 @@ from spacer_utils.core.files import write_atomic
 from spacer_utils.core.profiles import PROJECT, Frames
 from spacer_utils.core.registry import SCENES
 from spacer_utils.render import film
-from spacer_utils.workbook import cost, memory, shapes
-from spacer_utils.workbook.shapes import Setting
+from spacer_utils.workbook import cost, memory, model_sizes
+from spacer_utils.workbook.model_sizes import Setting
 
 MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 GPU = torch.cuda.is_available()
@@ -412,7 +412,7 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """A row per setting; after the first that finds no memory, a tuning's larger ones are left
     out."""
-    of, over = shapes.from_config(made.config.to_dict()), set[str]()
+    of, over = model_sizes.from_config(made.config.to_dict()), set[str]()
     for s, kernel in settings(base):
         if s.tuning in over:
             continue

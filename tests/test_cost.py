@@ -13,32 +13,34 @@ from pathlib import Path
 import pytest
 
 from spacer_utils.core import profiles
-from spacer_utils.workbook import cost, memory, shapes
-from spacer_utils.workbook.shapes import Setting
+from spacer_utils.workbook import cost, memory, model_sizes
+from spacer_utils.workbook.model_sizes import Setting
 
 SEVEN = "Qwen/Qwen2.5-VL-7B-Instruct"
-OF = shapes.SHAPES[SEVEN]
+OF = model_sizes.SHAPES[SEVEN]
 STEP = Setting("lora", frames=16, pixels=128 * 28 * 28, prompts=1, group=8, completion=128)
 
 
 def test_sizes_are_those_of_the_published_models() -> None:
     assert OF.weights == pytest.approx(8.29e9, rel=0.002)  # the checkpoint's own count
-    assert shapes.SHAPES["Qwen/Qwen2.5-VL-3B-Instruct"].weights == pytest.approx(3.75e9, rel=0.002)
-    assert shapes.shape("somebody/else") == OF
+    assert model_sizes.SHAPES["Qwen/Qwen2.5-VL-3B-Instruct"].weights == pytest.approx(
+        3.75e9, rel=0.002
+    )
+    assert model_sizes.shape("somebody/else") == OF
 
 
 def test_the_committed_base_is_counted_from_its_own_config() -> None:
     data = (profiles.PROJECT / profiles.NANO_BASE / "model.safetensors").read_bytes()
     head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     count = sum(prod(about["shape"]) for name, about in head.items() if name != "__metadata__")
-    assert shapes.shape(profiles.NANO_BASE).weights == pytest.approx(
+    assert model_sizes.shape(profiles.NANO_BASE).weights == pytest.approx(
         count, rel=0.15
     )  # norms, biases, patches are left out
 
 
 def test_vision_tokens() -> None:
-    assert shapes.tokens(STEP, OF) == 8 * 128
-    assert shapes.tokens(replace(STEP, frames=5), OF) == 3 * 128
+    assert model_sizes.tokens(STEP, OF) == 8 * 128
+    assert model_sizes.tokens(replace(STEP, frames=5), OF) == 3 * 128
 
 
 def test_what_makes_a_step_dearer() -> None:
@@ -80,7 +82,7 @@ def test_full_fine_tuning_of_7b_needs_eight_gpus() -> None:
 def test_vllm_writes_at_its_published_speed(name: str, speed: float) -> None:
     """One row on an A100 without a prompt (QwenLM/Qwen2.5, speed_benchmark.rst)."""
     alone = Setting("lora", 0, 0, prompts=1, group=1, completion=2048, text=1)
-    of = shapes.SHAPES[f"Qwen/Qwen2.5-VL-{name}-Instruct"]
+    of = model_sizes.SHAPES[f"Qwen/Qwen2.5-VL-{name}-Instruct"]
     seconds = cost.token_seconds(alone, of, cost.CHIPS["A100 80 GB"], vllm=True)
     assert 1 / seconds == pytest.approx(speed, rel=0.03)
 
@@ -100,7 +102,7 @@ def test_sharded_weights_are_gathered_for_every_token() -> None:
 
     # it is most of the paper's step, and what vLLM saves
     profile = profiles.get("gpu-full")
-    step = shapes.setting(profile, "full", False)
+    step = model_sizes.setting(profile, "full", False)
     whole = cost.seconds(step, OF, chip, 8)
     assert 1024 * cost.token_seconds(step, OF, chip, 8) > 0.8 * whole
     assert cost.seconds(step, OF, chip, 8, vllm=True) < whole / 2

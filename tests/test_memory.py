@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from spacer_utils.core import profiles
-from spacer_utils.workbook import cost, forecast, memory, shapes
-from spacer_utils.workbook.shapes import SHAPES, Setting
+from spacer_utils.workbook import cost, forecast, memory, model_sizes
+from spacer_utils.workbook.model_sizes import SHAPES, Setting
 
 SEVEN, THREE, FOUR = SHAPES
 PUBLISHED = {SEVEN: 8_292_166_656, THREE: 3_754_622_976, FOUR: 4_437_815_808}
@@ -44,7 +44,7 @@ def test_weights_are_those_of_the_published_models(name: str) -> None:
     count = sum(p.numel() for p in made.parameters())
     assert count == PUBLISHED[name]
     assert of.weights == pytest.approx(count, rel=1e-3)
-    assert shapes.from_config(made.config.to_dict()) == of
+    assert model_sizes.from_config(made.config.to_dict()) == of
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_the_terms_of_full_tuning() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_rollouts_cache_holds_prompts_once_per_group(name: str) -> None:
     """Twice while they are copied, as ``rollouts.complete`` does."""
-    of, prompt = SHAPES[name], shapes.tokens(STEP, SHAPES[name]) + STEP.text
+    of, prompt = SHAPES[name], model_sizes.tokens(STEP, SHAPES[name]) + STEP.text
     found = terms(name, rows=1, prompts=64)["cache of the rollouts"]
     assert found == pytest.approx((2 * 64 * prompt + 512 * 1024) * of.cached / 1e9)
 
@@ -154,7 +154,7 @@ def test_the_rollouts_cache_holds_prompts_once_per_group(name: str) -> None:
 def total(
     profile: profiles.Profile, tuning: str, chip: str, model: str, vllm: bool = False
 ) -> float:
-    s = shapes.setting(replace(profile, model=model), tuning, False)
+    s = model_sizes.setting(replace(profile, model=model), tuning, False)
     gb = cost.CHIPS[chip].gb
     found = memory.terms(
         s, SHAPES[model], max(1, profile.min_gpus), profile.train.lora_rank, gb if vllm else 0.0
@@ -170,7 +170,7 @@ def test_the_profile_of_one_24_gb_gpu_fits_both_models_and_no_larger_step_does()
     doubled = profile.with_overrides(prompts_per_step=2 * profile.train.prompts_per_step)
     assert total(doubled, "lora", chip, FOUR) > 24
     assert total(profile, "lora", chip, SEVEN) > 24
-    supervised = shapes.setting(replace(profile, model=FOUR), "lora", True)
+    supervised = model_sizes.setting(replace(profile, model=FOUR), "lora", True)
     assert sum(memory.terms(supervised, SHAPES[FOUR]).values()) < 24
 
 
@@ -197,6 +197,8 @@ def test_a_profile_asks_for_the_memory_that_loading_takes(name: str) -> None:
 
 
 def test_steps_have_the_tokens_that_the_processor_makes() -> None:
-    step = {n: shapes.setting(profiles.get(n), "lora", False) for n in ("gpu-lora", "gpu-full")}
-    assert shapes.tokens(step["gpu-lora"], SHAPES[SEVEN]) == 936
-    assert shapes.tokens(step["gpu-full"], SHAPES[SEVEN]) == 1040
+    step = {
+        n: model_sizes.setting(profiles.get(n), "lora", False) for n in ("gpu-lora", "gpu-full")
+    }
+    assert model_sizes.tokens(step["gpu-lora"], SHAPES[SEVEN]) == 936
+    assert model_sizes.tokens(step["gpu-full"], SHAPES[SEVEN]) == 1040

@@ -78,7 +78,7 @@ def count(samples: Sequence[Sample], profile: Profile, length: Length) -> list[d
 
 def _row(name: str, sizes: Sequence[tuple[int, int, int, int]], profile: Profile) -> dict[str, Any]:
     texts, maps, completions, media = zip(*sizes)
-    maps = [m for m in maps if m] or [0]
+    drawn = [m for m in maps if m] or [0]
     long = [t + m > PROMPT_BUDGET for t, m in zip(texts, media)]
     cut = [c > profile.train.completion_tokens for c in completions]
     return {
@@ -87,11 +87,11 @@ def _row(name: str, sizes: Sequence[tuple[int, int, int, int]], profile: Profile
         "prompt, mean": round(mean(texts)),
         "prompt, most": max(texts),
         "media, most": max(media),
-        "map, mean": round(mean(maps)),
-        "map, most": max(maps),
+        "map, mean": round(mean(drawn)),
+        "map, most": max(drawn),
         "completion, most": max(completions),
-        f"prompts over {PROMPT_BUDGET:,} (%)": 100 * mean(long),
-        f"completions over {profile.train.completion_tokens:,} (%)": 100 * mean(cut),
+        f"prompts over {PROMPT_BUDGET:,} (%)": 100.0 * mean(long),
+        f"completions over {profile.train.completion_tokens:,} (%)": 100.0 * mean(cut),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.profiles import PROFILES, Profile
 from . import memory
-from .shapes import Setting, Shape, setting, shape, tokens
+from .model_sizes import Setting, Shape, setting, shape, tokens
 
 TABLE = "cost.json"
 """Name of a measured table in ``outputs/reference/<run>/``."""

@@ -8,7 +8,7 @@ them with the real models, built without memory for their weights.
 from __future__ import annotations
 
 from ..core.profiles import Profile
-from .shapes import Setting, Shape, shape, tokens
+from .model_sizes import Setting, Shape, shape, tokens
 
 SPARE_GB = 3.0
 """The GPU's driver, fragmentation and one chunk of logits."""

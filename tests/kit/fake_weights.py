@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from spacer_utils.training.loop import LORA_TARGETS
-from spacer_utils.workbook.shapes import Shape
+from spacer_utils.workbook.model_sizes import Shape
 
 SECTIONS = {True: [16, 24, 24], False: [24, 20, 20]}
 """Rotary sections of Qwen2.5-VL and Qwen3-VL."""
