@@ -23,7 +23,7 @@ def terms(name: str, **changes: Any) -> dict[str, float]:
     return memory.terms(replace(STEP, **changes), SHAPES[name], gpus)
 
 
-# ------------------------------------------------------------------------------------------- shapes
+# -------------------------------------------------------------------------------------------- sizes
 
 
 @pytest.mark.slow
