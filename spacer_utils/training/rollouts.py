@@ -130,16 +130,17 @@ def complete(
     last = torch.zeros_like(packed.text["input_ids"], dtype=torch.bool)
     for sequence, (head, *tails) in enumerate(packed.sizes):
         last[sequence, torch.tensor(tails).cumsum(0) + head - 1] = True
+    columns = last.any(0)  # transformers 5.17 keeps columns, not single places
     given = {k: v.to(device) for k, v in packed.text.items() if k != "labels"}
     with sight.rows(batch, packed.first, device) as media:
         read = model(
             **given,
             packed=packed.sizes,
             use_cache=True,
-            logits_to_keep=last.to(device),
+            logits_to_keep=columns.nonzero()[:, 0].to(device),
             **media,
         )
-    logits = read.logits  # (rows, words)
+    logits = read.logits[last[:, columns].to(device)]  # (rows, words)
     cache = PrefixCache(read.past_key_values, packed.sizes, budget)
 
     # write token by token
