@@ -11,12 +11,23 @@ PYTHON ?= python3.11
 PY ?= .venv/bin/python
 JOBS ?= 2
 REAL_LAYOUTS ?=
+DATA = $(SPACER_DATA)
+BENCHMARKS = $(SPACER_BENCHMARKS)
 OUT := $(or $(SPACER_OUTPUTS),outputs)/$(PROFILE)
 VENV := $(if $(filter .venv/%,$(PY)),venv)
 ifneq ($(REAL_LAYOUTS),)
 override REAL_LAYOUTS := $(abspath $(REAL_LAYOUTS))
 export REAL_LAYOUTS
 endif
+# Published rows and benchmarks: a folder as a whole path, else as it is (a hub id, hub). Only the command line and SPACER_* set them.
+given = $(if $(filter hub,$(1)),$(1),$(if $(wildcard $(1)),$(abspath $(1)),$(1)))
+ifneq ($(word 2,$(DATA))$(word 2,$(BENCHMARKS)),)
+$(error DATA and BENCHMARKS take one folder each, without blanks in its path: '$(DATA)' '$(BENCHMARKS)')
+endif
+override DATA := $(call given,$(DATA))
+override BENCHMARKS := $(call given,$(BENCHMARKS))
+export SPACER_DATA := $(DATA)
+export SPACER_BENCHMARKS := $(BENCHMARKS)
 
 # Dependency lines of the notebooks, renewed when a notebook or a module changes (needs no package but Python itself).
 SOURCES := $(shell find spacer_utils -name '*.py')
@@ -49,7 +60,7 @@ WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKEC
 .PHONY: gpu-bench help setup venv install reproduce plan profiles costs list lab reports share readme-figures serve data vllm-env vllm-test test test-fast lint format bench base study du clean clean-all lock ready FORCE
 
 help: ## what there is to do
-	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-24gb|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder]'
+	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-24gb|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder] [DATA=folder or hub id] [BENCHMARKS=folder or hub]'
 	@grep -hE '^[a-z-]+: .*## |^## ' Makefile | sed -e 's/: .*## /|/' -e 's/^## \(nbNN\) /\1|/' | awk -F'|' '{printf "  %-15s %s\n", $$1, $$2}'
 
 # ------------------------------------------------------------------------------------------------------------- environment
@@ -114,6 +125,10 @@ $(OUT)/.settings/RL_STEPS: $(call setting,$(OUT)/.settings/RL_STEPS,$(RL_STEPS))
 	@mkdir -p $(@D) && printf '%s\n' '$(RL_STEPS)' > $@
 $(OUT)/.settings/REAL_LAYOUTS: $(call setting,$(OUT)/.settings/REAL_LAYOUTS,$(REAL_LAYOUTS))
 	@mkdir -p $(@D) && printf '%s\n' '$(REAL_LAYOUTS)' > $@
+$(OUT)/.settings/DATA: $(call setting,$(OUT)/.settings/DATA,$(DATA))
+	@mkdir -p $(@D) && printf '%s\n' '$(DATA)' > $@
+$(OUT)/.settings/BENCHMARKS: $(call setting,$(OUT)/.settings/BENCHMARKS,$(BENCHMARKS))
+	@mkdir -p $(@D) && printf '%s\n' '$(BENCHMARKS)' > $@
 FORCE:
 endif
 

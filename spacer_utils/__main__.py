@@ -189,11 +189,15 @@ def run_list(given: Namespace) -> None:
 
 
 def run_plan(given: Namespace) -> None:
+    from .benchmarks.scoring import survey
+    from .core import given as inputs
     from .workbook import book, cost, forecast
 
     profile = profiles.get(given.profile)
     layouts = str(given.real_layouts or "")
+    data, benchmarks = inputs.data(), inputs.benchmarks()
     settings = {"SEED": str(given.seed), "REAL_LAYOUTS": layouts}
+    settings |= {"DATA": data, "BENCHMARKS": benchmarks}
     if given.profiles:
         forecast.print_profiles()
     elif given.costs:
@@ -205,7 +209,8 @@ def run_plan(given: Namespace) -> None:
             forecast.print_brief(profile, settings)
         elif not given.check:
             book.real_layouts(layouts)
-            forecast.print_plan(profile, settings)
+            told = [*inputs.describe_data(data), *survey.lines(benchmarks)]
+            forecast.print_plan(profile, settings, told)
         forecast.check(profile)
 
 

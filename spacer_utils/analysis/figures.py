@@ -325,6 +325,30 @@ def answer_balance(counts: Mapping[str, Mapping[str, int]], columns: int = 3) ->
     return figure
 
 
+def shares(
+    rows: Sequence[Mapping[str, Any]], name: str, parts: Sequence[str], xlabel: str
+) -> Figure:
+    """A bar per row, divided into the shares of its counts ``parts``; how many the first is of all
+    stands beside it. Shares, because small sources would vanish beside large ones."""
+    figure, (axis,) = panels(1, 1, 0.26 * len(rows) + 0.9)
+    labels = [f"{r[name]}, {r['data type']}" if "data type" in r else str(r[name]) for r in rows]
+    totals = [max(1, sum(r[part] for part in parts)) for r in rows]
+    left = np.zeros(len(rows))
+    for part, tone in zip(parts, ("#009E73", "#D55E00", "#4D4D4D")):
+        width = np.array([100 * r[part] / total for r, total in zip(rows, totals)])
+        axis.barh(labels, width, left=left, color=tone, label=part, height=0.7)
+        left += width
+    for y, (r, total) in enumerate(zip(rows, totals)):
+        axis.text(101, y, f"{r[parts[0]]:,} of {total:,}", va="center", fontsize=SMALL)
+    axis.set_xlim(0, 118)
+    axis.set_xticks(range(0, 101, 20))
+    axis.set_xlabel(f"{xlabel} (%)", fontsize=SMALL)
+    axis.tick_params(labelsize=SMALL)
+    axis.invert_yaxis()
+    figure.legend(loc="outside upper left", ncols=len(parts), fontsize=SMALL, frameon=False)
+    return figure
+
+
 def dots(
     groups: Mapping[str, Sequence[float]], *, xlabel: str, mark: float | None = None
 ) -> Figure:

@@ -12,6 +12,10 @@ from typing import Any
 
 from .types import BadRow, WorkbookError
 
+PROJECT = Path(__file__).resolve().parents[2]
+MEDIA = "media"
+"""In a dataset of ours that was made of published rows: the link to their media."""
+
 UNREADABLE = (ValueError, RecursionError)
 """What ``json`` raises: not JSON, not UTF-8, a number of thousands of digits; or nested too
 deeply."""
@@ -253,7 +257,7 @@ def inside(root: Path, relative: str) -> Path:
     """``root / relative``, checked to lie inside ``root``.
 
     Links are followed within the folder; from a snapshot of the hub's cache, whose files are links,
-    within its repository.
+    within its repository; from the workbook's own outputs, also within the folder of ``MEDIA``.
 
     Raises:
         WorkbookError: the path is absolute or leaves the folder (``../``), also through a symbolic
@@ -270,12 +274,28 @@ def inside(root: Path, relative: str) -> Path:
     if (
         Path(relative).is_absolute()
         or not path.is_relative_to(root)
-        or not real.is_relative_to(_repository(root))
+        or not any(real.is_relative_to(folder) for folder in _allowed(root))
     ):
         raise WorkbookError(
             f"path {relative!r} leaves the dataset's folder. Use a path relative to {root.name}/."
         )
     return path
+
+
+def outputs_root() -> Path:
+    """The folder of all outputs, which the environment variable ``SPACER_OUTPUTS`` moves."""
+    return Path(os.environ.get("SPACER_OUTPUTS", PROJECT / "outputs"))
+
+
+def _allowed(root: Path) -> list[Path]:
+    """The folders in which files of the dataset ``root`` may lie.
+
+    Only in the workbook's outputs is a link to media our own: a downloaded dataset could bring one.
+    """
+    link, found = root / MEDIA, [_repository(root)]
+    if root.is_relative_to(outputs_root().resolve()) and link.is_symlink():
+        found.append(_repository(link.resolve()))
+    return found
 
 
 def _repository(root: Path) -> Path:

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .files import sha256
+from .files import PROJECT as PROJECT
+from .files import outputs_root, sha256
 from .types import WorkbookError
 
-PROJECT = Path(__file__).resolve().parents[2]
 NANO_BASE = "spacer_utils/assets/nano_base"
 CHECKSUMS = "SHA256SUMS"
 """Beside a committed checkpoint: the digest of every file, as ``sha256sum`` writes it."""
@@ -157,7 +156,7 @@ class Profile:
     def outputs(self) -> Path:
         """``outputs/<profile>``; the environment variable ``SPACER_OUTPUTS`` moves the parent
         folder."""
-        return Path(os.environ.get("SPACER_OUTPUTS", PROJECT / "outputs")) / self.name
+        return outputs_root() / self.name
 
     @property
     def model_path(self) -> str:

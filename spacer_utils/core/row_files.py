@@ -15,6 +15,9 @@ from .media_of import TURNS
 from .types import BadRow, MissingArtifact, WorkbookError
 
 MAPS = "cognitive_map.jsonl"
+ROWS = (".jsonl", ".json", ".parquet")
+"""Endings of files of rows."""
+_NO_ROWS = re.compile(r"cognitive_map.*|dataset_infos?|.*config|fingerprint|audit|meta_?info.*")
 EXPECTED = "one JSON object in each line, with problem, solution, problem_type, path (relative to its folder) and options"
 
 
@@ -29,6 +32,16 @@ def rows_file(folder: Path, split: str = "train") -> Path:
     if not path.is_file():
         raise _missing(path)
     return path
+
+
+def published_files(folder: Path) -> list[Path]:
+    """The files of rows of a set as it was published: at its top, and parquet files in ``data/``."""
+    tops = [*folder.glob("*"), *folder.glob("data/*.parquet")]
+    return sorted(
+        p
+        for p in tops
+        if p.suffix in ROWS and p.is_file() and not _NO_ROWS.fullmatch(p.stem.lower())
+    )
 
 
 def remedy(folder: Path) -> str:

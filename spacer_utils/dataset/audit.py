@@ -180,9 +180,13 @@ def answer_text(sample: Sample) -> str:
 
 
 def answer_class(sample: Sample) -> str | None:
-    """The answer's class; None if its question type doesn't balance its answers."""
+    """The answer's class; None if its question type doesn't balance its answers, or is not ours."""
+    if sample.question_type not in QUESTIONS.names():
+        return None
     classes = QUESTIONS.entry(sample.question_type).info.get("classes")
-    return classes(answer_text(sample)) if classes else None
+    numeric = sample.problem_type in ("numerical", "regression")
+    text = f"{right_number(sample):g}" if numeric else answer_text(sample)
+    return classes(text) if classes else None
 
 
 def balance(rows: Sequence[Sample]) -> list[Finding]:

@@ -55,6 +55,8 @@ MIXES: dict[str, dict[str, int]] = {
 }
 """Training rows of each type from ``MIX_ROOMS`` rooms: 91,315 spatial, 29,997 image and 29,998
 video (SpaceR-151k)."""
+PUBLISHED = "published rows"
+"""Kind of record of a folder that ``published_rows.take`` has written. A build may replace it."""
 MIX_ROOMS = 1300
 UNEVEN = 3
 """Most rows of one type from one clip, as a multiple of an even share of the type's rows."""
@@ -285,7 +287,8 @@ def _claim(out: Path, work: Path) -> None:
         WorkbookError: ``out`` holds what no build has made, or can't be written.
     """
     try:
-        if out.exists() and any(out.iterdir()) and not _works(out):
+        taken = (about := folders.Record.of(out).inputs) is not None and about.kind == PUBLISHED
+        if out.exists() and any(out.iterdir()) and not (_works(out) or taken):
             raise WorkbookError(
                 f"{out} holds files that no build of a dataset has made, and a build would replace some of them. "
                 "Name a new or an empty folder."

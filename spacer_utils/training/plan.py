@@ -180,6 +180,22 @@ class Plan:
         return {path: inside(self.data, path) for path in sorted(paths)}
 
 
+def trainable(methods: Sequence[str], samples: Sequence[Sample]) -> tuple[list[str], list[str]]:
+    """The methods that these rows can train, and those that need maps where no row has one.
+
+    Raises:
+        WorkbookError: rows name maps, and the file that held them is lost.
+    """
+    if any(s.cognitive_map for s in samples):
+        return list(methods), []
+    if any(s.cognitive_map_id for s in samples):
+        raise WorkbookError(
+            "the rows of data/train.jsonl name maps, and cognitive_map.jsonl beside them has none. Run: make nb02"
+        )
+    mapped = [m for m in methods if METHODS[m].with_map]
+    return [m for m in methods if m not in mapped], mapped
+
+
 def order(count: int, length: int, seed: int) -> list[int]:
     """``length`` indices below ``count``: whole shuffled passes, so that no prompt comes twice
     before all came once."""

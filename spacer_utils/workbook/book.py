@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core import profiles
+from ..core import given, profiles
 from ..core.progress import Progress
 from ..core.types import MissingArtifact, WorkbookError
 
@@ -56,6 +56,10 @@ class Book:
     seed: int
     metrics: dict[str, Any] = field(default_factory=dict)
     figures: int = 0
+    data: str = ""
+    """Folder or hub id of the published rows that ``DATA`` asks for; empty without one."""
+    benchmarks: str = ""
+    """Folder of published benchmarks that ``BENCHMARKS`` names, or ``hub``; empty without one."""
 
     @property
     def out(self) -> Path:
@@ -68,8 +72,11 @@ class Book:
         Raises:
             MissingArtifact: one is not there, or empty; the message names the notebook that writes
                 it.
+            WorkbookError: the data are not those that ``DATA`` asks for.
         """
         for name in relative:
+            if name.startswith("data/"):
+                given.check_written(self.out / "data", self.data, self.profile.name)
             if not present(self.out, name):
                 raise missing(name, self.profile.name)
         return self.out / relative[0]
@@ -197,10 +204,20 @@ class Book:
         return Progress(f"{self.name.split('_')[0]} {label}")
 
 
-def start(name: str, profile: str, seed: int, **overrides: Any) -> Book:
+def start(
+    name: str,
+    profile: str,
+    seed: int,
+    *,
+    data: str | None = None,
+    benchmarks: str | None = None,
+    **overrides: Any,
+) -> Book:
     """Begin a notebook: seeds, offline switch for local models, and one provenance line.
 
     Args:
+        data: folder or hub id of published rows; None: ``SPACER_DATA`` of the environment.
+        benchmarks: folder of published benchmarks, or ``hub``; None: ``SPACER_BENCHMARKS``.
         overrides: profile fields to replace where the value is not None, e.g. ``train_rooms=20``.
 
     Raises:
@@ -208,12 +225,14 @@ def start(name: str, profile: str, seed: int, **overrides: Any) -> Book:
     """
     check_seed(seed)
     chosen = profiles.get(profile).with_overrides(**overrides)
-    if Path(chosen.model_path).is_dir():
+    source, published = given.data(data), given.benchmarks(benchmarks)
+    if Path(chosen.model_path).is_dir() and not given.needs_hub(source, published):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     random.seed(seed)
     changed = "".join(f", {k}={v}" for k, v in overrides.items() if v is not None)
+    changed += f" | data {Path(source).name}" if source else ""
     print(f"{name} | profile {chosen.name}{changed} | seed {seed} | spacer_utils {_version()}")
-    return Book(name, chosen, seed)
+    return Book(name, chosen, seed, data=source, benchmarks=published)
 
 
 def check_seed(seed: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,13 @@ REGISTRIES = {
     "BENCHMARKS": "benchmarks",
 }
 """Registry -> the folder of its parts. A module that uses a registry reaches all of them."""
+SETTINGS = ("SEED", "REAL_LAYOUTS", "DATA", "BENCHMARKS")
+"""Parameters that Make is given; a notebook that declares one runs again when it changes."""
+READERS = {"DATA": "02_questions", "BENCHMARKS": "09_benchmarks"}
+"""Setting that names a folder -> the notebook that reads it, and so depends on its files too."""
+LOOKED_AT = ("*.jsonl", "*.json", "*.parquet", "*.tsv", "*/.", "*/*/.")
+"""Files and folders of such a folder that are looked at: a new or changed one (a downloaded shard, an
+archive that was unpacked) is a reason to run again."""
 COMMITTED = ("spacer_utils/analysis/published.py", "outputs/reference")
 """A notebook that reaches this module shows the committed studies of this folder."""
 
@@ -145,6 +153,20 @@ def writers(every: list[Notebook]) -> dict[str, Notebook]:
     return {pattern: n for n in every for pattern in n.writes}
 
 
+def given_files(notebook: Notebook, settings: Mapping[str, str]) -> list[Path]:
+    """The files behind the settings of a notebook, as Make looks at them."""
+    folders = [settings.get(p, "") for p, reader in READERS.items() if reader == notebook.name]
+    return [
+        path
+        for folder in folders
+        if folder and Path(folder).exists()
+        for path in (
+            Path(folder),
+            *(p for pattern in LOOKED_AT for p in Path(folder).glob(pattern)),
+        )
+    ]
+
+
 def studies() -> list[Path]:
     """Files of the committed studies."""
     return sorted((PROJECT / COMMITTED[1]).glob("*/*.json"))
@@ -262,9 +284,13 @@ def makefile() -> str:
     # A line for each executed notebook.
     every = notebooks()
     lines = [f"PROFILES := {' '.join(PROFILES)}", f"NOTEBOOKS := {' '.join(n.name for n in every)}"]
+    for setting in READERS:
+        looked_at = " ".join(f"$({setting})/{pattern}" for pattern in LOOKED_AT)
+        lines.append(f"{setting}_FILES = $(if $({setting}),$(wildcard $({setting}) {looked_at}))")
     for n in every:
         shown = [f"$(wildcard {COMMITTED[1]}/*/*.json)"] * (COMMITTED[0] in n.modules)
-        settings = [f"$(OUT)/.settings/{p}" for p in ("SEED", "REAL_LAYOUTS") if p in n.parameters]
+        settings = [f"$(OUT)/.settings/{p}" for p in SETTINGS if p in n.parameters]
+        settings += [f"$({p}_FILES)" for p, reader in READERS.items() if reader == n.name]
         before = [f"$(OUT)/executed/{u.name}.ipynb" for u in upstream(n, every)]
         lost = [
             f"$(if $(shell find $(OUT)/{pattern} -maxdepth 0 -size +0 2>/dev/null),,FORCE)"

@@ -62,7 +62,7 @@ def states(profile: Profile, settings: Mapping[str, str] | None = None) -> list[
     Appendices run only when asked for.
 
     Args:
-        settings: what Make is called with (``SEED``, ``REAL_LAYOUTS``); one that differs from the
+        settings: what Make is called with (``dag.SETTINGS``); one that differs from the
             last run's is a reason.
     """
     every = dag.notebooks()
@@ -129,6 +129,7 @@ def _state(
         *(dag.studies() if dag.COMMITTED[0] in notebook.modules else ()),
         *(out / "executed" / f"{u.name}.ipynb" for u in dag.upstream(notebook, dag.notebooks())),
         *(p for name in notebook.parameters if (p := out / ".settings" / name).exists()),
+        *dag.given_files(notebook, settings),
     ]
     newer = [p for p in sources if p.stat().st_mtime_ns > made]
     if newer:
@@ -139,8 +140,14 @@ def _state(
     return "done", f"ran in {clock(last['seconds'])}" if "seconds" in last else "up to date"
 
 
-def print_plan(profile: Profile, settings: Mapping[str, str] | None = None) -> None:
-    """The plan as text: a row per notebook and a closing sum."""
+def print_plan(
+    profile: Profile, settings: Mapping[str, str] | None = None, given: Sequence[str] = ()
+) -> None:
+    """The plan as text: a row per notebook, a closing sum, and what is known of published inputs.
+
+    Args:
+        given: lines about ``DATA`` and ``BENCHMARKS``.
+    """
     rows = states(profile, settings)
     width = max(len(r["notebook"]) for r in rows)
     print(f"profile {profile.name}: {profile.purpose} ({profile.hardware})\n")
@@ -162,6 +169,9 @@ def print_plan(profile: Profile, settings: Mapping[str, str] | None = None) -> N
         f"({free:,.0f} MB free), {profile.min_ram_gb} GB of memory ({machine.memory_gb():.0f} GB here)."
     )
     print(f"Times are the last run's here, else those measured on {profile.hardware}.")
+    if given:
+        print("They are of generated rooms; published inputs take their own time.\n")
+        print("\n".join(given))
 
 
 def print_brief(profile: Profile, settings: Mapping[str, str] | None = None) -> None:
