@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..benchmarks.scoring import extract
-from ..benchmarks.scoring.aggregate import Table, baselines, report
+from ..benchmarks.scoring.aggregate import Table, baselines, interval, report
 from ..benchmarks.scoring.extract import UNWRAPPING
 from ..benchmarks.scoring.load import VIDEOS, Rows, load, media_file, synthetic
 from ..benchmarks.scoring.record import Question, Row, judge_row, read
@@ -194,6 +194,7 @@ def run_benchmark(
         "unwrap": unwrap,
         **report(benchmark, items, scoring),
         "baselines": baselines(benchmark, rows, scoring),
+        "interval": interval(benchmark, items, scoring, seed),
     }
     write_jsonl(out / "items.jsonl", (item.to_json() for item in items))
     write_atomic(

@@ -20,8 +20,9 @@ from matplotlib.lines import Line2D
 from .scores import kind, method_of
 
 WIDTH, SMALL = 7.8, 8
-KINDS = {"map": "#0072B2", "no map": "#D55E00", "baseline": "#6E6E6E"}
-"""What a model is, and its colour: it draws a map, it draws none, or nobody trained it."""
+KINDS = {"map": "#0072B2", "no map": "#D55E00", "baseline": "#6E6E6E", "published": "#8F6BB3"}
+"""What a model is, and its colour: it draws a map, it draws none, nobody trained it, or others
+published its score."""
 PALE = "#C4C9CF"
 _LETTER = 0.061
 """Mean width of a letter of ``SMALL`` points, inches."""
@@ -265,6 +266,7 @@ def _dot(
 def _key(figure: Figure, kinds: Iterable[str], pale: bool) -> None:
     """What the colours mean, above the panels."""
     said = {"map": "draws a map", "no map": "draws no map", "baseline": "baseline, not trained"}
+    said["published"] = "published by others"
     shown = [(KINDS[k], said[k], "o") for k in KINDS if k in set(kinds)]
     shown += [(PALE, "the committed study", "D")] * pale
     if len(shown) < 2:

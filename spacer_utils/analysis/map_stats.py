@@ -7,6 +7,7 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from .. import rewards
 from ..core.answers import parse, parse_map
 from ..core.maps import GRID, mirror, scan_cells, turn
+from ..core.rows import is_general
 from ..core.types import MapCells, MapFrame, Sample, Scene
 from .scores import Row, by_seed, interval, macro, room_bootstrap, score_rows, select
 
@@ -182,3 +184,54 @@ def map_answer_link(model: str, rows: Sequence[Row], *, seed: int) -> Row:
         "low": low,
         "high": high,
     }
+
+
+# ------------------------------------------------------------------------------- clips without a map
+
+
+def without_map(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """Up to ``limit`` clips that have no true map: one question of each, with a map of the
+    categories that its questions name and no cells, so that a map of these is asked for.
+
+    Clips whose questions name nothing (general ones, room sizes) are left out: the request lists
+    categories.
+    """
+    named: dict[str, list[str]] = {}
+    for s in samples:
+        if s.data_type == "video" and s.cognitive_map is None and not is_general(s.question_type):
+            named.setdefault(s.path, []).extend(s.categories)
+    found = []
+    for s in sorted(samples, key=lambda s: s.problem_id):
+        categories = list(dict.fromkeys(named.pop(s.path, [])))
+        if categories and len(found) < limit:
+            found.append(replace(s, cognitive_map={category: [] for category in categories}))
+    return found
+
+
+def drawn_without_truth(
+    model: str, asked: Sequence[Sample], outputs: Mapping[str, Any]
+) -> tuple[Row, dict[str, MapCells]]:
+    """What can be said of maps that nothing can be compared with, and the readable ones by the
+    question's id.
+
+    A map that knows nothing puts everything in one place: ``one cell (%)`` counts those.
+    """
+    maps: dict[str, MapCells] = {}
+    for s in asked:
+        found = outputs.get(str(s.problem_id))
+        text = parse(found.output).map_text if found else None
+        cells = parse_map(text, tuple(s.cognitive_map or ())) if text is not None else {}
+        if cells:
+            maps[str(s.problem_id)] = {c: [list(p) for p in ps] for c, ps in cells.items()}
+    wanted = sum(len(s.cognitive_map or ()) for s in asked)
+    places = [{tuple(p[:2]) for ps in m.values() for p in ps} for m in maps.values()]
+    return {
+        "model": model,
+        "clips": len(asked),
+        "readable (%)": 100 * len(maps) / max(1, len(asked)),
+        "categories drawn (%)": 100 * sum(map(len, maps.values())) / max(1, wanted),
+        "objects in a map": float(np.mean([sum(map(len, m.values())) for m in maps.values()]))
+        if maps
+        else None,
+        "one cell (%)": 100 * float(np.mean([len(p) == 1 for p in places])) if maps else None,
+    }, maps

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..core.files import write_atomic
+from ..core import folders
+from ..core.files import content_hash, write_atomic
 from ..core.registry import BENCHMARKS, METHODS
 from ..core.rows import is_general, spread
 from ..core.types import Sample, WorkbookError
@@ -313,11 +314,19 @@ def _tuning(x: str, y: str) -> bool:
     return len(set(kinds)) <= 1
 
 
-def trained_models(train: Path, seed: int) -> dict[str, tuple[str, bool]]:
+def trained_models(train: Path, seed: int, rows: Path | None = None) -> dict[str, tuple[str, bool]]:
     """``<method>-<tuning>`` -> (checkpoint folder, asks for a map) of every finished run with this
-    seed."""
+    seed.
+
+    Args:
+        rows: the file of training rows; runs that were trained on another one are left out.
+    """
+    wanted = content_hash(rows) if rows else None
     found = {}
     for path in sorted(Path(train).glob(f"*-s{seed}/run.json")):
+        inputs = folders.Record.of(path.parent).inputs
+        if wanted and inputs and inputs.files.get("train.jsonl", wanted) != wanted:
+            continue
         name = path.parent.name.removesuffix(f"-s{seed}")
         found[name] = (str(path.parent / "model"), asked_for_map(path))
     return found

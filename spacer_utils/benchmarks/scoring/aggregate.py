@@ -3,13 +3,16 @@ baselines of the same rows."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ...core.metrics import to_float
 from ...core.types import WorkbookError
-from .record import MISSING, Item, Row, judge_row, read
+from .record import MISSING, Item, Question, Row, judge_row, read
 
 Table = dict[str, Any]
 
@@ -201,3 +204,42 @@ def _headline(benchmark: Any, items: Sequence[Item], scoring: str) -> float | No
     table = variants(benchmark, items)
     value: float | None = table[headline(benchmark, table, scoring)]
     return value
+
+
+# ---------------------------------------------------------------------------------------- intervals
+
+FEWEST_MEDIA = 10
+"""From fewer media an interval says nothing."""
+DRAWS = 200
+
+
+def interval(
+    benchmark: Any, items: Sequence[Item], scoring: str = "official", seed: int = 0
+) -> tuple[float, float] | tuple[None, None]:
+    """95% interval (%) of the headline over media: questions about one clip or picture are not
+    independent, so clips are drawn again with all their questions. None with fewer than
+    ``FEWEST_MEDIA``."""
+    about = list(split_by(items, lambda i: _medium(i.question)).values())
+    if len(about) < FEWEST_MEDIA:
+        return None, None
+    rng = np.random.default_rng([seed, 97])
+    drawn = []
+    for _ in range(DRAWS):
+        again = [item for k in rng.integers(0, len(about), len(about)) for item in about[k]]
+        value = _headline(benchmark, again, scoring)
+        if value is not None:
+            drawn.append(100 * value)
+    if not drawn:
+        return None, None
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _medium(question: Question) -> str:
+    """What tells one medium from another: its path, or the digest of an embedded picture."""
+    if not question.media:
+        return question.key
+    first = question.media[0]
+    inner = (first.get("bytes") or first.get("path")) if isinstance(first, Mapping) else first
+    data = inner if isinstance(inner, bytes) else str(inner).encode()
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
