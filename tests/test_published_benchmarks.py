@@ -47,9 +47,10 @@ def test_the_survey_tells_what_is_there_and_how_to_get_the_rest(folder: Path) ->
     row = absent.row()
     assert (row["size"], row["licence"]) == ("900 videos, on the order of 100 GB", "unverified")
     assert all("\n" not in p.said for p in found.values())
-    lines = survey.lines(str(folder))
+    assert not any(str(folder.parent) in p.said for p in found.values())
+    lines = survey.lines(str(folder))  # these are for a shell: commands that can be copied
     assert len(lines) == 1 + len(found)
-    assert not any(str(folder.parent) in line for line in lines)
+    assert f"--local-dir {folder}/Video-MME;" in next(x for x in lines if "video_mme" in x)
 
 
 def test_every_benchmark_has_a_command_size_and_licence_on_the_hub() -> None:

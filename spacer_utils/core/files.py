@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -287,15 +288,21 @@ def outputs_root() -> Path:
     return Path(os.environ.get("SPACER_OUTPUTS", PROJECT / "outputs"))
 
 
-def _allowed(root: Path) -> list[Path]:
+def _allowed(root: Path) -> Iterator[Path]:
     """The folders in which files of the dataset ``root`` may lie.
 
     Only in the workbook's outputs is a link to media our own: a downloaded dataset could bring one.
     """
-    link, found = root / MEDIA, [_repository(root)]
-    if root.is_relative_to(outputs_root().resolve()) and link.is_symlink():
-        found.append(_repository(link.resolve()))
-    return found
+    yield _repository(root)
+    link = root / MEDIA
+    if link.is_symlink() and root.is_relative_to(_resolved(str(outputs_root()))):
+        yield _repository(_resolved(os.readlink(link)))
+
+
+@cache
+def _resolved(path: str) -> Path:
+    """Asked for every row of a dataset."""
+    return Path(path).resolve()
 
 
 def _repository(root: Path) -> Path:

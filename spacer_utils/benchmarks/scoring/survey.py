@@ -49,12 +49,17 @@ def published() -> list[str]:
     return [entry.name for entry in BENCHMARKS if entry.info["hub"]]
 
 
-def survey(source: str, names: Sequence[str] | None = None) -> list[Place]:
+def survey(
+    source: str, names: Sequence[str] | None = None, shown: str | None = None
+) -> list[Place]:
     """Every published benchmark in a folder with a subfolder for each, or on the hub.
 
     A subfolder may have the benchmark's name here (``vsi_bench``) or on the hub (``VSI-Bench``).
+
+    Args:
+        shown: how messages name the folder; None: by its last part, which no machine differs in.
     """
-    return [_place(source, name) for name in names or published()]
+    return [_place(source, name, shown or Path(source).name) for name in names or published()]
 
 
 def folder_of(place: Place) -> Path:
@@ -75,7 +80,7 @@ def lines(source: str) -> list[str]:
     """What the plan says of ``BENCHMARKS``: a line for each benchmark."""
     if not source:
         return []
-    places = survey(source)
+    places = survey(source, shown=source)
     there = sum(place.state in ("there", "on the hub") for place in places)
     head = (
         f"BENCHMARKS: {there} of {len(places)} in {source if source == HUB else Path(source).name}"
@@ -88,7 +93,7 @@ def lines(source: str) -> list[str]:
     return told
 
 
-def _place(source: str, name: str) -> Place:
+def _place(source: str, name: str, shown: str) -> Place:
     info = BENCHMARKS.entry(name).info
     if source == HUB:
         return Place(name, None, "on the hub", f"{info['hub']}; needs {info['needs']}")
@@ -99,14 +104,15 @@ def _place(source: str, name: str) -> Place:
     )
     if folder is None:
         own = info["hub"].split("/")[-1]
-        how = f"{fetch_command(info['hub'], f'{root.name}/{own}')}; needs {info['needs']}"
+        how = f"{fetch_command(info['hub'], f'{shown}/{own}')}; needs {info['needs']}"
         return Place(name, None, "not there", how)
     try:
         files = files_of(name, folder)
         check_shards(files)
     except WorkbookError as error:
-        why = str(error).replace(str(root), root.name)
-        return Place(name, None, "incomplete", f"{why} ({fetch_command(info['hub'], folder.name)})")
+        why = str(error).replace(str(root), shown)
+        how = fetch_command(info["hub"], f"{shown}/{folder.name}")
+        return Place(name, None, "incomplete", f"{why} ({how})")
     said = ", ".join(f.relative_to(folder).as_posix() for f in files[:2])
     said += f" and {len(files) - 2} more" if len(files) > 2 else ""
     if packed := still_packed(folder):
