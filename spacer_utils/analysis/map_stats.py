@@ -200,7 +200,7 @@ def without_map(samples: Sequence[Sample], limit: int) -> list[Sample]:
     for s in samples:
         if s.data_type == "video" and s.cognitive_map is None and not is_general(s.question_type):
             named.setdefault(s.path, []).extend(s.categories)
-    found = []
+    found: list[Sample] = []
     for s in sorted(samples, key=lambda s: s.problem_id):
         categories = list(dict.fromkeys(named.pop(s.path, [])))
         if categories and len(found) < limit:

@@ -31,19 +31,32 @@ def run(
     tuning: plan.Tuning,
     seed: int,
     progress: Callable[..., None] | None = None,
+    *,
+    broken_media: plan.BrokenMedia = "fail",
 ) -> Path:
     """Train one model with ``train.run``, in the way that the profile's hardware asks for; returns
     the run's folder.
 
     The folder is the workbook's own: a run of other settings in it is replaced.
 
+    Args:
+        broken_media: as in ``train.run``.
+
     Raises:
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
     engine = METHODS[method].terms is not None and _vllm_mode() != "off"
     if profile.min_gpus < 2 and not engine:
-        return train.run(profile, method, tuning, seed, overwrite=True, progress=progress)
-    follow(command(profile, method, tuning, seed), progress)
+        return train.run(
+            profile,
+            method,
+            tuning,
+            seed,
+            broken_media=broken_media,
+            overwrite=True,
+            progress=progress,
+        )
+    follow(command(profile, method, tuning, seed, broken_media), progress)
     return profile.outputs / "train" / f"{method}-{tuning}-s{seed}"
 
 
@@ -65,7 +78,13 @@ def changes(profile: Profile) -> dict[str, Any]:
     return found
 
 
-def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
+def command(
+    profile: Profile,
+    method: str,
+    tuning: str,
+    seed: int,
+    broken_media: plan.BrokenMedia = "fail",
+) -> list[str]:
     """The command line of the same run, as one would type it.
 
     The environment variable ``SPACER_LAUNCHER`` names another configuration of ``assets/launch``
@@ -96,6 +115,8 @@ def command(profile: Profile, method: str, tuning: str, seed: int) -> list[str]:
         str(seed),
         "--overwrite",
     ]
+    if broken_media != "fail":
+        line += ["--broken-media", broken_media]
     if METHODS[method].terms:
         line += ["--vllm", _vllm_mode()]
     for name, value in changes(profile).items():
