@@ -269,3 +269,32 @@ def test_general_rows_are_about_no_room() -> None:
 
     assert all(is_general(wordings.named(sample_of(r)).question_type) for r in general_rows(0))
     assert published_rows._space(sample_of(row(7))) == "scannet-scene9007"
+
+
+def test_files_for_evaluation_keep_their_media_from_training(tmp_path: Path, out: Path) -> None:
+    folder = small_set(tmp_path / "set", rooms=6)
+    again = row(1, problem="What is the size of this room (in square meters)?")
+    write_rows(folder / "test.jsonl", [again])
+    report = take(SMOKE, str(folder), out)
+    left = {r["left out"]: r["rows"] for r in report["published"]["left out"]}
+    assert left == {published_rows.EVALUATED: 1}
+    assert [s.problem for s in load(out / "heldout.jsonl")] == [again["problem"]]
+    assert not any("scene9001" in s.path for s in load(out / "train.jsonl"))
+    only = tmp_path / "only"
+    write_rows(only / "validation.jsonl", [row(k) for k in range(1, 5)])
+    touch_media(only, [row(k) for k in range(1, 5)])
+    take(SMOKE, str(only), out)
+    assert len(load(out / "train.jsonl")) == 3
+
+
+def test_a_type_may_have_letters_and_numbers_and_odd_golds(tmp_path: Path, out: Path) -> None:
+    rows = [row(k, solution=f"<answer>about {k} chairs</answer>") for k in range(1, 9)]
+    letters = {"problem_type": "multiple choice", "options": ["A. 1", "B. 2"]}
+    rows += [row(k, solution="<answer>B</answer>", **letters) for k in range(9, 15)]
+    write_rows(tmp_path / "set/SR-91k.jsonl", rows)
+    touch_media(tmp_path / "set", rows)
+    report = take(SMOKE, str(tmp_path / "set"), out)
+    assert {r["question_type"] for r in report["shortcuts"]} == {
+        "object_counting",
+        "object_counting, as numbers",
+    }

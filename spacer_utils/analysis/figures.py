@@ -334,7 +334,7 @@ def shares(
     labels = [f"{r[name]}, {r['data type']}" if "data type" in r else str(r[name]) for r in rows]
     totals = [max(1, sum(r[part] for part in parts)) for r in rows]
     left = np.zeros(len(rows))
-    for part, tone in zip(parts, ("#009E73", "#D55E00", "#4D4D4D")):
+    for part, tone in zip(parts, ("#009E73", "#D55E00", "#4D4D4D", "#56B4E9")):
         width = np.array([100 * r[part] / total for r, total in zip(rows, totals)])
         axis.barh(labels, width, left=left, color=tone, label=part, height=0.7)
         left += width

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import folders
+from ..core.answers import number
 from ..core.files import content_hash, write_atomic
 from ..core.registry import BENCHMARKS, METHODS
 from ..core.rows import is_general, spread
@@ -88,7 +89,8 @@ def prior_rows(split: str, train: Sequence[Sample], samples: Sequence[Sample]) -
             or [""]
         )
         if s.problem_type in ("numerical", "regression"):
-            return f"{float(np.median([float(v) for v in pool])):g}" if pool != [""] else ""
+            known = [value for v in pool if (value := number(v)) is not None]
+            return f"{float(np.median(known)):g}" if known else ""
         return min(Counter(pool).items(), key=lambda kv: (-kv[1], kv[0]))[0]
 
     return score_rows(

@@ -40,6 +40,9 @@ EVALUATION = re.compile(r"(heldout|test|val|validation|dev)([-_.].*)?")
 """Names of files whose rows are never trained on."""
 HELD_OUT = 0.1
 """Share of the rooms and media that is kept out of training, if the set has no file for it."""
+EVALUATED = "media of the evaluation"
+STATES = ("used", "media not there", "room of VSI-Bench", EVALUATED)
+"""What becomes of a row that can be read."""
 SCANNET = re.compile(r"scene\d{4}_\d{2}")
 OPENED = 40
 """Media that are opened to see whether they can be read. All of them would take hours."""
@@ -67,6 +70,8 @@ class Published:
     """Medium that is not there, as its rows name it -> rows."""
     leaked: dict[str, int] = field(default_factory=dict)
     """Medium of a room of VSI-Bench -> rows."""
+    shared: int = 0
+    """Rows to train on about rooms and media that rows for evaluation are about too."""
     packed: list[str] = field(default_factory=list)
     """Archives that were not unpacked, with the commands that do it."""
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -91,6 +96,7 @@ class Published:
         )
         tell("media not there", sum(self.lost.values()), lost, packed)
         tell("rooms of VSI-Bench", sum(self.leaked.values()), leaked, "none: they are its test")
+        tell(EVALUATED, self.shared, "", "none: they are held out")
         tell("a second time in the set", self.again, "", "none: counted once")
         return found
 
@@ -99,8 +105,7 @@ class Published:
         table = []
         for source, data_type in sorted({key[:2] for key in self.counts}):
             row = {"source": source or "(none named)", "data type": data_type}
-            states = ("used", "media not there", "room of VSI-Bench")
-            counted = {state: self.counts[source, data_type, state] for state in states}
+            counted = {state: self.counts[source, data_type, state] for state in STATES}
             table.append({**row, "rows": sum(counted.values()), **counted})
         return sorted(table, key=lambda row: -row["rows"])
 
@@ -159,6 +164,7 @@ def read(source: str, progress: Callable[[int, int], None] | None = None) -> Pub
             _take(found, named(sample), places, file, held, seen)
         if progress:
             progress(done, len(files))
+    _keep_apart(found)
     if not found.rows:
         raise WorkbookError(
             f"DATA={name}: none of its {found.read} rows can be used: {found.in_words()}."
@@ -201,6 +207,20 @@ def _take(
         cognitive_map_id=sample.cognitive_map_id if sample.cognitive_map else "",
     )
     (found.heldout if held else found.train).append(whole)
+
+
+def _keep_apart(found: Published) -> None:
+    """Leave out rows to train on about what rows for evaluation are about. A set that has only files
+    for evaluation is one to train on."""
+    if not found.train:
+        found.train, found.heldout = found.heldout, []
+    held = {s.scene_id for s in found.heldout}
+    for s in found.train:
+        if s.scene_id in held:
+            found.shared += 1
+            found.counts[s.data_source, s.data_type, "used"] -= 1
+            found.counts[s.data_source, s.data_type, EVALUATED] += 1
+    found.train = [s for s in found.train if s.scene_id not in held]
 
 
 class _Places:

@@ -35,12 +35,14 @@ def table(samples: Sequence[Sample]) -> list[dict[str, Any]]:
 
     Accuracy or, for numbers, mean relative accuracy (MRA); in %. Chance is None for numbers.
     """
-    by_type: dict[str, list[Sample]] = defaultdict(list)
+    by_type: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for s in samples:
         if s.problem_type in ("multiple choice", "numerical"):
-            by_type[s.question_type].append(s)
+            by_type[s.question_type, s.problem_type].append(s)
     rows = []
-    for name, mine in sorted(by_type.items()):
+    for (name, problem_type), mine in sorted(by_type.items()):
+        if (name, "multiple choice") in by_type and problem_type == "numerical":
+            name = f"{name}, as numbers"  # published types may have both
         mine = mine[:: max(1, len(mine) // MOST)]
         choice = mine[0].problem_type == "multiple choice"
         predictors: dict[str, Predictor] = {
