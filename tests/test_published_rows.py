@@ -298,3 +298,17 @@ def test_a_type_may_have_letters_and_numbers_and_odd_golds(tmp_path: Path, out: 
         "object_counting",
         "object_counting, as numbers",
     }
+
+
+@pytest.mark.parametrize(("rooms", "held"), [(2, 1), (4, 1), (6, 2), (12, 4), (400, 4)])
+def test_a_few_rooms_of_each_kind_are_held_out(rooms: int, held: int) -> None:
+    from dataclasses import replace
+
+    from spacer_utils.core.rows import sample_of
+
+    asked = [wordings.named(sample_of(row(k % 900))) for k in range(rooms)]
+    asked = [replace(s, scene_id=f"room {k}") for k, s in enumerate(asked) for _ in range(3)]
+    general = [replace(wordings.named(sample_of(general_rows(0)[0])), scene_id="a clip")]
+    train, heldout = published_rows._split([*asked, *general], 12, 0)
+    assert len({s.scene_id for s in heldout}) == held
+    assert "a clip" in {s.scene_id for s in train}  # the only one of its kind

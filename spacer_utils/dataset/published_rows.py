@@ -40,6 +40,8 @@ EVALUATION = re.compile(r"(heldout|test|val|validation|dev)([-_.].*)?")
 """Names of files whose rows are never trained on."""
 HELD_OUT = 0.1
 """Share of the rooms and media that is kept out of training, if the set has no file for it."""
+FEWEST = 4
+"""Rooms (and as many media of other kinds) that are held out of a small set, up to a third of it."""
 EVALUATED = "media of the evaluation"
 STATES = ("used", "media not there", "room of VSI-Bench", EVALUATED)
 """What becomes of a row that can be read."""
@@ -344,17 +346,19 @@ def _split(samples: Sequence[Sample], most: int, seed: int) -> tuple[list[Sample
     for kind, scenes in sorted(kinds.items()):
         names = [name for name in sorted(scenes) if name not in chosen]
         rng = np.random.default_rng([seed, crc32(f"held out {kind}".encode())])
-        wanted = (
-            0
-            if len(names) < 2
-            else max(2 if len(names) > 5 else 1, math.ceil(HELD_OUT * len(names)))
-        )
+        if len(names) < 2:
+            continue
+        fewest = min(FEWEST, len(names) // 3) or len(names) // 2
         rows = 0
-        for k in rng.permutation(len(names))[:wanted]:
-            if rows >= most:
+        for taken, k in enumerate(rng.permutation(len(names))):
+            enough = taken >= max(fewest, math.ceil(HELD_OUT * len(names))) or rows >= most
+            if taken >= fewest and enough:
                 break
             chosen.add(names[k])
             rows += scenes[names[k]]
+    everywhere = sorted({s.scene_id for s in samples})
+    if not chosen and len(everywhere) > 1:  # one of each kind
+        chosen.add(everywhere[-1])
     return (
         [s for s in samples if s.scene_id not in chosen],
         [s for s in samples if s.scene_id in chosen],
