@@ -164,3 +164,11 @@ def test_only_a_hub_id_asks_for_the_network(tmp_path: Path) -> None:
     assert given.needs_hub("owner/name", "")
     assert given.needs_hub("", "hub")
     assert not given.needs_hub(str(tmp_path), str(tmp_path))
+
+
+def test_a_launched_run_may_leave_out_broken_media() -> None:
+    from spacer_utils.training import launch
+
+    line = launch.command(profiles.get("gpu-full"), "sft", "full", 0, "drop")
+    assert line[line.index("--broken-media") + 1] == "drop"
+    assert "--broken-media" not in launch.command(profiles.get("gpu-full"), "sft", "full", 0)

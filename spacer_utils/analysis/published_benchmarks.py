@@ -16,6 +16,8 @@ from .published import PUBLISHED
 from .scores import kind
 
 Row = dict[str, Any]
+LABEL = 26
+"""Most letters of a published setting in a figure."""
 USABLE = ("there", "on the hub")
 
 
@@ -95,11 +97,27 @@ def beside_published(scores: Sequence[Row]) -> list[Row]:
     asked = dict.fromkeys(row["benchmark"] for row in scores)
     ours = [{**row, "kind": kind(row["model"])} for row in scores]
     theirs = [
-        {**row, "label": f"{row['model']}, published", "kind": "published"}
+        {**row, "label": f"{row['model']} ({row['setting'][:LABEL]})", "kind": "published"}
         for row in PUBLISHED
         if row["benchmark"] in asked
     ]
     return [*ours, *theirs]
+
+
+def table(scores: Sequence[Row]) -> list[Row]:
+    """``beside_published`` for reading: whose score it is, how it was measured, where it stands."""
+    shown = ("score (%)", "low", "high", "n")
+    return [
+        {
+            "benchmark": row["benchmark"],
+            "model": row["model"],
+            "whose": "published" if row["kind"] == "published" else "this run",
+            **{name: row.get(name) for name in shown},
+            "how": row.get("setting") or f"{row.get('which mean')}, {row.get('prompt')} prompt",
+            "source": row.get("source", ""),
+        }
+        for row in beside_published(scores)
+    ]
 
 
 def write(path: Path, scores: Sequence[Row], places: Sequence[Row], failed: Sequence[Row]) -> Path:

@@ -322,15 +322,24 @@ def trained_models(train: Path, seed: int, rows: Path | None = None) -> dict[str
 
     Args:
         rows: the file of training rows; runs that were trained on another one are left out.
+
+    Raises:
+        WorkbookError: all runs were trained on other rows.
     """
     wanted = content_hash(rows) if rows else None
     found = {}
-    for path in sorted(Path(train).glob(f"*-s{seed}/run.json")):
+    runs = sorted(Path(train).glob(f"*-s{seed}/run.json"))
+    for path in runs:
         inputs = folders.Record.of(path.parent).inputs
         if wanted and inputs and inputs.files.get("train.jsonl", wanted) != wanted:
             continue
         name = path.parent.name.removesuffix(f"-s{seed}")
         found[name] = (str(path.parent / "model"), asked_for_map(path))
+    if runs and not found:
+        raise WorkbookError(
+            f"the {len(runs)} runs of this seed were trained on other rows than those of {rows}. Run notebooks "
+            "04 to 06 again."
+        )
     return found
 
 
