@@ -97,7 +97,7 @@ def beside_published(scores: Sequence[Row]) -> list[Row]:
     asked = dict.fromkeys(row["benchmark"] for row in scores)
     ours = [{**row, "kind": kind(row["model"])} for row in scores]
     theirs = [
-        {**row, "label": f"{row['model']} ({row['setting'][:LABEL]})", "kind": "published"}
+        {**row, "label": f"{row['model']} ({row['setting'][:LABEL].rstrip()})", "kind": "published"}
         for row in PUBLISHED
         if row["benchmark"] in asked
     ]
