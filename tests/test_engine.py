@@ -153,8 +153,21 @@ def test_caches_are_reset_after_every_sync(
         rows=ONE_CLIP,
     )
     trainer.train()
-    assert llm.calls == ["sync", "reset", *(["forget"] if tuning == "full" else [])] * 3
+    first = ["forget"] if mode == "server" else []
+    assert llm.calls == first + ["sync", "reset", *(["forget"] if tuning == "full" else [])] * 3
     assert trainer.state.log_history[-2]["sampling/sampling_logp_difference/max"] < 1e-3
+
+
+def test_a_server_forgets_what_an_earlier_training_left(
+    models: dict[str, str], tmp_path: Path, patch: Any
+) -> None:
+    """A frozen tower's features are kept from step to step, but not another tower's."""
+    install(patch, FakeClient(FakeLLM(models["qwen2_5_vl"])))
+    common = {"rows": ONE_CLIP, "max_steps": 2, "learning_rate": 1e-1}
+    greedy(models["qwen2_5_vl"], tmp_path / "a", "server", **common).train()
+    later = greedy(models["qwen2_5_vl"], tmp_path / "b", "server", tuning="lora", **common)
+    later._generate_and_score_completions(inputs(later))
+    assert later._metrics["train"]["sampling/sampling_logp_difference/max"][-1] < 1e-3
 
 
 def test_an_engine_that_cannot_forget_needs_a_frozen_tower(

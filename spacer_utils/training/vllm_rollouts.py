@@ -266,6 +266,8 @@ class Served(Sighted):
     def __init__(self, engine: Any, frozen: Callable[[], bool], processor: Any) -> None:
         super().__init__(engine, frozen)
         self.placeholders = {"image": processor.image_token_id, "video": processor.video_token_id}
+        with answering(engine.base_url):
+            self.reset_vision()  # features that an earlier training's weights left there
 
     def reset_prefix_cache(self) -> None:
         with answering(self.engine.base_url):
