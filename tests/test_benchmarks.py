@@ -33,6 +33,10 @@ from spacer_utils.core.types import BadRow, WorkbookError
 NAMES = (
     "vsi_bench",
     "vsi_bench_debiased",
+    "revsi_16",
+    "revsi_32",
+    "revsi_64",
+    "revsi_all",
     "sti_bench",
     "spar_bench",
     "video_mme",
@@ -341,6 +345,76 @@ def test_vsi_numbers_by_scoring(output: str, official: float | None, spacer: flo
 def test_vsi_letters_by_scoring(output: str, official: int, spacer: int) -> None:
     for scoring, value in (("official", official), ("spacer", spacer)):
         assert score("vsi_bench", output, scoring, sample=1, ground_truth="A") == value
+
+
+@pytest.mark.parametrize(
+    ("output", "count", "letter"),
+    [
+        ("4", 1.0, 0),
+        (" 4. ", 1.0, 0),  # stripped first; VSI-Bench's rule reads nothing here
+        ("\n5 chairs", 0.6, 0),  # an error of 25 % meets 6 of the 10 thresholds
+        ("4\nchairs", 0.0, 0),
+        ("four", 0.0, 0),
+        ("about 4", 0.0, 0),
+        ("nan", 0.0, 0),
+        ("inf", 0.0, 0),
+        ("-4", 0.0, 0),
+        ("1_0", 0.0, 0),
+        ("D", 0.0, 1),
+        (" d. desk", 0.0, 1),
+        ("D.. because", 0.0, 1),
+        ("D)", 0.0, 0),
+        ("Answer: D", 0.0, 0),
+        ("", 0.0, 0),
+    ],
+)
+def test_revsi_scores_as_its_authors_do(output: str, count: float, letter: int) -> None:
+    assert score("revsi_64", output, ground_truth="4") == pytest.approx(count)
+    assert score("revsi_64", output, sample=1) == letter
+
+
+def test_revsi_has_answers_for_each_number_of_frames(tmp_path: Path) -> None:
+    budgets = ("16", "32", "64", "all")
+    for budget in budgets:  # one folder holds all four, as published
+        synthetic(f"revsi_{budget}", tmp_path)
+    rows = {budget: load(f"revsi_{budget}", tmp_path) for budget in budgets}
+    question = {budget: read(BENCHMARKS[f"revsi_{budget}"], rows[budget][0]) for budget in budgets}
+    assert len({q.text for q in question.values()}) == 1
+    assert [q.gold for q in question.values()] == ["2", "3", "4", "5"]
+    assert question["32"].media == ("32_frame/scene9000_00.mp4",)
+    with pytest.raises(
+        BadRow, match=r"row 1: .*num_frames is 32, and these are the answers for 16"
+    ):
+        load("revsi_16", tmp_path / "32_frame" / "sample.parquet")
+
+
+def test_revsi_asks_nothing_about_whole_scenes_with_16_frames() -> None:
+    few, more = set(BENCHMARKS["revsi_16"].tasks), set(BENCHMARKS["revsi_32"].tasks)
+    assert more - few == {
+        "room_size_estimation_single",
+        "room_size_estimation_multiple",
+        "route_planning",
+    }
+    assert len(more) == 13
+    assert more == set(BENCHMARKS["revsi_64"].tasks) == set(BENCHMARKS["revsi_all"].tasks)
+    table = report(BENCHMARKS["revsi_16"], [judge_row(BENCHMARKS["revsi_16"], row) for row in
+                   [{**BENCHMARKS["revsi_16"].sample[0], "question_type": kind, "ground_truth": "2"
+                     if "rel" not in kind else "A", "output": "2"} for kind in few]])  # fmt: skip
+    assert not table["partial"]
+    assert table["headline"] == pytest.approx(60)
+
+
+def test_revsi_reads_the_table_of_vlmevalkit(tmp_path: Path) -> None:
+    (tmp_path / "32_frame.tsv").write_text(
+        "id\tdataset\tscene_id\tnum_frames\tquestion_type\tquestion\toptions\tground_truth\tvideo\n"
+        "7\tscannet\tscene9000_00\t32\troute_planning\tWhich?\t['A. Turn Left', 'B. Turn Back']\tB\tscene9000_00.mp4\n"
+        "8\tscannet\tscene9000_00\t32\tobject_size_estimation\tHow long?\t\t120\tscene9000_00.mp4\n"
+    )
+    questions = [read(BENCHMARKS["revsi_32"], row) for row in load("revsi_32", tmp_path)]
+    assert [(q.key, q.gold, q.options) for q in questions] == [
+        ("7", "B", {"A": "Turn Left", "B": "Turn Back"}),
+        ("8", "120", {}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -1034,6 +1108,7 @@ def test_rows_need_no_more_than_their_rule_uses(name: str) -> None:
         "vsi": ("question_type", "ground_truth"),
         "sti": ("Task", "Answer"),
         "spar": ("task", "answer"),
+        "revsi": ("question_type", "ground_truth", "num_frames"),
         "video": ("task_type", "answer"),
         "tempcompass": ("question", "answer"),
         "long": ("question_category", "correct_choice"),

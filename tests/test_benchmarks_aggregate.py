@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from spacer_utils.benchmarks import spar_bench, sti_bench, vsi_bench, wemath
+from spacer_utils.benchmarks import revsi, spar_bench, sti_bench, vsi_bench, wemath
 from spacer_utils.benchmarks.scoring import Item, Question, baselines, judge_row, report
 from spacer_utils.benchmarks.scoring.record import read
 from spacer_utils.benchmarks.scoring.score_benchmark import score_lines
@@ -88,6 +88,42 @@ def test_vsi_chance_of_direction_is_the_published_one() -> None:
     assert baselines(BENCHMARKS["vsi_bench"], rows)["random"]["headline"] == pytest.approx(
         36.1, abs=0.05
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "average"),
+    [
+        ("revsi_32", (34.3, 21.7, 45.5, 35.1, 32.6, 33.7, 34.1), 33.9),  # Qwen2.5-VL-7B
+        ("revsi_32", (30.7, 34.5, 52.0, 18.6, 22.8, 34.5, 20.2), 30.5),  # SpaceR-7B
+        ("revsi_32", (51.1, 40.3, 17.1, 20.9, 26.2, 32.7, 30.2), 31.2),  # commonest answers
+        ("revsi_16", (18.7, 15.6, 16.8, None, 33.2, 34.3, None), 23.7),  # Qwen2.5-VL-3B
+    ],
+)
+def test_revsi_published_averages(name: str, row: tuple[float | None, ...], average: float) -> None:
+    means = dict(zip(revsi.TASKS, row))
+    scores = {k: m for task, m in means.items() if m is not None for k in revsi.TASKS[task]}
+    table = variants(name, items(scores, {"object_counting_single": 9}))
+    assert table["macro"] == pytest.approx(average, abs=0.051)
+    assert list(table["tasks"]) == [task for task, m in means.items() if m is not None]
+
+
+def test_revsi_tasks_are_means_of_their_question_types() -> None:
+    """SpaceR-7B, tables 4 and 14 of the paper."""
+    kinds = {
+        "object_counting_single": 45.3,
+        "object_counting_multiple": 16.1,
+        "room_size_estimation_single": 18.4,
+        "room_size_estimation_multiple": 18.7,
+        "object_rel_distance_closest": 22.8,
+        "object_rel_distance_farthest": 22.9,
+        **{f"object_rel_direction_forward_{level}": 44.2 for level in ("easy", "hard")},
+        **{f"object_rel_direction_backward_{level}": 24.8 for level in ("easy", "hard")},
+    }
+    tasks = variants("revsi_32", items(kinds, {"object_counting_single": 5}))["tasks"]
+    assert tasks["object_counting"] == pytest.approx(30.7)
+    assert tasks["room_size_estimation"] == pytest.approx(18.6, abs=0.051)
+    assert tasks["object_rel_distance"] == pytest.approx(22.8, abs=0.051)
+    assert tasks["object_rel_direction"] == pytest.approx(34.5)
 
 
 STI = {

@@ -202,6 +202,64 @@ def test_vsi_letters_and_aggregate() -> None:
     assert overall == pytest.approx(module.vsibench_aggregate_overall(theirs), abs=1e-6)
 
 
+def clip_of(module: Any, row: dict[str, Any]) -> str:
+    """What ReVSI's task says of a row's clip, which isn't there."""
+    with pytest.raises(FileExistsError) as absent:
+        module.revsi_doc_to_visual(row)
+    return str(absent.value)
+
+
+def test_revsi(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("datasets", "huggingface_hub.constants", "lmms_eval.utils",
+                 "lmms_eval.tasks._task_utils.default_template_yaml"):  # fmt: skip
+        stand_in = types.ModuleType(name)
+        stand_in.__dict__.update(
+            HF_HOME="",
+            Dataset=None,
+            load_default_template_yaml=lambda file: {"dataset_kwargs": {"cache_dir": ""}},
+            resolve_cache_dir=lambda folder, base_dir: folder,
+        )
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            parent = ".".join(parts[:end])
+            monkeypatch.setitem(sys.modules, parent, types.ModuleType(parent))
+        monkeypatch.setitem(sys.modules, name, stand_in)
+    module, rng = load("revsi/utils.py"), np.random.default_rng(99)
+    kinds = BENCHMARKS["revsi_32"].tasks
+    assert set(kinds) == {*module.MCQ_QUESTION_TYPES, *module.NQ_QUESTION_TYPES}
+    numbers = [f"{n / 20:g}{unit}" for n in range(320) for unit in ("", ".", " m", "m")]
+    ask = {
+        "pre_prompt": "These are frames of a video.",
+        "mcq_post_prompt": "Answer with the option's letter from the given choices directly.",
+        "nq_post_prompt": "Answer the question using a single integer or decimal number.",
+    }
+    theirs, ours = [], []
+    for text in [*texts(23), *numbers, *texts(24)]:
+        kind = kinds[rng.integers(len(kinds))]
+        numeric = kind in module.NQ_QUESTION_TYPES
+        row = {
+            "question_type": kind,
+            "question": "Which?",
+            "ground_truth": str(rng.choice(["1", "3", "2.5", "40"]) if numeric else rng.choice(list("ABCD"))),
+            "options": None if numeric else ["A. a", "B. b", "C. c", "D. d"],
+            "num_frames": "32",
+            "scene_id": "scene9000_00",
+        }  # fmt: skip
+        theirs.append(module.revsi_process_results({**row}, [text])["overall_acc"])
+        item = judge_row(BENCHMARKS["revsi_32"], {**row, "output": text}, unwrap_policy="none")
+        assert item.score == pytest.approx(theirs[-1]["acc"], abs=1e-12), (text, row)
+        ours.append(item)
+        prompt = BENCHMARKS["revsi_32"].prompt(item.question, row, "official")
+        assert prompt == module.revsi_doc_to_text(row, ask)
+        assert f"{item.question.media[0]} does" in clip_of(module, row)
+    assert sum(0 < i.score < 1 for i in ours if i.score is not None) > 50
+    table = BENCHMARKS["revsi_32"].variants(ours)
+    assert table["macro"] == pytest.approx(module.revsi_aggregate_overall(theirs), abs=1e-9)
+    for task, value in table["tasks"].items():
+        found = getattr(module, f"revsi_aggregate_{task}_acc")(theirs)
+        assert value == pytest.approx(found, abs=1e-9), task
+
+
 def test_spar() -> None:
     module = load("sparbench/utils.py")
     agree(

@@ -89,6 +89,24 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "</answer> tags.",
     ),
     (
+        "revsi_32",
+        {**VSI, "num_frames": "32"},
+        "official",
+        f"These are frames of a video.\nQ?\nOptions:\n{FOUR}\n{LETTER}",
+    ),
+    (
+        "revsi_32",
+        {**COUNT, "num_frames": 32, "question_type": "object_counting_multiple"},
+        "official",
+        "These are frames of a video.\nQ?\nAnswer the question using a single integer or decimal number.",
+    ),
+    (
+        "revsi_32",
+        {**VSI, "num_frames": "32"},
+        "spacer",
+        f"Question: Q?\nOptions:\n{FOUR}\n{MAP}{ONE_LETTER}",
+    ),
+    (
         "sti_bench",
         STI,
         "official",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spacer_utils.__main__ import main
-from spacer_utils.analysis.bench import prompts_of, spread
+from spacer_utils.analysis.bench import frames_for, prompts_of, spread
 from spacer_utils.benchmarks.scoring import judge_row, report
 from spacer_utils.benchmarks.scoring.load import load, media_file, synthetic
 from spacer_utils.benchmarks.scoring.record import read
@@ -26,6 +26,14 @@ def test_prompts_leave_out_rows_without_their_media(tmp_path: Path) -> None:
     items = prompts_of("vsi_bench", rows, folder, "official")
     assert [i.key for i in items] == ["000001", "000002", "000003"]
     assert all(kind == "video" and Path(path).is_file() for i in items for kind, path in i.media)
+
+
+def test_a_benchmark_may_fix_the_number_of_frames() -> None:
+    profile = Frames(num_frames=16, size=112, sampling="spacer-train", clock="spacer")
+    given = frames_for("revsi_32", profile)
+    assert (given.num_frames, given.sampling) == (32, "uniform")
+    assert (given.size, given.clock) == (112, "spacer")
+    assert frames_for("revsi_all", profile) == frames_for("vsi_bench", profile) == profile
 
 
 def test_media_stay_in_their_folder(tmp_path: Path) -> None:

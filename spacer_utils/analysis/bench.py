@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,13 @@ def _subtitled(
     return text, tuple(("image", str(path)) for path in pictures)
 
 
+def frames_for(name: str, given: Frames) -> Frames:
+    """What a model gets of a benchmark's clips: the profile's frames, or as many as the answers hold
+    for. Clips published for so many have no more, so that evenly spaced ones are all of them."""
+    budget = BENCHMARKS[name].frames
+    return replace(given, num_frames=budget, sampling="uniform") if budget else given
+
+
 def run_benchmark(
     model: str,
     name: str,
@@ -155,11 +163,10 @@ def run_benchmark(
     """
     # What is asked.
     benchmark, rows = BENCHMARKS[name], spread(name, load(name, source), questions)
+    frames = frames_for(name, profile.frames)
     root = source if source.is_dir() else source.parent
     embedded = profile.outputs / "embedded"
-    items_asked = prompts_of(
-        name, rows, root, style, profile.frames if subtitles else None, embedded
-    )
+    items_asked = prompts_of(name, rows, root, style, frames if subtitles else None, embedded)
     if rows and not items_asked:
         raise NoMedia(_absent(name, rows, root, embedded))
 
@@ -168,7 +175,7 @@ def run_benchmark(
         model,
         items_asked,
         out,
-        frames=profile.frames,
+        frames=frames,
         batch=profile.evaluation.batch,
         max_new_tokens=profile.evaluation.max_new_tokens,
         mode=mode,

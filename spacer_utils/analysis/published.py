@@ -62,10 +62,11 @@ CLAIMS: tuple[dict[str, Any], ...] = (
 out. ``model`` less ``minus`` (the first that was measured) decides; with ``others``, every trained
 method that draws maps is shown too."""
 
-_VSI, _STI, _SPAR, _README = (
+_VSI, _STI, _SPAR, _REVSI, _README = (
     "VSI-Bench paper, repository figure",
     "STI-Bench figure",
     "SPAR readme",
+    "arXiv 2604.24300",
     "SpaceR README 732226f",
 )
 PUBLISHED: tuple[dict[str, Any], ...] = tuple(
@@ -92,6 +93,11 @@ PUBLISHED: tuple[dict[str, Any], ...] = tuple(
             "official",
             "arXiv 2511.04655, as EASI quotes it",
         ),
+        ("revsi_16", "Qwen2.5-VL-3B", 23.7, "official, 5 tasks", f"{_REVSI}, table 4"),
+        ("revsi_32", "SpaceR-7B", 30.5, "SpaceR's own code and prompts", f"{_REVSI}, table 4"),
+        ("revsi_32", "Qwen2.5-VL-7B", 33.9, "official", f"{_REVSI}, table 4"),
+        ("revsi_32", "frequency", 31.2, "each task's commonest answer", f"{_REVSI}, table 12"),
+        ("revsi_64", "Qwen3-VL-8B", 49.1, "official", f"{_REVSI}, table 3"),
         ("sti_bench", "Qwen2.5-VL-7B", 36.07, "SpaceR harness, mean of 8 tasks", _README),
         (
             "sti_bench",

@@ -114,6 +114,9 @@ class Benchmark:
     over_answered: ClassVar[tuple[str, ...]] = ()
     """Scorings that take means over answered rows only. Rows leave the means if the rule finds no
     answer in an output that wasn't cut off."""
+    frames: ClassVar[int] = 0
+    """How many frames of a clip the answers hold for; a model is given as many. 0: any number, that
+    of the profile."""
     spacer_headline: ClassVar[str] = ""
     """The variant that SpaceR reports; empty: the first."""
     sample: ClassVar[tuple[dict[str, Any], ...]] = ()
