@@ -227,7 +227,7 @@ def test_revsi(monkeypatch: pytest.MonkeyPatch) -> None:
     module, rng = load("revsi/utils.py"), np.random.default_rng(99)
     kinds = BENCHMARKS["revsi_32"].tasks
     assert set(kinds) == {*module.MCQ_QUESTION_TYPES, *module.NQ_QUESTION_TYPES}
-    numbers = [f"{n / 20:g}{unit}" for n in range(320) for unit in ("", ".", " m", "m")]
+    numbers = [f"{n / 80:g}{unit}" for n in range(640) for unit in ("", ".", " m", "m")]
     ask = {
         "pre_prompt": "These are frames of a video.",
         "mcq_post_prompt": "Answer with the option's letter from the given choices directly.",
