@@ -224,13 +224,19 @@ def test_a_study_stands_beside_a_run_of_its_name_or_else_the_first(tmp_path: Any
     assert published.beside("cpu", tmp_path) == ("", {})
     for name in ("cpu", "h100"):
         (tmp_path / name).mkdir()
-        facts = {"profile": name, "hardware": "two cores", "commit": "0123456789ab"}
+        facts = {
+            "profile": name,
+            "hardware": "two cores",
+            "commit": "0123456789ab",
+            "rooms": "easy",
+        }
         (tmp_path / name / "summary.json").write_text(json.dumps(facts))
         (tmp_path / name / "curves.json").write_text("{}")
     assert published.beside("h100", tmp_path)[1]["profile"] == "h100"
     label, study = published.beside("smoke", tmp_path)
     assert study["profile"] == "cpu"
     assert "not of this run" in label
+    assert "difficulty easy" in label
 
 
 def test_pale_curves_are_of_the_same_methods_and_no_longer() -> None:

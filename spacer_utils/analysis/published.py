@@ -349,7 +349,10 @@ def beside(name: str, folder: Path = REFERENCE) -> tuple[str, dict[str, Any]]:
 def label(name: str, study: Mapping[str, Any]) -> str:
     """The caption under everything shown of a committed study, so that nobody takes it for their own
     run."""
-    return f"committed study {name}, not of this run: profile {study['profile']}, {study['hardware']}, commit {study['commit']}"
+    return (
+        f"committed study {name}, not of this run: profile {study['profile']}, rooms of difficulty "
+        f"{study['rooms']}, {study['hardware']}, commit {study['commit']}"
+    )
 
 
 def mean_curves(

@@ -419,6 +419,7 @@ def compare(
         "profile": profile.name,
         "hardware": ", ".join(machine["gpus"]) or f"{machine['cores']} CPU cores, no GPU",
         "commit": code["commit"][:12],
+        "rooms": profile.data.difficulty,
         "questions": asked_of,
         **result,
         **reward_tables(train, {str(s.problem_id): s for s in trained_on}),
