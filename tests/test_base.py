@@ -608,6 +608,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         reckon_steps=1,
         read_steps=1,
         answer_steps=2,
+        mix_steps=1,
         batch=4,
         copied_maps=6,
         text_rows=2,
@@ -628,7 +629,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         k: (d.text_rows, d.readings and (d.readings.rows, d.readings.drills))
         for k, d in drawn.items()
     }
-    assert text["answer"] == (2, (2, 2))
+    assert text["answer"] == text["mix"] == (2, (2, 2))
+    assert (drawn["answer"].care, drawn["mix"].care) == (1.0, recipe.care)
     assert [text[k] for k in ("look", "draw")] == [(2, None)] * 2
 
     class Killed(Exception):
@@ -639,7 +641,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
             raise Killed
 
     for given in (
-        replace(recipe, care=1.0),
+        replace(recipe, care=0.9),
         recipe,
     ):  # what another recipe has left is not gone on from
         with pytest.raises(Killed):

@@ -43,6 +43,7 @@ _FIXED = {
     "reckon": "#CC79A7",
     "read": "#009E73",
     "answer": "#D55E00",
+    "mix": "#E69F00",
 }
 """Colours that never change; a method's stand in its file, everything else takes a stable place in
 the Okabe-Ito cycle."""

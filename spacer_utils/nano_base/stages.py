@@ -1,7 +1,7 @@
 """How the nano base is made (``make base``, notebook A1): it learns to copy, to look, to draw maps, to
 read maps, and to answer.
 
-The six stages, in order:
+The seven stages, in order:
 
 * ``copy``: write down random maps that the prompt gives as text. Maps of videos need copying, too.
 * ``look``: no question. Every vision token of the tower and of the lower layers is trained to know
@@ -9,12 +9,13 @@ The six stages, in order:
 * ``draw``: write maps and answers about rooms of the profile's difficulty.
 * ``reckon`` and ``read``: text alone. Work out step by step what a map says about a question, on
   parts of maps and then on whole ones.
-* ``answer``: like ``draw``, and some of the maps are read before the answer.
+* ``answer``: like ``draw``, and every map is read before the answer.
+* ``mix``: like ``answer``, but of the maps of clips only a share is read.
 
-The base imitates annotators of different care: all draw the map that they are asked for, but only a
-share of them (``Recipe.care``) works the answer out on it step by step; the others write the answer
-straight behind the map. So the base knows how to read a map, and seldom does. That is what
-reinforcement can find.
+So in the end the base imitates annotators of different care. All draw the map that they are asked
+for, but only a share of them (``Recipe.care``) works the answer out on it step by step; the others
+write the answer straight behind the map. The base knows how to read a map, and seldom does. That is
+what reinforcement can find.
 
 Wherever a clip is asked about, attention is trained to look at the right tokens (``grounding``), and
 the labels of vision tokens and text-only rows go along. Every batch is drawn from ``(seed, stage,
@@ -53,7 +54,7 @@ from .perception import Heads
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the six stages."""
+    """Sizes of the stages."""
 
     copy_steps: int
     look_steps: int
@@ -61,6 +62,7 @@ class Recipe:
     reckon_steps: int
     read_steps: int
     answer_steps: int
+    mix_steps: int
     batch: int = 16
     """Rooms per step."""
     questions: int = 2
@@ -68,23 +70,26 @@ class Recipe:
     copied_maps: int = 40
     """Rows per step of stage ``copy``, while its maps are short."""
     text_rows: int = 4
-    """Text-only rows per step beside the clips of the other stages. Stage ``answer`` also has as
-    many made-up maps to read and as many drills, stage ``read`` twice as many drills."""
+    """Text-only rows per step beside the clips of the other stages. Stages ``answer`` and ``mix``
+    also have as many made-up maps to read and as many drills, stage ``read`` twice as many
+    drills."""
     reckonings: int = 30
     """Rows per step of stage ``reckon``, few, because more steps help more than more rows."""
     full_rooms: float = 0.5
     """Share of rooms of difficulty ``real`` in stage ``look``: there things of all categories are
     seen."""
     care: float = 0.35
-    """Share of the maps of clips that are read before the answer."""
+    """Share of the maps of clips that are read before the answer in stage ``mix``."""
     answer_weight: float = 5.0
-    """Weight of the tokens inside ``<answer>`` in stage ``answer``. They are three among a
-    hundred, and with the weight of any other token the model did not learn how large a bed is."""
+    """Weight of the tokens inside ``<answer>`` in stages ``answer`` and ``mix``. They are three
+    among a hundred, and with the weight of any other token the model did not learn how large a bed
+    is."""
     text_lr: float = 1.5e-3
     """Learning rate of stages ``copy``, ``look`` and ``reckon``."""
     draw_lr: float = 1e-3
     """Of stages ``draw`` and ``read``; higher, they spoil for long what tokens knew."""
     answer_lr: float = 7e-4
+    mix_lr: float = 3e-4
     warmup: int = 30
     save_steps: int = 50
     threads: int = 1
@@ -96,7 +101,7 @@ class Recipe:
     number."""
 
 
-STAGES = ("copy", "look", "draw", "reckon", "read", "answer")
+STAGES = ("copy", "look", "draw", "reckon", "read", "answer", "mix")
 WRITES = (
     "metrics.jsonl",
     *(f"{stage}.pt" for stage in STAGES),
@@ -113,6 +118,7 @@ SHORT = Recipe(
     reckon_steps=1,
     read_steps=1,
     answer_steps=2,
+    mix_steps=2,
     batch=4,
     copied_maps=8,
     reckonings=6,
@@ -127,7 +133,8 @@ FULL = Recipe(
     draw_steps=450,
     reckon_steps=800,
     read_steps=200,
-    answer_steps=350,
+    answer_steps=480,
+    mix_steps=100,
 )
 """The whole recipe, on two cores: one trains and one draws."""
 MEND = "The last saved state stays. Lower the recipe's learning rate."
@@ -205,11 +212,14 @@ def _taught(
     read = readings(
         recipe.reckonings, stage="read", steps=recipe.read_steps, drills=2 * recipe.text_rows
     )
-    answered = rooms(
-        stage="answer",
-        questions=recipe.questions,
-        care=recipe.care,
-        readings=readings(recipe.text_rows, stage="answer", steps=1, drills=recipe.text_rows),
+    answered, mixed = (
+        rooms(
+            stage=stage,
+            questions=recipe.questions,
+            care=care,
+            readings=readings(recipe.text_rows, stage=stage, steps=1, drills=recipe.text_rows),
+        )
+        for stage, care in (("answer", 1.0), ("mix", recipe.care))
     )
 
     # what each stage is paid for
@@ -225,6 +235,7 @@ def _taught(
         ("reckon", recipe.reckon_steps, recipe.text_lr, reckoned, on_text),
         ("read", recipe.read_steps, recipe.draw_lr, read, on_text),
         ("answer", recipe.answer_steps, recipe.answer_lr, answered, on_answers),
+        ("mix", recipe.mix_steps, recipe.mix_lr, mixed, on_answers),
     ]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
