@@ -20,7 +20,7 @@ from spacer_utils.workbook import dag, manifest
 
 PROJECT = profiles.PROJECT
 SHARED = Path(os.environ.get("SPACER_SHARED", PROJECT.parent / "shared"))
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # the whole study, on a busy machine too
 
 
 def make(

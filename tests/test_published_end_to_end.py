@@ -18,7 +18,7 @@ from spacer_utils.core.files import read_jsonl
 from spacer_utils.dataset import build
 from spacer_utils.workbook import manifest, runner
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # the whole study, on a busy machine too
 SMOKE = profiles.get("smoke")
 STAGES = ("02", "04", "05", "06", "07", "08", "09", "10")
 

@@ -133,4 +133,4 @@ def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["data", "maps", "--rows", "SR-91k.jsonl"]) == 2
     assert "data maps needs --rows FILE and --scans FOLDER." in capsys.readouterr().err
     assert main(["data", "--rows", "SR-91k.jsonl", "--out", "nowhere"]) == 2
-    assert "--rows is for data maps" in capsys.readouterr().err
+    assert "--rows and --model are for data maps and data tokens" in capsys.readouterr().err
