@@ -400,3 +400,19 @@ def test_the_switch(tmp_path: Path, patch: Any, capsys: pytest.CaptureFixture[st
     assert "vllm 0.22.0 to 0.31.0, and it is not installed" in capsys.readouterr().err
     assert main(["train", *common, "--method", "sft"]) == 2
     assert "makes no rollouts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("refused"), Exception("Request failed: 500, out of memory")]
+)
+def test_what_a_servers_client_raises_is_one_line(error: Exception) -> None:
+    with (
+        pytest.raises(WorkbookError, match="the vllm server at http://here does not answer"),
+        vllm_rollouts.answering("http://here"),
+    ):
+        raise error
+
+
+def test_a_fault_of_our_own_is_not_laid_on_the_server() -> None:
+    with pytest.raises(KeyError, match="features"), vllm_rollouts.answering("http://here"):
+        raise KeyError("features")

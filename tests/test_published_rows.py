@@ -4,8 +4,11 @@ said."""
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from kit.published_kit import general_rows, pack, row, small_set, touch_media, write_rows
 
@@ -162,6 +165,27 @@ def read_packed(folder: Path) -> list[str]:
     from spacer_utils.core.downloads import still_packed
 
     return still_packed(folder)
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_archives_of_any_content_are_named_and_end_nothing(tmp_path: Path, ending: str) -> None:
+    kind = {"tar.gz": "gztar", "tar.bz2": "bztar", "tar.xz": "xztar"}.get(ending, ending)
+    for name in ("clip.mp4", "l" * 200 + "/" + "o" * 200):
+        (tmp_path / "media" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "media" / name).write_bytes(bytes(range(256)) * 40)
+    made = Path(shutil.make_archive(str(tmp_path / "made"), kind, tmp_path / "media"))
+    folder, good = tmp_path / "set", made.read_bytes()
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(60):
+        bad = bytearray(good[: int(rng.integers(1, len(good)))] if k % 2 else good)
+        for at in rng.integers(0, len(bad), 5 if k else 0):
+            bad[at] ^= int(rng.integers(1, 256))
+        (folder / f"set.{ending}").write_bytes(bytes(bad))
+        assert len(read_packed(folder)) <= 1
+    with tarfile.open(folder / "long.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("n" * 5000))
+    assert any(line.startswith("long.tar") for line in read_packed(folder))
 
 
 def test_a_wrong_name_and_a_missing_shard_are_one_line(tmp_path: Path, out: Path) -> None:

@@ -10,23 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ..core import metrics
 from ..core.registry import BENCHMARKS
-from .scoring import extract
 from .scoring.aggregate import Table, by_group, mean, micro, task_means
-from .scoring.prompt_styles import LETTER, lettered, lines, spacer_text
 from .scoring.record import (
     Benchmark,
     Item,
     Question,
     Row,
     Verdict,
-    choice,
     letter_of,
-    number,
     number_text,
     options_of,
 )
+from .vsi_bench import asked, judged
 
 SCENE_WIDE = ("room_size_estimation", "route_planning")
 """Tasks that 16 frames show too little for."""
@@ -130,34 +126,13 @@ class Revsi(Benchmark):
     def prompt(q: Question, row: Row, style: str) -> str:
         """SpaceR's styles are its prompts for VSI-Bench: the paper ran tuned models with the code of
         their authors."""
-        options = lines("Options:", *lettered(q.options))
-        if style != "official":
-            return spacer_text(
-                lines(q.text, options) if q.options else q.text,
-                style,
-                "choice" if q.options else "number",
-                with_map=True,
-            )
-        ask = (
-            (options, LETTER)
-            if q.options
-            else ("Answer the question using a single integer or decimal number.",)
-        )
-        return lines("These are frames of a video.", q.text, *ask)
+        return asked(q, style, "Answer the question using a single integer or decimal number.")
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
         """VSI-Bench's rules. The official one strips the text first: unlike there, an answer may
         stand behind a blank."""
-        official, text = scoring == "official", text.strip()
-        if q.task in NUMBERS:
-            parsed = metrics.to_float(extract.ft(text)) if official else metrics.se_num(text)
-            return number(parsed, q.gold, "FT" if official else "SE-NUM")
-        return choice(
-            extract.ft(text) if official else extract.se_mca(text),
-            q.gold,
-            "FT" if official else "SE-MCA",
-        )
+        return judged(q, q.task in NUMBERS, text.strip(), scoring)
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

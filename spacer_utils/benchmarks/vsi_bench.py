@@ -36,6 +36,37 @@ DIRECTION = (
 )
 
 
+def asked(q: Question, style: str, post: str) -> str:
+    """The prompt, official or SpaceR's.
+
+    Args:
+        post: the official sentence behind a question without options.
+    """
+    options = lines("Options:", *lettered(q.options))
+    if style != "official":
+        return spacer_text(
+            lines(q.text, options) if q.options else q.text,
+            style,
+            "choice" if q.options else "number",
+            with_map=True,
+        )
+    ask = (options, LETTER) if q.options else (post,)
+    return lines("These are frames of a video.", q.text, *ask)
+
+
+def judged(q: Question, numeric: bool, text: str, scoring: str) -> Verdict:
+    """Mean relative accuracy of a number, or whether the letter is right."""
+    official = scoring == "official"
+    if numeric:
+        parsed = metrics.to_float(extract.ft(text)) if official else metrics.se_num(text)
+        return number(parsed, q.gold, "FT" if official else "SE-NUM")
+    return choice(
+        extract.ft(text) if official else extract.se_mca(text),
+        q.gold,
+        "FT" if official else "SE-MCA",
+    )
+
+
 @BENCHMARKS.register(
     "vsi_bench",
     hub="nyu-visionx/VSI-Bench",
@@ -114,32 +145,11 @@ class VsiBench(Benchmark):
 
     @staticmethod
     def prompt(q: Question, row: Row, style: str) -> str:
-        options = lines("Options:", *lettered(q.options))
-        if style != "official":
-            return spacer_text(
-                lines(q.text, options) if q.options else q.text,
-                style,
-                "choice" if q.options else "number",
-                with_map=True,
-            )
-        ask = (
-            (options, LETTER)
-            if q.options
-            else ("Please answer the question using a single word or phrase.",)
-        )
-        return lines("These are frames of a video.", q.text, *ask)
+        return asked(q, style, "Please answer the question using a single word or phrase.")
 
     @staticmethod
     def rule(q: Question, row: Row, text: str, scoring: str) -> Verdict:
-        official = scoring == "official"
-        if q.task in NUMERIC:
-            parsed = metrics.to_float(extract.ft(text)) if official else metrics.se_num(text)
-            return number(parsed, q.gold, "FT" if official else "SE-NUM")
-        return choice(
-            extract.ft(text) if official else extract.se_mca(text),
-            q.gold,
-            "FT" if official else "SE-MCA",
-        )
+        return judged(q, q.task in NUMERIC, text, scoring)
 
     @staticmethod
     def variants(items: Sequence[Item]) -> Table:

@@ -3,10 +3,13 @@ folders that come from the hub."""
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
+from lzma import LZMAError
 from pathlib import Path
 
 from .types import WorkbookError
@@ -17,6 +20,8 @@ SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
 PART = re.compile(r"(.+?\.(?:tar(?:\.gz)?|tgz|zip|part))(?:[._-]part)?[._-](\d{2,3}|[a-z]{2})")
 """A piece of an archive that was cut in several, such as ``SpaceR-151k.part_03``."""
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError)
+"""What the readers of archives raise of damaged ones, beside errors of the machine."""
 PACKED = (*(f"*{end}" for end in ENDINGS), "*.part*", "*.tar.*", "*.7z", "*.rar", "*.zst")
 """Glob patterns of archives. They are not fetched: the workbook unpacks nothing."""
 
@@ -86,7 +91,7 @@ def still_packed(folder: Path) -> list[str]:
     found = []
     for whole, pieces in wholes.items():
         first = _first_file(pieces)
-        if first and not any((place / first).exists() for place in _places(whole)):
+        if first and not any(os.path.exists(place / first) for place in _places(whole)):
             found.append(_unpacking(folder, whole, pieces))
     return found
 
@@ -106,7 +111,7 @@ def _first_file(pieces: Sequence[Path]) -> str:
                 return next((n for n in names if not n.endswith("/")), "")
         with tarfile.open(pieces[0], "r|*") as archive_:
             return next((member.name for member in archive_ if member.isfile()), "")
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, ValueError):
+    except (OSError, EOFError, ValueError, NotImplementedError, *BROKEN):
         return "?"
 
 

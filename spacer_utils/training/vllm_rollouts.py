@@ -97,7 +97,8 @@ def defaults(model: str) -> dict[str, Any]:
 
 
 def refuse_vanishing(args: Any) -> None:
-    """
+    """Refuse importance ratios under which nothing would be learned.
+
     Args:
         args: TRL's configuration.
 
@@ -319,16 +320,17 @@ class Served(Sighted):
 
 @contextlib.contextmanager
 def answering(url: str = "") -> Iterator[None]:
-    """Turn what a server's client raises into one line.
+    """Turn what a server's client raises into one line; faults of our own stay as they are.
 
     Raises:
         WorkbookError: the server is gone, or refuses what it is asked.
     """
     try:
         yield
-    except WorkbookError:
-        raise
     except Exception as error:
+        # requests raises kinds of OSError, TRL's client plain exceptions
+        if not isinstance(error, OSError) and type(error) is not Exception:
+            raise
         where = f" at {url}" if url else ""
         raise WorkbookError(
             f"the vllm server{where} does not answer: {first_line(error, 300)} Look at its log, start it again by "
