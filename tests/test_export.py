@@ -3,6 +3,7 @@ as each of them does it."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import json
@@ -20,9 +21,10 @@ from pyarrow import parquet
 from spacer_utils.__main__ import main
 from spacer_utils.core import folders, profiles, prompts
 from spacer_utils.core.files import read_jsonl
+from spacer_utils.core.registry import METHODS
 from spacer_utils.core.rows import load
 from spacer_utils.core.types import BadRow, Sample, WorkbookError
-from spacer_utils.training.export import FORMS, export
+from spacer_utils.training.export import FORMS, clip_look, export
 
 PROFILE = profiles.get("cpu")
 
@@ -52,6 +54,16 @@ def gold(s: Sample) -> str:
 
 
 WRONG = "<think></think><answer>nothing of the kind</answer>"
+
+
+@pytest.mark.parametrize("name", ["length", "temporal"])
+def test_a_term_of_groups_is_never_left_out_silently(
+    name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METHODS["rlvr"], "terms", {"accuracy": 1.0, name: 1.0})
+    with pytest.raises(WorkbookError, match=f"term {name} needs the whole group"):
+        export("verl", PROFILE, "rlvr", tmp_path, data)
+    assert not (tmp_path / "reward.py").exists()
 
 
 def test_ms_swift(
@@ -169,17 +181,56 @@ def test_a_map_counts_as_in_our_own_training(
         assert theirs["map_calibrated"] == behind_wrong
 
 
+@pytest.mark.parametrize("to", list(FORMS))
+def test_every_export_shows_the_frames_of_the_profile(to: str, data: Path, tmp_path: Path) -> None:
+    """Without a limit qwen_vl_utils shows up to 768 frames of a clip, at most 768 tokens each."""
+    full = profiles.get("gpu-full")
+    export(to, full, "sg_rlvr", tmp_path, data)
+    head = ast.get_docstring(ast.parse((tmp_path / "reward.py").read_text())) or ""
+    most = int(full.frames.max_pixels * 1.05)
+    said = {
+        "ms-swift": f"FPS_MIN_FRAMES=4 FPS_MAX_FRAMES=16 VIDEO_MIN_PIXELS=100352 VIDEO_MAX_PIXELS={most} ",
+        "easyr1": f"data.min_pixels=100352 data.max_pixels={most} data.video_fps=2.0",
+        "verl": "data.max_prompt_length=16384 data.max_response_length=1024",
+    }
+    assert said[to] in head
+    assert str(full.train.group_size) in head
+    assert str(full.train.completion_tokens) in head
+    assert str(tmp_path / "reward.py") in head  # verl's and Ray's processes start elsewhere
+    if to == "verl":
+        rows = parquet.read_table(tmp_path / "train.parquet").to_pylist()
+        clip, picture = rows[0]["videos"][0], rows[-2]["images"][0]
+        assert clip["max_frames"] == full.frames.num_frames
+        assert (clip["fps"], clip["min_frames"]) == (2.0, 4)
+        assert (clip["min_pixels"], clip["max_pixels"]) == (100_352, most)
+        assert picture["max_pixels"] == 2 * full.frames.max_pixels
+
+
+@pytest.mark.parametrize(
+    ("profile", "look"),
+    [
+        ("cpu", {"min_frames": 6, "max_frames": 6, "resized_height": 112, "resized_width": 112}),
+        (
+            "gpu-lora",
+            {"min_frames": 16, "max_frames": 16, "min_pixels": 3_136, "max_pixels": 100_352},
+        ),
+    ],
+)
+def test_a_clip_is_shown_as_the_profile_shows_it(profile: str, look: dict[str, int]) -> None:
+    assert clip_look(profiles.get(profile).frames) == look
+
+
 def test_what_cannot_be_exported(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for to, method in (
-        ("trlx", "sg_rlvr"),
-        ("verl", "ppo"),
-        ("verl", "sft"),
-        ("verl", "t_grpo"),
-        ("verl", "sg_rlvr_objects"),
+    for to, method, said in (
+        ("trlx", "sg_rlvr", "Trainers: ms-swift"),
+        ("verl", "ppo", "Methods: "),
+        ("verl", "sft", "supervised and has no reward. Export sg_rlvr"),
+        ("verl", "t_grpo", "term temporal needs the whole group.*Export rlvr: the same rewards"),
+        ("verl", "sg_rlvr_objects", "credits each token.*Export sg_rlvr_dense: the same rewards"),
     ):
-        with pytest.raises(WorkbookError, match="xport"):
+        with pytest.raises(WorkbookError, match=said):
             export(to, PROFILE, method, tmp_path, data)
     with pytest.raises(BadRow, match="nowhere is no folder"):
         export("verl", PROFILE, "sg_rlvr", tmp_path, tmp_path / "nowhere")
