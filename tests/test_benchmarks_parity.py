@@ -8,10 +8,12 @@ SPACER_LMMS_EVAL_DIR=lmms python -m pytest tests/test_benchmarks_parity.py
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import string
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -22,8 +24,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT
 
-from spacer_utils.benchmarks import spar_bench, vsi_bench, wemath
+from spacer_utils.benchmarks import revsi, spar_bench, vsi_bench, wemath
 from spacer_utils.benchmarks.scoring import (
     Item,
     Question,
@@ -460,62 +463,102 @@ def test_reasoning_tags_leave_the_bare_answer(text: str) -> None:
     assert strip(text, REASONING_TAGS) == "A"
 
 
+def questions_of(name: str) -> list[dict[str, Any]]:
+    """Three rows for each kind of question, whose truths differ."""
+    letters = [f"{letter}. {word}" for letter, word in OPTIONS.items()]
+    rows = []
+    for n, kind in enumerate([*BENCHMARKS[name].tasks] * 3):
+        number = kind in (*vsi_bench.NUMERIC, *revsi.NUMBERS)
+        rows.append(
+            {
+                **BENCHMARKS[name].sample[0],
+                "question_type": kind,
+                "id": n,
+                "ground_truth": "234"[n % 3] if number else "ABC"[n % 3],
+                "options": None if number else letters,
+            }
+        )
+    return rows
+
+
 @pytest.mark.slow
-def test_lmms_eval_runs_our_checkpoint_to_the_same_score(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("task", "name", "metric", "frames"),
+    [("vsibench", "vsi_bench", "vsibench_overall", 0), ("revsi", "revsi_32", "overall_acc", 32)],
+)
+def test_lmms_eval_runs_our_checkpoint_to_the_same_scores(
+    task: str, name: str, metric: str, frames: int, tmp_path: Path
 ) -> None:
-    """Through lmms-eval's own evaluator; it needs some of its dependencies besides the wheel (on
-    PYTHONPATH)."""
-    import spacer_utils.training  # noqa: F401  (makes torchvision importable first)
+    """Its own command finds our model by the entry point: the same texts, and the same score for
+    every item.
 
-    monkeypatch.syspath_prepend(str(TASKS.parents[1]))
-    monkeypatch.delitem(sys.modules, "loguru", raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    evaluator = pytest.importorskip(
-        "lmms_eval.evaluator",
-        reason="lmms-eval's dependencies are not installed",
-        exc_type=ImportError,
-    )
-    from lmms_eval import models, tasks  # type: ignore[import-not-found]
-
+    It needs some of its dependencies in the wheel's folder.
+    """
     from spacer_utils.analysis.bench import run_benchmark
     from spacer_utils.benchmarks.scoring.load import synthetic
     from spacer_utils.core import profiles
-    from spacer_utils.evaluation.lmms_eval_model import manifest
 
-    data = synthetic("vsi_bench", tmp_path / "vsibench")
-    rows = [{**BENCHMARKS["vsi_bench"].sample[n % 2], "id": n, "question_type": kind,
-             "ground_truth": "4" if kind in vsi_bench.NUMERIC else "B",
-             "options": None if kind in vsi_bench.NUMERIC else ["A. x", "B. y"]}
-            for n, kind in enumerate(BENCHMARKS["vsi_bench"].tasks)]  # fmt: skip
-    pd.DataFrame(rows).to_parquet(data / "full" / "sample.parquet")
-    model = profiles.get(
-        "smoke"
-    ).model_path  # it answers; on the babble of random weights the rules for numbers differ (above)
-    ours = run_benchmark(model, "vsi_bench", data, tmp_path / "out", profiles.get("smoke"))
-    shutil.copytree(
-        TASKS / "vsibench", tmp_path / "task", ignore=shutil.ignore_patterns("vsibench_*.yaml")
+    smoke = profiles.get("smoke")
+    model = smoke.model_path  # it answers; on babble the rules for numbers differ (above)
+    data = synthetic(name, tmp_path / task)
+    (file,) = data.rglob("*.parquet")
+    pd.DataFrame(questions_of(name)).to_parquet(file)
+    report = run_benchmark(model, name, data, tmp_path / "ours", smoke)
+
+    # Its own task, with these rows.
+    skipped = shutil.ignore_patterns(f"{task}_*.yaml", "revsi.yaml")
+    shutil.copytree(TASKS / task, tmp_path / "tasks" / task, ignore=skipped)
+    (tmp_path / "tasks" / task / "local.yaml").write_text(
+        f"task: {task}_local\ntest_split: test\ndataset_path: parquet\ndataset_kwargs:\n"
+        f"  data_files:\n    test: {file}\ninclude: _default_template_yaml\n"
     )
-    (tmp_path / "task" / "local.yaml").write_text(
-        "task: vsi_local\ntest_split: test\ndataset_path: parquet\ndataset_kwargs:\n  data_files:\n"
-        f"    test: {data / 'full' / 'sample.parquet'}\ninclude: _default_template_yaml\n"
-    )
-    models.MODEL_REGISTRY_V2.register_manifest(manifest(), overwrite=True)
-    theirs = evaluator.simple_evaluate(
-        model="spacer_workbook",
-        model_args=f"pretrained={model},profile=smoke",
-        tasks=["vsi_local"],
-        log_samples=True,
-        task_manager=tasks.TaskManager(include_path=str(tmp_path / "task")),
-        gen_kwargs="max_new_tokens=96",
-    )
-    said = {
-        p["key"]: p["output"]
-        for batch in read_jsonl(tmp_path / "out" / "predictions.0.jsonl")
-        for p in batch
+    options = {
+        "model": "spacer_workbook",
+        "model_args": f"pretrained={model},profile=smoke,num_frames={frames}",
+        "tasks": f"{task}_local",
+        "include_path": tmp_path / "tasks",
+        "gen_kwargs": f"max_new_tokens={smoke.evaluation.max_new_tokens}",
+        "reasoning_tags": json.dumps(REASONING_TAGS),
+        "output_path": tmp_path / "theirs",
+        "batch_size": smoke.evaluation.batch,
     }
-    assert [
-        s["resps"][0][0] for s in sorted(theirs["samples"]["vsi_local"], key=lambda s: s["doc_id"])
-    ] == [said[k] for k in sorted(said)]
-    found = {k.split(",")[0]: v for k, v in theirs["results"]["vsi_local"].items()}
-    assert found["vsibench_overall"] * 100 == pytest.approx(ours["headline"], abs=1e-4)
+    args = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    found = subprocess.run(
+        [sys.executable, "-m", "lmms_eval", *args, "--log_samples"],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{TASKS.parents[1].resolve()}:{PROJECT}",
+            "HF_HOME": str(tmp_path),
+            "HF_HUB_OFFLINE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    if "ModuleNotFoundError" in found.stderr:
+        pytest.skip(f"lmms-eval's dependencies: {found.stderr.strip().splitlines()[-1]}")
+    assert found.returncode == 0, found.stderr[-3000:]
+
+    # The same texts, then the same scores.
+    (samples,) = (tmp_path / "theirs").rglob(f"*_samples_{task}_local.jsonl")
+    theirs = sorted(read_jsonl(samples), key=lambda s: s["doc_id"])
+    ours = read_jsonl(tmp_path / "ours" / "items.jsonl")
+    predictions = read_jsonl(tmp_path / "ours" / "predictions.0.jsonl")
+    said = {p["key"]: p["output"] for batch in predictions for p in batch}
+    assert [_text(s["resps"]) for s in theirs] == [said[k] for k in sorted(said)]
+    assert len(ours) == len(theirs) == 3 * len(BENCHMARKS[name].tasks)
+    for mine, item in zip(ours, theirs):
+        score = next(
+            item[metric][k] for k in ("acc", "accuracy", "MRA:.5:.95:.05") if k in item[metric]
+        )
+        assert mine["score"] == pytest.approx(score, abs=1e-9), item["resps"]
+    assert len({item["score"] for item in ours}) > 1
+    (results,) = (tmp_path / "theirs").rglob("*_results.json")
+    overall = json.loads(results.read_text())["results"][f"{task}_local"][f"{metric},none"]
+    assert overall * 100 == pytest.approx(report["headline"], abs=1e-3)
+
+
+def _text(answers: Any) -> str:
+    """The one text in lmms-eval's nested lists of answers."""
+    return answers if isinstance(answers, str) else _text(answers[0])

@@ -376,3 +376,29 @@ def test_sampled_answers_differ_and_depend_on_the_seed_alone(
     assert all(len(set(answers)) > 1 for answers in first.values())
     cold = sampled("d", temperature=1e-4)
     assert all(len(set(answers)) == 1 for answers in cold.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "frames", "batch"),
+    [
+        ({}, (6, "uniform"), 8),
+        ({"num_frames": 32, "batch_size": "auto"}, (32, "uniform"), 8),
+        ({"batch_size": "1", "max_batch_size": 4}, (6, "uniform"), 1),
+    ],
+)
+def test_lmms_eval_chooses_frames_and_batches(
+    given: dict[str, Any],
+    frames: tuple[int, str],
+    batch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it gives as a string ``a=b,c=d``; an argument that there isn't is no silence."""
+    from spacer_utils.evaluation import lmms_eval_model
+
+    monkeypatch.setattr(lmms_eval_model, "Answerer", lambda model, frames, device: frames)
+    model = lmms_eval_model.WorkbookModel("folder", "smoke", **given)
+    found: Any = model.answerer
+    assert (found.num_frames, found.sampling) == frames
+    assert model.batch == batch
+    with pytest.raises(TypeError, match="max_num_frames"):
+        lmms_eval_model.WorkbookModel("folder", max_num_frames=32)  # type: ignore[call-arg]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ def manifest() -> Any:
 
 class WorkbookModel(Base):  # type: ignore[misc]
     """A checkpoint behind lmms-eval's simple interface, with the frames and the batches of a
-    profile."""
+    profile.
+
+    lmms-eval itself gives batches of one, if ``--batch_size`` says nothing else.
+    """
 
     is_simple = True
 
@@ -39,14 +43,26 @@ class WorkbookModel(Base):  # type: ignore[misc]
         self,
         pretrained: str,
         profile: str = "cpu",
+        num_frames: int = 0,
         batch_size: int | str = 0,
+        max_batch_size: int | None = None,
         device: str | None = None,
-        **_: Any,
     ) -> None:
+        """
+        Args:
+            num_frames: evenly spaced ones of a clip, for tasks whose answers hold for so many
+                (ReVSI); 0: the profile's.
+            batch_size: 0 or ``auto``: the profile's.
+            max_batch_size: lmms-eval always gives it; batches never grow here.
+        """
         super().__init__()
         self.settings = profiles.get(profile)
-        self.batch = int(batch_size) or self.settings.evaluation.batch
-        self.answerer = Answerer(pretrained, self.settings.frames, device=device)
+        wanted = 0 if str(batch_size).startswith("auto") else int(batch_size)
+        self.batch = wanted or self.settings.evaluation.batch
+        frames = self.settings.frames
+        if num_frames:
+            frames = replace(frames, num_frames=int(num_frames), sampling="uniform")
+        self.answerer = Answerer(pretrained, frames, device=device)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Greedy texts in the order of the requests ``(context, gen_kwargs, doc_to_visual, doc_id,
