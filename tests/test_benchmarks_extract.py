@@ -115,6 +115,26 @@ def test_numeric_extraction_table(
 @pytest.mark.parametrize(
     ("text", "number"),
     [
+        ("[3]", 3),
+        (" [2, 5] ", 2),
+        ("['two', 5]", 2),
+        ("[[1, 4], 5]", 4),
+        ("[1, 4], [5]", 5),
+        ("[]", None),
+        ("[3 m]", None),
+        ("[{[]: 1}]", None),
+        ("the list [2, 5]", 5),
+    ],
+)
+def test_vlmevalkit_reads_the_first_entry_of_a_list(text: str, number: float | None) -> None:
+    """``can_match_na`` of its matching_func.py (160057c): a list that Python can't read is no
+    number."""
+    assert vk.vk_num(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
         ("two hundred and five chairs", 205),
         ("a hundred", 100),
         ("three thousand two hundred", 3200),

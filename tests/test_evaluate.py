@@ -381,8 +381,8 @@ def test_sampled_answers_differ_and_depend_on_the_seed_alone(
 @pytest.mark.parametrize(
     ("given", "frames", "batch"),
     [
-        ({}, (6, "uniform"), 8),
-        ({"num_frames": 32, "batch_size": "auto"}, (32, "uniform"), 8),
+        ({}, (6, "uniform"), 12),
+        ({"num_frames": 32, "batch_size": "auto"}, (32, "uniform"), 12),
         ({"batch_size": "1", "max_batch_size": 4}, (6, "uniform"), 1),
     ],
 )

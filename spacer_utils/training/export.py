@@ -99,7 +99,7 @@ Older versions have no "reward." before custom_reward_function.
 from spacer_utils.rewards.exported import weighed
 
 
-def compute_score(data_source, solution_str, ground_truth, extra_info=None, **more):
+def compute_score(data_source, solution_str, ground_truth, extra_info=None):
     return weighed(ground_truth, solution_str, "{reward_set}", "{gate}", {terms}, "score")
 '''
 

@@ -6,6 +6,7 @@ Some benchmarks are officially scored by that toolkit; for others its rules are 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 
@@ -89,9 +90,18 @@ def vk_num(text: str) -> float | None:
     """VK-NUM: the first numeric answer block, else the last number (behind the thinking, if there
     is one there). Number words up to 20 count.
 
-    >>> vk_num("1,200"), vk_num("2-3"), vk_num("twenty-one")
-    (200.0, -3.0, -1.0)
+    Of a text in brackets, the first entry of the list that Python reads counts; without one,
+    nothing does.
+
+    >>> vk_num("1,200"), vk_num("2-3"), vk_num("twenty-one"), vk_num("[2, 5]"), vk_num("[2 m]")
+    (200.0, -3.0, -1.0, 2.0, None)
     """
+    if text.strip().startswith("[") and text.strip().endswith("]"):
+        try:
+            listed = ast.literal_eval(text.strip())
+        except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
+            return None
+        text = str(listed[0]) if isinstance(listed, list) and listed else text
     text = _ZERO_WIDTH.sub("", text.strip())
     text = re.sub(
         rf"\b({'|'.join(_WORDS)})\b", lambda m: str(_WORDS[m[1].lower()]), text, flags=re.IGNORECASE
