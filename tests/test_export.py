@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -153,6 +154,19 @@ def test_verl(data: Path, samples: list[Sample], tmp_path: Path) -> None:
         right = reward.compute_score(solution_str=gold(s), extra_info=row["extra_info"], **call)
         assert right["score"] == right["accuracy"] == 1.0
         assert reward.compute_score(solution_str=WRONG, **call)["score"] < 1
+
+
+def test_the_reward_needs_little_of_another_trainers_environment() -> None:
+    """Other trainers want other versions of TRL, transformers and datasets than we do."""
+    code = (
+        "import sys; from spacer_utils.rewards import exported; from spacer_utils.core.types import Sample\n"
+        "for kind, gold in (('free-form', 'a red chair'), ('numerical', '3'), ('OCR', 'exit')):\n"
+        "    s = Sample(1, 'q', 'text', kind, (), f'<answer>{gold}</answer>', '', '', cognitive_map={'tv': [[1, 2]]})\n"
+        "    text = \"<think><map>{'tv': [[1, 3]]}</map></think><answer>a chair</answer>\"\n"
+        "    exported.terms(s.to_json_text(), text, 'strict', 'none', ['accuracy', 'format', 'map', 'map_calibrated'])\n"
+        "print([m for m in ('torch', 'transformers', 'trl', 'datasets', 'peft') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 def test_a_map_counts_as_in_our_own_training(
