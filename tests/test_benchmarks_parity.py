@@ -463,6 +463,13 @@ def test_reasoning_tags_leave_the_bare_answer(text: str) -> None:
     assert strip(text, REASONING_TAGS) == "A"
 
 
+LMMS_EVAL = (
+    "from spacer_utils.core import torchvision_operators; "
+    "from lmms_eval.cli.dispatch import main; main()"
+)
+"""``python -m lmms_eval``, where torchvision is not built for this torch."""
+
+
 def questions_of(name: str) -> list[dict[str, Any]]:
     """Three rows for each kind of question, whose truths differ."""
     letters = [f"{letter}. {word}" for letter, word in OPTIONS.items()]
@@ -524,7 +531,7 @@ def test_lmms_eval_runs_our_checkpoint_to_the_same_scores(
     }
     args = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     found = subprocess.run(
-        [sys.executable, "-m", "lmms_eval", *args, "--log_samples"],
+        [sys.executable, "-c", LMMS_EVAL, *args, "--log_samples"],
         env={
             **os.environ,
             "PYTHONPATH": f"{TASKS.parents[1].resolve()}:{PROJECT}",

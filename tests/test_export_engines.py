@@ -144,7 +144,7 @@ def test_ms_swift_trains_two_steps(data: Path, tmp_path: Path) -> None:
         "add_version": False,
         "output_dir": tmp_path / "out",
     }
-    args = ["-m", "swift.cli.rlhf"]
+    args = [str(KIT / "swift_steps.py")]
     for name, value in options.items():
         args += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     run(
