@@ -23,7 +23,13 @@ def main(export: Path, replies: list[str]) -> list[Any]:
 
     import_external_file(str(export / "reward.py"))
     names = [name for name in orms if name.startswith("spacer_")]
-    rows, _ = load_dataset(str(export / "train.jsonl"), split_dataset_ratio=0.0, num_proc=1)
+    # As its command for GRPO loads them.
+    rows, _ = load_dataset(
+        str(export / "train.jsonl"),
+        split_dataset_ratio=0.0,
+        num_proc=1,
+        remove_unused_columns=False,
+    )
     found = []
     for text in replies:
         samples = [GRPOSample.from_row(dict(row)) for row in rows]

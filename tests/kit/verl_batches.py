@@ -39,7 +39,6 @@ def main(export: Path, processor_folder: str, replies: list[str]) -> dict[str, A
     with initialize_config_dir(str(defaults), version_base=None):
         config = compose("ppo_trainer", options)
     config = migrate_legacy_reward_impl(config)
-    config.data.cache_dir = str(export / "cache")
 
     # Its rows, in its batches.
     processor = AutoProcessor.from_pretrained(processor_folder)
