@@ -3,11 +3,14 @@
 Each has packages that the workbook's environment has in other versions, so each stands in a folder of
 its own, first on the path of a process of its own:
 
-pip install --no-deps --target swift ms-swift==4.6.0 trl==0.29.1 transformers==5.19.0 peft==0.20.0 \\
-  datasets==4.8.4 modelscope modelscope-hub addict attrdict dacite einops json-repair msgspec \\
-  qwen-vl-utils sentencepiece simplejson tiktoken ...
-pip install --no-deps --target verl verl==0.9.1 transformers==5.10.4 tensordict==0.10.0 ray hydra-core \\
-  omegaconf antlr4-python3-runtime==4.9.3 codetiming pyvers orjson qwen-vl-utils ...
+pip install --no-deps --target swift ms-swift==4.6.0 trl==0.29.1 transformers==5.19.0 peft==0.20.0 \
+  datasets==4.8.4 modelscope modelscope-hub cryptography addict attrdict dacite einops json-repair \
+  msgspec openai jiter distro sniffio oss2 qwen-vl-utils sentencepiece simplejson tiktoken zstandard \
+  aiohttp aiohappyeyeballs aiosignal frozenlist multidict yarl propcache fastapi starlette uvicorn
+pip install --no-deps --target verl verl==0.9.1 transformers==5.10.4 tokenizers==0.22.2 \
+  huggingface-hub==1.33.0 tensordict==0.10.0 pyvers orjson importlib-metadata zipp ray msgpack \
+  torchdata hydra-core omegaconf antlr4-python3-runtime==4.9.3 codetiming qwen-vl-utils \
+  aiohttp aiohappyeyeballs aiosignal frozenlist multidict yarl propcache
 SPACER_SWIFT_DIR=swift SPACER_VERL_DIR=verl python -m pytest tests/test_export_engines.py
 
 EasyR1 is not on the package index; verl trains on GPUs only, so its data loader and reward manager
