@@ -58,7 +58,9 @@ def main(export: Path, processor_folder: str, replies: list[str]) -> dict[str, A
                 {
                     **batch,
                     "responses": torch.tensor([ids] * len(batch["raw_prompt"])),
-                    "attention_mask": torch.ones(len(batch["raw_prompt"]), len(ids)),
+                    "attention_mask": torch.ones(
+                        len(batch["raw_prompt"]), len(ids), dtype=torch.long
+                    ),
                 }
             )
             for k in range(len(proto)):
