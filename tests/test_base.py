@@ -188,7 +188,7 @@ def test_readings_of_made_up_maps_want_the_steps_and_the_answer_that_the_map_giv
     processor,
 ) -> None:
     words = processor.tokenizer
-    drawn = Readings(processor, SMOKE, rows=28, seed=5, stage="read", steps=10)
+    drawn = Readings(processor, SMOKE, rows=28, drills=0, seed=5, stage="look", steps=10)
     assert torch.equal(drawn.draw(3).ids, drawn.draw(3).ids)
     assert not torch.equal(drawn.draw(3).ids, drawn.draw(4).ids)
     kinds = set()
@@ -249,11 +249,9 @@ def kind_of(question: str) -> str:
     return f"object_rel_direction_{level}"
 
 
-def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor) -> None:
-    kinds = (*map_questions.LEADS, *map_questions.DRILLS)
-    rows = Readings(
-        processor, SMOKE, rows=2 * len(kinds), seed=5, stage="reckon", steps=10, short=True
-    ).draw(2)
+def test_drills_hold_steps_and_want_what_was_not_drawn_by_lot(processor) -> None:
+    kinds = map_questions.DRILLS
+    rows = Readings(processor, SMOKE, rows=0, drills=2 * len(kinds), seed=5, stage="look").draw(2)
     for kind, ids, labels in zip(2 * kinds, rows.ids, rows.labels):
         text, given, wanted = (
             processor.tokenizer.decode(ids[part], skip_special_tokens=True)
@@ -310,6 +308,12 @@ def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor)
                 for _, tried, letter in sought
             )
             assert wanted == "".join(f"{tried}={letter}" for _, tried, letter in sought)
+        elif kind == "cut-outs":
+            asked = given.split("<")[0].split(", ")
+            cells = ast.literal_eval(given[given.index("{") : given.index("}") + 1])
+            cut_out = {c: cells[c] for c in asked}
+            assert wanted == f" {cut_out} ->"
+            assert 3 <= len(asked) < len(cells)
         else:
             cells = ast.literal_eval(given[given.index("{") : given.index("}") + 1])[
                 given.split("<")[0]
@@ -321,7 +325,7 @@ def test_short_readings_hold_steps_and_want_what_was_not_drawn_by_lot(processor)
 
 
 def test_a_share_of_the_maps_of_stage_answer_is_read_before_the_answer(processor) -> None:
-    given = Readings(processor, SMOKE, rows=7, seed=5, stage="answer", steps=1)
+    given = Readings(processor, SMOKE, rows=7, drills=3, seed=5, stage="answer")
     rooms = FreshRooms(
         processor,
         SMOKE,
@@ -415,6 +419,23 @@ def test_questions_behind_one_clip_get_the_loss_of_rows_of_their_own(
         mm_token_type_ids=losses.token_types(rows.ids, processor),
     ).last_hidden_state
     assert found == pytest.approx(float(losses.written_loss(model, hidden, rows.labels)), abs=1e-5)
+
+
+def test_text_rows_go_through_the_model_in_halves_at_the_loss_of_the_whole(
+    tmp_path: Path, processor
+) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(nano.build(tmp_path, size="tiny")).eval()
+    rows = Readings(processor, SMOKE, rows=2, drills=5, seed=5, stage="look").draw(0)
+    short, long = rows.halves()
+    assert len(short.ids) + len(long.ids) == len(rows.ids) == 7
+    assert short.ids.shape[1] < long.ids.shape[1] == rows.ids.shape[1]
+    assert all(part.mask[:, 0].any() for part in (short, long))
+    hidden = model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state
+    whole = losses.written_loss(model, hidden, rows.labels)
+    assert float(losses.text_step(model, rows)[0]) == pytest.approx(float(whole), rel=1e-5)
+    assert len(map_copies.Rows(rows.ids[:1], rows.mask[:1], rows.labels[:1]).halves()) == 1
 
 
 def test_tokens_inside_the_answer_weigh_more_where_a_stage_wants_it(processor) -> None:
@@ -604,15 +625,13 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     recipe = stages.Recipe(
         copy_steps=1,
         look_steps=2,
-        draw_steps=2,
-        reckon_steps=1,
-        read_steps=1,
         answer_steps=2,
-        mix_steps=1,
+        mix_steps=2,
         batch=4,
         copied_maps=6,
         text_rows=2,
-        reckonings=6,
+        readings=2,
+        drills=3,
         warmup=1,
         save_steps=2,
     )
@@ -629,9 +648,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         k: (d.text_rows, d.readings and (d.readings.rows, d.readings.drills))
         for k, d in drawn.items()
     }
-    assert text["answer"] == text["mix"] == (2, (2, 2))
+    assert text["look"] == text["answer"] == text["mix"] == (2, (2, 3))
     assert (drawn["answer"].care, drawn["mix"].care) == (1.0, recipe.care)
-    assert [text[k] for k in ("look", "draw")] == [(2, None)] * 2
 
     class Killed(Exception):
         pass

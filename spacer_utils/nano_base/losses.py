@@ -24,12 +24,20 @@ GROUND_WEIGHT = 0.5
 
 
 def text_step(model: Any, rows: Rows) -> tuple[torch.Tensor, dict[str, float]]:
-    """Loss of text-only rows."""
-    loss = written_loss(
-        model,
-        model.model(input_ids=rows.ids, attention_mask=rows.mask).last_hidden_state,
-        rows.labels,
-    )
+    """Loss of text-only rows, a mean over their labelled tokens; short and long ones go through the
+    model apart."""
+    total = (rows.labels[:, 1:] != packing.IGNORE).sum()
+    loss = torch.stack(
+        [
+            written_loss(
+                model,
+                model.model(input_ids=part.ids, attention_mask=part.mask).last_hidden_state,
+                part.labels,
+            )
+            * ((part.labels[:, 1:] != packing.IGNORE).sum() / total)
+            for part in rows.halves()
+        ]
+    ).sum()
     return loss, {"text_only": float(loss.detach())}
 
 

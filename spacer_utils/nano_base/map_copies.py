@@ -65,6 +65,19 @@ class Rows:
             joined(self.labels, others.labels, IGNORE),
         )
 
+    def halves(self) -> list[Rows]:
+        """The shorter rows and the longer ones, without the padding that each half can do without.
+
+        The first half is empty for a single row, and is left out then.
+        """
+        lengths = self.mask.sum(1)
+        order, half = lengths.argsort(stable=True), len(lengths) // 2
+        return [
+            Rows(*(part[rows, -int(lengths[rows].max()) :] for part in vars(self).values()))
+            for rows in (order[:half], order[half:])
+            if len(rows)
+        ]
+
     def to(self, device: str) -> Rows:
         return Rows(self.ids.to(device), self.mask.to(device), self.labels.to(device))
 

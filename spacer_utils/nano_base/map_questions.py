@@ -4,10 +4,9 @@ then to answer from a map.
 From answers alone a small model does not find out how to use a map: in thousands of rows the letter
 of a direction or of the nearest thing stayed a guess. Written out (``map_reading.steps``), each step
 is small. But a whole question holds few of the steps that are learned slowly: how two offsets
-differ, which of two distances is better, which option says what was found. So the rows of stage
-``reckon`` are short and hold many of these: small maps with their steps, and drills of one kind of
-step. Stage ``read`` has whole questions. The maps are random, so nothing about rooms can be
-learned by heart.
+differ, which of two distances is better, which option says what was found, where on the map a thing
+stands. So beside whole questions there are drills, short rows that hold many steps of one kind. The
+maps are random, so nothing about rooms can be learned by heart.
 """
 
 from __future__ import annotations
@@ -53,21 +52,31 @@ LEADS = {
     "object_rel_distance": "closest to",
     "object_rel_distance_farthest": "farthest from",
 }
-"""Question type -> the words that stand for it in short rows with a map."""
+"""Question type -> the words that stand for it in drills of its steps."""
 KINDS = (
     "object_counting",
     *object_rel_direction.TEMPLATES,
     "object_rel_distance",
     "object_rel_distance_farthest",
 )
-"""Question types of whole rows."""
+"""Types of whole questions."""
 FEWEST, MOST = 1, 5
 """Most categories of a map, beside those asked about, in the first steps and in the last."""
-DRILLS = ("ways", "distances", "turns", "best", "options", "object_counting")
-"""Kinds of short rows without a map."""
+DRILLS = (
+    *LEADS,
+    "ways",
+    "distances",
+    "turns",
+    "best",
+    "options",
+    "object_counting",
+    "cut-outs",
+    "cut-outs",
+)
+"""Kinds of drills. Cut-outs are the slowest to learn, and come twice."""
 OFFSETS, TURNS, LOOKUPS = 6, 12, 3
-"""How many a short row holds: offsets, each with its direction or distance; turns; and comparisons
-of distances, or options looked up."""
+"""How many a drill holds: offsets, each with its direction or distance; turns; and comparisons of
+distances, or options looked up."""
 GROW = (0.3, 0.8)
 """The maps grow between these shares of the steps."""
 
@@ -80,45 +89,29 @@ class Readings:
     processor: Any
     profile: Profile
     rows: int
-    """Rows per batch."""
+    """Whole questions per batch."""
+    drills: int
+    """Drills per batch."""
     seed: int
     stage: str
-    steps: int
+    steps: int = 1
     """Steps over which the maps grow."""
-    short: bool = False
-    """Rows of steps alone, without whole questions."""
-    drills: int = 0
-    """Further rows per batch of stage ``reckon``'s drills, which are forgotten where only whole
-    questions follow."""
 
     def draw(self, step: int) -> Rows:
         """The batch of one step; what follows from the map, or from the options, is labelled."""
         rng = np.random.default_rng([self.seed, crc32(self.stage.encode()), step])
         start, end = GROW
         grown = float(np.clip((step / self.steps - start) / (end - start), 0.0, 1.0))
-        kinds = (*LEADS, *DRILLS) if self.short else KINDS
-        picked = [kinds[(step * self.rows + k) % len(kinds)] for k in range(self.rows)]
+        more = round(FEWEST + grown * (MOST - FEWEST))
         rows = [
-            self._short(kind, rng)
-            if self.short
-            else self._whole(kind, round(FEWEST + grown * (MOST - FEWEST)), rng)
-            for kind in picked
+            self._whole(KINDS[(step * self.rows + k) % len(KINDS)], more, rng)
+            for k in range(self.rows)
         ]
         rows += [
-            self._short(DRILLS[(step * self.drills + k) % len(DRILLS)], rng)
+            _drill(DRILLS[(step * self.drills + k) % len(DRILLS)], more, rng)
             for k in range(self.drills)
         ]
         return _tokenised(rows, self.processor.tokenizer)
-
-    def _short(self, kind: str, rng: np.random.Generator) -> Pieces:
-        if kind in DRILLS:
-            return _drill(kind, rng)
-        asked = names(5 if "distance" in kind else 3, rng)
-        cells, sample = {c: [cell(rng)] for c in asked}, question(kind, asked, {}, rng)
-        given, wanted = steps(
-            replace(sample, options=sample.options if "distance" in kind else ()), cells
-        ).split(" ->")
-        return f"{LEADS[kind]} <map></map> {given} ->", f"{wanted}</think>"
 
     def _whole(self, kind: str, more: int, rng: np.random.Generator) -> Pieces:
         while True:
@@ -136,9 +129,17 @@ class Readings:
         return prompt + after_map(cells), end
 
 
-def _drill(kind: str, rng: np.random.Generator) -> Pieces:
+def _drill(kind: str, more: int, rng: np.random.Generator) -> Pieces:
     """Several steps of one kind: their random numbers are given, and their results have to be
-    written."""
+    written.
+
+    Args:
+        more: most categories on the map of a cut-out, beside those asked about.
+    """
+    if kind in LEADS:
+        return _steps_of(kind, rng)
+    if kind == "cut-outs":
+        return _cut_out(more, rng)
     lead, pieces = "<map></map> ->", list[str]()
     if kind in ("ways", "distances"):
         lead += " nearest" if kind == "distances" else ""
@@ -177,6 +178,25 @@ def _drill(kind: str, rng: np.random.Generator) -> Pieces:
         }
         lead, pieces = asked + after_map(cells), ["", f" {counted(asked, cells[asked])}</think>"]
     return lead + pieces[0], *pieces[1:]
+
+
+def _steps_of(kind: str, rng: np.random.Generator) -> Pieces:
+    """The steps of a question whose cut-out is given."""
+    asked = names(5 if "distance" in kind else 3, rng)
+    cells, sample = {c: [cell(rng)] for c in asked}, question(kind, asked, {}, rng)
+    given, wanted = steps(
+        replace(sample, options=sample.options if "distance" in kind else ()), cells
+    ).split(" ->")
+    return f"{LEADS[kind]} <map></map> {given} ->", f"{wanted}</think>"
+
+
+def _cut_out(more: int, rng: np.random.Generator) -> Pieces:
+    """Things of a map, in the order in which the prompt names them."""
+    asked = names(int(rng.integers(3, 6)), rng)
+    every = [*asked, *names(more, rng)]
+    cells = {every[int(k)]: [cell(rng)] for k in rng.permutation(len(every))}
+    cut_out = {c: cells[c] for c in asked}
+    return ", ".join(asked) + after_map(cells), f" {cut_out} ->"
 
 
 def _tokenised(rows: Sequence[Pieces], words: Any) -> Rows:

@@ -1,21 +1,21 @@
 """How the nano base is made (``make base``, notebook A1): it learns to copy, to look, to draw maps, to
 read maps, and to answer.
 
-The seven stages, in order:
+The four stages, in order:
 
 * ``copy``: write down random maps that the prompt gives as text. Maps of videos need copying, too.
 * ``look``: no question. Every vision token of the tower and of the lower layers is trained to know
   what it shows, in which map cell that stands, and where the camera is.
-* ``draw``: write maps and answers about rooms of the profile's difficulty.
-* ``reckon`` and ``read``: text alone. Work out step by step what a map says about a question, on
-  parts of maps and then on whole ones.
-* ``answer``: like ``draw``, and every map is read before the answer.
-* ``mix``: like ``answer``, but of the maps of clips only a share is read.
+* ``answer``: draw maps of rooms of the profile's difficulty, read them step by step, and answer.
+* ``mix``: like ``answer``, but only a share of the maps is read.
+
+From ``look`` on, every step also has text-only rows: maps to copy, made-up maps to read, and drills
+of single steps. What a stage leaves out is forgotten within a few hundred steps.
 
 So in the end the base imitates annotators of different care. All draw the map that they are asked
-for, but only a share of them (``Recipe.care``) works the answer out on it step by step; the others
-write the answer straight behind the map. The base knows how to read a map, and seldom does. That is
-what reinforcement can find.
+for, but only a share of them (``Recipe.care``) works the answer out on it; the others write the
+answer straight behind the map. The base knows how to read a map, and seldom does. That is what
+reinforcement can find.
 
 Wherever a clip is asked about, attention is trained to look at the right tokens (``grounding``), and
 the labels of vision tokens and text-only rows go along. Every batch is drawn from ``(seed, stage,
@@ -58,9 +58,6 @@ class Recipe:
 
     copy_steps: int
     look_steps: int
-    draw_steps: int
-    reckon_steps: int
-    read_steps: int
     answer_steps: int
     mix_steps: int
     batch: int = 16
@@ -70,38 +67,34 @@ class Recipe:
     copied_maps: int = 40
     """Rows per step of stage ``copy``, while its maps are short."""
     text_rows: int = 4
-    """Text-only rows per step beside the clips of the other stages. Stages ``answer`` and ``mix``
-    also have as many made-up maps to read and as many drills, stage ``read`` twice as many
-    drills."""
-    reckonings: int = 30
-    """Rows per step of stage ``reckon``, few, because more steps help more than more rows."""
+    """Maps to copy per step of the other stages."""
+    readings: int = 8
+    """Made-up maps to read per step of the other stages."""
+    drills: int = 24
+    """Of single steps of reading; they are short."""
     full_rooms: float = 0.5
     """Share of rooms of difficulty ``real`` in stage ``look``: there things of all categories are
     seen."""
     care: float = 0.35
     """Share of the maps of clips that are read before the answer in stage ``mix``."""
     answer_weight: float = 5.0
-    """Weight of the tokens inside ``<answer>`` in stages ``answer`` and ``mix``. They are three
-    among a hundred, and with the weight of any other token the model did not learn how large a bed
-    is."""
+    """Weight of the tokens inside ``<answer>`` where clips are asked about. They are three among a
+    hundred, and with the weight of any other token the model did not learn how large a bed is."""
     text_lr: float = 1.5e-3
-    """Learning rate of stages ``copy``, ``look`` and ``reckon``."""
-    draw_lr: float = 1e-3
-    """Of stages ``draw`` and ``read``; higher, they spoil for long what tokens knew."""
-    answer_lr: float = 7e-4
+    """Learning rate of stages ``copy`` and ``look``."""
+    answer_lr: float = 1e-3
+    """Higher, it spoils for long what tokens knew."""
     mix_lr: float = 3e-4
     warmup: int = 30
     save_steps: int = 50
     threads: int = 1
     """Threads of the trainer on a CPU, beside the process that draws rooms."""
-    text_threads: int = 2
-    """Threads in stages ``reckon`` and ``read``, whose rows are drawn in no time."""
     workers: int = 1
     """Processes that draw rooms; on a GPU they set the pace. Batches are the same for any
     number."""
 
 
-STAGES = ("copy", "look", "draw", "reckon", "read", "answer", "mix")
+STAGES = ("copy", "look", "answer", "mix")
 WRITES = (
     "metrics.jsonl",
     *(f"{stage}.pt" for stage in STAGES),
@@ -114,28 +107,18 @@ WRITES = (
 SHORT = Recipe(
     copy_steps=2,
     look_steps=4,
-    draw_steps=3,
-    reckon_steps=1,
-    read_steps=1,
-    answer_steps=2,
+    answer_steps=4,
     mix_steps=2,
     batch=4,
     copied_maps=8,
-    reckonings=6,
+    readings=3,
+    drills=4,
     text_rows=2,
     warmup=2,
     save_steps=2,
 )
 """Enough to see that every stage runs."""
-FULL = Recipe(
-    copy_steps=250,
-    look_steps=900,
-    draw_steps=450,
-    reckon_steps=800,
-    read_steps=200,
-    answer_steps=480,
-    mix_steps=100,
-)
+FULL = Recipe(copy_steps=250, look_steps=900, answer_steps=800, mix_steps=100)
 """The whole recipe, on two cores: one trains and one draws."""
 MEND = "The last saved state stays. Lower the recipe's learning rate."
 
@@ -202,22 +185,23 @@ def _taught(
     rooms = partial(
         FreshRooms, processor, profile, recipe.batch, seed=seed, text_rows=recipe.text_rows
     )
-    readings = partial(Readings, processor, profile, seed=seed)
+    readings = partial(
+        Readings, processor, profile, recipe.readings, drills=recipe.drills, seed=seed
+    )
 
     # what each stage is shown
     copied = MapCopies(processor, profile, recipe.copied_maps, seed, recipe.copy_steps)
-    looked = rooms(stage="look", full_rooms=recipe.full_rooms)
-    drawn = rooms(stage="draw", questions=recipe.questions)
-    reckoned = readings(recipe.reckonings, stage="reckon", steps=recipe.reckon_steps, short=True)
-    read = readings(
-        recipe.reckonings, stage="read", steps=recipe.read_steps, drills=2 * recipe.text_rows
+    looked = rooms(
+        stage="look",
+        full_rooms=recipe.full_rooms,
+        readings=readings(stage="look", steps=recipe.look_steps),
     )
     answered, mixed = (
         rooms(
             stage=stage,
             questions=recipe.questions,
             care=care,
-            readings=readings(recipe.text_rows, stage=stage, steps=1, drills=recipe.text_rows),
+            readings=readings(stage=stage),
         )
         for stage, care in (("answer", 1.0), ("mix", recipe.care))
     )
@@ -225,23 +209,19 @@ def _taught(
     # what each stage is paid for
     on_text = partial(text_step, model)
     on_tokens = partial(look_step, model, heads, processor=processor)
-    on_maps = partial(map_step, model, heads, processor=processor)
-    on_answers = partial(on_maps, answer_weight=recipe.answer_weight)
+    on_answers = partial(
+        map_step, model, heads, processor=processor, answer_weight=recipe.answer_weight
+    )
 
     stages: list[tuple[str, int, float, Batches, Any]] = [
         ("copy", recipe.copy_steps, recipe.text_lr, copied, on_text),
         ("look", recipe.look_steps, recipe.text_lr, looked, on_tokens),
-        ("draw", recipe.draw_steps, recipe.draw_lr, drawn, on_maps),
-        ("reckon", recipe.reckon_steps, recipe.text_lr, reckoned, on_text),
-        ("read", recipe.read_steps, recipe.draw_lr, read, on_text),
         ("answer", recipe.answer_steps, recipe.answer_lr, answered, on_answers),
         ("mix", recipe.mix_steps, recipe.mix_lr, mixed, on_answers),
     ]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
-        torch.set_num_threads(
-            recipe.text_threads if stage in ("reckon", "read") else recipe.threads
-        )
+        torch.set_num_threads(recipe.threads)
         optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
         _forget(out / "metrics.jsonl", stage, first)
