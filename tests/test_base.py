@@ -684,6 +684,26 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     ).read_bytes()
 
 
+def test_a_base_can_be_trained_on_without_the_stages_that_it_has_had(tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    given = nano.build(tmp_path / "given", size="tiny", seed=8)
+    recipe = replace(stages.SHORT, copy_steps=0, look_steps=0, answer_steps=1, mix_steps=0)
+    further = stages.train(tmp_path / "further", SMOKE, recipe, seed=3, start=given)
+    assert [r["stage"] for r in read_jsonl(tmp_path / "further/metrics.jsonl")] == ["answer"]
+    before, after = (
+        AutoModelForImageTextToText.from_pretrained(folder).state_dict()
+        for folder in (given, further)
+    )
+    moved = [float((after[k].float() - v.float()).abs().max()) for k, v in before.items()]
+    assert 0 < max(moved) < 0.02, "one step from the given weights"
+    (given / "generation_config.json").write_text("{}")
+    with pytest.raises(WorkbookError, match=r"other inputs: start/generation_config\.json"):
+        stages.train(tmp_path / "further", SMOKE, recipe, seed=3, start=given)
+    with pytest.raises(WorkbookError, match="nowhere holds no model"):
+        stages.train(tmp_path / "other", SMOKE, recipe, seed=3, start=tmp_path / "nowhere")
+
+
 def test_a_training_goes_on_where_only_what_decides_no_weight_has_changed(tmp_path: Path) -> None:
     def fingerprint(*about):
         return stages._inputs(tmp_path, *about).fingerprint

@@ -284,6 +284,7 @@ _CPU = Profile(
         width=224,
         height=224,
         fps=2.0,
+        difficulty="easy",
     ),
     frames=Frames(num_frames=6, size=112),
     train=Train(

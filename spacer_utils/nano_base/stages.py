@@ -39,8 +39,17 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..core import folders
-from ..core.files import MODEL_FILES, append_jsonl, read_jsonl, sha256, write_atomic, write_jsonl
+from ..core.files import (
+    MODEL_FILES,
+    append_jsonl,
+    model_files,
+    read_jsonl,
+    sha256,
+    write_atomic,
+    write_jsonl,
+)
 from ..core.profiles import CHECKSUMS, PROJECT, Profile
+from ..core.types import WorkbookError
 from ..training import finite, models
 from ..training.plan import OnStep
 from . import nano
@@ -137,34 +146,43 @@ def train(
     recipe: Recipe,
     *,
     seed: int = 0,
+    start: Path | None = None,
     overwrite: bool = False,
     progress: OnStep | None = None,
 ) -> Path:
-    """Train the nano base from scratch, or go on where a killed run stopped; the checkpoint stands
-    in ``out/model``.
+    """Train the nano base, or go on where a killed run stopped; the checkpoint stands in
+    ``out/model``.
 
     Args:
         out: a folder of its own; what an unfinished training of another recipe, seed or size of
             frames has left there goes.
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
+        start: folder of the base to train on; without it, training begins with random weights.
         overwrite: replace a finished base of other settings; only files that the workbook has
             written there are deleted.
 
     Raises:
-        WorkbookError: a loss, a gradient or a weight that is to be saved is not finite; or a
-            finished base of other settings, somebody's files or another process are in the way.
+        WorkbookError: a loss, a gradient or a weight that is to be saved is not finite; ``start``
+            holds no model; or a finished base of other settings, somebody's files or another
+            process are in the way.
     """
     from transformers import logging
 
     logging.disable_progress_bar()
+    if start and not (start / "config.json").is_file():
+        raise WorkbookError(f"{start} holds no model to train on: it has no config.json.")
     with folders.held(out):
         record = folders.begin(
-            out, _inputs(out, profile, recipe, seed), WRITES, overwrite=overwrite, alone=True
+            out, _inputs(out, profile, recipe, seed, start), WRITES, overwrite=overwrite, alone=True
         )
         record.add(("metrics.jsonl", *(f"{stage}.pt" for stage in STAGES)))
         with record.saving("start"):
-            nano.build(out / "start", seed=seed)
+            if start:
+                for name, path in model_files(str(start)).items():
+                    write_atomic(out / "start" / name, path.read_bytes())
+            else:
+                nano.build(out / "start", seed=seed)
         model, processor = _taught(out, profile, recipe, seed, progress)
         with record.saving("model"):
             target = _finish(out, model, processor, recipe, seed)
@@ -221,6 +239,8 @@ def _taught(
     ]
     total, before = sum(steps for _, steps, *_ in stages), 0
     for stage, steps, lr, batches, loss_of in stages:
+        if not steps:
+            continue
         torch.set_num_threads(recipe.threads)
         optimiser = Optimiser(model, heads, lr, recipe.warmup, steps)
         first = _restore(out / f"{stage}.pt", model, heads, optimiser)
@@ -254,7 +274,9 @@ def _taught(
     return model, processor
 
 
-def _inputs(out: Path, profile: Profile, recipe: Recipe, seed: int) -> folders.Inputs:
+def _inputs(
+    out: Path, profile: Profile, recipe: Recipe, seed: int, start: Path | None = None
+) -> folders.Inputs:
     """All that decides a step's weights; savings, processes that draw rooms and a dataset's numbers
     of rooms do not."""
     data = replace(profile.data, train_rooms=0, heldout_rooms=0, real_rooms=0, general_rows=0)
@@ -268,7 +290,10 @@ def _inputs(out: Path, profile: Profile, recipe: Recipe, seed: int) -> folders.I
         "prompt_style": profile.prompt_style,
     }
     rooms = PROJECT / "spacer_utils/assets/layout_statistics.json"
-    return folders.Inputs.of("training of the base", settings, {rooms.name: rooms}, out)
+    given = (
+        {f"start/{name}": path for name, path in model_files(str(start)).items()} if start else {}
+    )
+    return folders.Inputs.of("training of the base", settings, {rooms.name: rooms, **given}, out)
 
 
 def _forget(log: Path, stage: str, step: int) -> None:
