@@ -98,8 +98,8 @@ data: | $(VENV)
 	@$(PY) -m spacer_utils data --size $(SIZE) --engine $(or $(ENGINE),local) --seed $(SEED) --overwrite
 endif
 reports: $(REPORTS) ## HTML of every notebook, run where needed
-base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores)
-	@$(PY) -m spacer_utils notebook A1 --profile $(PROFILE) --parameter SEED=$(SEED) --parameter FULL=True
+base: $(OUT)/executed/02_questions.ipynb | ready ## the small base model, with the whole recipe (hours on two cores; START=folder: train that base on)
+	@$(PY) -m spacer_utils notebook A1 --profile $(PROFILE) --parameter SEED=$(SEED) --parameter FULL=True $(if $(START),--parameter START=$(abspath $(START)))
 	@$(PY) -m spacer_utils report A1 --profile $(PROFILE)
 study: $(RUNS:%=$(OUT)/study/%/run.json) ## METHODS x SEEDS with equal budgets (RL_STEPS: else the profile's), compared over seeds: outputs/reference/PROFILE
 	@$(PY) -m spacer_utils study --profile $(PROFILE)

@@ -688,7 +688,7 @@ def test_a_base_can_be_trained_on_without_the_stages_that_it_has_had(tmp_path: P
     from transformers import AutoModelForImageTextToText
 
     given = nano.build(tmp_path / "given", size="tiny", seed=8)
-    recipe = replace(stages.SHORT, copy_steps=0, look_steps=0, answer_steps=1, mix_steps=0)
+    recipe = replace(stages.SHORT, answer_steps=1, mix_steps=0)
     further = stages.train(tmp_path / "further", SMOKE, recipe, seed=3, start=given)
     assert [r["stage"] for r in read_jsonl(tmp_path / "further/metrics.jsonl")] == ["answer"]
     before, after = (

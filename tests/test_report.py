@@ -398,7 +398,7 @@ def test_stages_of_the_base_have_colours_of_their_own() -> None:
         if name.endswith("_steps")
     ]
     stages.remove("save")
-    assert len({figures.colour(s) for s in stages}) == len(stages) == 7
+    assert len({figures.colour(s) for s in stages}) == len(stages) == 4
 
 
 def test_the_interactive_curve_averages_as_told() -> None:

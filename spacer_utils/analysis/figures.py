@@ -39,9 +39,6 @@ _FIXED = {
     "route_planning": "#5D3A9B",
     "copy": "#7f7f7f",
     "look": "#56B4E9",
-    "draw": "#0072B2",
-    "reckon": "#CC79A7",
-    "read": "#009E73",
     "answer": "#D55E00",
     "mix": "#E69F00",
 }

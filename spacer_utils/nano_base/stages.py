@@ -158,7 +158,8 @@ def train(
             frames has left there goes.
         profile: gives frame count, frame size and prompt style; its model is not used.
         seed: of weights and rooms; other rooms than those of any dataset with another seed.
-        start: folder of the base to train on; without it, training begins with random weights.
+        start: folder of the base to train on, without stages ``copy`` and ``look``; None: random
+            weights.
         overwrite: replace a finished base of other settings; only files that the workbook has
             written there are deleted.
 
@@ -172,6 +173,8 @@ def train(
     logging.disable_progress_bar()
     if start and not (start / "config.json").is_file():
         raise WorkbookError(f"{start} holds no model to train on: it has no config.json.")
+    if start:
+        recipe = replace(recipe, copy_steps=0, look_steps=0)
     with folders.held(out):
         record = folders.begin(
             out, _inputs(out, profile, recipe, seed, start), WRITES, overwrite=overwrite, alone=True
