@@ -118,6 +118,7 @@ def said(**outputs: str) -> dict[str, Prediction]:
         ),  # not drawn
         (ask("object_counting", ("oven",)), "0"),
         (ask("room_size_estimation", ()), None),
+        *((replace(row, categories=()), None) for row in (LEFT, NEAREST, COUNT)),
     ],
 )
 def test_a_map_says_what_stands_in_it(sample: Sample, says: str | None) -> None:
@@ -163,6 +164,7 @@ def test_a_map_says_what_stands_in_it(sample: Sample, says: str | None) -> None:
         (ask("object_counting", ("oven",)), "{}"),
         (ask("object_rel_direction_easy", ("tv", "bed", "oven")), ""),
         (ask("room_size_estimation", ()), ""),
+        *((replace(row, categories=()), "") for row in (LEFT, NEAREST, COUNT)),
     ],
 )
 def test_a_map_is_read_step_by_step(sample: Sample, read: str) -> None:

@@ -24,6 +24,16 @@ LONGEST = (len(LETTERS) - 1) / 2
 """The longest distance that a letter can say, in cells. Longer ones are written as this."""
 
 
+def _names_its_objects(sample: Sample) -> bool:
+    """Whether a map could answer the question. Published rows may name no categories."""
+    kind, count = sample.question_type, len(sample.categories)
+    return (
+        (kind == "object_counting" and count == 1)
+        or (kind in SECTORS and count == 3)
+        or (kind in DISTANCES and count > 2)
+    )
+
+
 def reading(sample: Sample, cells: MapCells) -> str | None:
     """The answer that a map alone gives, a letter or a number.
 
@@ -33,17 +43,16 @@ def reading(sample: Sample, cells: MapCells) -> str | None:
     >>> reading(room, {"tv": [[1, 2]], "bed": [[5, 5]]})
     '1'
     """
+    if not _names_its_objects(sample):
+        return None
     kind, places = sample.question_type, [cells.get(c, []) for c in sample.categories]
     if kind == "object_counting":
         return str(len(places[0]))
     if not all(places):
         return None
-    if kind in SECTORS:
-        text = _direction(places, kind)
-    elif kind in DISTANCES:
-        text = _extreme(places, sample.categories, kind)
-    else:
-        return None
+    text = (
+        _direction(places, kind) if kind in SECTORS else _extreme(places, sample.categories, kind)
+    )
     letters = {same_text(option): name for name, option in option_texts(sample.options).items()}
     return letters.get(same_text(text)) if text else None
 
@@ -97,11 +106,13 @@ def steps(sample: Sample, cells: MapCells) -> str:
     >>> steps(replace(room, question_type="object_rel_distance", options=("A. bed", "B. sofa")), cells).split(" -> ")[1]
     'nearest;A bed 5, 1-1, 1=right 4 up 0=i A=i;B sofa 1, 4-1, 1=right 0 up 3=g B=g'
     """
+    if not _names_its_objects(sample):
+        return ""
     kind = sample.question_type
     if kind == "object_counting":
         return counted(sample.categories[0], cells.get(sample.categories[0], []))
     places = {c: sorted(cells.get(c, [])) for c in sample.categories}
-    if kind not in (*SECTORS, *DISTANCES) or not all(places.values()):
+    if not all(places.values()):
         return ""
 
     # The first object, and of every other one the nearest instance.
