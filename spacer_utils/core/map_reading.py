@@ -82,9 +82,9 @@ def steps(sample: Sample, cells: MapCells) -> str:
     Empty for questions that no map answers, and where the map lacks an object of the question.
 
     The text is ``<cut-out> -> <steps>``. The cut-out holds the question's objects and their cells;
-    of several instances, the one nearest to the first object. Counts need no more than a cut-out:
-    the instances get numbers. The steps begin with the offset of every other object from the first
-    one, in cells. Then follow:
+    of several instances, the one nearest to the first object. For counts it holds all instances,
+    and their number is the only step. Else the steps begin with the offset of every other object
+    from the first one, in cells. Then follow:
 
     * for directions: the direction of each offset in ``HOURS``, counter-clockwise from the map's
       right (the first one reversed for someone who looks backward); the turn between the two; its
@@ -141,14 +141,16 @@ def steps(sample: Sample, cells: MapCells) -> str:
     return f"{cut_out} -> {walked}"
 
 
-def counted(category: str, places: Sequence[list[int]]) -> str:
-    """The cut-out of a counted category: instances in the map's order, each with its number.
+def counted(category: str, places: Sequence[Sequence[int]]) -> str:
+    """The category, its cut-out and the number of instances.
+
+    The name stands first: whether a map has a named category is one look at its names.
 
     >>> counted("chair", [[3, 7], [5, 6]]), counted("tv", [])
-    ("{'chair': [[3, 7]=1;[5, 6]=2}", '{}')
+    ("chair {'chair': [[3, 7], [5, 6]]} -> 2", 'tv {} -> 0')
     """
-    each = ";".join(f"{list(p)}={k}" for k, p in enumerate(sorted(places), 1))
-    return f"{{'{category}': [{each}}}" if each else "{}"
+    cut_out = {category: sorted(map(list, places))} if places else {}
+    return f"{category} {cut_out} -> {len(places)}"
 
 
 def turned(target: int, ahead: int) -> str:
@@ -163,18 +165,21 @@ def turned(target: int, ahead: int) -> str:
 def looked_up(says: str, options: Mapping[str, str]) -> str:
     """A text, the options up to the one that equals it, and that option's letter.
 
-    If no option equals it, all options and the last one's letter.
+    An option is written up to its first word that differs: a small model compares single words, and
+    mistook ``front-left`` for ``back-left``. If no option equals the text, all options and the last
+    one's letter.
 
-    >>> looked_up("left", {"A": "right", "B": "left", "C": "back"})
-    'left;A right;B left=B'
+    >>> looked_up("front-left", {"A": "back-left", "B": "front-right", "C": "front-left", "D": "back-right"})
+    'front-left;A back;B front-right;C front-left=C'
     """
-    texts = list(options.items())
-    found = next(
-        (k for k, (_, text) in enumerate(texts) if same_text(text) == same_text(says)),
-        len(texts) - 1,
-    )
-    tried = ";".join(f"{letter} {text}" for letter, text in texts[: found + 1])
-    return f"{says};{tried}={texts[found][0]}"
+    wanted, tried = same_text(says).split("-"), []
+    for letter, text in options.items():
+        words = same_text(text).split("-")
+        differs = next((k for k, pair in enumerate(zip(words, wanted)) if len({*pair}) > 1), None)
+        tried.append(f"{letter} {'-'.join(words[: differs + 1] if differs is not None else words)}")
+        if words == wanted:
+            break
+    return f"{says};{';'.join(tried)}={tried[-1][0]}"
 
 
 def half_cells(far: float) -> int:

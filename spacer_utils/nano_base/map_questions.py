@@ -172,11 +172,19 @@ def _drill(kind: str, more: int, rng: np.random.Generator) -> Pieces:
             ]
     else:
         asked, other = names(2, rng)
-        cells = {
-            c: [cell(rng) for _ in range(int(rng.choice(PER_CATEGORY)))]
-            for c in rng.permutation([asked, other]).tolist()
+        counts = {
+            asked: int(rng.integers(0, object_counting.HIGHEST + 1)),
+            other: int(rng.choice(PER_CATEGORY)),
         }
-        lead, pieces = asked + after_map(cells), ["", f" {counted(asked, cells[asked])}</think>"]
+        cells = {
+            c: [cell(rng) for _ in range(counts[c])]
+            for c in rng.permutation([asked, other]).tolist()
+            if counts[c]
+        }
+        lead, pieces = (
+            asked + after_map(cells),
+            ["", f" {counted(asked, cells.get(asked, []))}</think>"],
+        )
     return lead + pieces[0], *pieces[1:]
 
 
