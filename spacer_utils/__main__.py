@@ -35,7 +35,7 @@ def run_data(given: Namespace) -> int:
     from .dataset import build
 
     name = given.profile or ("gpu-lora" if given.size == "paper" else "cpu")
-    profile = profiles.get(name).with_overrides(train_rooms=given.rooms)
+    profile = profiles.get(name).with_overrides(**{**dict(given.set), "train_rooms": given.rooms})
     own = profile.outputs if given.size == "profile" else profile.outputs.parent / given.size
     out = given.out or own / "data"
     found = build.build(
@@ -281,6 +281,7 @@ def parser() -> Parser:
         "make the dataset: videos, questions and maps",
         "spacer data --profile smoke",
         "spacer data --size paper --engine ray --workers 8",
+        "spacer data --profile cpu --set difficulty=real --seed 11 --rooms 70 --out FOLDER",
         "spacer data maps --rows SR-91k.jsonl --scans SCANNET",
         "spacer data tokens --profile gpu-full --rows SpaceR-151k.jsonl",
         "",
@@ -300,6 +301,7 @@ def parser() -> Parser:
     data.take("--size")
     data.take("--rooms", "default: the profile's; a fixed mix shrinks with it")
     data.take("--seed")
+    data.take("--set")
     data.take("--workers", "default: one for every core")
     data.take("--engine")
     data.take("--real-layouts", "default: the environment variable REAL_LAYOUTS", default=layouts)

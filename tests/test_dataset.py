@@ -22,6 +22,7 @@ from PIL import Image
 from spacer_utils.__main__ import main
 from spacer_utils.core import folders, profiles, types
 from spacer_utils.core.files import iterate_jsonl
+from spacer_utils.core.profiles import Profile
 from spacer_utils.core.registry import QUESTIONS
 from spacer_utils.core.types import BadRow, Box, MissingArtifact, Sample, WorkbookError
 from spacer_utils.dataset import build, clips, samples, signs, workers
@@ -438,6 +439,7 @@ def test_text_rows_carry_the_map_as_text() -> None:
         ("--rooms many", "argument --rooms: 'many' is not a whole number"),
         ("--workers 0", "argument --workers: 0 is less than 1"),
         ("--seed -1", "argument --seed: -1 is less than 0"),
+        ("--set difficulty=hard", "error: unknown difficulty 'hard'"),
     ],
 )
 def test_the_command_tells_what_to_mend(
@@ -477,6 +479,22 @@ def test_a_failed_check_fails_the_command(
     )
     assert main(["data", "--profile", "smoke", "--out", str(tmp_path)]) == code
     assert capsys.readouterr().out == f"{tmp_path}: 3 rows in train\n{says}\n"
+
+
+def test_the_command_builds_with_changed_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Profile] = []
+
+    def built(profile: Profile, *_: object, **__: object) -> dict[str, object]:
+        given.append(profile)
+        return {"splits": {}, "failures": []}
+
+    monkeypatch.setattr(build, "build", built)
+    main(["data", "--profile", "cpu", "--out", str(tmp_path), "--set", "difficulty=medium"])
+    main(["data", "--profile", "cpu", "--out", str(tmp_path), "--rooms", "3"])
+    assert [p.data.difficulty for p in given] == ["medium", profiles.get("cpu").data.difficulty]
+    assert [p.data.train_rooms for p in given] == [profiles.get("cpu").data.train_rooms, 3]
 
 
 def test_unknown_engine() -> None:

@@ -20,7 +20,7 @@ from ..core.row_files import MAPS
 from ..core.rows import load
 from ..core.types import SPLITS, Split, WorkbookError
 from ..questions.view import Candidate
-from ..scenes import scans
+from ..scenes import contents, scans
 from . import audit, card
 from .balance import Choice, Letters, choose
 from .clips import Job, candidates_of, do_clip, do_media, media_names
@@ -150,6 +150,7 @@ def plans_of(
             ]
             plans[split] = plan(split, len(found), profile, counts, sources, **about)  # type: ignore[arg-type]
     else:
+        contents.level_of(data.difficulty)  # an unknown one is told before any room is tried
         plans = {
             "train": plan("train", data.train_rooms * takes, profile, wanted, takes=takes, **about),
             "heldout": plan("heldout", data.heldout_rooms, profile, None, **about),
