@@ -77,6 +77,8 @@ DRILLS = (
 OFFSETS, TURNS, LOOKUPS = 6, 12, 3
 """How many a drill holds: offsets, each with its direction or distance; turns; and comparisons of
 distances, or options looked up."""
+ABSENT = 0.3
+"""Share of counted categories that are not on the map: that something is missing is learned late."""
 GROW = (0.3, 0.8)
 """The maps grow between these shares of the steps."""
 
@@ -173,7 +175,7 @@ def _drill(kind: str, more: int, rng: np.random.Generator) -> Pieces:
     else:
         asked, other = names(2, rng)
         counts = {
-            asked: int(rng.integers(0, object_counting.HIGHEST + 1)),
+            asked: instances(rng),
             other: int(rng.choice(PER_CATEGORY)),
         }
         cells = {
@@ -230,6 +232,11 @@ def names(count: int, rng: np.random.Generator) -> list[str]:
     return [tuple(CATEGORIES)[int(k)] for k in rng.choice(len(CATEGORIES), count, replace=False)]
 
 
+def instances(rng: np.random.Generator) -> int:
+    """How many there are of a category that is counted."""
+    return int(rng.integers(1, object_counting.HIGHEST + 1)) if rng.random() > ABSENT else 0
+
+
 def cell(rng: np.random.Generator) -> list[int]:
     return [int(k) for k in rng.integers(0, maps.GRID, 2)]
 
@@ -243,9 +250,7 @@ def invented(kind: str, more: int, rng: np.random.Generator) -> Sample:
     asks = 1 if kind == "object_counting" else 5 if "distance" in kind else 3
     chosen = names(asks + int(rng.integers(0, more + 1)), rng)
     counts = [int(rng.choice(PER_CATEGORY)) for _ in chosen]
-    counts[0] = (
-        int(rng.integers(0, object_counting.HIGHEST + 1)) if kind == "object_counting" else 1
-    )
+    counts[0] = instances(rng) if kind == "object_counting" else 1
     if "direction" in kind:
         counts[:asks] = [1] * asks
     drawn = {c: [cell(rng) for _ in range(n)] for c, n in zip(chosen, counts) if n}
