@@ -314,7 +314,10 @@ def planned(tmp_path: Path, **dials: Any) -> plan.Plan:
 
 
 def test_the_dials_of_a_profile_reach_trl(tmp_path: Path) -> None:
-    paper = loop.arguments(planned(tmp_path))
+    full = profiles.get("gpu-full").train
+    paper = loop.arguments(
+        planned(tmp_path, **{k: getattr(full, k) for k in ("loss_type", "scale_rewards", "beta")})
+    )
     assert (paper.loss_type, paper.scale_rewards, paper.beta) == ("grpo", "group", 0.04)
     ours = loop.arguments(
         planned(
