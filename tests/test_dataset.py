@@ -133,8 +133,8 @@ def test_what_is_lost_or_damaged_is_made_again(
     work = next((out / build.WORK).iterdir())
     for k, pattern in enumerate(
         (
-            "videos/procedural-*[0-9].mp4",
-            "videos/procedural-*[0-9].json",
+            "videos/procedural-*-easy.mp4",
+            "videos/procedural-*-easy.json",
             "images/*.jpg",
             "videos/*-backwards.mp4",
             ".work/*/train-*.json",
