@@ -57,7 +57,7 @@ RUNS := $(foreach s,$(SEEDS),$(METHODS:%=%-$(TUNING)-s$(s)))
 # Goals that write to $(OUT): one make at a time.
 WRITING := $(filter reproduce data reports study base bench nb% $(OUT)/%,$(MAKECMDGOALS))
 
-.PHONY: gpu-bench help setup venv install reproduce plan profiles costs list lab reports share readme-figures serve data vllm-env vllm-test test test-fast lint format bench base study du clean clean-all lock ready FORCE
+.PHONY: gpu-bench rehearse help setup venv install reproduce plan profiles costs list lab reports share readme-figures serve data vllm-env vllm-test test test-fast lint format bench base study du clean clean-all lock ready FORCE
 
 help: ## what there is to do
 	@echo 'make GOAL [PROFILE=smoke|cpu|gpu-small|gpu-24gb|gpu-lora|gpu-full] [SEED=0] [REAL_LAYOUTS=folder] [DATA=folder or hub id] [BENCHMARKS=folder or hub]'
@@ -154,6 +154,12 @@ bench: | $(VENV) ## speed of rendering, rewards, training and evaluation
 gpu-bench: | $(VENV) ## cost of a 7B step on this GPU, under ten minutes (NAME=folder of the results, TINY=1: try it on a CPU, NANO=1: then the base and the study)
 	@$(PY) tests/bench_gpu.py --name $(or $(NAME),gpu-bench) $(if $(TINY),--tiny)
 	$(if $(NANO),@$(MAKE) base PROFILE=gpu-small && $(MAKE) -j3 study PROFILE=gpu-small)
+# What a rehearsal reads lies beside the outputs of its two profiles.
+REHEARSAL := $(or $(SPACER_OUTPUTS),outputs)/rehearsal
+rehearse: | $(VENV) ## before GPUs are rented: notebooks and settings of gpu-lora and gpu-full on two cores, with a narrow model and published layouts
+	@$(PY) tests/rehearse.py
+	@for profile in rehearse-lora rehearse-full; do \
+	$(MAKE) reproduce PROFILE=$$profile DATA=$(REHEARSAL)/SpaceR-151k BENCHMARKS=$(REHEARSAL)/benchmarks || exit 1; done
 du: | $(VENV) ## disk use of every study
 	@$(PY) -m spacer_utils plan --disk
 

@@ -14,6 +14,8 @@ from .files import outputs_root, sha256
 from .types import WorkbookError
 
 NANO_BASE = "spacer_utils/assets/nano_base"
+REHEARSAL_MODEL = "rehearsal/model"
+"""Below the outputs: a narrow model laid out as Qwen2.5-VL-7B, which ``make rehearse`` makes."""
 CHECKSUMS = "SHA256SUMS"
 """Beside a committed checkpoint: the digest of every file, as ``sha256sum`` writes it."""
 
@@ -151,6 +153,9 @@ class Profile:
     reward_set: str = "strict"
     full: bool = True
     """Full fine-tuning fits the hardware; else notebooks 04 and 06 train LoRA."""
+    rehearses: str = ""
+    """The profile whose settings this one takes to two cores, with fewer steps and questions and a
+    narrow model: its scores mean nothing."""
 
     @property
     def outputs(self) -> Path:
@@ -163,8 +168,14 @@ class Profile:
         """Local folder of the starting policy if there is one, else the hub id.
 
         Raises:
-            WorkbookError: a file of a committed checkpoint is damaged.
+            WorkbookError: a file of a committed checkpoint is damaged, or the model of a rehearsal
+                was not made.
         """
+        if self.model == REHEARSAL_MODEL:
+            made = outputs_root() / REHEARSAL_MODEL
+            if not made.is_dir():
+                raise WorkbookError(f"outputs/{REHEARSAL_MODEL} is not there. Run: make rehearse")
+            return str(made)
         local = PROJECT / self.model
         if (local / CHECKSUMS).exists():
             _verify(local)
@@ -365,6 +376,47 @@ _GPU_24GB = replace(
     min_ram_gb=32,
 )
 
+_GPU_FULL = replace(
+    _GPU_LORA,
+    name="gpu-full",
+    purpose="the paper's setting: Qwen2.5-VL-7B, full",
+    hardware="8 x 80 GB",
+    min_gpus=8,
+    # as in SpaceR's released training
+    frames=replace(_GPU_LORA.frames, sampling="spacer-train", resize="spacer", clock="spacer"),
+    train=replace(_GPU_LORA.train, sft_batch=16, sft_lr=1e-6, micro_batch=0, top_p=0.95, top_k=50),
+    min_ram_gb=640,  # eight processes load model and reference in fp32: 531 GB
+    reward_set="spacer",
+    full=True,
+)
+
+
+def _rehearsal(p: Profile, name: str) -> Profile:
+    """A profile on two cores: fewer rooms, steps and questions, and a narrow model of the same layout.
+    Frames, pixels, prompts, rewards, tokens and rates stay."""
+    return replace(
+        p,
+        name=name,
+        purpose=f"a rehearsal of {p.name} with a narrow model, whose scores mean nothing",
+        hardware="2 cores",
+        model=REHEARSAL_MODEL,
+        data=replace(
+            p.data,
+            train_rooms=6,
+            heldout_rooms=3,
+            real_rooms=2,
+            questions_per_type=1,
+            general_rows=8,
+        ),
+        train=replace(p.train, sft_steps=2, rl_steps=2, prompts_per_step=2, validate_questions=4),
+        evaluation=replace(p.evaluation, questions=8),
+        min_gpus=0,
+        min_gpu_gb=0,
+        min_ram_gb=8,
+        rehearses=p.name,
+    )
+
+
 PROFILES: dict[str, Profile] = {
     p.name: p
     for p in (
@@ -423,23 +475,9 @@ PROFILES: dict[str, Profile] = {
         ),
         _GPU_24GB,
         _GPU_LORA,
-        replace(
-            _GPU_LORA,
-            name="gpu-full",
-            purpose="the paper's setting: Qwen2.5-VL-7B, full",
-            hardware="8 x 80 GB",
-            min_gpus=8,
-            # as in SpaceR's released training
-            frames=replace(
-                _GPU_LORA.frames, sampling="spacer-train", resize="spacer", clock="spacer"
-            ),
-            train=replace(
-                _GPU_LORA.train, sft_batch=16, sft_lr=1e-6, micro_batch=0, top_p=0.95, top_k=50
-            ),
-            min_ram_gb=640,  # eight processes load model and reference in fp32: 531 GB
-            reward_set="spacer",
-            full=True,
-        ),
+        _GPU_FULL,
+        _rehearsal(_GPU_LORA, "rehearse-lora"),
+        _rehearsal(_GPU_FULL, "rehearse-full"),
     )
 }
 

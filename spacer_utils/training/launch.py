@@ -46,7 +46,9 @@ def run(
         WorkbookError: the launched run failed; the message ends with its last lines.
     """
     engine = METHODS[method].terms is not None and _vllm_mode() != "off"
-    if profile.min_gpus < 2 and not engine:
+    # a rehearsal starts a process where the profile that it rehearses starts several
+    several = profiles.get(profile.rehearses or profile.name).min_gpus > 1
+    if not several and not engine:
         return train.run(
             profile,
             method,

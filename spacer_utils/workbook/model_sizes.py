@@ -112,8 +112,9 @@ def shape(model: str) -> Shape:
 
 
 def from_config(c: Mapping[str, Any]) -> Shape:
-    """Sizes of a Qwen2.5-VL or Qwen3-VL from its configuration."""
-    text, tower = c["text_config"], c["vision_config"]
+    """Sizes of a Qwen2.5-VL or Qwen3-VL from its configuration. The published Qwen2.5-VL has its text
+    settings at the top, as transformers wrote them then."""
+    text, tower = c.get("text_config", c), c["vision_config"]
     third = "deepstack_visual_indexes" in tower
     return Shape(
         text["num_hidden_layers"],

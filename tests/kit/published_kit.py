@@ -133,13 +133,11 @@ def pack(folder: Path, name: str, pieces: int = 1) -> None:
         whole.unlink()
 
 
-def publish_benchmarks(built: Path, folder: Path) -> Path:
-    """A folder of benchmarks: VSI-Bench about filmed rooms, TempCompass and MMStar with invented
-    rows, STI-Bench whose videos were not unpacked, SPAR-Bench with a shard missing."""
+def publish_vsi_bench(built: Path, folder: Path) -> None:
+    """VSI-Bench about the held-out rooms of a dataset, in the folder ``VSI-Bench``."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    from spacer_utils.benchmarks.scoring.load import synthetic
     from spacer_utils.benchmarks.vsi_bench import VsiBench
 
     rows = []
@@ -169,6 +167,14 @@ def publish_benchmarks(built: Path, folder: Path) -> Path:
     parquet.write_table(
         pa.Table.from_pylist(rows), folder / "VSI-Bench/test-00000-of-00001.parquet"
     )
+
+
+def publish_benchmarks(built: Path, folder: Path) -> Path:
+    """A folder of benchmarks: VSI-Bench about filmed rooms, TempCompass and MMStar with invented
+    rows, STI-Bench whose videos were not unpacked, SPAR-Bench with a shard missing."""
+    from spacer_utils.benchmarks.scoring.load import synthetic
+
+    publish_vsi_bench(built, folder)
     synthetic("mmstar", folder / "MMStar")
     synthetic("tempcompass", folder / "tempcompass")
     synthetic("sti_bench", folder / "STI-Bench")
