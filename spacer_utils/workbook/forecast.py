@@ -50,8 +50,10 @@ def check(
         advice = (
             f"The nearest profile that fits is {fitting[-1]}: make reproduce PROFILE={fitting[-1]}"
             if fitting
-            else "No profile fits this machine."
+            else "No profile fits this machine"
         )
+        if any(p.rehearses == profile.name for p in PROFILES.values()):
+            advice += f". To rehearse {profile.name} here: make rehearse"
         raise WorkbookError(f"profile {profile.name} needs {' and '.join(lacks)}. {advice}")
 
 
