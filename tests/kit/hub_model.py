@@ -81,6 +81,7 @@ def write(folder: Path, pairs: Sequence[Pair] = (), steps: int = 150, seed: int 
     Args:
         pairs: what the language model is taught to write (see ``teach``).
     """
+    from spacer_utils.core import torchvision_operators  # noqa: F401  # isort: skip
     import torch
     import transformers as t
     from huggingface_hub import save_torch_state_dict
