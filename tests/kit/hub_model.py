@@ -71,6 +71,8 @@ TEMPLATE = (
 """As published with Qwen2.5-VL-7B-Instruct."""
 SHARD = "120MB"
 """Most bytes of a file of weights, so that there are several as on the hub."""
+RATE = 3e-3
+"""Learning rate of ``teach`` at its start; it falls to 0."""
 Pair = tuple[str, str]
 """What is asked, and the completion that is taught."""
 
@@ -92,7 +94,8 @@ def write(folder: Path, pairs: Sequence[Pair] = (), steps: int = 150, seed: int 
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
 
     torch.manual_seed(seed)
-    model = t.Qwen2_5_VLForConditionalGeneration(t.AutoConfig.from_pretrained(folder))
+    config = t.AutoConfig.from_pretrained(folder)
+    model = t.AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
     if pairs:
         teach(model, t.AutoTokenizer.from_pretrained(folder), pairs, steps, seed)
     state = {
@@ -312,12 +315,12 @@ def teach(model: Any, words: Any, pairs: Sequence[Pair], steps: int, seed: int) 
     vectors = torch.nn.Parameter(language.embed_tokens.weight[seen].detach().clone())
     head = torch.nn.Parameter(0.1 * torch.randn(len(said), HIDDEN))
     layers = [p for p in (*language.layers.parameters(), *language.norm.parameters())]
-    optimiser = torch.optim.AdamW([vectors, head, *layers], lr=3e-3, weight_decay=0.0)
+    optimiser = torch.optim.AdamW([vectors, head, *layers], lr=RATE, weight_decay=0.0)
 
     loss = torch.tensor(math.inf)
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * (1 - step / steps)
+            group["lr"] = RATE * (1 - step / steps)
         room = rng.choice((16, 64, 4096))
         rows = [
             (asked[-room:], told) for asked, told in rng.choices(turns, k=8 if room < 99 else 2)
