@@ -281,8 +281,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 # ------------------------------------------------------------------------------------------ weights
 
 
-def teach(model: Any, words: Any, pairs: Sequence[Pair], steps: int, seed: int) -> float:
-    """Teach the language model to write such completions, and return the last loss.
+def teach(model: Any, words: Any, pairs: Sequence[Pair], steps: int, seed: int) -> None:
+    """Teach the language model to write such completions.
 
     A random model never writes an answer that can be read: no reward would differ, and no rollout
     would end before its last token. Only the words that occur are learned. All others keep the
@@ -314,10 +314,9 @@ def teach(model: Any, words: Any, pairs: Sequence[Pair], steps: int, seed: int) 
         model.lm_head.weight.zero_()
     vectors = torch.nn.Parameter(language.embed_tokens.weight[seen].detach().clone())
     head = torch.nn.Parameter(0.1 * torch.randn(len(said), HIDDEN))
-    layers = [p for p in (*language.layers.parameters(), *language.norm.parameters())]
+    layers = [*language.layers.parameters(), *language.norm.parameters()]
     optimiser = torch.optim.AdamW([vectors, head, *layers], lr=RATE, weight_decay=0.0)
 
-    loss = torch.tensor(math.inf)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = RATE * (1 - step / steps)
@@ -344,4 +343,3 @@ def teach(model: Any, words: Any, pairs: Sequence[Pair], steps: int, seed: int) 
     with torch.no_grad():
         language.embed_tokens.weight[seen] = vectors
         model.lm_head.weight[said] = head
-    return float(loss)
