@@ -77,7 +77,7 @@ Pair = tuple[str, str]
 """What is asked, and the completion that is taught."""
 
 
-def write(folder: Path, pairs: Sequence[Pair] = (), steps: int = 150, seed: int = 0) -> Path:
+def write(folder: Path, pairs: Sequence[Pair] = (), steps: int = 60, seed: int = 0) -> Path:
     """Make the folder.
 
     Args:
