@@ -73,11 +73,13 @@ SHARD = "120MB"
 """Most bytes of a file of weights, so that there are several as on the hub."""
 RATE = 3e-3
 """Learning rate of ``teach`` at its start; it falls to 0."""
+TAIL = 96
+"""Words of a prompt's end in the short rows of ``teach``."""
 Pair = tuple[str, str]
 """What is asked, and the completion that is taught."""
 
 
-def write(folder: Path, pairs: Sequence[Pair] = (), steps: int = 60, seed: int = 0) -> Path:
+def write(folder: Path, pairs: Sequence[Pair] = (), steps: int = 180, seed: int = 0) -> Path:
     """Make the folder.
 
     Args:
@@ -288,7 +290,8 @@ def teach(model: Any, words: Any, pairs: Sequence[Pair], steps: int, seed: int) 
     would end before its last token. Only the words that occur are learned. All others keep the
     score 0, and count as one word in the loss.
 
-    The model sees no video here. It reads the last 16, 64 or all words of a prompt.
+    The model sees no video here. It reads the last ``TAIL`` words of a prompt, or all: already those
+    tell whether a map is asked for.
     """
     import torch
 
@@ -320,10 +323,8 @@ def teach(model: Any, words: Any, pairs: Sequence[Pair], steps: int, seed: int) 
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = RATE * (1 - step / steps)
-        room = rng.choice((16, 64, 4096))
-        rows = [
-            (asked[-room:], told) for asked, told in rng.choices(turns, k=8 if room < 99 else 2)
-        ]
+        start, count = rng.choice(((-TAIL, 8), (0, 4)))
+        rows = [(asked[start:], told) for asked, told in rng.choices(turns, k=count)]
         longest = max(len(asked) + len(told) for asked, told in rows)
         ids = torch.full((len(rows), longest), words.eos_token_id)
         wanted = torch.full((len(rows), longest), -100)
