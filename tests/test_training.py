@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -775,12 +776,17 @@ def test_only_the_completion_is_a_label(models: dict[str, str], family: str) -> 
 @pytest.mark.parametrize("tuning", TUNINGS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_supervised_loss_sees_pixels(
-    models: dict[str, str], tmp_path: Path, family: str, tuning: str
+    models: dict[str, str],
+    tmp_path: Path,
+    family: str,
+    tuning: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from datasets import Dataset
     from kit.training_kit import lora
     from transformers import AutoModelForImageTextToText
     from trl import SFTConfig
+    from trl.trainer import utils as trl_utils
 
     from spacer_utils.training.sft import VideoSFTTrainer
 
@@ -806,7 +812,16 @@ def test_supervised_loss_sees_pixels(
         train_dataset=rows,
         peft_config=lora() if tuning == "lora" else None,
     )
+    scored: list[int] = []
+    fused = trl_utils._ChunkedLogProbFunction
+
+    def apply(states: Any, *others: Any) -> Any:
+        scored.append(len(states))
+        return fused.apply(states, *others)
+
+    monkeypatch.setattr(trl_utils, "_ChunkedLogProbFunction", SimpleNamespace(apply=apply))
     loss = trainer.compute_loss(trainer.model, dict(batch))
+    assert scored == [int((batch["labels"] != -100).sum())], "no position of a prompt or of media"
     with trainer._sight.rows(batch["media"], range(len(MIXED)), "cpu") as media, torch.no_grad():
         logits = trainer.model(
             **{k: v for k, v in batch.items() if k not in ("media", "labels")}, **media
