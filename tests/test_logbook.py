@@ -4,6 +4,7 @@ independent questions."""
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,3 +181,26 @@ def test_only_runs_that_ask_for_maps_are_told_to_lack_them(
     )
     assert row["has_map"] is has_map
     assert ("map/parsed" in logs.summary([row])) == (has_map is not None)
+
+
+def test_weights_are_compared_under_older_and_newer_names(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    def saved(name: str, words: str, tower: str, seen: float) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        tensors = {
+            f"{words}norm.weight": torch.ones(2),
+            f"{tower}norm.weight": torch.ones(2) * seen,
+        }
+        save_file(tensors, folder / "model.safetensors")
+        return folder
+
+    base = str(saved("base", "model.", "visual.", 1.0))
+    same = saved("same", "model.language_model.", "model.visual.", 1.0)
+    other = saved("other", "model.language_model.", "model.visual.", 2.0)
+    assert not training_logs.weights_differ(same, base)
+    assert training_logs.weights_differ(other, base)
+    assert training_logs.weights_differ(other, base, "visual")
+    assert not training_logs.weights_differ(same, base, "visual")

@@ -405,19 +405,13 @@ def finite(rows: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def weights_differ(model: Path, base: str, part: str = "") -> bool:
-    """Some tensor of the checkpoint whose name contains ``part`` differs from that of the base.
+    """Some tensor of the checkpoint whose name contains ``part`` differs from that of the base, whose
+    names may be those of older or newer transformers.
 
     A base that is a hub id can't be compared: then the whole counts as different and a part as
     equal.
     """
-    from safetensors.torch import load_file  # numpy has no bfloat16
-
-    ours = {
-        k: v for f in sorted(Path(model).glob("*.safetensors")) for k, v in load_file(f).items()
-    }
-    theirs = {
-        k: v for f in sorted(Path(base).glob("*.safetensors")) for k, v in load_file(f).items()
-    }
+    ours, theirs = _tensors(Path(model)), _tensors(Path(base))
     if not theirs:
         return not part
     return any(
@@ -425,3 +419,14 @@ def weights_differ(model: Path, base: str, part: str = "") -> bool:
         for k, v in ours.items()
         if k in theirs and part in k
     )
+
+
+def _tensors(folder: Path) -> dict[str, Any]:
+    """Tensors of a checkpoint by their names of before transformers 4.52."""
+    from safetensors.torch import load_file  # numpy has no bfloat16
+
+    return {
+        name.replace("model.language_model.", "model.").replace("model.visual.", "visual."): tensor
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, tensor in load_file(file).items()
+    }
