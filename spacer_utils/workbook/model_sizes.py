@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from ..core.files import outputs_root
 from ..core.frames import Budget
-from ..core.profiles import PROJECT, Profile
+from ..core.profiles import PROJECT, REHEARSAL_MODEL, Profile
 
 PROMPT_TOKENS = {"spacer": 450, "workbook": 450, "compact": 60}
 """Prompt style -> tokens of its text: instruction, question, options (``data tokens`` counts
@@ -99,11 +100,12 @@ SHAPES = {
 
 
 def shape(model: str) -> Shape:
-    """Sizes of a local checkpoint (a folder relative to the repository) or of a known hub id.
+    """Sizes of a local checkpoint (a folder relative to the repository), of a rehearsal's model or of a
+    known hub id.
 
     For anything else, those of the 7B.
     """
-    path = PROJECT / model / "config.json"
+    path = (outputs_root() if model == REHEARSAL_MODEL else PROJECT) / model / "config.json"
     return (
         from_config(json.loads(path.read_text()))
         if path.exists()
