@@ -20,7 +20,7 @@ from spacer_utils.core import profiles
 from spacer_utils.core.files import read_jsonl
 from spacer_utils.core.types import WorkbookError
 from spacer_utils.training import launch
-from spacer_utils.workbook import book, forecast, model_sizes, runner
+from spacer_utils.workbook import book, dag, forecast, model_sizes, report, runner
 
 REHEARSALS = {"rehearse-lora": "gpu-lora", "rehearse-full": "gpu-full"}
 CUT = {
@@ -65,6 +65,11 @@ def test_a_rehearsal_says_so_on_every_page(capsys: pytest.CaptureFixture[str]) -
     assert "its scores mean nothing" in second
     book.start("09_benchmarks", "gpu-full", 0)
     assert "rehearsal" not in capsys.readouterr().out
+    every, empty = dag.notebooks(), nbformat.v4.new_notebook()
+    for name in ("rehearse-full", "gpu-full"):
+        own = report.export(empty, {"profile": name}, dag.find("09"), every)
+        for shown in (own, report.index(profiles.get(name), [])):
+            assert ('class="caution">A rehearsal of gpu-full' in shown) == (name == "rehearse-full")
 
 
 def test_without_its_model_one_line_says_what_makes_it(

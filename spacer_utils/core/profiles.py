@@ -158,6 +158,14 @@ class Profile:
     narrow model: its scores mean nothing."""
 
     @property
+    def caution(self) -> str:
+        """What every page of a rehearsal says; empty for other profiles."""
+        return self.rehearses and (
+            f"A rehearsal of {self.rehearses}: its settings with few steps and questions and a narrow "
+            "model. It shows that all runs; its scores mean nothing."
+        )
+
+    @property
     def outputs(self) -> Path:
         """``outputs/<profile>``; the environment variable ``SPACER_OUTPUTS`` moves the parent
         folder."""

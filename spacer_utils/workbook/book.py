@@ -232,11 +232,8 @@ def start(
     changed = "".join(f", {k}={v}" for k, v in overrides.items() if v is not None)
     changed += f" | data {Path(source).name}" if source else ""
     print(f"{name} | profile {chosen.name}{changed} | seed {seed} | spacer_utils {_version()}")
-    if chosen.rehearses:
-        print(
-            f"A rehearsal of {chosen.rehearses}: its settings with few steps and questions and a narrow model. "
-            "It shows that all runs; its scores mean nothing."
-        )
+    if chosen.caution:
+        print(chosen.caution)
     return Book(name, chosen, seed, data=source, benchmarks=published)
 
 

@@ -316,7 +316,7 @@ def export(
     """
     from nbconvert import HTMLExporter
 
-    page = Page(raw)
+    page, known = Page(raw), profiles.PROFILES.get(facts.get("profile", ""))
     script, packed, policy = _scripts(page.plots)
     place = [n.name for n in every].index(notebook.name)
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(ASSETS)])
@@ -328,6 +328,7 @@ def export(
                 "body": page.body,
                 "headings": page.headings,
                 "failed": page.failed or facts.get("error", ""),
+                "caution": known.caution if known else "",
                 "style": style(),
                 "script": script,
                 "plotly": packed,
