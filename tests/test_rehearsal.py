@@ -30,6 +30,7 @@ CUT = {
     "questions_per_type",
     "general_rows",
     "sft_steps",
+    "sft_batch",
     "rl_steps",
     "prompts_per_step",
     "validate_questions",

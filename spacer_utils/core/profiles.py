@@ -400,7 +400,8 @@ _GPU_FULL = replace(
 
 
 def _rehearsal(p: Profile, name: str) -> Profile:
-    """A profile on two cores: fewer rooms, steps and questions, and a narrow model of the same layout.
+    """A profile on two cores: fewer rooms, steps, rows of a step and questions, and a narrow model of
+    the same layout.
     Frames, pixels, prompts, rewards, tokens and rates stay."""
     return replace(
         p,
@@ -416,7 +417,14 @@ def _rehearsal(p: Profile, name: str) -> Profile:
             questions_per_type=1,
             general_rows=8,
         ),
-        train=replace(p.train, sft_steps=2, rl_steps=2, prompts_per_step=2, validate_questions=4),
+        train=replace(
+            p.train,
+            sft_steps=2,
+            sft_batch=4,
+            rl_steps=2,
+            prompts_per_step=2,
+            validate_questions=4,
+        ),
         evaluation=replace(p.evaluation, questions=8),
         min_gpus=0,
         min_gpu_gb=0,
