@@ -350,6 +350,7 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
     assert last["map"] == last["map_calibrated"] == pytest.approx(1.0)
     assert last["paid"] == last["centre paid"] == 0  # a wrong answer's map is not paid
     assert (first["n"], first["step"], last["tenth"]) == (2, 1.5, 10)
+    assert {t["worked_out"] for t in table} == {0.0}
     assert [
         t["n"]
         for t in training_maps.map_scores_by_tenth(
@@ -371,6 +372,18 @@ def test_the_centre_is_paid_nearly_as_well() -> None:
         training_maps.map_scores_of_rollouts(rows, {"3": COUNT}), "map_calibrated"
     )  # whatever the answers were
     assert (earned["first"], earned["last"]) == pytest.approx((0.0, 1.0), abs=1e-9)
+
+
+def test_it_is_seen_which_answers_are_worked_out_on_the_map() -> None:
+    size = ask("room_size_estimation", ())
+    straight = rollout(1, MAP)
+    worked = {**straight, "completion": straight["completion"].replace("</map>", "</map> two")}
+    rows = [worked, straight, straight, worked, {**worked, "group": "4"}]
+    found = training_maps.map_scores_of_rollouts(rows, {"3": COUNT, "4": size})
+    assert [r["terms"].get("worked_out") for r in found] == [1.0, 0.0, 0.0, 1.0, None]
+    assert training_maps.map_scores_by_tenth(found)[0]["worked_out"] == 0.5
+    (only,) = training_maps.map_scores_by_tenth(found[-1:])
+    assert "worked_out" not in only, "no question that a map answers"
 
 
 def test_advantages_follow_what_is_paid_within_groups() -> None:

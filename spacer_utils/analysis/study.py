@@ -255,8 +255,9 @@ def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[
         if not rows:  # supervised
             continue
         maps = training_maps.map_scores_of_rollouts(rows, samples)
-        mine = pooled.setdefault(model, {"reward": [], "accuracy": [], "map_calibrated": []})
-        for what, earned in (("reward", rows), ("accuracy", rows), ("map_calibrated", maps)):
+        earnings = {"reward": rows, "accuracy": rows, "map_calibrated": maps, "worked_out": maps}
+        mine = pooled.setdefault(model, {what: [] for what in earnings})
+        for what, earned in earnings.items():
             mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]
         about = {"model": model, "train_seed": run["seed"]}
         numberless.append({**about, **training_logs.numberless(rows)})

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import rewards
+from ..core import map_reading
 from ..core.answers import parse
 from ..core.types import Sample
 from ..rewards.map import score as released_score
@@ -30,7 +31,8 @@ def map_scores_of_rollouts(
 
     Terms: ``map`` (the paper's score), ``map_calibrated``, ``centre`` (the paper's score of a map
     with the right counts, all in the middle cell), ``paid`` and ``centre paid`` (``map`` and
-    ``centre`` after the paper's gate: only a right answer is paid).
+    ``centre`` after the paper's gate: only a right answer is paid), and of questions that a map
+    answers also ``worked_out``: 1 if there is reasoning behind the map, else 0.
 
     Args:
         samples: the training samples by ``problem_id`` as text, maps joined.
@@ -70,7 +72,12 @@ def _map_scores(sample: Sample, rollout: Mapping[str, Any]) -> dict[str, float]:
     # the paper's gate
     accuracy = rollout["terms"].get("accuracy") or 0.0
     right = sample.problem_type in MAPPED_TYPES and accuracy > 0.5
-    return {**found, "paid": found["map"] * right, "centre paid": found["centre"] * right}
+    found |= {"paid": found["map"] * right, "centre paid": found["centre"] * right}
+
+    # behind the map
+    if map_reading.steps(sample, true):
+        found["worked_out"] = float(bool((answer.think or "").partition("</map>")[2].strip()))
+    return found
 
 
 def advantage_correlations(maps: Sequence[Row]) -> dict[str, float | None]:
@@ -103,7 +110,10 @@ def map_scores_by_tenth(maps: Sequence[Row]) -> list[Row]:
     """Mean step and mean of every term of ``map_scores_of_rollouts``, for each tenth of a run."""
     table = []
     for tenth, mine in training_logs.tenths(maps).items():
-        values = [{"step": r["step"], **r["terms"]} for r in mine]
-        means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        values: dict[str, list[float]] = defaultdict(list)
+        for r in mine:
+            for name, value in {"step": r["step"], **r["terms"]}.items():
+                values[name].append(value)
+        means = {name: float(np.mean(found)) for name, found in values.items()}
         table.append({"tenth": tenth, "n": len(mine), **means})
     return table
