@@ -215,7 +215,7 @@ def execute(inputs: Path, name: str, numbers: Sequence[str], benchmarks: Path) -
 def full(inputs: Path) -> Path:
     """Outputs of the notebooks that ``rehearse-full`` trains and evaluates with."""
     if "SPACER_REHEARSE" not in os.environ:
-        pytest.skip("takes half an hour: set SPACER_REHEARSE=1")
+        pytest.skip("takes a quarter of an hour: set SPACER_REHEARSE=1")
     return execute(inputs, "rehearse-full", tuple(NOTEBOOKS), inputs / "benchmarks")
 
 

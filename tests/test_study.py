@@ -291,6 +291,7 @@ def test_gains_are_over_the_questions_of_all_seeds(tmp_path: Path) -> None:
     assert (found["map_calibrated"]["first"], found["map_calibrated"]["last"]) == pytest.approx(
         (0, 1), abs=1e-9
     )
+    assert "worked_out" not in found, "a map answers none of these questions"
 
 
 def test_rooms_that_nothing_was_chosen_on_are_asked_too(

@@ -238,10 +238,10 @@ def _overrides(run: Mapping[str, Any]) -> str:
 def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[Row]]:
     """What reinforcement runs earned, and for what.
 
-    ``gains``, per method and tuning, all seeds together (see ``logbook.gain``): ``reward``,
-    ``accuracy``, and ``map_calibrated`` of whatever maps were drawn. ``advantages``, per run that
-    draws maps and credits whole completions: ``training_maps.advantage_correlations``. ``numberless``, per
-    run: ``logbook.numberless``.
+    ``gains``, per method and tuning, all seeds together (see ``training_logs.gain``): ``reward``,
+    ``accuracy``, ``map_calibrated`` of whatever maps were drawn, and ``worked_out`` of questions
+    that a map answers. ``advantages``, per run that draws maps and credits whole completions:
+    ``training_maps.advantage_correlations``. ``numberless``, per run: ``training_logs.numberless``.
 
     Args:
         samples: the training samples by ``problem_id`` as text, maps joined.
@@ -255,7 +255,9 @@ def reward_tables(train: Path, samples: Mapping[str, Sample]) -> dict[str, list[
         if not rows:  # supervised
             continue
         maps = training_maps.map_scores_of_rollouts(rows, samples)
-        earnings = {"reward": rows, "accuracy": rows, "map_calibrated": maps, "worked_out": maps}
+        worked_out = [r for r in maps if "worked_out" in r["terms"]]
+        earnings = {"reward": rows, "accuracy": rows}
+        earnings |= {"map_calibrated": maps, "worked_out": worked_out}
         mine = pooled.setdefault(model, {what: [] for what in earnings})
         for what, earned in earnings.items():
             mine[what] += [{**r, "group": f"{run['seed']}: {r['group']}"} for r in earned]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from .answers import same_text
 from .directions import MARGIN, SECTORS, boundary_gap, sector, turn_angle
@@ -175,8 +176,8 @@ def looked_up(says: str, options: Mapping[str, str]) -> str:
     wanted, tried = same_text(says).split("-"), []
     for letter, text in options.items():
         words = same_text(text).split("-")
-        differs = next((k for k, pair in enumerate(zip(words, wanted)) if len({*pair}) > 1), None)
-        tried.append(f"{letter} {'-'.join(words[: differs + 1] if differs is not None else words)}")
+        alike = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(words, wanted))))
+        tried.append(f"{letter} {'-'.join(words[: alike + 1])}")
         if words == wanted:
             break
     return f"{says};{';'.join(tried)}={tried[-1][0]}"

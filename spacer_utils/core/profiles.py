@@ -401,8 +401,7 @@ _GPU_FULL = replace(
 
 def _rehearsal(p: Profile, name: str) -> Profile:
     """A profile on two cores: fewer rooms, steps, rows of a step and questions, and a narrow model of
-    the same layout.
-    Frames, pixels, prompts, rewards, tokens and rates stay."""
+    the same layout. Frames, pixels, prompts, rewards, tokens and rates stay."""
     return replace(
         p,
         name=name,
